@@ -1,0 +1,65 @@
+"""Settings of the reconstruction stages. Torch-free; a JobSpec nests these very classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from recon.errors import ConfigInvalid
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise ConfigInvalid with `message` unless `condition` holds."""
+    if not condition:
+        raise ConfigInvalid(message)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentConfig:
+    """How images become class ids."""
+
+    backend: Literal["id_images", "openvino"] = "id_images"
+    weights: str = ""  # model file of the back end; empty for id_images
+    class_map: str = "road_segmentation_adas_0001"  # a shipped name or a path to a JSON file
+    max_bad_share: float = 0.05  # images that may fail before the stage fails
+    dilate_dynamic_px: int = 5  # at 800 px image width, scaled: vehicles' rims are mixed pixels
+
+    def __post_init__(self) -> None:
+        require(0.0 <= self.max_bad_share <= 1.0, "segment.max_bad_share must lie in 0..1")
+        require(0 <= self.dilate_dynamic_px <= 100, "segment.dilate_dynamic_px must lie in 0..100")
+        require(
+            self.backend == "id_images" or bool(self.weights), f"segment.weights: {self.backend} needs a model file"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitConfig:
+    """How the road surface is fitted."""
+
+    cell_m: float = 0.1  # surfel spacing; 0.05 is the `fine` profile
+    corridor_m: float = 15.0  # each side of the path: half the default patch width
+    max_distance_m: float = 20.0  # ground farther from the camera has pixels too flat to trust
+    epochs: int = 2
+    seed: int = 17
+    holdout_every: int = 0  # leave every n-th frame out of the fit (for measuring); 0 = use all
+    rgb_weight: float = 1.0
+    class_weight: float = 0.06
+    smooth_weight: float = 1.0
+    lidar_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        require(0.02 <= self.cell_m <= 1.0, "fit.cell_m must lie in 0.02..1 m")
+        require(1.0 <= self.corridor_m <= 100.0, "fit.corridor_m must lie in 1..100 m")
+        require(2.0 <= self.max_distance_m <= 100.0, "fit.max_distance_m must lie in 2..100 m")
+        require(1 <= self.epochs <= 100, "fit.epochs must lie in 1..100")
+        require(self.holdout_every == 0 or self.holdout_every >= 2, "fit.holdout_every must be 0 or at least 2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BakeConfig:
+    """How the surface becomes a raster."""
+
+    cell_m: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(0.02 <= self.cell_m <= 1.0, "bake.cell_m must lie in 0.02..1 m")

@@ -1,0 +1,203 @@
+"""The one family of errors that Roadscribe raises for its callers.
+
+RoadscribeError
+├── InputInvalid              the caller's data or settings are wrong: repeating will not help
+│   ├── ConfigInvalid
+│   ├── DriveInvalid
+│   │   ├── DriveEmpty
+│   │   ├── CalibrationMissing
+│   │   ├── PoseInvalid
+│   │   └── ImageInvalid
+│   ├── ModelInvalid
+│   ├── ArtifactInvalid
+│   │   ├── ArtifactForeign
+│   │   └── ArtifactTooNew
+│   └── PathRefused
+├── NoRoadFound               the data are sound but hold nothing to label
+├── Cancelled
+└── InfrastructureError       the machine failed: a retry may help
+    ├── DiskFull
+    ├── StorageError
+    ├── OutOfMemory
+    ├── WorkerLost
+    └── StageTimeout
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+
+class RoadscribeError(Exception):
+    """Something went wrong inside Roadscribe."""
+
+    code: ClassVar[str] = "BUG"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
+        """Take what is wrong (default: the class docstring), where (file, frame), and what to do about it."""
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.where = where
+        self.hint = hint
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        place = f" [{self.where}]" if self.where else ""
+        way_out = f" {self.hint}" if self.hint else ""
+        return f"{self.message}{place}{way_out}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keyword arguments would be lost by the default pickling when an error crosses a process border.
+        return (_rebuild, (type(self), self.message, self.where, self.hint))
+
+    def record(self) -> dict[str, Any]:
+        """Return the failure as the JSON object stored in the ledger and shown to users."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "where": self.where,
+            "hint": self.hint,
+            "retryable": self.retryable,
+        }
+
+
+def _rebuild(kind: type[RoadscribeError], message: str, where: str, hint: str) -> RoadscribeError:
+    return kind(message, where=where, hint=hint)
+
+
+class InputInvalid(RoadscribeError):
+    """The input is invalid."""
+
+    code = "INPUT_INVALID"
+
+
+class ConfigInvalid(InputInvalid):
+    """A setting is out of its range or unknown."""
+
+    code = "CONFIG_INVALID"
+
+
+class DriveInvalid(InputInvalid):
+    """The drive cannot be read."""
+
+    code = "DRIVE_INVALID"
+
+
+class DriveEmpty(DriveInvalid):
+    """The drive holds no frame with an image."""
+
+    code = "DRIVE_EMPTY"
+
+
+class CalibrationMissing(DriveInvalid):
+    """An image belongs to a camera that has no calibration."""
+
+    code = "CALIBRATION_MISSING"
+
+
+class PoseInvalid(DriveInvalid):
+    """A pose is not a rigid transform, or time goes backwards."""
+
+    code = "POSE_INVALID"
+
+
+class ImageInvalid(DriveInvalid):
+    """An image is missing, does not decode, or has another size than its camera."""
+
+    code = "IMAGES_CORRUPT"
+
+
+class ModelInvalid(InputInvalid):
+    """A segmentation model or its class map cannot be used."""
+
+    code = "MODEL_INVALID"
+
+
+class ArtifactInvalid(InputInvalid):
+    """An artifact on disk is damaged or incomplete."""
+
+    code = "ARTIFACT_INVALID"
+
+
+class ArtifactForeign(ArtifactInvalid):
+    """The folder holds no artifact of the expected kind."""
+
+    code = "ARTIFACT_FOREIGN"
+
+
+class ArtifactTooNew(ArtifactInvalid):
+    """The artifact was written by a newer Roadscribe."""
+
+    code = "ARTIFACT_TOO_NEW"
+
+
+class PathRefused(InputInvalid):
+    """The path lies outside the allowed roots."""
+
+    code = "PATH_REFUSED"
+
+
+class NoRoadFound(RoadscribeError):
+    """No road was seen in this drive."""
+
+    code = "NO_ROAD_FOUND"
+
+
+class Cancelled(RoadscribeError):
+    """The work was cancelled."""
+
+    code = "CANCELLED"
+
+
+class InfrastructureError(RoadscribeError):
+    """The machine failed while doing the work."""
+
+    code = "INFRASTRUCTURE"
+    retryable = True
+
+
+class DiskFull(InfrastructureError):
+    """No space is left on the disk; nothing was published."""
+
+    code = "DISK_FULL"
+    retryable = False  # a retry a second later meets the same disk; the job stays resumable
+
+
+class StorageError(InfrastructureError):
+    """The storage could not be read or written."""
+
+    code = "STORAGE_ERROR"
+
+
+class OutOfMemory(InfrastructureError):
+    """The worker ran out of memory."""
+
+    code = "OOM_HOST"
+
+
+class WorkerLost(InfrastructureError):
+    """The worker process died."""
+
+    code = "WORKER_LOST"
+
+
+class StageTimeout(InfrastructureError):
+    """The stage took longer than its time limit."""
+
+    code = "STAGE_TIMEOUT"
+
+
+@contextmanager
+def storage_errors(where: str) -> Iterator[None]:
+    """Translate OSError of a write into DiskFull or StorageError, once, at the border to the file system."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DiskFull(where=where, hint="Free some space and retry the job; finished stages are kept.") from error
+        raise StorageError(
+            f"{error.strerror or error}", where=where, hint="Check the path and its permissions."
+        ) from error

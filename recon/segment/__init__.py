@@ -1,0 +1,1 @@
+"""Segmentation: from a DriveLog's images to FrameLabels; one module per back end."""

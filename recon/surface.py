@@ -1,0 +1,66 @@
+"""The RoadSurface artifact: 2D Gaussian surfels on a sparse regular xy grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.artifact import Parts
+from recon.classes import CLASS_COUNT
+from recon.grid import Grid
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RoadSurface:
+    """N surfels, one per cell that some valid pixel saw. xy is the cell centre and never moves."""
+
+    kind: ClassVar[str] = "RoadSurface"
+    schema: ClassVar[int] = 1
+
+    grid: Grid
+    row: npt.NDArray[np.int32]  # (N,)
+    column: npt.NDArray[np.int32]  # (N,)
+    z: F32  # (N,) metres, world
+    tilt: F32  # (N, 2) dz/dx, dz/dy of the surfel's plane
+    log_scale: F32  # (N, 2) natural log of the standard deviations in metres
+    opacity: F32  # (N,) logit
+    rgb: F32  # (N, 3) 0..1, as seen at unit exposure
+    class_logits: F32  # (N, CLASS_COUNT)
+    views: npt.NDArray[np.uint16]  # (N,) images with a valid pixel on this cell
+    trips: npt.NDArray[np.uint16]  # (N,) drives among them
+    nearest_view_m: F32  # (N,) distance to the nearest camera that saw it
+    exposure: dict[str, tuple[float, float]]  # camera -> (a, b): observed = exp(a) rgb + b
+    report: dict[str, Any]  # what the fit did: steps, loss terms (value, live)
+
+    def __post_init__(self) -> None:
+        count = len(self.row)
+        shapes = {"column": (count,), "z": (count,), "tilt": (count, 2), "log_scale": (count, 2), "opacity": (count,)}
+        shapes |= {"rgb": (count, 3), "class_logits": (count, CLASS_COUNT), "views": (count,), "trips": (count,)}
+        for name, shape in {**shapes, "nearest_view_m": (count,)}.items():
+            if getattr(self, name).shape != shape:
+                raise ValueError(f"{name}: expected shape {shape}, got {getattr(self, name).shape}")
+
+    @property
+    def count(self) -> int:
+        """Return the number of surfels."""
+        return len(self.row)
+
+    def to_parts(self) -> Parts:
+        """Take the surface apart."""
+        names = ("row", "column", "z", "tilt", "log_scale", "opacity", "rgb", "class_logits", "views", "trips")
+        arrays = {name: getattr(self, name) for name in (*names, "nearest_view_m")}
+        exposure = {name: list(pair) for name, pair in self.exposure.items()}
+        return Parts(meta={"grid": self.grid.record(), "exposure": exposure, "report": self.report}, arrays=arrays)
+
+    @classmethod
+    def from_parts(cls, parts: Parts) -> Self:
+        """Put the surface together again."""
+        exposure = {name: (float(a), float(b)) for name, (a, b) in parts.meta["exposure"].items()}
+        grid = Grid(**parts.meta["grid"])
+        arrays: dict[str, Any] = parts.arrays
+        return cls(grid=grid, exposure=exposure, report=parts.meta["report"], **arrays)

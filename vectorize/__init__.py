@@ -1,0 +1,1 @@
+"""Vectorization: from a bird's-eye map to polylines, pseudo labels and shards (RoadMap, PseudoLabels, Shard)."""

@@ -1,0 +1,50 @@
+"""Settings of the vectorization stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recon.config import require
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceConfig:
+    """How rasters become polylines."""
+
+    simplify_m: float = 0.1
+    bridge_gap_m: float = 9.0  # longest gap between dashes of one divider
+    bridge_angle_deg: float = 10.0
+    bridge_lateral_m: float = 0.3
+    min_divider_m: float = 2.0
+    min_boundary_m: float = 4.0
+    min_crossing_m2: float = 2.0
+    min_views: int = 1  # cells seen by fewer images count as unseen
+
+    def __post_init__(self) -> None:
+        require(0.0 < self.simplify_m <= 1.0, "trace.simplify_m must lie in 0..1 m")
+        require(0.0 <= self.bridge_gap_m <= 50.0, "trace.bridge_gap_m must lie in 0..50 m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropConfig:
+    """How the site map becomes one label per keyframe."""
+
+    length_m: float = 60.0  # along the vehicle, x of the ego frame
+    width_m: float = 30.0  # across, y of the ego frame
+    mask_cell_m: float = 0.15
+
+    def __post_init__(self) -> None:
+        require(1.0 <= self.length_m <= 1000.0, "crop.length_m must lie in 1..1000 m")
+        require(1.0 <= self.width_m <= 1000.0, "crop.width_m must lie in 1..1000 m")
+        require(0.01 <= self.mask_cell_m <= 5.0, "crop.mask_cell_m must lie in 0.01..5 m")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackConfig:
+    """How labels become shards."""
+
+    samples_per_shard: int = 1000
+    with_images: bool = False
+
+    def __post_init__(self) -> None:
+        require(1 <= self.samples_per_shard <= 1_000_000, "pack.samples_per_shard must lie in 1..1000000")

@@ -1,0 +1,1 @@
+"""Writers and readers of map exchange formats; one module per format."""

@@ -1,0 +1,1 @@
+"""Execution: job specs, plans of content-addressed stages, and the pools that run them."""
