@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -84,6 +85,8 @@ class DriveLog:
     lidar_format: Literal["", "f32x4"] = ""  # "f32x4": raw little-endian float32 x, y, z, intensity
     ego_from_lidar: F64 | None = None  # (4, 4)
     true_map: str = ""  # JSON of the true map, relative to the root, where it is known
+    # Path -> sha256 of the id images, masks and LiDAR files that were read; a change of one must change the digest.
+    file_sha256: Mapping[str, str] = field(default_factory=dict)
 
     def camera(self, name: str) -> Camera:
         """Return the camera of that name; KeyError if the drive has none."""
@@ -136,6 +139,7 @@ class DriveLog:
             "lidar_format": self.lidar_format,
             "ego_from_lidar": None if self.ego_from_lidar is None else self.ego_from_lidar.tolist(),
             "true_map": self.true_map,
+            "file_sha256": dict(self.file_sha256),
         }
         own = [image.world_from_ego for _, _, image in self.images() if image.world_from_ego is not None]
         arrays = {
@@ -185,4 +189,5 @@ class DriveLog:
             lidar_format=meta["lidar_format"],
             ego_from_lidar=None if meta["ego_from_lidar"] is None else np.array(meta["ego_from_lidar"]),
             true_map=meta["true_map"],
+            file_sha256=meta.get("file_sha256", {}),
         )

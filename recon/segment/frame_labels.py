@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from recon.artifact import read_manifest
-from recon.classes import CLASS_COUNT
+from recon.artifact import read_manifest, write_atomic
+from recon.classes import CLASS_COUNT, RoadClass
 from recon.errors import ArtifactInvalid
 
 U8 = npt.NDArray[np.uint8]
@@ -24,7 +24,39 @@ class LabelledImage:
     frame: int  # index into DriveLog.frames
     camera: str
     ids: str  # PNG of RoadClass ids
-    confidence: str  # PNG, 0..255 = probability 0..1 of that id
+    evidence: str  # PNG of three planes: confidence of that id, runner-up id, confidence of the runner-up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """What a segmenter says about one image: for every pixel the two likeliest classes (H, W).
+
+    The runner-up matters for thin things: paint seen from afar often comes second to the road around it, and a
+    surface fitted to the winner alone would lose it.
+    """
+
+    ids: U8  # RoadClass
+    confidence: U8  # 0..255 = probability 0..1 of that id
+    runner_up: U8  # RoadClass
+    runner_up_confidence: U8
+
+    @classmethod
+    def certain(cls, ids: U8) -> Labels:
+        """Return labels (H, W) without doubt, as precomputed id images are."""
+        return cls(
+            ids=ids,
+            confidence=np.full_like(ids, 255),
+            runner_up=np.full_like(ids, int(RoadClass.UNKNOWN)),
+            runner_up_confidence=np.zeros_like(ids),
+        )
+
+    @classmethod
+    def of_probability(cls, probability: npt.NDArray[np.float32]) -> Labels:
+        """Return the two likeliest classes of probabilities (CLASS_COUNT, H, W)."""
+        order = np.argsort(-probability, axis=0, kind="stable")[:2]
+        value = np.round(np.take_along_axis(probability, order, axis=0) * 255).clip(0, 255).astype(np.uint8)
+        ids = order.astype(np.uint8)
+        return cls(ids=ids[0], confidence=value[0], runner_up=ids[1], runner_up_confidence=value[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,16 +87,24 @@ class FrameLabels:
         except (KeyError, TypeError) as error:
             raise ArtifactInvalid(f"the metadata do not fit FrameLabels: {error}", where=str(folder)) from error
 
-    def read(self, image: LabelledImage) -> tuple[U8, U8]:
-        """Return RoadClass ids and confidence, both (H, W) u8, of one image."""
+    def read(self, image: LabelledImage) -> Labels:
+        """Return the labels of one image; raises ArtifactInvalid when its files are damaged."""
         ids = cv2.imread(str(self.folder / image.ids), cv2.IMREAD_UNCHANGED)
-        confidence = cv2.imread(str(self.folder / image.confidence), cv2.IMREAD_UNCHANGED)
-        if (
-            ids is None
-            or confidence is None
-            or ids.shape != confidence.shape
-            or ids.ndim != 2
-            or ids.max() >= CLASS_COUNT
-        ):
+        evidence = cv2.imread(str(self.folder / image.evidence), cv2.IMREAD_UNCHANGED)
+        if ids is None or evidence is None or ids.ndim != 2 or evidence.shape != (*ids.shape, 3):
             raise ArtifactInvalid("a label image is damaged", where=str(self.folder / image.ids))
-        return ids.astype(np.uint8, copy=False), confidence.astype(np.uint8, copy=False)
+        if max(int(ids.max()), int(evidence[..., 1].max())) >= CLASS_COUNT:
+            raise ArtifactInvalid("a label image holds an unknown class", where=str(self.folder / image.ids))
+        planes = (np.ascontiguousarray(evidence[..., i]) for i in range(3))
+        confidence, runner_up, runner_up_confidence = planes
+        return Labels(ids=ids, confidence=confidence, runner_up=runner_up, runner_up_confidence=runner_up_confidence)
+
+
+def write_labels(labels: Labels, ids_path: Path, evidence_path: Path) -> None:
+    """Write the two PNGs of one image; raises OSError when the disk is full."""
+    evidence = np.stack([labels.confidence, labels.runner_up, labels.runner_up_confidence], axis=-1)
+    for path, image in ((ids_path, labels.ids), (evidence_path, evidence)):
+        ok, data = cv2.imencode(".png", image)
+        if not ok:
+            raise ValueError(f"labels of shape {image.shape} do not encode")
+        write_atomic(path, data.tobytes())

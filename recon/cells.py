@@ -1,0 +1,105 @@
+"""The sparse regular grid of surfels: which cells exist, in an order that makes windows cheap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from recon.grid import Grid
+
+F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+
+TILE_CELLS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Window:
+    """The cells around one camera; its index raster has row 0 in the south (y grows with the row)."""
+
+    ids: I64  # (M,) which cells of the site
+    row: I32  # (M,) window row, 0 = southernmost
+    column: I32  # (M,)
+    index: I32  # (rows, columns) position in `ids`, or -1
+    corner_m: F64  # (2,) world metres of the south-west corner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cells:
+    """N cells of a grid, stored tile by tile (tiles of TILE_CELLS squared, row-major inside)."""
+
+    grid: Grid
+    row: I32  # (N,)
+    column: I32  # (N,)
+    tiles: dict[tuple[int, int], tuple[int, int]] = field(repr=False)  # (tile row, tile column) -> start, stop
+
+    @classmethod
+    def of(cls, grid: Grid, row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> Cells:
+        """Sort cells into tiles."""
+        order = np.lexsort((column, row, column // TILE_CELLS, row // TILE_CELLS))
+        row_i, column_i = row[order].astype(np.int32), column[order].astype(np.int32)
+        keys = np.stack([row_i // TILE_CELLS, column_i // TILE_CELLS], axis=1)
+        starts = (
+            np.flatnonzero(np.r_[True, np.any(np.diff(keys, axis=0) != 0, axis=1)]) if len(row) else np.zeros(0, int)
+        )
+        stops = np.r_[starts[1:], len(row)]
+        names = [(int(r), int(c)) for r, c in keys[starts]]
+        spans = [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
+        return cls(grid=grid, row=row_i, column=column_i, tiles=dict(zip(names, spans, strict=True)))
+
+    @classmethod
+    def corridor(cls, path_xy_m: F64, *, corridor_m: float, cell_m: float) -> Cells:
+        """Return all cells within `corridor_m` of the path's positions (F, 2); memory follows the path."""
+        tile_m = TILE_CELLS * cell_m
+        grid = Grid.around(path_xy_m, margin_m=corridor_m + tile_m, cell_m=cell_m)
+        reach = corridor_m + tile_m * 2**-0.5
+        # Tiles near each pose only: a long diagonal path has a huge bounding box that is mostly empty.
+        span = int(np.ceil(reach / tile_m)) + 1
+        offsets = np.arange(-span, span + 1)
+        at = np.floor(grid.to_px(path_xy_m) / TILE_CELLS).astype(np.int64)[:, ::-1]
+        near = (at[:, None, None, :] + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)).reshape(-1, 2)
+        limit = np.array(grid.shape) // TILE_CELLS + 1
+        near = np.unique(near[np.all((near >= 0) & (near < limit), axis=1)], axis=0)
+        centre = grid.to_m((near[:, ::-1] + 0.5) * TILE_CELLS)
+        near = near[cKDTree(path_xy_m).query(centre)[0] <= reach]
+        inner = np.stack(np.meshgrid(np.arange(TILE_CELLS), np.arange(TILE_CELLS), indexing="ij"), axis=-1).reshape(
+            -1, 2
+        )
+        cells = (near[:, None, :] * TILE_CELLS + inner).reshape(-1, 2)
+        cells = cells[np.all(cells < grid.shape, axis=1)]
+        xy = grid.to_m(cells[:, ::-1] + 0.5)
+        cells = cells[cKDTree(path_xy_m).query(xy, distance_upper_bound=corridor_m)[0] <= corridor_m]
+        return cls.of(grid, cells[:, 0], cells[:, 1])
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def centres(self) -> F64:
+        """Return (N, 2) world metres."""
+        return self.grid.to_m(np.stack([self.column + 0.5, self.row + 0.5], axis=-1))
+
+    def window(self, low_m: F64, high_m: F64) -> Window:
+        """Return the cells of all tiles that meet the world box `low_m`..`high_m` (2,)."""
+        corners = self.grid.to_px(np.stack([low_m, high_m]))
+        first_column, last_column = (int(v) for v in np.floor(corners[:, 0] / TILE_CELLS))
+        last_row, first_row = (int(v) for v in np.floor(corners[:, 1] / TILE_CELLS))
+        spans = [
+            self.tiles[r, c]
+            for r in range(first_row, last_row + 1)
+            for c in range(first_column, last_column + 1)
+            if (r, c) in self.tiles
+        ]
+        ids = np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b) for a, b in spans)])
+        top, left = first_row * TILE_CELLS, first_column * TILE_CELLS
+        height = (last_row - first_row + 1) * TILE_CELLS
+        width = (last_column - first_column + 1) * TILE_CELLS
+        row = (height - 1 - (self.row[ids] - top)).astype(np.int32)
+        column = (self.column[ids] - left).astype(np.int32)
+        index = np.full((height, width), -1, dtype=np.int32)
+        index[row, column] = np.arange(len(ids), dtype=np.int32)
+        corner = self.grid.to_m(np.array([left, top + height], dtype=np.float64))
+        return Window(ids=ids, row=row, column=column, index=index, corner_m=corner)

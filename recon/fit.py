@@ -1,0 +1,316 @@
+"""`fit`: from a drive and its labels to a road surface of 2D Gaussian surfels (after RoGS).
+
+Prepare: corridor cells, a height field through path and LiDAR, one look of every image at every cell. Then, image by
+image in a seeded order: render, compare, step. Colour moves geometry; class probabilities do not (they are
+composited with constant weights), so a wrong label cannot bend the road.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from recon import adam_kernels, observe_kernels
+from recon.cells import Cells, Window
+from recon.classes import CLASS_COUNT, DRIVABLE, GROUND, RoadClass
+from recon.config import FitConfig
+from recon.drive import DriveLog
+from recon.errors import NoRoadFound, RoadscribeError
+from recon.heights import HeightField, height_field
+from recon.lidar import world_points
+from recon.losses import TERMS, Exposure, Target, losses
+from recon.observe import Observations, box_around, observe
+from recon.progress import Tick, silent
+from recon.render import cpu
+from recon.render.surfels import SIGMA_MAX_CELLS, Rays, Renderer, Surfels
+from recon.segment.frame_labels import FrameLabels
+from recon.surface import RoadSurface
+from recon.views import View, Views
+
+F64 = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+
+# Columns of the parameter matrix
+Z, TILT, SCALE, OPACITY, RGB, LOGITS = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 6), slice(6, 9), slice(9, 18)
+COLUMNS = 9 + CLASS_COUNT
+LIDAR_RANGE_M = 40.0
+LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surface
+INITIAL_SIGMA_CELLS = 0.6
+INITIAL_OPACITY = 2.0  # logit: 0.88, so that opacity has a gradient from the first step
+SHARE_FLOOR = 0.02  # a class nobody voted for starts improbable, not impossible
+THREADS = 2  # fixed, so that sums are added in the same order everywhere
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Site:
+    """What is known before the first step: cells that were seen, their evidence and heights."""
+
+    cells: Cells
+    z: F64  # (N,) metres
+    tilt: F64  # (N, 2)
+    observations: Observations
+    lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
+
+
+def prepare(drive: DriveLog, views: Views, config: FitConfig, tick: Tick) -> Site:
+    """Return the cells that some valid pixel saw; raises NoRoadFound when none of them is road."""
+    cloud = world_points(drive, max_range_m=LIDAR_RANGE_M) if config.lidar_weight > 0 else np.zeros((0, 3))
+    field = height_field([drive], cloud, corridor_m=config.corridor_m)
+    cells = Cells.corridor(drive.path_xy_m(), corridor_m=config.corridor_m, cell_m=config.cell_m)
+    z, _ = field.at(cells.centres())
+    seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
+    kept = np.flatnonzero(seen.views > 0)
+    share = seen.class_share[kept]
+    if not len(kept) or float((share[:, list(DRIVABLE)].sum(axis=1) > 0.5).sum()) * config.cell_m**2 < 1.0:
+        hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
+        raise NoRoadFound(where=f"drive {drive.name}: {len(views)} images, {len(kept)} cells seen", hint=hint)
+    cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
+    observations = Observations(
+        views=seen.views[kept], nearest_view_m=seen.nearest_view_m[kept], rgb=seen.rgb[kept], class_share=share
+    )
+    z, tilt = field.at(cells.centres())
+    return Site(cells=cells, z=z, tilt=tilt, observations=observations, lidar_z=_lidar_heights(cells, field, cloud))
+
+
+def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:
+    # `kept` is ascending, so the order by tiles survives and each tile's span only shrinks.
+    spans = {name: np.searchsorted(kept, span) for name, span in cells.tiles.items()}
+    return {name: (int(a), int(b)) for name, (a, b) in spans.items() if b > a}
+
+
+def _lidar_heights(cells: Cells, field: HeightField, cloud: F64) -> F32:
+    width = cells.grid.width
+    rows_columns, inside = cells.grid.cells(cloud[:, :2])
+    inside &= np.abs(field.at(cloud[:, :2])[0] - cloud[:, 2]) < LIDAR_NEAR_M if len(cloud) else inside
+    key = rows_columns[inside, 0] * width + rows_columns[inside, 1]
+    own = cells.row.astype(np.int64) * width + cells.column
+    order = np.argsort(own)
+    position = np.clip(np.searchsorted(own, key, sorter=order), 0, len(own) - 1)
+    cell = order[position]
+    hit = own[cell] == key
+    count = np.bincount(cell[hit], minlength=len(own))
+    total = np.bincount(cell[hit], weights=cloud[inside, 2][hit], minlength=len(own))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def initial_parameters(site: Site, config: FitConfig) -> F32:
+    """Return the (N, COLUMNS) parameter matrix that the first look gives."""
+    parameters = np.zeros((len(site.cells), COLUMNS), dtype=np.float32)
+    parameters[:, Z] = site.z[:, None]
+    parameters[:, TILT] = site.tilt
+    parameters[:, SCALE] = math.log(INITIAL_SIGMA_CELLS * config.cell_m)
+    parameters[:, OPACITY] = INITIAL_OPACITY
+    parameters[:, RGB] = site.observations.rgb
+    parameters[:, LOGITS] = np.log(site.observations.class_share + SHARE_FLOOR)
+    return parameters
+
+
+def _limits(config: FitConfig) -> tuple[F32, F32]:
+    low, high = np.full(COLUMNS, -np.inf, np.float32), np.full(COLUMNS, np.inf, np.float32)
+    low[TILT], high[TILT] = -1.0, 1.0
+    low[SCALE], high[SCALE] = math.log(0.3 * config.cell_m), math.log(SIGMA_MAX_CELLS * config.cell_m)
+    low[OPACITY], high[OPACITY] = -4.0, 6.0
+    low[RGB], high[RGB] = 0.0, 1.0
+    low[LOGITS], high[LOGITS] = -12.0, 12.0
+    return low, high
+
+
+def _rates(progress: float) -> F32:
+    rates = np.zeros(COLUMNS, dtype=np.float32)
+    rates[Z] = 2e-3 * 0.1**progress  # metres a step: a few cm over the visits of one cell
+    rates[TILT] = 1e-3 * 0.1**progress
+    rates[SCALE], rates[OPACITY] = 5e-3, 1e-2
+    rates[RGB], rates[LOGITS] = 8e-3, 5e-2
+    return rates
+
+
+def _window(site: Site, view: View, z: F32, config: FitConfig) -> Window:
+    """Return the cells this view can see: others would cost time and feel no gradient."""
+    window = site.cells.window(*box_around(view, config.max_distance_m))
+    xy = window.corner_m + (np.stack([window.column, window.row], axis=1) + 0.5) * site.cells.grid.cell_m
+    height, width = view.labels.ids.shape
+    visible = observe_kernels.in_view(
+        xy[:, 0], xy[:, 1], z[window.ids], view.camera_from_world, width, height, view.k, 8.0, config.max_distance_m
+    )
+    index = np.full_like(window.index, -1)
+    row, column = window.row[visible], window.column[visible]
+    index[row, column] = np.arange(len(row), dtype=np.int32)
+    return Window(ids=window.ids[visible], row=row, column=column, index=index, corner_m=window.corner_m)
+
+
+def target_of(view: View, window: Window, ground_z_ego_m: float, max_distance_m: float) -> tuple[Rays, Target] | None:
+    """Return rays and targets of the pixels that see ground within reach, or None when there is none."""
+    height, width = view.labels.ids.shape
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
+    direction = pixels @ (view.world_from_camera[:3, :3] @ np.linalg.inv(view.k)).T
+    up = view.world_from_ego[:3, 2]
+    ground = view.world_from_ego[:3, 3] + ground_z_ego_m * up
+    above = float(up @ (view.world_from_camera[:3, 3] - ground))
+    descent = direction @ up
+    distance = np.where(descent < -1e-6, above / np.maximum(-descent, 1e-6), np.inf) * np.linalg.norm(
+        direction, axis=-1
+    )
+    usable = (view.labels.ids != RoadClass.UNKNOWN) & (distance < max_distance_m) & (distance > 1.0)
+    usable &= direction[..., 2] < -1e-3
+    if not usable.any():
+        return None
+    origin = view.world_from_camera[:3, 3] - np.r_[window.corner_m, 0.0]
+    ahead = view.world_from_camera[:2, 2]
+    rays = Rays(
+        origin=torch.from_numpy(origin.astype(np.float32)),
+        direction=torch.from_numpy(direction[usable].astype(np.float32)),
+        forward=torch.from_numpy((ahead / max(float(np.linalg.norm(ahead)), 1e-9)).astype(np.float32)),
+    )
+    ids, runner_up = (torch.from_numpy(p[usable].astype(np.int64)) for p in (view.labels.ids, view.labels.runner_up))
+    confidence = torch.from_numpy(view.labels.confidence[usable].astype(np.float32) / 255.0)
+    second = torch.from_numpy(view.labels.runner_up_confidence[usable].astype(np.float32) / 255.0)
+    target = Target(
+        rgb=torch.from_numpy(view.rgb[usable].astype(np.float32) / 255.0),
+        ids=ids,
+        confidence=confidence,
+        runner_up=runner_up,
+        runner_up_confidence=torch.where(runner_up == int(RoadClass.UNKNOWN), 0.0, second),
+        ground=torch.isin(ids, torch.tensor([int(c) for c in GROUND])),
+    )
+    return rays, target
+
+
+def _surfels(local: Tensor, window: Window, cell_m: float) -> Surfels:
+    return Surfels(
+        index=torch.from_numpy(window.index),
+        row=torch.from_numpy(window.row),
+        column=torch.from_numpy(window.column),
+        cell_m=cell_m,
+        z=local[:, Z].squeeze(1),
+        tilt=local[:, TILT],
+        log_scale=local[:, SCALE],
+        opacity=local[:, OPACITY].squeeze(1),
+        features=torch.cat([local[:, RGB], torch.softmax(local[:, LOGITS], dim=1)], dim=1),
+        geometry_channels=3,
+    )
+
+
+class Ledger:
+    """Running means of the loss terms, per epoch; a term is live when it had data and a weight."""
+
+    def __init__(self, weights: dict[str, float]) -> None:
+        self.weights = weights
+        self._sums: list[dict[str, list[float]]] = []
+
+    def epoch(self) -> None:
+        """Start the next epoch."""
+        self._sums.append({term: [] for term in TERMS})
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Record one step; raises RoadscribeError naming every term when one is not finite."""
+        numbers = {term: float(value.detach()) for term, value in values.items()}
+        if not all(math.isfinite(number) for number in numbers.values()):
+            raise RoadscribeError(
+                f"the fit diverged: {numbers}", hint="Lower the weights of FitConfig and report the drive."
+            )
+        for term, number in numbers.items():
+            self._sums[-1][term].append(number)
+
+    def report(self) -> dict[str, dict[str, float | bool]]:
+        """Return weight, liveness and the mean of the first and last epoch of every term."""
+
+        def mean(values: list[float]) -> float:
+            return round(sum(values) / len(values), 6) if values else 0.0
+
+        first, last = self._sums[0], self._sums[-1]
+        return {
+            term: {
+                "weight": self.weights[term],
+                "live": bool(last[term]) and self.weights[term] > 0,
+                "first_epoch": mean(first[term]),
+                "last_epoch": mean(last[term]),
+            }
+            for term in TERMS
+        }
+
+
+def optimise(
+    drive: DriveLog,
+    views: Views,
+    site: Site,
+    config: FitConfig,
+    *,
+    renderer: Renderer = cpu.render,
+    tick: Tick = silent,
+) -> RoadSurface:
+    """Run the steps and return the surface."""
+    parameters = initial_parameters(site, config)
+    first, second = np.zeros_like(parameters), np.zeros_like(parameters)
+    steps = np.zeros(len(parameters), dtype=np.int32)
+    low, high = _limits(config)
+    exposure = Exposure([camera.name for camera in drive.cameras])
+    weights = {"rgb": config.rgb_weight, "class": config.class_weight, "smooth": config.smooth_weight}
+    ledger = Ledger({**weights, "lidar": config.lidar_weight, "exposure": 1.0})
+    generator = np.random.default_rng(config.seed)
+    total = config.epochs * len(views)
+    done = 0
+    for _ in range(config.epochs):
+        ledger.epoch()
+        for number in generator.permutation(len(views)):
+            tick(done, total, "steps")
+            done += 1
+            view = views.read(views.images[number])
+            window = _window(site, view, parameters[:, 0], config)
+            rays_target = target_of(view, window, drive.ground_z_ego_m, config.max_distance_m)
+            if rays_target is None or not len(window.ids):
+                continue
+            rays, target = rays_target
+            local = torch.from_numpy(parameters[window.ids]).requires_grad_()
+            surfels = _surfels(local, window, config.cell_m)
+            rendering = renderer(surfels, rays)
+            lidar = torch.from_numpy(site.lidar_z[window.ids])
+            values = losses(rendering, target, surfels, lidar, exposure, view.camera)
+            ledger.add(values)
+            loss = torch.stack([ledger.weights[term] * value for term, value in values.items()]).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
+            exposure.step()
+            if local.grad is not None:
+                rates = _rates(done / total)
+                adam_kernels.update(window.ids, local.grad.numpy(), parameters, first, second, steps, rates, low, high)
+    return _surface(site, parameters, exposure, ledger)
+
+
+def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) -> RoadSurface:
+    views = site.observations.views
+    return RoadSurface(
+        grid=site.cells.grid,
+        row=site.cells.row,
+        column=site.cells.column,
+        z=parameters[:, 0].copy(),
+        tilt=parameters[:, TILT].copy(),
+        log_scale=parameters[:, SCALE].copy(),
+        opacity=parameters[:, 5].copy(),
+        rgb=parameters[:, RGB].copy(),
+        class_logits=parameters[:, LOGITS].copy(),
+        views=views,
+        trips=(views > 0).astype(np.uint16),
+        nearest_view_m=site.observations.nearest_view_m,
+        exposure=exposure.record(),
+        report={"losses": ledger.report(), "lidar_cells": int(np.isfinite(site.lidar_z).sum())},
+    )
+
+
+def fit(drive: DriveLog, labels: FrameLabels, config: FitConfig, tick: Tick = silent) -> RoadSurface:
+    """Fit the road surface of one drive; the same input, config and seed give the same bytes.
+
+    Raises NoRoadFound when nothing drivable was seen and ImageInvalid when an image vanished since segmentation.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(THREADS)
+    try:
+        views = Views(drive, labels, holdout_every=config.holdout_every)
+        site = prepare(drive, views, config, tick)
+        return optimise(drive, views, site, config, tick=tick)
+    finally:
+        torch.set_num_threads(threads)

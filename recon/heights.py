@@ -1,0 +1,129 @@
+"""Where the road lies before any image is looked at: a smooth height field through the path and the LiDAR.
+
+The field lives on a coarse grid (1 m). It minimises, by iteratively reweighted least squares,
+
+    sum_path w (z - z_path)^2 + sum_lidar rho(z - z_lidar) + c1 |second differences|^2 + c2 |first differences|^2
+
+with rho the Cauchy loss: kerbs, cars and vegetation in the LiDAR are outliers to the ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import map_coordinates, maximum_filter
+from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse.linalg import spsolve
+
+from recon.drive import DriveLog, Frame
+from recon.geometry import apply
+from recon.grid import Grid
+
+F64 = npt.NDArray[np.float64]
+
+FIELD_CELL_M = 1.0
+PATH_WEIGHT = 4.0
+BESIDE_WEIGHT = 0.2  # the vehicle's roll holds for its own width, less beyond
+BESIDE_M = 1.5
+CURVATURE_WEIGHT = 4.0
+SLOPE_WEIGHT = 0.002  # flattens what nothing measures
+LIDAR_GATE_M = 0.6  # returns farther from the path's plane are not road
+LIDAR_SCALE_M = 0.05
+LIDAR_ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeightField:
+    """A smooth ground height over a site."""
+
+    grid: Grid
+    z: F64  # (height, width) metres
+
+    def at(self, xy_m: npt.NDArray[np.floating]) -> tuple[F64, F64]:
+        """Return heights (N,) and slopes (N, 2) dz/dx, dz/dy at world points (N, 2)."""
+        step = 0.25
+        shifted = [xy_m, *(xy_m + np.array(d) for d in ((step, 0), (-step, 0), (0, step), (0, -step)))]
+        z, east, west, north, south = (self._sample(points) for points in shifted)
+        return z, np.stack([east - west, north - south], axis=-1) / (2 * step)
+
+    def _sample(self, xy_m: npt.NDArray[np.floating]) -> F64:
+        px = self.grid.to_px(xy_m) - 0.5
+        sampled = map_coordinates(self.z, [px[..., 1], px[..., 0]], order=1, mode="nearest")
+        return np.asarray(sampled, dtype=np.float64)
+
+
+def ground_under(frame: Frame, ground_z_ego_m: float) -> F64:
+    """Return (5, 3) world points of the road under the vehicle: centre, then a cross around it."""
+    offsets = [(0, 0), (BESIDE_M, 0), (-BESIDE_M, 0), (0, BESIDE_M), (0, -BESIDE_M)]
+    ego = np.array([(x, y, ground_z_ego_m) for x, y in offsets], dtype=np.float64)
+    return apply(frame.world_from_ego, ego)
+
+
+def _difference_rows(active: npt.NDArray[np.bool_]) -> tuple[csr_matrix, csr_matrix]:
+    """Return sparse first and second differences between active cells (numbered row by row)."""
+    number = np.cumsum(active).reshape(active.shape) - 1
+    first: list[list[npt.NDArray[np.int64]]] = []
+    second: list[list[npt.NDArray[np.int64]]] = []
+    for axis in (0, 1):
+        n, a = np.moveaxis(number, axis, 0), np.moveaxis(active, axis, 0)
+        pair = a[:-1] & a[1:]
+        triple = a[:-2] & a[1:-1] & a[2:]
+        first.append([n[:-1][pair], n[1:][pair]])
+        second.append([n[:-2][triple], n[1:-1][triple], n[2:][triple]])
+    count = int(active.sum())
+
+    def matrix(columns: list[list[npt.NDArray[np.int64]]], stencil: tuple[float, ...]) -> csr_matrix:
+        merged = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
+        rows = np.arange(len(merged[0]))
+        values = np.concatenate([np.full(len(rows), weight) for weight in stencil])
+        shape = (len(rows), count)
+        return csr_matrix(coo_matrix((values, (np.tile(rows, len(stencil)), np.concatenate(merged))), shape=shape))
+
+    return matrix(first, (-1.0, 1.0)), matrix(second, (1.0, -2.0, 1.0))
+
+
+def _solve(system: csr_matrix, right: npt.NDArray[np.floating]) -> F64:
+    return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
+
+
+def height_field(drives: Iterable[DriveLog], lidar_xyz_m: F64, *, corridor_m: float) -> HeightField:
+    """Return the ground height within `corridor_m` (and a margin) of the paths; LiDAR points (L, 3) may be empty."""
+    under = np.concatenate([ground_under(f, drive.ground_z_ego_m) for drive in drives for f in drive.frames])
+    weight = np.tile([PATH_WEIGHT, *[BESIDE_WEIGHT] * 4], len(under) // 5)
+    grid = Grid.around(under[:, :2], margin_m=corridor_m + 5.0, cell_m=FIELD_CELL_M)
+    cells, _ = grid.cells(under[:, :2])
+    active = np.zeros(grid.shape, dtype=bool)
+    active[cells[:, 0], cells[:, 1]] = True
+    active = np.asarray(maximum_filter(active, size=2 * int((corridor_m + 4.0) / FIELD_CELL_M) + 1))
+    number = np.cumsum(active).reshape(active.shape) - 1
+    count = int(active.sum())
+    first, second = _difference_rows(active)
+    unknowns = number[cells[:, 0], cells[:, 1]]
+    # Consecutive poses repeat a cell many times; each cell gets one say, whatever the frame rate and the speed.
+    share = 1.0 / np.maximum(np.bincount(unknowns, minlength=count)[unknowns], 1)
+    diagonal = np.bincount(unknowns, weights=weight * share, minlength=count).astype(np.float64)
+    right = np.bincount(unknowns, weights=weight * share * under[:, 2], minlength=count).astype(np.float64)
+    prior = CURVATURE_WEIGHT * (second.T @ second) + SLOPE_WEIGHT * (first.T @ first)
+    solution = _solve(prior + diags(diagonal + 1e-9), right)
+
+    points, inside = grid.cells(lidar_xyz_m[:, :2])
+    near = inside.copy()
+    near[inside] = active[points[inside, 0], points[inside, 1]]
+    points, z = points[near], lidar_xyz_m[near, 2]
+    unknowns = number[points[:, 0], points[:, 1]]
+    close = np.abs(z - solution[unknowns]) < LIDAR_GATE_M
+    unknowns, z = unknowns[close], z[close]
+    for _ in range(LIDAR_ROUNDS if len(z) else 0):
+        robust = 1.0 / (1.0 + ((z - solution[unknowns]) / LIDAR_SCALE_M) ** 2)
+        total = np.bincount(unknowns, weights=robust, minlength=count)
+        # A cell's returns together weigh at most as much as a few path points: their errors are shared.
+        cap = np.minimum(1.0, 20.0 / np.maximum(total, 1e-9))[unknowns]
+        lidar_diagonal = np.bincount(unknowns, weights=robust * cap, minlength=count)
+        lidar_right = np.bincount(unknowns, weights=robust * cap * z, minlength=count)
+        solution = _solve(prior + diags(diagonal + lidar_diagonal + 1e-9), right + lidar_right)
+    z_field = np.full(grid.shape, float(np.median(solution)))
+    z_field[active] = solution
+    return HeightField(grid=grid, z=z_field)

@@ -1,0 +1,87 @@
+"""What the images say about each cell before any fitting: observation counts and a first colour and class.
+
+Counts are explicit: a cell exists in the surface only if some valid pixel saw it; nothing is inferred from ties.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recon import observe_kernels
+from recon.cells import Cells
+from recon.classes import CLASS_COUNT
+from recon.progress import Tick
+from recon.segment.frame_labels import Labels
+from recon.views import View, Views
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Observations:
+    """Evidence per cell (N of them, in the order of Cells)."""
+
+    views: npt.NDArray[np.uint16]  # (N,)
+    nearest_view_m: F32  # (N,), infinity where unseen
+    rgb: F32  # (N, 3) mean colour 0..1
+    class_share: F32  # (N, CLASS_COUNT) share of the votes, sums to 1 where seen
+
+
+def box_around(view: View, reach_m: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the world box (two corners) of the ground that a view can see within reach."""
+    corners_px = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [view.labels.ids.shape[1], view.labels.ids.shape[0]]
+    rays = np.c_[corners_px, np.ones(4)] @ np.linalg.inv(view.k).T @ view.world_from_camera[:3, :3].T
+    flat = rays[:, :2] / np.linalg.norm(rays[:, :2], axis=1, keepdims=True)
+    centre = view.world_from_camera[:2, 3]
+    ahead = view.world_from_camera[:2, 2] / np.linalg.norm(view.world_from_camera[:2, 2])
+    # The far arc is spanned by the corner rays and the optical axis; the near end is the camera itself.
+    tips = centre + np.r_[flat, ahead[None]] * reach_m
+    points = np.r_[tips, centre[None]]
+    return points.min(axis=0), points.max(axis=0)
+
+
+def planes(labels: Labels) -> tuple[npt.NDArray[np.uint8], ...]:
+    """Return the four (H, W) planes of labels in the order that the kernel takes."""
+    return labels.ids, labels.confidence, labels.runner_up, labels.runner_up_confidence
+
+
+def observe(
+    views: Views, cells: Cells, z_m: npt.NDArray[np.float64], *, max_distance_m: float, tick: Tick
+) -> Observations:
+    """Project every cell centre (heights `z_m` (N,)) into every image and add up what is there."""
+    count = len(cells)
+    centres = cells.centres()
+    seen = np.zeros(count, dtype=np.uint16)
+    nearest = np.full(count, np.inf, dtype=np.float32)
+    weight = np.zeros(count, dtype=np.float64)
+    color = np.zeros((count, 3), dtype=np.float64)
+    votes = np.zeros((count, CLASS_COUNT), dtype=np.float64)
+    for done, view in enumerate(views):
+        tick(done, len(views), "images")
+        ids = cells.window(*box_around(view, max_distance_m)).ids
+        observe_kernels.look(
+            ids,
+            centres[ids, 0],
+            centres[ids, 1],
+            z_m[ids],
+            view.camera_from_world,
+            view.k,
+            *planes(view.labels),
+            view.rgb,
+            max_distance_m,
+            seen,
+            nearest,
+            weight,
+            color,
+            votes,
+        )
+    scale = np.maximum(weight, 1e-12)[:, None]
+    return Observations(
+        views=seen,
+        nearest_view_m=nearest,
+        rgb=(color / scale).astype(np.float32),
+        class_share=(votes / scale).astype(np.float32),
+    )

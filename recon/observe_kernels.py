@@ -1,0 +1,93 @@
+"""Numba kernel of `recon.observe`: what one image says about each cell in front of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from recon.classes import RoadClass
+
+
+@njit(cache=True)
+def look(
+    ids,
+    x,
+    y,
+    z,
+    camera_from_world,
+    k,
+    labels,
+    confidence,
+    runner_up,
+    runner_up_confidence,
+    rgb,
+    max_distance_m,
+    views,
+    nearest,
+    weight,
+    color,
+    votes,
+):
+    """Add one image's evidence to the cells `ids` with centres x, y, z (M,); return how many were seen.
+
+    A cell is seen when its centre falls on a pixel whose class is known, between 1 m and `max_distance_m` away.
+    `color` (N, 3) and `votes` (N, CLASS_COUNT) are sums with weights f_x f_y h / d^3, the pixels per square metre of
+    ground: the same say that the image gives the cell in the fit.
+    """
+    height, width = labels.shape
+    m = camera_from_world
+    seen = 0
+    for j in range(ids.shape[0]):
+        i = ids[j]
+        cx = m[0, 0] * x[j] + m[0, 1] * y[j] + m[0, 2] * z[j] + m[0, 3]
+        cy = m[1, 0] * x[j] + m[1, 1] * y[j] + m[1, 2] * z[j] + m[1, 3]
+        cz = m[2, 0] * x[j] + m[2, 1] * y[j] + m[2, 2] * z[j] + m[2, 3]
+        distance = (cx * cx + cy * cy + cz * cz) ** 0.5
+        if cz < 0.2 or distance < 1.0 or distance > max_distance_m:
+            continue
+        u = k[0, 0] * cx / cz + k[0, 1] * cy / cz + k[0, 2]
+        v = k[1, 1] * cy / cz + k[1, 2]
+        if u < 0.0 or v < 0.0 or u >= width or v >= height:
+            continue
+        label = labels[int(v), int(u)]
+        if label == RoadClass.UNKNOWN:
+            continue
+        seen += 1
+        if views[i] < 65535:
+            views[i] += 1
+        nearest[i] = min(nearest[i], distance)
+        w = k[0, 0] * k[1, 1] * abs(cy) / (distance * distance * distance)
+        first = confidence[int(v), int(u)] / 255.0
+        second_label = runner_up[int(v), int(u)]
+        second = runner_up_confidence[int(v), int(u)] / 255.0 if second_label != RoadClass.UNKNOWN else 0.0
+        weight[i] += w
+        # Third and later classes are left out: what two classes do not cover is split between them.
+        votes[i, label] += w * first / (first + second + 1e-9)
+        if second > 0.0:
+            votes[i, second_label] += w * second / (first + second)
+        u0 = min(max(u - 0.5, 0.0), width - 1.001)
+        v0 = min(max(v - 0.5, 0.0), height - 1.001)
+        left, top = int(u0), int(v0)
+        fu, fv = u0 - left, v0 - top
+        for c in range(3):
+            upper = (1 - fu) * rgb[top, left, c] + fu * rgb[top, left + 1, c]
+            lower = (1 - fu) * rgb[top + 1, left, c] + fu * rgb[top + 1, left + 1, c]
+            color[i, c] += w * (((1 - fv) * upper + fv * lower) / 255.0)
+    return seen
+
+
+@njit(cache=True)
+def in_view(x, y, z, camera_from_world, width, height, k, margin_px, max_distance_m):
+    """Return (M,) bool: which points fall into the image (with a margin) within reach."""
+    inside = np.zeros(x.shape[0], np.bool_)
+    m = camera_from_world
+    for j in range(x.shape[0]):
+        cx = m[0, 0] * x[j] + m[0, 1] * y[j] + m[0, 2] * z[j] + m[0, 3]
+        cy = m[1, 0] * x[j] + m[1, 1] * y[j] + m[1, 2] * z[j] + m[1, 3]
+        cz = m[2, 0] * x[j] + m[2, 1] * y[j] + m[2, 2] * z[j] + m[2, 3]
+        if cz < 0.2 or cx * cx + cy * cy + cz * cz > max_distance_m * max_distance_m:
+            continue
+        u = k[0, 0] * cx / cz + k[0, 1] * cy / cz + k[0, 2]
+        v = k[1, 1] * cy / cz + k[1, 2]
+        inside[j] = -margin_px < u < width + margin_px and -margin_px < v < height + margin_px
+    return inside
