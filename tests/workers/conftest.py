@@ -1,0 +1,35 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from workers.executor import Pool
+from workers.local_pool import LocalPool
+from workers.store import Store
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "store", min_free_bytes=1)
+
+
+@pytest.fixture(scope="session")
+def ray_pool(tmp_path_factory) -> Iterator[Pool]:
+    from workers.ray_pool import RayPool
+
+    pool = RayPool(tmp_path_factory.mktemp("ray"), num_cpus=2)
+    yield pool
+    pool.close()
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
+        os.environ.pop(name, None)
+
+
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+def pool(request) -> Iterator[Pool]:
+    """Both pools must pass the same tests."""
+    if request.param == "ray":
+        yield request.getfixturevalue("ray_pool")
+    else:
+        pool = LocalPool()
+        yield pool
+        pool.close()

@@ -1,0 +1,113 @@
+"""What runs a stage: the protocol of the pools, and the tasks and outcomes they exchange with a worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from recon.errors import RoadscribeError
+from recon.progress import Tick
+from workers.plan import Stage
+from workers.spec import LabelJob, ProbeJob
+from workers.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageTask:
+    """All a worker needs to run one stage: paths and JSON, never arrays."""
+
+    store: Store
+    stage: Stage
+    key: str
+    spec: str  # JSON of the job
+    parents: dict[str, str]  # stage -> artifact folder
+    parent_digests: dict[str, str]
+    config_digest: str
+    token: str = "local"  # names the attempt, so that a late worker's progress goes nowhere
+
+    def to_json(self) -> str:
+        """Return one line of JSON."""
+        store = {"home": str(self.store.home), "min_free_bytes": self.store.min_free_bytes}
+        return json.dumps({**asdict(self), "store": store})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Build the task again."""
+        body = json.loads(text)
+        store = Store(Path(body["store"]["home"]), body["store"]["min_free_bytes"])
+        stage = Stage(**{**body["stage"], "parents": tuple(body["stage"]["parents"])})
+        return cls(**{**body, "store": store, "stage": stage})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInput:
+    """What a stage function sees."""
+
+    spec: LabelJob | ProbeJob
+    config: Any  # the stage's config object, or None
+    parents: dict[str, Path]
+    parent_digests: dict[str, str]
+    config_digest: str
+    folder: Path  # where the sealed artifact must be when the function returns
+    tick: Tick
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageOutcome:
+    """How a stage ended."""
+
+    seconds: float
+    peak_memory_bytes: int
+    object_name: str = ""  # key under which the result was published
+    error: RoadscribeError | None = None
+    detail: str = ""  # traceback of a fault in our own code, for the log
+
+    def to_json(self) -> str:
+        """Return one line of JSON."""
+        return json.dumps(
+            {
+                "seconds": self.seconds,
+                "peak_memory_bytes": self.peak_memory_bytes,
+                "object_name": self.object_name,
+                "error": self.error.record() if self.error else None,
+                "detail": self.detail,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Build the outcome again."""
+        body = json.loads(text)
+        return cls(**{**body, "error": error_of(body["error"]) if body["error"] else None})
+
+
+def error_of(record: dict[str, Any]) -> RoadscribeError:
+    """Return the error that a failure record describes; an unknown code becomes the root of the family."""
+    kinds: dict[str, type[RoadscribeError]] = {}
+    waiting: list[type[RoadscribeError]] = [RoadscribeError]
+    while waiting:
+        kind = waiting.pop()
+        kinds[kind.code] = kind
+        waiting.extend(kind.__subclasses__())
+    kind = kinds.get(record["code"], RoadscribeError)
+    return kind(record["message"], where=record["where"], hint=record["hint"])
+
+
+class Pool(Protocol):
+    """Runs stages in processes of its own. One stage at a time; a crash of a worker is an error, never ours."""
+
+    def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
+        """Run one stage to its end.
+
+        Calls `report` with its progress. Raises Cancelled soon after `should_stop` turns true, when the worker
+        and its children are dead; raises WorkerLost or OutOfMemory when the worker died by itself.
+        """
+
+    def end_job(self) -> None:
+        """Forget what was kept warm for one job."""
+
+    def close(self) -> None:
+        """Stop all workers."""

@@ -1,0 +1,107 @@
+"""Stages in a process of this machine: its own session, killed as a group, replaced when it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+from recon.errors import Cancelled, WorkerLost
+from recon.progress import Tick
+from workers.executor import StageOutcome, StageTask
+
+POLL_S = 0.1
+
+
+class LocalPool:
+    """One warm worker for the stages of one job: imports are paid once, memory goes back at the job's end."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe = -1
+        self._rest = b""
+
+    def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
+        """Run one stage; see `Pool.run`. Call from a thread that lives as long as the pool."""
+        process = self._worker()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(task.to_json().encode() + b"\n")
+            process.stdin.flush()
+            for line in self._lines(should_stop):
+                message = json.loads(line)
+                if "done" not in message:
+                    return StageOutcome.from_json(line.decode())
+                report(message["done"], message["total"], message["unit"])
+        except BrokenPipeError:
+            pass
+        except BaseException:
+            self.end_job()  # nobody waits for this worker any more
+            raise
+        raise self._lost(task)
+
+    def _worker(self) -> subprocess.Popen[bytes]:
+        if self._process is not None and self._process.poll() is None:
+            return self._process
+        self.end_job()
+        ours, theirs = os.pipe()
+        command = [sys.executable, "-m", "workers.local_worker", str(os.getpid()), str(theirs)]
+        try:
+            # stdout is the caller's to use: whatever a library prints goes to stderr.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=sys.__stderr__,
+                pass_fds=(theirs,),
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+        self._pipe, self._rest = ours, b""
+        return self._process
+
+    def _lines(self, should_stop: Callable[[], bool]) -> Iterator[bytes]:
+        """Yield the worker's lines until it closes the pipe; raises Cancelled when asked to stop."""
+        while True:
+            if should_stop():
+                raise Cancelled
+            ready, _, _ = select.select([self._pipe], [], [], POLL_S)
+            if not ready:
+                continue
+            data = os.read(self._pipe, 65536)
+            if not data:
+                return
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            yield from lines
+
+    def _lost(self, task: StageTask) -> WorkerLost:
+        assert self._process is not None
+        status = self._process.wait()
+        self.end_job()
+        by = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+        hint = "If the kernel killed it for memory, use a coarser fit.cell_m or a larger machine."
+        return WorkerLost(f"the worker process died by {by}", where=task.stage.name, hint=hint)
+
+    def end_job(self) -> None:
+        """Kill the worker and whatever it started."""
+        process, self._process = self._process, None
+        if process is not None:
+            # The leader may be gone while its children live on: the group is what must die.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+        if self._pipe >= 0:
+            os.close(self._pipe)
+            self._pipe = -1
+
+    def close(self) -> None:
+        """Stop the worker."""
+        self.end_job()

@@ -1,0 +1,55 @@
+"""A worker process of the local pool: tasks come in by stdin, progress and outcomes leave by a pipe, as JSON lines."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+
+from workers.executor import StageTask
+from workers.stage_process import execute
+
+PR_SET_PDEATHSIG = 1
+REPORT_EVERY_S = 0.1
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent dies: a worker without one would write for nobody."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)
+
+
+def main(parent: int, pipe: int) -> None:
+    """Run tasks until stdin ends."""
+    die_with_parent(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides; a Ctrl-C in the terminal goes to it as well
+    tasks: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            tasks.put(line)
+        os.killpg(0, signal.SIGKILL)  # the pool is gone, and with it everyone who wants the result
+
+    threading.Thread(target=read, daemon=True).start()
+    with os.fdopen(pipe, "w", buffering=1) as out:
+        while True:
+            last = 0.0
+
+            def tick(done: int, total: int, unit: str = "", /) -> None:
+                nonlocal last
+                now = time.monotonic()
+                if now - last >= REPORT_EVERY_S or done >= total:
+                    last = now
+                    out.write(f'{{"done": {int(done)}, "total": {int(total)}, "unit": "{unit}"}}\n')
+
+            out.write(execute(StageTask.from_json(tasks.get()), tick).to_json() + "\n")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

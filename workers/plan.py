@@ -1,0 +1,117 @@
+"""The pipeline as data: which stages a job has, what each reads, and the key that names its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from recon.artifact import Manifest, digest_file, digest_json
+from recon.config import SegmentConfig
+from recon.errors import ModelInvalid
+from workers.spec import LabelJob, ProbeJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of a plan. Raise `version` whenever the same input would give another result."""
+
+    name: str
+    function: str  # "module:function" taking a StageInput, imported in the worker only
+    version: int = 1
+    parents: tuple[str, ...] = ()
+    config: str = ""  # field of the spec; "" = the stage has no settings
+    kind: str = ""  # kind of the artifact it leaves
+    cached: bool = True  # False: always run, because its input lies outside the store
+    resumes: bool = False  # True: the next attempt finds the work folder of the last one
+
+
+LABEL_PLAN = (
+    Stage(name="ingest", function="workers.stages:ingest", kind="DriveLog", cached=False),
+    Stage(
+        name="segment",
+        function="workers.stages:segment",
+        parents=("ingest",),
+        config="segment",
+        kind="FrameLabels",
+        resumes=True,
+    ),
+    Stage(name="fit", function="workers.stages:fit", parents=("ingest", "segment"), config="fit", kind="RoadSurface"),
+    Stage(name="bake", function="workers.stages:bake", parents=("fit",), config="bake", kind="BevMap"),
+    Stage(name="trace", function="workers.stages:trace", parents=("ingest", "bake"), config="trace", kind="RoadMap"),
+    Stage(
+        name="crop",
+        function="workers.stages:crop",
+        parents=("ingest", "bake", "trace"),
+        config="crop",
+        kind="LabelSet",
+    ),
+    Stage(name="pack", function="workers.stages:pack", parents=("ingest", "crop"), config="pack", kind="Shard"),
+    Stage(
+        name="draw",
+        function="workers.stages:draw",
+        parents=("ingest", "segment", "bake", "trace", "crop"),
+        config="fit",  # the held-out frames are measured here
+        kind="Publication",
+    ),
+)
+PROBE_PLAN = (
+    Stage(name="first", function="workers.probe:first", config="probe", kind="Probe"),
+    Stage(name="second", function="workers.probe:second", parents=("first",), config="probe", kind="Probe"),
+)
+
+
+def plan_of(spec: LabelJob | ProbeJob) -> tuple[Stage, ...]:
+    """Return the stages of a job in the order they run."""
+    return LABEL_PLAN if isinstance(spec, LabelJob) else PROBE_PLAN
+
+
+def publishes(spec: LabelJob | ProbeJob) -> dict[str, str]:
+    """Return stage -> folder of the result in which its files appear ("" = at the top)."""
+    return {"draw": "", "pack": "shards"} if isinstance(spec, LabelJob) else {"second": ""}
+
+
+def identity(manifest: Manifest) -> str:
+    """Return the digest by which later stages know an artifact: its content, not where the drive lies."""
+    if manifest.kind != "DriveLog":
+        return manifest.digest
+    meta = {key: value for key, value in manifest.meta.items() if key != "root"}
+    return digest_json({"kind": manifest.kind, "schema": manifest.schema, "meta": meta, "files": manifest.files})
+
+
+def config_identity(spec: LabelJob | ProbeJob, stage: Stage) -> Any:
+    """Return the JSON form of a stage's settings, with files named by content instead of by path."""
+    if not stage.config:
+        return {}
+    config = getattr(spec, stage.config)
+    if isinstance(config, SegmentConfig):
+        return _segment_identity(config)
+    if isinstance(config, BaseModel):
+        return config.model_dump(mode="json")
+    assert is_dataclass(config)
+    assert not isinstance(config, type)
+    return asdict(config)
+
+
+def _segment_identity(config: SegmentConfig) -> dict[str, Any]:
+    record = asdict(config)
+    if config.weights:
+        weights = Path(config.weights)
+        # An OpenVINO net is two files: the .xml beside a .bin of the same name.
+        files = [path for path in (weights, weights.with_suffix(".bin")) if path.is_file()]
+        if weights not in files:
+            hint = "Give the path of the model file with segment.weights."
+            raise ModelInvalid("the model file does not exist", where=config.weights, hint=hint)
+        record["weights"] = [digest_file(path) for path in dict.fromkeys(files)]
+    if config.class_map.endswith(".json") and Path(config.class_map).is_file():
+        record["class_map"] = digest_file(Path(config.class_map))
+    return record
+
+
+def stage_key(stage: Stage, config: Any, parents: Mapping[str, str]) -> str:
+    """Return the name of a stage's result: sha256 over stage, version, settings and the parents' identities."""
+    body = {"stage": stage.name, "version": stage.version, "config": config, "parents": dict(parents)}
+    return digest_json(body)

@@ -1,0 +1,161 @@
+"""Stages as Ray remote tasks. The only module that imports Ray; it runs in the executor process, never in the API.
+
+Ray is the muscle and nothing else: no retries, no objects but a line of JSON. Attempts are counted in the ledger.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recon.artifact import write_atomic
+from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
+from recon.progress import Tick
+from workers.executor import StageOutcome, StageTask
+from workers.stage_process import execute
+
+OBJECT_STORE_BYTES = 256 << 20  # tasks exchange paths: the default of 30 % of the memory would lie idle
+POLL_S = 0.25
+QUIET_S = 20.0  # without a sign of life for this long, the cluster is asked for one
+PING_LIMIT_S = 15.0
+
+
+class ClusterSick(InfrastructureError):
+    """Ray does not answer; this process must end and be started again."""
+
+    code = "WORKER_LOST"
+
+
+def _run_stage(task_json: str) -> str:
+    """Run in a Ray worker: progress goes to a file beside the store, since there is no pipe to the executor."""
+    task = StageTask.from_json(task_json)
+    path = task.store.progress_path(task.token)
+    last = 0.0
+
+    def tick(done: int, total: int, unit: str = "", /) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= POLL_S or done >= total:
+            last = now
+            body = {"stage": task.stage.name, "done": int(done), "total": int(total), "unit": unit}
+            with contextlib.suppress(InfrastructureError):  # progress is not worth a job
+                write_atomic(path, json.dumps(body).encode())
+
+    return execute(task, tick).to_json()
+
+
+def _answer() -> int:
+    return os.getpid()
+
+
+class RayPool:
+    """Runs stages on a Ray cluster: one of its own (address "") or one that exists ("auto", "host:port")."""
+
+    def __init__(self, home: Path, *, address: str = "", num_cpus: int | None = None) -> None:
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        _own_token(home)
+        import ray
+
+        self._ray = ray
+        options: dict[str, Any] = {"log_to_driver": True, "logging_level": "warning", "ignore_reinit_error": False}
+        if address:
+            ray.init(address=address, **options)
+        else:
+            ray.init(
+                num_cpus=num_cpus or os.cpu_count(),
+                include_dashboard=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                **options,
+            )
+        threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
+        runtime = {"env_vars": {"OMP_NUM_THREADS": threads}}  # Ray's own default is one thread per task
+        self._stage = ray.remote(max_retries=0, retry_exceptions=False, num_cpus=1, runtime_env=runtime)(_run_stage)
+        self._ping = ray.remote(max_retries=0, num_cpus=0)(_answer)
+
+    def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
+        """Run one stage; see `Pool.run`. Raises ClusterSick when Ray itself no longer answers."""
+        ray, exceptions = self._ray, self._ray.exceptions
+        progress = task.store.progress_path(task.token)
+        progress.unlink(missing_ok=True)
+        reference = self._stage.remote(task.to_json())
+        seen, quiet_since = b"", time.monotonic()
+        try:
+            while True:
+                ready, _ = ray.wait([reference], timeout=POLL_S)
+                if ready:
+                    return StageOutcome.from_json(ray.get(reference))
+                if should_stop():
+                    raise Cancelled
+                now_seen = progress.read_bytes() if progress.exists() else b""
+                if now_seen != seen:
+                    seen, quiet_since = now_seen, time.monotonic()
+                    body = json.loads(seen)
+                    report(body["done"], body["total"], body["unit"])
+                elif time.monotonic() - quiet_since > QUIET_S:
+                    self._check_alive()
+                    quiet_since = time.monotonic()
+        except Cancelled:
+            self._kill(reference)
+            raise
+        except exceptions.OutOfMemoryError as error:
+            hint = "Use a coarser fit.cell_m or a machine with more memory."
+            raise OutOfMemory(where=task.stage.name, hint=hint) from error
+        except exceptions.RayError as error:
+            what = f"the worker process died ({type(error).__name__})"
+            raise WorkerLost(what, where=task.stage.name, hint="The job is tried again.") from error
+        finally:
+            progress.unlink(missing_ok=True)
+
+    def _kill(self, reference: Any) -> None:
+        """Kill the task's process and wait for proof of its death."""
+        self._ray.cancel(reference, force=True)
+        with contextlib.suppress(Exception):  # any exception is the proof; a time-out means Ray is sick
+            self._ray.get(reference, timeout=10.0)
+
+    def _check_alive(self) -> None:
+        """Raise ClusterSick unless a task that waits for nothing ends in time.
+
+        A dead raylet leaves `ray.get` hanging for ever, so the question is asked from a thread that may be lost.
+        """
+        answered = threading.Event()
+
+        def ask() -> None:
+            with contextlib.suppress(Exception):
+                self._ray.get(self._ping.remote(), timeout=PING_LIMIT_S)
+                answered.set()
+
+        threading.Thread(target=ask, daemon=True).start()
+        if not answered.wait(PING_LIMIT_S):
+            raise ClusterSick(hint="The executor starts again and the job is tried again.")
+
+    def end_job(self) -> None:
+        """Do nothing: Ray keeps and ends its workers itself."""
+
+    def close(self) -> None:
+        """Leave the cluster, and end it where it is ours."""
+        self._ray.shutdown()
+
+
+def _own_token(home: Path) -> None:
+    """Give Ray a token file only this user can read: anyone who reaches a cluster's ports owns it.
+
+    Ray would write one into the home directory, readable by everyone.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
+        return
+    path = home / "ray_token"
+    if not path.exists():
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(handle, "w") as stream:
+            stream.write(secrets.token_hex(32))
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)

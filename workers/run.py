@@ -1,0 +1,209 @@
+"""Walk a plan: look up each stage's key, skip what the store has, run the rest in a pool, and say what happened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from recon.artifact import Manifest, digest_json, read_manifest
+from recon.errors import Cancelled, StageTimeout
+from workers.executor import Pool, StageTask
+from workers.plan import Stage, config_identity, identity, plan_of, publishes, stage_key
+from workers.spec import LabelJob, ProbeJob, spec_record
+from workers.store import NEWEST_SCHEMA, Store
+
+STAGE_LIMIT_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEvent:
+    """Something happened to a stage."""
+
+    kind: Literal["stage.started", "stage.progress", "stage.skipped", "stage.finished"]
+    stage: str
+    index: int  # of the stage in the plan, from 0
+    count: int  # stages of the plan
+    done: int = 0
+    total: int = 0
+    unit: str = ""
+    seconds: float = 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Return the JSON form, without what says nothing."""
+        body: dict[str, Any] = {"stage": self.stage, "index": self.index, "count": self.count}
+        if self.kind == "stage.progress":
+            body |= {"done": self.done, "total": self.total, "unit": self.unit}
+        if self.kind == "stage.finished":
+            body["seconds"] = round(self.seconds, 3)
+        return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """What became of one stage."""
+
+    name: str
+    skipped: bool
+    seconds: float
+    peak_memory_bytes: int
+    digest: str
+    folder: Path
+    manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultFile:
+    """One file of the result: where users see it, where it lies."""
+
+    path: str
+    source: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """A finished run."""
+
+    spec: LabelJob | ProbeJob
+    stages: tuple[StageRecord, ...]
+    seconds: float
+
+    def files(self) -> tuple[ResultFile, ...]:
+        """Return the files of the published stages in order of path."""
+        found = []
+        for record in self.stages:
+            prefix = publishes(self.spec).get(record.name)
+            if prefix is not None:
+                for name, sha256 in record.manifest.files.items():
+                    path = f"{prefix}/{name}" if prefix else name
+                    found.append(ResultFile(path=path, source=record.folder / name, sha256=sha256))
+        return tuple(sorted(found, key=lambda file: file.path))
+
+    def record(self) -> dict[str, Any]:
+        """Return report.json: what was made, from what, at which cost."""
+        body: dict[str, Any] = {
+            "roadscribe": version("roadscribe"),
+            "job": spec_record(self.spec),
+            "seconds": round(self.seconds, 3),
+            "peak_memory_mb": round(max((s.peak_memory_bytes for s in self.stages), default=0) / 1e6, 1),
+            "stages": [
+                {
+                    "name": stage.name,
+                    "state": "skipped" if stage.skipped else "run",
+                    "seconds": round(stage.seconds, 3),
+                    "peak_memory_mb": round(stage.peak_memory_bytes / 1e6, 1),
+                    "digest": stage.digest,
+                }
+                for stage in self.stages
+            ],
+        }
+        # What the last stage measured (elements, metres, coverage, ...) is the user's first question.
+        summary = self.stages[-1].manifest.meta.get("summary") if self.stages else None
+        return body | (summary or {})
+
+
+def run(
+    spec: LabelJob | ProbeJob,
+    store: Store,
+    pool: Pool,
+    *,
+    events: Callable[[RunEvent], None] = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    token: str = "local",
+    stage_limit_s: float = STAGE_LIMIT_S,
+) -> RunReport:
+    """Run a job to its end.
+
+    Raises what a stage raised, WorkerLost, StageTimeout, DiskFull before the first stage when space is short, and
+    Cancelled. Finished stages stay in the store, so the next run of the same job starts where this one ended.
+    """
+    started = time.monotonic()
+    store.check_free()
+    plan = plan_of(spec)
+    done: dict[str, StageRecord] = {}
+    try:
+        for index, stage in enumerate(plan):
+            place: dict[str, Any] = {"stage": stage.name, "index": index, "count": len(plan)}
+            task = _task(spec, store, stage, done, token)
+            manifest = store.find(stage.name, task.key, stage.kind) if stage.cached else None
+            if manifest is not None:
+                done[stage.name] = _record(store, stage, task.key, manifest)
+                events(RunEvent(kind="stage.skipped", **place))
+                continue
+            events(RunEvent(kind="stage.started", **place))
+            done[stage.name] = record = _run_stage(task, pool, events, should_stop, stage_limit_s, place)
+            events(RunEvent(kind="stage.finished", seconds=record.seconds, **place))
+    finally:
+        pool.end_job()
+    return RunReport(spec=spec, stages=tuple(done.values()), seconds=time.monotonic() - started)
+
+
+def _task(spec: LabelJob | ProbeJob, store: Store, stage: Stage, done: dict[str, StageRecord], token: str) -> StageTask:
+    parents = {name: done[name].digest for name in stage.parents}
+    config = config_identity(spec, stage)
+    if not stage.cached:  # this key only names the work folder
+        config = spec_record(spec)
+    return StageTask(
+        store=store,
+        stage=stage,
+        key=stage_key(stage, config, parents),
+        spec=spec.model_dump_json(),
+        parents={name: str(done[name].folder) for name in stage.parents},
+        parent_digests=parents,
+        config_digest=digest_json(config),
+        token=f"{token}-{stage.name}",
+    )
+
+
+def _run_stage(
+    task: StageTask,
+    pool: Pool,
+    events: Callable[[RunEvent], None],
+    should_stop: Callable[[], bool],
+    limit_s: float,
+    place: dict[str, Any],
+) -> StageRecord:
+    deadline = time.monotonic() + limit_s
+
+    def report(done: int, total: int, unit: str = "", /) -> None:
+        events(RunEvent(kind="stage.progress", done=done, total=total, unit=unit, **place))
+
+    try:
+        outcome = pool.run(task, report, lambda: should_stop() or time.monotonic() > deadline)
+    except Cancelled:
+        if time.monotonic() > deadline and not should_stop():
+            what = f"the stage did not end within {limit_s:.0f} s"
+            raise StageTimeout(what, where=task.stage.name, hint="Raise the limit or split the drive.") from None
+        raise
+    if outcome.error is not None:
+        if outcome.detail:
+            outcome.error.add_note(outcome.detail)
+        raise outcome.error
+    name = task.stage.name
+    folder = task.store.object_path(name, outcome.object_name)
+    manifest = read_manifest(folder, kind=task.stage.kind, schema=NEWEST_SCHEMA, verify=False)
+    return StageRecord(
+        name=name,
+        skipped=False,
+        seconds=outcome.seconds,
+        peak_memory_bytes=outcome.peak_memory_bytes,
+        digest=identity(manifest),
+        folder=folder,
+        manifest=manifest,
+    )
+
+
+def _record(store: Store, stage: Stage, key: str, manifest: Manifest) -> StageRecord:
+    return StageRecord(
+        name=stage.name,
+        skipped=True,
+        seconds=0.0,
+        peak_memory_bytes=0,
+        digest=identity(manifest),
+        folder=store.object_path(stage.name, key),
+        manifest=manifest,
+    )

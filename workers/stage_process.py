@@ -1,0 +1,98 @@
+"""The inside of a worker: run one stage function in its work folder and publish what it sealed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import resource
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from recon.artifact import MANIFEST, read_manifest
+from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
+from recon.progress import Tick
+from workers.executor import StageInput, StageOutcome, StageTask
+from workers.spec import parse_spec
+from workers.store import NEWEST_SCHEMA
+
+
+def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambda: False) -> StageOutcome:
+    """Run a stage and return its outcome; never raises, so that no foreign exception crosses the process border."""
+    started = time.monotonic()
+    reset_peak_memory()
+
+    def outcome(**fields: Any) -> StageOutcome:
+        return StageOutcome(seconds=time.monotonic() - started, peak_memory_bytes=peak_memory_bytes(), **fields)
+
+    def waiting() -> None:
+        if should_stop():
+            raise Cancelled
+
+    try:
+        with task.store.locked(task.stage.name, task.key, waiting):
+            return outcome(object_name=_run_locked(task, tick))
+    except RoadscribeError as error:
+        return outcome(error=error)
+    except MemoryError:
+        hint = "Use a coarser fit.cell_m or a machine with more memory."
+        return outcome(error=OutOfMemory(where=task.stage.name, hint=hint))
+    except Exception as error:
+        fault = RoadscribeError(
+            f"{type(error).__name__}: {error}", where=task.stage.name, hint="This is a defect of Roadscribe: report it."
+        )
+        return outcome(error=fault, detail=traceback.format_exc())
+
+
+def _run_locked(task: StageTask, tick: Tick) -> str:
+    stage, store = task.stage, task.store
+    if stage.cached and store.find(stage.name, task.key, stage.kind) is not None:
+        return task.key  # the attempt before us finished it after all
+    work = store.work_path(stage.name, task.key)
+    folder = work / "artifact"
+    with storage_errors(str(work)):
+        if not stage.resumes or (folder / MANIFEST).exists():
+            shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+    spec = parse_spec(task.spec)
+    given = StageInput(
+        spec=spec,
+        config=getattr(spec, stage.config) if stage.config else None,
+        parents={name: Path(path) for name, path in task.parents.items()},
+        parent_digests=task.parent_digests,
+        config_digest=task.config_digest,
+        folder=folder,
+        tick=tick,
+    )
+    module, _, name = stage.function.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    try:
+        with storage_errors(str(work)):
+            function(given)
+    except InputInvalid:
+        shutil.rmtree(work, ignore_errors=True)  # wrong input gives nothing to resume from
+        raise
+    manifest = read_manifest(folder, kind=stage.kind, schema=NEWEST_SCHEMA, verify=False)
+    key = task.key if stage.cached else manifest.digest
+    store.publish(folder, stage.name, key)
+    with contextlib.suppress(OSError):
+        shutil.rmtree(work)
+    return key
+
+
+def reset_peak_memory() -> None:
+    """Start a new measurement: a worker process may have run other stages before."""
+    with contextlib.suppress(OSError), Path("/proc/self/clear_refs").open("w") as stream:
+        stream.write("5")
+
+
+def peak_memory_bytes() -> int:
+    """Return the most memory this process held since the last reset (Linux), else since its start."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

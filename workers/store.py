@@ -1,0 +1,126 @@
+"""The artifact store on a folder: finished results by stage and key, work folders that survive a killed attempt.
+
+objects/<stage>/<key>/      a sealed artifact; there completely or not at all
+work/<stage>-<key>/         what an attempt has so far; locked by the process that works in it
+progress/<token>.json       how far a stage is, for pools that have no pipe to it
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon.artifact import MANIFEST, Manifest, read_manifest
+from recon.errors import ArtifactInvalid, DiskFull, StorageError, storage_errors
+
+NEWEST_SCHEMA = 1_000_000  # the store moves artifacts of any schema; only their readers judge it
+LOCK_WAIT_S = 60.0  # a worker that lost its executor is dead well before
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Paths and moves of one store; several processes may use it at once."""
+
+    home: Path
+    min_free_bytes: int = 256 << 20
+
+    def object_path(self, stage: str, key: str) -> Path:
+        """Return where the result of a stage lies or will lie."""
+        return self.home / "objects" / stage / key
+
+    def work_path(self, stage: str, key: str) -> Path:
+        """Return the folder in which a stage may keep what it has so far."""
+        return self.home / "work" / f"{stage}-{key}"
+
+    def progress_path(self, token: str) -> Path:
+        """Return the file in which a stage without a pipe reports progress."""
+        return self.home / "progress" / f"{token}.json"
+
+    def find(self, stage: str, key: str, kind: str) -> Manifest | None:
+        """Return the manifest of a finished result, or None.
+
+        Every file must be there in its full number; bytes are verified by whoever reads them. A damaged result
+        is moved aside, so that the stage runs again instead of failing for ever.
+        """
+        folder = self.object_path(stage, key)
+        if not (folder / MANIFEST).is_file():
+            return None
+        try:
+            manifest = read_manifest(folder, kind=kind, schema=NEWEST_SCHEMA, verify=False)
+            if all((folder / name).is_file() for name in manifest.files):
+                return manifest
+        except ArtifactInvalid:
+            pass
+        self._set_aside(folder)
+        return None
+
+    def _set_aside(self, folder: Path) -> None:
+        grave = self.home / "damaged" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        with storage_errors(str(folder)):
+            grave.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(grave)
+
+    def publish(self, work: Path, stage: str, key: str) -> Path:
+        """Move a sealed folder into place in one step; an equal result that came first is kept."""
+        target = self.object_path(stage, key)
+        with storage_errors(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _flush(work)
+            try:
+                work.rename(target)
+            except OSError:
+                if not (target / MANIFEST).is_file():
+                    raise
+                shutil.rmtree(work, ignore_errors=True)
+        return target
+
+    def check_free(self) -> None:
+        """Raise DiskFull when less than `min_free_bytes` is left: better before the work than in its middle."""
+        with storage_errors(str(self.home)):
+            self.home.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.home).free
+        if free < self.min_free_bytes:
+            need = f"{free >> 20} MB are free, {self.min_free_bytes >> 20} MB are needed to start"
+            raise DiskFull(need, where=str(self.home), hint="Free some space and retry; finished stages are kept.")
+
+    @contextmanager
+    def locked(self, stage: str, key: str, waiting: Callable[[], None]) -> Iterator[None]:
+        """Hold the lock of a stage's work folder; call `waiting` (which may raise) while another holds it.
+
+        The kernel drops the lock with its process, so a killed attempt never blocks the next one.
+        """
+        path = self.home / "work" / f"{stage}-{key}.lock"
+        with storage_errors(str(path)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            deadline = time.monotonic() + LOCK_WAIT_S
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    waiting()
+                    if time.monotonic() > deadline:
+                        raise StorageError("another process works on the same stage", where=str(path)) from error
+                    time.sleep(0.1)
+            yield
+        finally:
+            os.close(handle)
+
+
+def _flush(folder: Path) -> None:
+    """Force a folder's files to the disk: after the rename a power cut must not leave empty files."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
