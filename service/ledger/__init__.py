@@ -1,0 +1,1 @@
+"""The ledger: jobs, attempts, events and artifacts in a database that is also the queue."""

@@ -1,0 +1,119 @@
+"""Open the ledger's database: pragmas and transactions of SQLite, and the schema brought up to date."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, create_engine, event, func, select, update
+from sqlalchemy.exc import OperationalError
+
+from recon.errors import StorageError, storage_errors
+from service.ledger import tables
+
+BUSY_S = 15.0
+
+
+def open_database(url: str) -> Engine:
+    """Return an engine whose transactions take the write lock at once and reach the disk before they end."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come too late, see _begin
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_S * 1000:.0f}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # A reader that turns writer fails with "database is locked"; a writer from the start waits its turn.
+        read_only = connection.get_execution_options().get("read_only", False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def migrate(engine: Engine, home: Path) -> None:
+    """Bring the schema up to date; several processes may call this at once."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with storage_errors(str(home)):
+        home.mkdir(parents=True, exist_ok=True)
+        with (home / "migrate.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with writing(engine) as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Run a transaction that writes."""
+    with _database_errors(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Run a transaction that only reads and so waits for nobody."""
+    with _database_errors(), engine.connect().execution_options(read_only=True) as connection, connection.begin():
+        yield connection
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        hint = "Check the disk and the database; the request may be repeated."
+        raise StorageError(f"the ledger does not answer: {error.orig}", where="ledger", hint=hint) from error
+
+
+def append_event(connection: Connection, job_id: str, kind: str, data: dict[str, Any]) -> int:
+    """Add the next event of a job in the caller's transaction and return its number."""
+    job = tables.job
+    # The row lock of this update orders concurrent writers on any database.
+    bump = update(job).where(job.c.id == job_id).values(last_event=job.c.last_event + 1)
+    connection.execute(bump)
+    number: int = connection.execute(select(job.c.last_event).where(job.c.id == job_id)).scalar_one()
+    row = {"job_id": job_id, "seq": number, "at": time.time(), "type": kind, "data": json.dumps(data)}
+    connection.execute(tables.event.insert().values(**row))
+    return number
+
+
+def job_record(row: Row[Any]) -> dict[str, Any]:
+    """Return a job as users see it."""
+    body = row._asdict()
+    return {
+        "id": body["id"],
+        "kind": body["kind"],
+        "state": body["state"],
+        "attempt": body["attempt"],
+        "max_attempts": body["max_attempts"],
+        "created_at": body["created_at"],
+        "updated_at": body["updated_at"],
+        "version": body["version"],
+        "stage": body["stage"],
+        "progress": json.loads(body["progress"]),
+        "failure": json.loads(body["failure"]) if body["failure"] else None,
+        "report": json.loads(body["report"]) if body["report"] else None,
+        "spec": json.loads(body["spec"]),
+        "last_event": body["last_event"],
+    }
+
+
+def count_by_state(connection: Connection) -> dict[str, int]:
+    """Return how many jobs are in each state."""
+    job = tables.job
+    rows = connection.execute(select(job.c.state, func.count()).group_by(job.c.state)).all()
+    return {**dict.fromkeys(tables.STATES, 0), **{row[0]: row[1] for row in rows}}

@@ -1,0 +1,181 @@
+"""What the API writes and reads: submissions, cancellations, lists, events, artifacts."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from recon.artifact import canonical_json, digest_json
+from service.ledger import tables
+from service.ledger.database import append_event, count_by_state, job_record, reading, writing
+from workers.spec import LabelJob, ProbeJob, natural_key, spec_record
+
+_job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
+
+
+class KeyReused(Exception):
+    """The idempotency key was used for another body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The job of a submission, and whether it was there before."""
+
+    job: dict[str, Any]
+    existed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFile:
+    """Where a published file lies, relative to the service's home."""
+
+    job_id: str
+    path: str
+    sha256: str
+    size_bytes: int
+    stored: str
+
+
+def new_id() -> str:
+    """Return a UUIDv7: sorts by time of creation, to the millisecond."""
+    value = bytearray((time.time_ns() // 1_000_000).to_bytes(6, "big") + os.urandom(10))
+    value[6] = value[6] & 0x0F | 0x70
+    value[8] = value[8] & 0x3F | 0x80
+    text = value.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
+
+
+class Submissions:
+    """The API's side of the ledger."""
+
+    def __init__(self, engine: Engine, *, max_attempts: int = 3) -> None:
+        self._engine = engine
+        self._max_attempts = max_attempts
+
+    def submit(self, spec: LabelJob | ProbeJob, *, key: str = "", dedupe: bool = False) -> Submitted:
+        """Store a job durably and return it.
+
+        The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.
+        With `dedupe` a job of the same spec that has not failed is returned instead of a new one.
+        """
+        record, now = spec_record(spec), time.time()
+        body_sha256, natural = digest_json(record), natural_key(spec)
+        try:
+            with writing(self._engine) as connection:
+                if key:
+                    found = connection.execute(select(_idempotency).where(_idempotency.c.key == key)).one_or_none()
+                    if found is not None:
+                        if found.body_sha256 != body_sha256:
+                            raise KeyReused(key)
+                        return Submitted(self._read(connection, found.job_id), True)
+                job_id = self._same(connection, natural) if dedupe else None
+                existed = job_id is not None
+                if job_id is None:
+                    job_id = new_id()
+                    row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "state": "queued"}
+                    row |= {"natural_key": natural}
+                    times = {"run_at": now, "created_at": now, "updated_at": now}
+                    connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
+                    append_event(connection, job_id, "job.queued", {})
+                if key:
+                    values = {"key": key, "body_sha256": body_sha256, "job_id": job_id, "created_at": now}
+                    connection.execute(_idempotency.insert().values(**values))
+                return Submitted(self._read(connection, job_id), existed)
+        except IntegrityError:
+            # Another process stored the same key between our look and our write (not on SQLite).
+            return self.submit(spec, key=key, dedupe=dedupe)
+
+    def _same(self, connection: Any, natural: str) -> str | None:
+        good = (*tables.CLAIMABLE, "running", "committing", "succeeded")
+        query = select(_job.c.id).where(_job.c.natural_key == natural, _job.c.state.in_(good))
+        found: str | None = connection.execute(query.order_by(_job.c.seq.desc()).limit(1)).scalar_one_or_none()
+        return found
+
+    def _read(self, connection: Any, job_id: str) -> dict[str, Any]:
+        return job_record(connection.execute(select(_job).where(_job.c.id == job_id)).one())
+
+    def get(self, job_id: str) -> dict[str, Any] | None:
+        """Return a job, or None."""
+        with reading(self._engine) as connection:
+            row = connection.execute(select(_job).where(_job.c.id == job_id)).one_or_none()
+            return None if row is None else job_record(row)
+
+    def page(
+        self, *, state: str = "", kind: str = "", before: int | None = None, limit: int = 50
+    ) -> tuple[list[dict[str, Any]], int | None]:
+        """Return jobs, newest first, and the cursor of the next page (None = this was the last)."""
+        query = select(_job).order_by(_job.c.seq.desc()).limit(limit + 1)
+        for column, wanted in ((_job.c.state, state), (_job.c.kind, kind)):
+            if wanted:
+                query = query.where(column == wanted)
+        if before is not None:
+            query = query.where(_job.c.seq < before)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        more = len(rows) > limit
+        return [job_record(row) for row in rows[:limit]], (rows[limit - 1].seq if more else None)
+
+    def cancel(self, job_id: str) -> dict[str, Any] | None:
+        """Ask for the end of a job: at once where nobody works on it; a job that has ended stays as it is."""
+        with writing(self._engine) as connection:
+            row = connection.execute(select(_job).where(_job.c.id == job_id)).one_or_none()
+            if row is None:
+                return None
+            if row.state in tables.TERMINAL or row.state == "cancelling":
+                return job_record(row)
+            state = "cancelled" if row.state in tables.CLAIMABLE else "cancelling"
+            append_event(connection, job_id, f"job.{state}", {})
+            change = update(_job).where(_job.c.id == job_id, _job.c.state == row.state)
+            connection.execute(change.values(state=state, updated_at=time.time(), version=_job.c.version + 1))
+            return self._read(connection, job_id)
+
+    def events(self, job_id: str, *, after: int = 0, limit: int = 500) -> list[dict[str, Any]]:
+        """Return the events of a job that follow number `after`, in order."""
+        query = select(_event).where(_event.c.job_id == job_id, _event.c.seq > after)
+        with reading(self._engine) as connection:
+            rows = connection.execute(query.order_by(_event.c.seq).limit(limit)).all()
+        return [{"seq": r.seq, "at": r.at, "type": r.type, "data": json.loads(r.data)} for r in rows]
+
+    def artifacts(self, job_id: str) -> list[StoredFile]:
+        """Return the published files of a job in order of path."""
+        with reading(self._engine) as connection:
+            rows = connection.execute(
+                select(_artifact).where(_artifact.c.job_id == job_id).order_by(_artifact.c.path)
+            ).all()
+        return [StoredFile(**row._asdict()) for row in rows]
+
+    def artifact(self, *, sha256: str = "", job_id: str = "", path: str = "") -> StoredFile | None:
+        """Return a published file by content, or by job and path."""
+        query = select(_artifact).limit(1)
+        if sha256:
+            query = query.where(_artifact.c.sha256 == sha256)
+        else:
+            query = query.where(_artifact.c.job_id == job_id, _artifact.c.path == path)
+        with reading(self._engine) as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else StoredFile(**row._asdict())
+
+    def executor_age_s(self) -> float | None:
+        """Return how long ago an executor last said that it lives, or None if none ever did."""
+        with reading(self._engine) as connection:
+            at = connection.execute(select(func.max(tables.heartbeat.c.at))).scalar_one_or_none()
+        return None if at is None else max(0.0, time.time() - at)
+
+    def figures(self) -> dict[str, float]:
+        """Return what /metrics shows: jobs by state, age of the oldest queued job, broken invariants."""
+        now = time.time()
+        with reading(self._engine) as connection:
+            figures: dict[str, float] = {f"jobs_{k}": v for k, v in count_by_state(connection).items()}
+            oldest = connection.execute(select(func.min(_job.c.created_at)).where(_job.c.state == "queued")).scalar()
+            lost = select(func.count()).where(_job.c.state.in_(tables.LEASED), _job.c.lease_until < now)
+            figures["leases_expired"] = connection.execute(lost).scalar_one()
+            fenced = connection.execute(select(func.sum(tables.heartbeat.c.fenced))).scalar()
+        figures["oldest_queued_seconds"] = now - oldest if oldest else 0.0
+        figures["fenced_writes_total"] = float(fenced or 0)
+        return figures

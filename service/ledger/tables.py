@@ -1,0 +1,110 @@
+r"""The tables of the ledger and the states of a job.
+
+queued -> running -> committing -> succeeded
+  |  ^      |    \______________-> failed
+  |  |      v                       ^
+  |  retry_wait --------------------/      (attempts are bounded, every state has a time-out)
+  \-> cancelled <- cancelling <- running, committing
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
+
+CLAIMABLE = ("queued", "retry_wait")
+LEASED = ("running", "committing", "cancelling")
+TERMINAL = ("succeeded", "failed", "cancelled")
+STATES = (*CLAIMABLE, *LEASED, *TERMINAL)
+
+metadata = MetaData()
+
+job = Table(
+    "job",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("kind", String(32), nullable=False),
+    Column("spec", Text, nullable=False),  # canonical JSON
+    Column("natural_key", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False, server_default="0"),  # counted against max_attempts
+    Column("epoch", Integer, nullable=False, server_default="0"),  # grows with every claim, also uncounted ones
+    Column("max_attempts", Integer, nullable=False),
+    Column("owner", String(128), nullable=False, server_default=""),
+    Column("lease_until", Float, nullable=False, server_default="0"),  # seconds since 1970, as every time here
+    Column("run_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),
+    Column("stage", String(64), nullable=False, server_default=""),
+    Column("progress", Text, nullable=False, server_default="{}"),
+    Column("failure", Text, nullable=True),  # record of the error that ended the job or delayed it
+    Column("report", Text, nullable=True),
+    Column("last_event", Integer, nullable=False, server_default="0"),
+    Index("job_claim", "state", "run_at", "seq"),
+    Index("job_natural_key", "natural_key"),
+    Index("job_state", "state", "seq"),
+    sqlite_autoincrement=True,
+)
+
+attempt = Table(
+    "attempt",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("owner", String(128), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=True),
+    Column("outcome", String(32), nullable=True),
+    Column("failure", Text, nullable=True),
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("seq", Integer, primary_key=True),  # without gaps, from 1, for each job
+    Column("at", Float, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("key", String(255), primary_key=True),
+    Column("body_sha256", String(64), nullable=False),
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("path", String(512), primary_key=True),  # as users see it
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("stored", String(1024), nullable=False),  # relative to the service's home
+    Index("artifact_sha256", "sha256"),
+)
+
+heartbeat = Table(
+    "heartbeat",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("at", Float, nullable=False),
+    Column("fenced", Integer, nullable=False, server_default="0"),  # late writes refused so far
+)
