@@ -1,0 +1,46 @@
+"""Paths that a drive may name: regular files below its own folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from recon.errors import DriveInvalid, PathRefused, RoadscribeError
+
+_HINT = "Name files relative to the drive folder, inside it; copy a file there instead of linking out of it."
+
+
+def inside(root: Path, relative: str, *, where: str) -> Path:
+    """Return the file that a drive calls `relative`; PathRefused if it lies outside the resolved folder `root`."""
+    pure = PurePosixPath(relative)
+    if (
+        not relative
+        or pure.is_absolute()
+        or ".." in pure.parts
+        or "\\" in relative
+        or PureWindowsPath(relative).drive
+        or any(ord(character) < 32 for character in relative)
+    ):
+        raise PathRefused(f"{relative!r} is no path inside the drive folder", where=where, hint=_HINT)
+    try:
+        os.fsencode(relative)
+        path = (root / pure).resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a name no file system can hold
+        raise PathRefused(f"{relative!r} cannot be resolved: {error}", where=where, hint=_HINT) from error
+    if not path.is_relative_to(root):
+        raise PathRefused(f"{relative!r} leads out of the drive folder by a link", where=where, hint=_HINT)
+    return path
+
+
+def read_inside(root: Path, relative: str, *, where: str, kind: type[RoadscribeError] = DriveInvalid) -> bytes:
+    """Return the bytes of a regular file of the drive; `kind` if there is none, PathRefused if it lies outside."""
+    path = inside(root, relative, where=where)
+    try:
+        if not path.is_file():  # a pipe or a device would block the reader
+            problem = "is no regular file" if path.exists() else "does not exist"
+            hint = "Restore the file, or leave the frame that names it out of the drive."
+            raise kind(f"{relative} {problem}", where=where, hint=hint)
+        return path.read_bytes()
+    except OSError as error:
+        hint = "Check the file and its permissions."
+        raise kind(f"{relative} cannot be read: {error.strerror or error}", where=where, hint=hint) from error

@@ -1,0 +1,234 @@
+"""The checks every format shares: poses, times, calibration, and every file a drive names."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from recon.drive import Camera, DriveLog, Frame, Image
+from recon.errors import (
+    CalibrationMissing,
+    DriveEmpty,
+    DriveInvalid,
+    ImageInvalid,
+    PoseInvalid,
+    RoadscribeError,
+)
+from recon.formats.contained import read_inside
+from recon.formats.image_file import check_image, decode_gray, decode_ids
+from recon.formats.problems import ParsedDrive, Problems
+from recon.geometry import LOCAL_FRAME_LIMIT_M, rigid_fault
+from recon.progress import Tick, silent
+
+MAX_SPEED_M_S = 100.0  # no road vehicle: a jump of the positioning, or a wrong unit
+MAX_IMAGE_DELAY_NS = 1_000_000_000  # an image farther than this from its frame's time carries a wrong unit
+LIDAR_POINT_BYTES = 16
+_CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
+
+def check_drive(parsed: ParsedDrive, problems: Problems, tick: Tick = silent) -> DriveLog:
+    """Report every problem of a drive and return it with the sha256 of each file it names."""
+    drive = parsed.drive
+    if not drive.images():
+        problems.add(DriveEmpty(where=drive.name, hint="Give at least one frame with one image."))
+    _check_cameras(drive, problems)
+    _check_frames(parsed, problems)
+    _check_image_times(parsed, problems)
+    return _check_files(parsed, problems, tick)
+
+
+def _check_cameras(drive: DriveLog, problems: Problems) -> None:
+    seen: set[str] = set()
+    for camera in drive.cameras:
+        where = f"camera {camera.name}"
+        if not _CAMERA_NAME.fullmatch(camera.name):
+            hint = "Use up to 64 letters, digits, dots, dashes and underscores."
+            problems.add(DriveInvalid(f"{camera.name!r} is no camera name", where=where, hint=hint))
+        if camera.name in seen:
+            problems.add(DriveInvalid("two cameras have one name", where=where, hint="Name each camera once."))
+        seen.add(camera.name)
+
+
+def _check_frames(parsed: ParsedDrive, problems: Problems) -> None:
+    drive = parsed.drive
+    last: tuple[Frame, str] | None = None
+    for frame, place in zip(drive.frames, parsed.places, strict=True):
+        fault = _pose_fault(frame)
+        if fault:
+            hint = "world_from_ego is a rigid transform in metres, from ego to local east-north-up."
+            problems.add(PoseInvalid(f"the pose is no rigid transform: {fault}", where=place, hint=hint))
+        for image in frame.images:
+            fault = "" if image.world_from_ego is None else rigid_fault(image.world_from_ego)
+            if fault:
+                problems.add(PoseInvalid(f"the image's pose is no rigid transform: {fault}", where=_at(place, image)))
+        if last is not None:
+            _check_step(last, (frame, place), problems)
+        last = (frame, place)
+        if frame.lidar_path and (drive.lidar_format == "" or drive.ego_from_lidar is None):
+            hint = "State the LiDAR's format and ego_from_lidar."
+            problems.add(CalibrationMissing("the drive names LiDAR points without calibration", where=place, hint=hint))
+    fault = "" if drive.ego_from_lidar is None else rigid_fault(drive.ego_from_lidar)
+    if fault:
+        problems.add(PoseInvalid(f"ego_from_lidar: {fault}", where=drive.name))
+
+
+def _pose_fault(frame: Frame) -> str:
+    fault = rigid_fault(frame.world_from_ego)
+    if not fault and float(np.abs(frame.world_from_ego[:3, 3]).max()) > LOCAL_FRAME_LIMIT_M:
+        return f"it lies more than {LOCAL_FRAME_LIMIT_M / 1000:.0f} km from the world's origin; use local metres"
+    return fault
+
+
+def _check_step(before: tuple[Frame, str], after: tuple[Frame, str], problems: Problems) -> None:
+    step_ns = after[0].time_ns - before[0].time_ns
+    if step_ns <= 0:
+        what = "the time equals the frame before's: a duplicated frame" if step_ns == 0 else "time goes backwards"
+        hint = "Sort the frames by time and name each moment once."
+        problems.add(PoseInvalid(f"{what} ({before[1]} is at {before[0].time_ns} ns)", where=after[1], hint=hint))
+        return
+    step_m = float(np.linalg.norm(after[0].world_from_ego[:3, 3] - before[0].world_from_ego[:3, 3]))
+    speed = step_m / (step_ns * 1e-9)
+    if np.isfinite(speed) and speed > MAX_SPEED_M_S:
+        message = f"the vehicle jumps {step_m:.1f} m in {step_ns * 1e-9:.3f} s after {before[1]}"
+        hint = "Check the units (metres, nanoseconds) and cut the drive where the positioning jumps."
+        problems.add(PoseInvalid(message, where=after[1], hint=hint))
+
+
+def _check_image_times(parsed: ParsedDrive, problems: Problems) -> None:
+    cameras = {camera.name for camera in parsed.drive.cameras}
+    last_ns: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    for index, frame, image in parsed.drive.images():
+        place = parsed.places[index]
+        where = _at(place, image)
+        if image.camera not in cameras:
+            hint = f"Calibrated cameras: {', '.join(sorted(cameras)) or 'none'}."
+            problems.add(CalibrationMissing(f"camera {image.camera} has no calibration", where=where, hint=hint))
+        if image.path in owner:
+            hint = "Name each image once."
+            problems.add(DriveInvalid(f"the image already belongs to {owner[image.path]}", where=where, hint=hint))
+        owner[image.path] = place
+        if abs(image.time_ns - frame.time_ns) > MAX_IMAGE_DELAY_NS:
+            delay = (image.time_ns - frame.time_ns) * 1e-9
+            hint = "Times are int64 nanoseconds of one clock."
+            problems.add(PoseInvalid(f"the image is {delay:.3f} s from its frame's time", where=where, hint=hint))
+        elif image.camera in last_ns and image.time_ns <= last_ns[image.camera]:
+            hint = "Sort each camera's images by time and name each moment once."
+            problems.add(PoseInvalid("the camera's time does not advance", where=where, hint=hint))
+        last_ns[image.camera] = image.time_ns
+
+
+def _at(place: str, image: Image) -> str:
+    return f"{place}, {image.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """One file to open: what it is called, where it is named, and what must hold of its bytes."""
+
+    path: str
+    where: str
+    kind: type[RoadscribeError]
+    check: Callable[[bytes, str], None]
+
+
+def _check_files(parsed: ParsedDrive, problems: Problems, tick: Tick) -> DriveLog:
+    drive = parsed.drive
+    files = _files(parsed)
+    sha256: dict[str, str] = {}
+    workers = min(4, os.cpu_count() or 1)
+    with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="drive-files") as pool:
+        try:
+            # Bounded slices keep cancelling quick and the queue small on drives of a hundred thousand files.
+            for start in range(0, len(files), 64):
+                part = files[start : start + 64]
+                for file, (digest, error) in zip(part, pool.map(lambda f: _open(drive.root, f), part), strict=True):
+                    sha256[file.path] = digest
+                    if error is not None:
+                        problems.add(error)
+                tick(min(start + 64, len(files)), len(files), "files")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    frames = tuple(
+        replace(frame, images=tuple(replace(image, sha256=sha256.get(image.path, "")) for image in frame.images))
+        for frame in drive.frames
+    )
+    images = {image.path for _, _, image in drive.images()}
+    others = {path: digest for path, digest in sorted(sha256.items()) if path not in images}
+    return replace(drive, frames=frames, file_sha256=others)
+
+
+def _open(root: Path, file: _File) -> tuple[str, RoadscribeError | None]:
+    try:
+        data = read_inside(root, file.path, where=file.where, kind=file.kind)
+    except RoadscribeError as error:
+        return "", error
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        file.check(data, file.where)
+    except RoadscribeError as error:
+        return digest, error
+    return digest, None
+
+
+def _files(parsed: ParsedDrive) -> list[_File]:
+    drive = parsed.drive
+    cameras = {camera.name: camera for camera in drive.cameras}
+    files = [
+        _File(camera.ego_mask, f"camera {camera.name}, {camera.ego_mask}", ImageInvalid, _mask_check(camera))
+        for camera in drive.cameras
+        if camera.ego_mask
+    ]
+    if drive.true_map:
+        files.append(_File(drive.true_map, "true_map", DriveInvalid, lambda data, where: None))
+    for frame, place in zip(drive.frames, parsed.places, strict=True):
+        for image in frame.images:
+            camera = cameras.get(image.camera)
+            if camera is None:
+                continue  # reported as CalibrationMissing
+            files.append(_File(image.path, _at(place, image), ImageInvalid, _image_check(camera)))
+            if image.id_path:
+                files.append(_File(image.id_path, f"{place}, {image.id_path}", ImageInvalid, _ids_check(camera)))
+        if frame.lidar_path:
+            files.append(_File(frame.lidar_path, f"{place}, {frame.lidar_path}", DriveInvalid, check_lidar))
+    return files
+
+
+def _image_check(camera: Camera) -> Callable[[bytes, str], None]:
+    def check(data: bytes, where: str) -> None:
+        check_image(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
+
+    return check
+
+
+def _ids_check(camera: Camera) -> Callable[[bytes, str], None]:
+    def check(data: bytes, where: str) -> None:
+        decode_ids(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
+
+    return check
+
+
+def _mask_check(camera: Camera) -> Callable[[bytes, str], None]:
+    def check(data: bytes, where: str) -> None:
+        decode_gray(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
+
+    return check
+
+
+def check_lidar(data: bytes, where: str) -> None:
+    """Raise DriveInvalid unless `data` are whole, finite f32x4 points."""
+    if not data or len(data) % LIDAR_POINT_BYTES:
+        hint = "A point is four little-endian float32: x, y, z in metres and intensity."
+        raise DriveInvalid(f"{len(data)} bytes are no whole number of LiDAR points", where=where, hint=hint)
+    bad = int(np.count_nonzero(~np.isfinite(np.frombuffer(data, dtype="<f4").reshape(-1, 4)).all(axis=1)))
+    if bad:
+        raise DriveInvalid(
+            f"{bad} LiDAR points hold NaN or infinity", where=where, hint="Drop points without a return."
+        )

@@ -1,0 +1,33 @@
+"""What is wrong with a drive: one collector, so that strict reading and validation follow the same code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from recon.drive import DriveLog
+from recon.errors import RoadscribeError
+
+
+@dataclass(slots=True, kw_only=True)
+class Problems:
+    """Takes problems one by one; when `strict`, the first one is raised."""
+
+    strict: bool
+    found: list[RoadscribeError] = field(default_factory=list)
+
+    def add(self, error: RoadscribeError) -> None:
+        """Note a problem, or raise it when strict."""
+        if self.strict:
+            raise error
+        self.found.append(error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedDrive:
+    """A drive as its files describe it, before images and LiDAR are opened.
+
+    After problems it holds the sound part only, so `places` remembers what the source calls each frame.
+    """
+
+    drive: DriveLog
+    places: tuple[str, ...]  # one per frame, such as "frame 12"

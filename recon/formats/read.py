@@ -1,0 +1,76 @@
+"""Read a drive of any known format, or list everything that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from recon.drive import DriveLog
+from recon.errors import ConfigInvalid, DriveInvalid, PathRefused, RoadscribeError
+from recon.formats import drive_folder, kitti_raw
+from recon.formats.drive_checks import check_drive
+from recon.formats.problems import ParsedDrive, Problems
+from recon.progress import Tick, silent
+
+
+class DriveFormat(Protocol):
+    """What a format's module offers; add the module to FORMATS and it is known everywhere."""
+
+    NAME: str
+
+    def detect(self, path: Path) -> bool:
+        """Tell, by looking at names only, whether `path` holds a drive of this format."""
+
+    def parse(self, path: Path, problems: Problems) -> ParsedDrive | None:
+        """Read poses and calibration, reporting to `problems`; None when nothing can be used."""
+
+
+FORMATS: tuple[DriveFormat, ...] = (drive_folder, kitti_raw)
+
+
+def read_drive(path: Path, *, format: str = "auto", tick: Tick = silent) -> DriveLog:
+    """Return the drive at `path` with the sha256 of every file it names.
+
+    Raises the first problem found: DriveInvalid and its kinds, or PathRefused; ConfigInvalid for an unknown format.
+    """
+    drive = _read(path, format, Problems(strict=True), tick)
+    if drive is None:
+        raise DriveInvalid(where=str(path))
+    return drive
+
+
+def find_problems(path: Path, *, format: str = "auto", tick: Tick = silent) -> list[RoadscribeError]:
+    """Return every problem of the drive at `path`, each with its frame; none means `read_drive` succeeds.
+
+    Raises ConfigInvalid for an unknown format.
+    """
+    problems = Problems(strict=False)
+    _read(path, format, problems, tick)
+    return problems.found
+
+
+def _read(path: Path, name: str, problems: Problems, tick: Tick) -> DriveLog | None:
+    try:
+        source = _format(path, name)
+        parsed = source.parse(path, problems)
+    except (DriveInvalid, PathRefused) as error:
+        problems.add(error)
+        return None
+    except OSError as error:
+        hint = "Check the folder and its permissions."
+        problems.add(DriveInvalid(f"the drive cannot be read: {error.strerror}", where=str(path), hint=hint))
+        return None
+    return None if parsed is None else check_drive(parsed, problems, tick)
+
+
+def _format(path: Path, name: str) -> DriveFormat:
+    names = [source.NAME for source in FORMATS]
+    if name != "auto" and name not in names:
+        raise ConfigInvalid(f"unknown drive format {name!r}", hint=f"Known formats: auto, {', '.join(names)}.")
+    if not path.exists():
+        raise DriveInvalid("there is no such folder", where=str(path), hint="Give the folder that holds the drive.")
+    for source in FORMATS:
+        if (name == "auto" and source.detect(path)) or name == source.NAME:
+            return source
+    hint = f"A drive folder holds drive.json, a KITTI raw drive holds oxts/data. Known formats: {', '.join(names)}."
+    raise DriveInvalid("no known drive format", where=str(path), hint=hint)
