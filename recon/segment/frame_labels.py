@@ -95,8 +95,9 @@ class FrameLabels:
             raise ArtifactInvalid("a label image is damaged", where=str(self.folder / image.ids))
         if max(int(ids.max()), int(evidence[..., 1].max())) >= CLASS_COUNT:
             raise ArtifactInvalid("a label image holds an unknown class", where=str(self.folder / image.ids))
-        planes = (np.ascontiguousarray(evidence[..., i]) for i in range(3))
+        planes = (np.ascontiguousarray(evidence[..., i], dtype=np.uint8) for i in range(3))
         confidence, runner_up, runner_up_confidence = planes
+        ids = ids.astype(np.uint8, copy=False)
         return Labels(ids=ids, confidence=confidence, runner_up=runner_up, runner_up_confidence=runner_up_confidence)
 
 

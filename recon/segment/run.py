@@ -1,0 +1,196 @@
+"""The stage segment: every image of a drive becomes class ids and confidence, resumable image by image."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from recon.artifact import MANIFEST, seal
+from recon.classes import RoadClass
+from recon.config import SegmentConfig
+from recon.drive import Camera, DriveLog, Image
+from recon.errors import DriveEmpty, ImageInvalid, PathRefused, RoadscribeError, storage_errors
+from recon.formats.contained import read_inside
+from recon.formats.image_file import check_image, decode_ids, decode_rgb
+from recon.progress import Tick, silent
+from recon.segment.ego_body import Mask, find_mask, given_mask
+from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels, write_labels
+from recon.segment.id_images import IdImages
+from recon.segment.net_spec import NetSpec, class_map_path
+from recon.segment.openvino_net import OpenVinoNet
+from recon.segment.segmenter import U8, Segmentation, Segmenter
+
+DECODED_AHEAD = 4  # images decoded while the model works: enough to hide the disk, few enough to hold in memory
+REFERENCE_WIDTH_PX = 800  # the image width that config.dilate_dynamic_px is meant for
+
+
+def open_segmenter(config: SegmentConfig) -> Segmenter:
+    """Return the back end that `config` names; raises ModelInvalid when its model cannot be used."""
+    if config.backend == "openvino":
+        return OpenVinoNet(Path(config.weights), NetSpec.load(class_map_path(config.class_map)))
+    return IdImages()
+
+
+def segment(
+    drive: DriveLog,
+    config: SegmentConfig,
+    work: Path,
+    tick: Tick = silent,
+    *,
+    parents: Mapping[str, str] | None = None,
+    config_digest: str = "",
+) -> FrameLabels:
+    """Label every image of `drive` into the folder `work` and seal it as a FrameLabels artifact.
+
+    `work` belongs to this drive and config alone and holds nothing else. What a run that was stopped left there is
+    kept: finished images are skipped, and the bytes are those of a run that was never stopped. The caller renames it.
+    Raises DriveEmpty, ModelInvalid, ImageInvalid (more than `config.max_bad_share` of the images fail), Cancelled.
+    """
+    items = tuple((_names(index, image), image) for index, _, image in drive.images())
+    if not items:
+        raise DriveEmpty(where=drive.name, hint="Give at least one frame with one image.")
+    with storage_errors(str(work)):
+        for folder in ("ids", "evidence"):
+            (work / folder).mkdir(parents=True, exist_ok=True)
+        (work / MANIFEST).unlink(missing_ok=True)
+    cameras = {camera.name: camera for camera in drive.cameras}
+    todo = [(name, image) for name, image in items if not _is_done(work, name, cameras[image.camera])]
+    done, left_out = len(items) - len(todo), []
+    tick(done, len(items), "images")
+    segmenter = open_segmenter(config)
+    masks = {name: _ego_mask(drive, camera, segmenter) for name, camera in cameras.items()} if todo else {}
+    for name, image, decoded in _decoded_ahead(drive, cameras, todo, segmenter.source):
+        if isinstance(decoded, RoadscribeError):
+            left_out.append({"frame": name.frame, "camera": name.camera, **decoded.record()})
+            _refuse_too_many(left_out, len(items), config.max_bad_share)
+        else:
+            result = _clean(segmenter.segment([decoded])[0], masks[image.camera], config.dilate_dynamic_px)
+            write_labels(result, work / name.ids, work / name.evidence)
+        done += 1
+        tick(done, len(items), "images")
+    return finish(work, [name for name, _ in items], segmenter, left_out, parents=parents, config_digest=config_digest)
+
+
+def finish(
+    work: Path,
+    images: Sequence[LabelledImage],
+    segmenter: Segmenter,
+    left_out: Sequence[Mapping[str, Any]] = (),
+    *,
+    parents: Mapping[str, str] | None = None,
+    config_digest: str = "",
+) -> FrameLabels:
+    """Seal `work`, in which every image but those left out has its two PNGs, as a FrameLabels artifact."""
+    missing = {(entry["frame"], entry["camera"]) for entry in left_out}
+    kept = [image for image in images if (image.frame, image.camera) not in missing]
+    expected = {name for image in kept for name in (image.ids, image.evidence)}
+    with storage_errors(str(work)):
+        # A run that was killed may have left scratch files; sealed, they would change the digest.
+        for path in itertools.chain((work / "ids").iterdir(), (work / "evidence").iterdir()):
+            if path.relative_to(work).as_posix() not in expected:
+                path.unlink()
+    meta = {
+        "images": [asdict(image) for image in kept],
+        "model": segmenter.name,
+        "weights_sha256": segmenter.weights_sha256,
+        "left_out": [dict(entry) for entry in left_out],
+    }
+    seal(work, kind=FrameLabels.kind, schema=FrameLabels.schema, meta=meta, parents=parents, config=config_digest)
+    return FrameLabels.open(work, verify=False)
+
+
+def _names(frame: int, image: Image) -> LabelledImage:
+    file = f"{frame:06d}_{image.camera}.png"
+    return LabelledImage(frame=frame, camera=image.camera, ids=f"ids/{file}", evidence=f"evidence/{file}")
+
+
+def _is_done(work: Path, name: LabelledImage, camera: Camera) -> bool:
+    """Tell whether both PNGs of an image are there, whole and of its size."""
+    size = {"width_px": camera.width_px, "height_px": camera.height_px}
+    try:
+        decode_ids((work / name.ids).read_bytes(), **size, where=name.ids)
+        check_image((work / name.evidence).read_bytes(), **size, where=name.evidence)
+    except (OSError, ImageInvalid):
+        return False
+    return True
+
+
+def _decoded_ahead(
+    drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[tuple[LabelledImage, Image]], source: str
+) -> Iterator[tuple[LabelledImage, Image, U8 | RoadscribeError]]:
+    """Yield what the segmenter needs of each image, in order, decoding a few ahead in one thread."""
+    queue: deque[tuple[LabelledImage, Image, Future[U8 | RoadscribeError]]] = deque()
+    rest = iter(todo)
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+        try:
+            while True:
+                for name, image in itertools.islice(rest, DECODED_AHEAD - len(queue)):
+                    where = f"frame {name.frame}, {image.path}"
+                    future = pool.submit(_decode, drive, image, cameras[image.camera], source, where)
+                    queue.append((name, image, future))
+                if not queue:
+                    return
+                name, image, future = queue.popleft()
+                yield name, image, future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: str) -> U8 | RoadscribeError:
+    """Return RGB or ids of one image, or the error that says why not."""
+    path, expected = image.path, image.sha256
+    if source == "ids":
+        path, expected = image.id_path, drive.file_sha256.get(image.id_path, "")
+        if not path:
+            hint = "Give the image its ids in drive.json, or segment with a model."
+            return ImageInvalid("the drive brings no class ids for this image", where=where, hint=hint)
+    try:
+        data = read_inside(drive.root, path, where=where, kind=ImageInvalid)
+        # Stage keys name the drive by the digests of its files; other pixels would be kept under a wrong key.
+        if expected and hashlib.sha256(data).hexdigest() != expected:
+            return ImageInvalid(f"{path} changed after the drive was read", where=where, hint="Read the drive again.")
+        decode = decode_ids if source == "ids" else decode_rgb
+        return decode(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
+    except (ImageInvalid, PathRefused) as error:
+        return error
+
+
+def _refuse_too_many(left_out: Sequence[Mapping[str, Any]], total: int, max_share: float) -> None:
+    if len(left_out) <= max_share * total:
+        return
+    names = ", ".join(str(entry["where"]) for entry in left_out[:10])
+    more = f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""
+    message = f"{len(left_out)} of {total} images cannot be segmented: {left_out[0]['message']}"
+    hint = "List every problem with `roadscribe validate`, or allow more with segment.max_bad_share."
+    raise ImageInvalid(message, where=names + more, hint=hint)
+
+
+def _ego_mask(drive: DriveLog, camera: Camera, segmenter: Segmenter) -> Mask | None:
+    given = given_mask(drive, camera)
+    # Whoever brings ids has decided what is ego body; only a model has to be told.
+    return find_mask(drive, camera) if given is None and segmenter.source == "pixels" else given
+
+
+def _clean(result: Segmentation, ego: Mask | None, dilate_px: int) -> Labels:
+    """Return ids in which dynamic objects (dilated) and the ego body are UNKNOWN with confidence 0."""
+    labels = result.labels
+    unknown = labels.ids == RoadClass.UNKNOWN
+    if result.dynamic is not None:
+        radius = round(dilate_px * labels.ids.shape[1] / REFERENCE_WIDTH_PX)
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        unknown |= cv2.dilate(result.dynamic.astype(np.uint8), kernel).astype(bool)
+    if ego is not None:
+        unknown |= ego
+    # UNKNOWN is 0, and so is the confidence of what nobody knows.
+    planes = (labels.ids, labels.confidence, labels.runner_up, labels.runner_up_confidence)
+    ids, confidence, runner_up, runner_up_confidence = (np.where(unknown, np.uint8(0), plane) for plane in planes)
+    return Labels(ids=ids, confidence=confidence, runner_up=runner_up, runner_up_confidence=runner_up_confidence)
