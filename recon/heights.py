@@ -33,6 +33,7 @@ SLOPE_WEIGHT = 0.002  # flattens what nothing measures
 LIDAR_GATE_M = 0.6  # returns farther from the path's plane are not road
 LIDAR_SCALE_M = 0.05
 LIDAR_ROUNDS = 6
+LIDAR_CELL_WEIGHT = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,8 +86,37 @@ def _difference_rows(active: npt.NDArray[np.bool_]) -> tuple[csr_matrix, csr_mat
     return matrix(first, (-1.0, 1.0)), matrix(second, (1.0, -2.0, 1.0))
 
 
-def _solve(system: csr_matrix, right: npt.NDArray[np.floating]) -> F64:
+def _bilinear(grid: Grid, active: npt.NDArray[np.bool_], xy_m: F64) -> tuple[csr_matrix, npt.NDArray[np.intp]]:
+    """Return the matrix that reads the field at points, and which points lie among active cells (the matrix's rows)."""
+    number = np.cumsum(active).reshape(active.shape) - 1
+    px = grid.to_px(xy_m) - 0.5
+    corner = np.floor(px).astype(np.int64)
+    inside = np.all((corner >= 0) & (corner + 1 < (grid.width, grid.height)), axis=1)
+    offsets = ((0, 0), (1, 0), (0, 1), (1, 1))
+    for dc, dr in offsets:
+        inside[inside] &= active[corner[inside, 1] + dr, corner[inside, 0] + dc]
+    kept = np.flatnonzero(inside)
+    corner, fraction = corner[kept], px[kept] - corner[kept]
+    columns = [number[corner[:, 1] + dr, corner[:, 0] + dc] for dc, dr in offsets]
+    values = [np.abs(1 - dc - fraction[:, 0]) * np.abs(1 - dr - fraction[:, 1]) for dc, dr in offsets]
+    rows = np.tile(np.arange(len(kept)), 4)
+    shape = (len(kept), int(active.sum()))
+    return csr_matrix(coo_matrix((np.concatenate(values), (rows, np.concatenate(columns))), shape=shape)), kept
+
+
+def _solve(prior: csr_matrix, terms: list[tuple[csr_matrix, F64, F64]]) -> F64:
+    """Return the minimiser of the quadratic prior plus sum w (reading - z)^2 over (reader, w, z) terms."""
+    system, right = prior + diags(np.full(prior.shape[0], 1e-9)), np.zeros(prior.shape[0])
+    for reader, weight, z in terms:
+        system = system + reader.T @ diags(weight) @ reader
+        right = right + reader.T @ (weight * z)
     return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
+
+
+def _crowd(cells: npt.NDArray[np.int64], grid: Grid, weight: F64) -> F64:
+    """Return for each point the total weight of the points in its cell."""
+    _, group = np.unique(cells[:, 0] * grid.width + cells[:, 1], return_inverse=True)
+    return np.maximum(np.bincount(group, weights=weight)[group], 1e-9).astype(np.float64)
 
 
 def height_field(drives: Iterable[DriveLog], lidar_xyz_m: F64, *, corridor_m: float) -> HeightField:
@@ -98,32 +128,21 @@ def height_field(drives: Iterable[DriveLog], lidar_xyz_m: F64, *, corridor_m: fl
     active = np.zeros(grid.shape, dtype=bool)
     active[cells[:, 0], cells[:, 1]] = True
     active = np.asarray(maximum_filter(active, size=2 * int((corridor_m + 4.0) / FIELD_CELL_M) + 1))
-    number = np.cumsum(active).reshape(active.shape) - 1
-    count = int(active.sum())
     first, second = _difference_rows(active)
-    unknowns = number[cells[:, 0], cells[:, 1]]
-    # Consecutive poses repeat a cell many times; each cell gets one say, whatever the frame rate and the speed.
-    share = 1.0 / np.maximum(np.bincount(unknowns, minlength=count)[unknowns], 1)
-    diagonal = np.bincount(unknowns, weights=weight * share, minlength=count).astype(np.float64)
-    right = np.bincount(unknowns, weights=weight * share * under[:, 2], minlength=count).astype(np.float64)
     prior = CURVATURE_WEIGHT * (second.T @ second) + SLOPE_WEIGHT * (first.T @ first)
-    solution = _solve(prior + diags(diagonal + 1e-9), right)
+    # Consecutive poses repeat a cell many times; each cell gets one say, whatever the frame rate and the speed.
+    path = (_bilinear(grid, active, under[:, :2])[0], weight / _crowd(cells, grid, np.ones(len(cells))), under[:, 2])
+    solution = _solve(prior, [path])
 
-    points, inside = grid.cells(lidar_xyz_m[:, :2])
-    near = inside.copy()
-    near[inside] = active[points[inside, 0], points[inside, 1]]
-    points, z = points[near], lidar_xyz_m[near, 2]
-    unknowns = number[points[:, 0], points[:, 1]]
-    close = np.abs(z - solution[unknowns]) < LIDAR_GATE_M
-    unknowns, z = unknowns[close], z[close]
-    for _ in range(LIDAR_ROUNDS if len(z) else 0):
-        robust = 1.0 / (1.0 + ((z - solution[unknowns]) / LIDAR_SCALE_M) ** 2)
-        total = np.bincount(unknowns, weights=robust, minlength=count)
+    reader, kept = _bilinear(grid, active, lidar_xyz_m[:, :2])
+    close = np.abs(lidar_xyz_m[kept, 2] - reader @ solution) < LIDAR_GATE_M
+    reader, points = reader[close], lidar_xyz_m[kept][close]
+    cells, _ = grid.cells(points[:, :2])
+    for _ in range(LIDAR_ROUNDS if len(points) else 0):
+        robust = 1.0 / (1.0 + ((points[:, 2] - reader @ solution) / LIDAR_SCALE_M) ** 2)
         # A cell's returns together weigh at most as much as a few path points: their errors are shared.
-        cap = np.minimum(1.0, 20.0 / np.maximum(total, 1e-9))[unknowns]
-        lidar_diagonal = np.bincount(unknowns, weights=robust * cap, minlength=count)
-        lidar_right = np.bincount(unknowns, weights=robust * cap * z, minlength=count)
-        solution = _solve(prior + diags(diagonal + lidar_diagonal + 1e-9), right + lidar_right)
+        crowd = _crowd(cells, grid, robust)
+        solution = _solve(prior, [path, (reader, robust * np.minimum(1.0, LIDAR_CELL_WEIGHT / crowd), points[:, 2])])
     z_field = np.full(grid.shape, float(np.median(solution)))
     z_field[active] = solution
     return HeightField(grid=grid, z=z_field)

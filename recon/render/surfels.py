@@ -8,7 +8,7 @@ plane at (x, y); with u = (x - x_i) / s_x and v = (y - y_i) / s_y its opacity th
 
 Because the plane is met exactly, the footprint is perspective-correct at grazing angles. Surfels are composited front
 to back: sum_i w_i f_i with w_i = alpha_i prod_{j<i} (1 - alpha_j), in the order of their centres along the camera's
-horizontal viewing direction (ties: by row, then column), which for a road is the order of depth.
+horizontal viewing direction, which for a road is the order of depth; exact ties have no order of their own.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from recon.render.surfels import ALPHA_MAX, Q_MAX, Rays, Rendering, Surfels, gather_order
+from recon.render.surfels import ALPHA_MAX, Q_MAX, TRANSMITTANCE_MIN, Rays, Rendering, Surfels, gather_order
 
 HIT_STEPS = 4
 
@@ -30,8 +30,8 @@ def _hit_cells(surfels: Surfels, rays: Rays) -> tuple[Tensor, Tensor]:
     return row, column
 
 
-def render(surfels: Surfels, rays: Rays) -> Rendering:
-    """Gather each ray's 25 neighbours and composite them with torch operations; autograd keeps the tape."""
+def _neighbours(surfels: Surfels, rays: Rays) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the (P, 25) surfels around each hit (front to back), whether they exist, their alpha and ray parameter."""
     with torch.no_grad():
         row, column = _hit_cells(surfels, rays)
         offsets = gather_order(rays.forward).long()
@@ -55,6 +55,20 @@ def render(surfels: Surfels, rays: Rays) -> Rendering:
     q = u * u + v * v
     alpha = (surfels.opacity[i].sigmoid() * torch.exp(-q / 2)).clamp(max=ALPHA_MAX)
     alpha = torch.where(exists & (q <= Q_MAX) & (distance > 0), alpha, torch.zeros_like(alpha))
+    return i, exists, alpha, distance
+
+
+def contributions(surfels: Surfels, rays: Rays) -> Tensor:
+    """Return (P,) how many surfels are composited along each ray until nothing passes."""
+    _, _, alpha, _ = _neighbours(surfels, rays)
+    passed = torch.cumprod(1 - alpha, dim=1)
+    before = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1)
+    return ((alpha > 0) & (before >= TRANSMITTANCE_MIN)).sum(dim=1)
+
+
+def render(surfels: Surfels, rays: Rays) -> Rendering:
+    """Gather each ray's 25 neighbours and composite them with torch operations; autograd keeps the tape."""
+    i, exists, alpha, distance = _neighbours(surfels, rays)
     passed = torch.cumprod(1 - alpha, dim=1)
     before = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1)
     weight = alpha * before

@@ -1,0 +1,56 @@
+"""Checks the size budget of the packages: files <= 400 lines (median <= 120), functions <= 80 lines, and docstrings.
+
+Usage: python .ci/size_budget.py [FOLDER ...]; exits 1 and names every offender.
+"""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from pathlib import Path
+
+PACKAGES = ("recon", "vectorize", "training", "workers", "service")
+MAX_FILE, MEDIAN_FILE, MAX_FUNCTION = 400, 120, 80
+MIN_COMMENTS, MAX_COMMENTS = 1.0, 12.0  # per 100 code lines, over a whole package
+
+
+def offences(path: Path) -> list[str]:
+    """Return what one file does against the budget."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.count("\n")
+    found = [f"{path}: {lines} lines, at most {MAX_FILE}"] if lines > MAX_FILE else []
+    tree = ast.parse(text)
+    if ast.get_docstring(tree) is None:
+        found.append(f"{path}: no module docstring")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > MAX_FUNCTION:
+                found.append(f"{path}:{node.lineno}: {node.name} has {length} lines, at most {MAX_FUNCTION}")
+    return found
+
+
+def main(folders: list[str]) -> int:
+    """Check all packages and print the summary."""
+    files = sorted(p for folder in folders for p in Path(folder).rglob("*.py") if p.name != "__init__.py")
+    found = [line for path in files for line in offences(path)]
+    lengths = [path.read_text(encoding="utf-8").count("\n") for path in files]
+    median = statistics.median(lengths)
+    if median > MEDIAN_FILE:
+        found.append(f"the median file has {median:.0f} lines, at most {MEDIAN_FILE}")
+    for folder in folders:
+        text = "\n".join(p.read_text(encoding="utf-8") for p in files if p.parts[0] == folder)
+        code = [line for line in text.splitlines() if line.strip()]
+        comments = sum(line.lstrip().startswith("#") or "  # " in line for line in code)
+        density = 100 * comments / max(len(code), 1)
+        print(f"{folder}: {density:.1f} comments per 100 lines")
+        if code and not MIN_COMMENTS <= density <= MAX_COMMENTS:
+            found.append(f"{folder}: {density:.1f} comments per 100 lines, expected {MIN_COMMENTS} to {MAX_COMMENTS}")
+    print(f"{len(files)} files, median {median:.0f}, longest {max(lengths)} lines")
+    print("\n".join(found))
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or [name for name in PACKAGES if Path(name).is_dir()]))

@@ -1,0 +1,55 @@
+import numpy as np
+from slope_world import SLOPE, write_drive
+
+from recon.drive import DriveLog, Frame
+from recon.geometry import rotation_from_euler, transform
+from recon.heights import height_field
+
+
+def drive_over(z: np.ndarray, x: np.ndarray, *, roll_rad: float = 0.0) -> DriveLog:
+    poses = [
+        transform(rotation_from_euler(yaw_rad=0, roll_rad=roll_rad), [a, 0.0, b]) for a, b in zip(x, z, strict=True)
+    ]
+    frames = tuple(Frame(time_ns=i, world_from_ego=pose, images=()) for i, pose in enumerate(poses))
+    return DriveLog(name="x", root=None, cameras=(), frames=frames, ground_z_ego_m=0.0)  # type: ignore[arg-type]
+
+
+def test_the_path_alone_gives_its_own_profile() -> None:
+    x = np.arange(0.0, 100.0, 1.0)
+    z = 2.0 * np.sin(x / 30.0)
+    field = height_field([drive_over(z, x)], np.zeros((0, 3)), corridor_m=10.0)
+    on_path, slope = field.at(np.c_[x[10:-10], np.zeros(80)])
+    assert np.abs(on_path - z[10:-10]).max() < 0.1
+    assert np.abs(slope[:, 0] - np.cos(x[10:-10] / 30.0) / 15.0).max() < 0.03
+    beside, _ = field.at(np.c_[x[10:-10], np.full(80, 8.0)])
+    assert np.abs(beside - z[10:-10]).max() < 0.25
+
+
+def test_lidar_rules_where_it_measured_and_outliers_do_not() -> None:
+    generator = np.random.default_rng(0)
+    x = np.arange(0.0, 60.0, 0.5)
+    crown = lambda y: -0.02 * np.abs(y)  # noqa: E731
+    xy = generator.uniform([0, -9], [60, 9], (20000, 2))
+    z = crown(xy[:, 1]) + generator.normal(0, 0.02, 20000)
+    cars = generator.random(20000) < 0.15
+    z[cars] += generator.uniform(0.2, 0.5, cars.sum())  # what a bumper or a hedge returns
+    field = height_field([drive_over(np.zeros_like(x), x)], np.c_[xy, z], corridor_m=8.0)
+    probe = generator.uniform([5, -7], [55, 7], (500, 2))
+    error = field.at(probe)[0] - crown(probe[:, 1])
+    assert np.median(np.abs(error)) < 0.02
+    assert np.abs(error).max() < 0.08
+
+
+def test_a_high_frame_rate_does_not_outweigh_the_lidar() -> None:
+    x = np.r_[np.arange(0.0, 40.0, 0.05)]
+    xy = np.random.default_rng(1).uniform([0, -5], [40, 5], (8000, 2))
+    raised = np.c_[xy, np.full(8000, 0.1)]
+    field = height_field([drive_over(np.zeros_like(x), x)], raised, corridor_m=5.0)
+    assert np.median(field.at(np.c_[np.linspace(5, 35, 30), np.full(30, 3.0)])[0]) > 0.085
+
+
+def test_the_slope_world(tmp_path: object) -> None:
+    drive, _ = write_drive(tmp_path / "w", frames=8, lidar=False)  # type: ignore[operator]
+    field = height_field([drive], np.zeros((0, 3)), corridor_m=6.0)
+    x = np.linspace(2, 13, 20)
+    assert np.abs(field.at(np.c_[x, np.zeros(20)])[0] - SLOPE * x).max() < 0.01
