@@ -1,0 +1,111 @@
+"""What was observed, and how much a place of the raster can be trusted.
+
+Confidence of a vertex = evidence x trust(views), both 0..1:
+- trust(v) = v / (v + 4): one view counts 0.2, four views 0.5, forty 0.91.
+- evidence of a divider or stop line: marking probability on the ridge; on a bridged stretch the mean of both ends
+  times 0.6 where the gap was observed and 0.3 where it was not.
+- evidence of a boundary: drivable probability 0.3 m inside minus that 0.3 m outside, times 0.5 where the other side
+  is BACKGROUND (which may hide a vehicle), times the smoothness of the edge.
+- evidence of a crossing: mean crosswalk probability on its area.
+The score of an element is the mean confidence along its length.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import map_coordinates
+
+from recon.bev import BevMap
+from recon.classes import DRIVABLE, RoadClass
+from recon.grid import Grid
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+HALF_TRUST_VIEWS = 4.0
+BRIDGED_SEEN = 0.6
+BRIDGED_UNSEEN = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Evidence:
+    """Rasters that tracing reads, all (H, W): probabilities are normalised over the known classes."""
+
+    grid: Grid
+    known: Bool
+    drivable: F32
+    marking: F32
+    crosswalk: F32
+    stop_line: F32
+    background: F32
+    trust: F32
+    height_m: F32
+
+    @classmethod
+    def of(cls, bev: BevMap, *, min_views: int) -> Evidence:
+        """Gather the evidence of a bird's-eye map; cells with fewer than `min_views` views count as unseen."""
+        probability = bev.class_probability
+        unknown = probability[..., RoadClass.UNKNOWN].astype(np.float32)
+        known = (bev.views >= max(1, min_views)) & (unknown < 0.5)
+        scale = np.where(known, 1.0 / np.maximum(1.0 - unknown, 1e-3), 0.0).astype(np.float32)
+
+        def share(*classes: RoadClass) -> F32:
+            total = np.zeros(known.shape, dtype=np.float32)
+            for road_class in classes:
+                total += probability[..., road_class]
+            total *= scale
+            return total
+
+        views = bev.views.astype(np.float32)
+        return cls(
+            grid=bev.grid,
+            known=known,
+            drivable=share(*DRIVABLE),
+            marking=share(RoadClass.LANE_MARKING),
+            crosswalk=share(RoadClass.CROSSWALK),
+            stop_line=share(RoadClass.STOP_LINE),
+            background=share(RoadClass.BACKGROUND),
+            trust=np.where(known, views / (views + HALF_TRUST_VIEWS), 0.0).astype(np.float32),
+            height_m=bev.height_m,
+        )
+
+    def sample(self, raster: F32, xy_m: F64) -> F64:
+        """Return bilinear values (...) of a raster at world points (..., 2); zero beyond its edge."""
+        px = self.grid.to_px(xy_m)
+        at = np.stack([px[..., 1] - 0.5, px[..., 0] - 0.5])
+        result: F64 = map_coordinates(raster, at, order=1, mode="constant", output=np.float64)
+        return result
+
+    def is_known(self, xy_m: F64) -> Bool:
+        """Return whether the cells that hold world points (..., 2) were observed."""
+        cells, inside = self.grid.cells(xy_m)
+        rows = np.clip(cells[..., 0], 0, self.grid.height - 1)
+        columns = np.clip(cells[..., 1], 0, self.grid.width - 1)
+        result: Bool = self.known[rows, columns] & inside
+        return result
+
+    def with_height(self, xy_m: F64) -> F64:
+        """Return (N, 3): the points with the surface height, interpolated along the line where none was seen."""
+        cells, inside = self.grid.cells(xy_m)
+        rows = np.clip(cells[:, 0], 0, self.grid.height - 1)
+        columns = np.clip(cells[:, 1], 0, self.grid.width - 1)
+        valid = self.known[rows, columns] & inside
+        height = self.height_m[rows, columns].astype(np.float64)
+        if not valid.any():
+            valid = np.ones(len(xy_m), dtype=bool)
+            height = np.full(len(xy_m), float(self.height_m[self.known].mean()) if self.known.any() else 0.0)
+        index = np.arange(len(xy_m))
+        return np.c_[xy_m, np.interp(index, index[valid], height[valid])]
+
+
+def smooth_known(raster: F32, known: Bool, sigma_px: float) -> F32:
+    """Return a Gaussian smoothing in which unseen cells have no say; zero where nothing known is near."""
+    weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma_px)
+    total = cv2.GaussianBlur(np.where(known, raster, np.float32(0)).astype(np.float32), (0, 0), sigma_px)
+    result: F32 = np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), np.float32(0)).astype(np.float32)
+    return result

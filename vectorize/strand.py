@@ -1,0 +1,52 @@
+"""A strand: a traced piece of paint, evenly sampled, before it becomes a map element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from vectorize.polyline import arc_length
+
+F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+STEP_M = 0.1  # spacing of strand vertices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Strand:
+    """A painted line in world metres with what is known along it."""
+
+    xy_m: F64  # (N, 2), about STEP_M apart
+    paint: F64  # (N,) marking probability on the ridge; on bridged stretches what the raster says there
+    bridged: Bool  # (N,) whether the stretch was inferred between two painted ones
+    faint: Bool  # (N,) whether the ridge was too weak to stand for itself there
+    width_m: float  # full width at half maximum, median over the painted stretch
+
+    @property
+    def length_m(self) -> float:
+        """Return the length along the strand."""
+        return float(arc_length(self.xy_m)[-1])
+
+    def reversed(self) -> Strand:
+        """Return the same strand walked from its other end."""
+        return self._take(np.s_[::-1])
+
+    def part(self, start: int, stop: int) -> Strand:
+        """Return vertices start..stop (exclusive)."""
+        return self._take(np.s_[start:stop])
+
+    def _take(self, span: slice) -> Strand:
+        arrays = {name: getattr(self, name)[span] for name in ("xy_m", "paint", "bridged", "faint")}
+        return Strand(**arrays, width_m=self.width_m)
+
+    def end_direction(self, base_m: float) -> F64:
+        """Return the unit direction in which the strand leaves its last vertex, fitted over its last `base_m`."""
+        count = max(2, min(len(self.xy_m), round(base_m / STEP_M) + 1))
+        points, weight = self.xy_m[-count:], self.paint[-count:] + 0.01
+        centred = points - np.average(points, axis=0, weights=weight)
+        _, _, axes = np.linalg.svd(centred * np.sqrt(weight)[:, None], full_matrices=False)
+        direction: F64 = axes[0] if axes[0] @ (points[-1] - points[0]) >= 0 else -axes[0]
+        return direction

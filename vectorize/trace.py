@@ -1,0 +1,172 @@
+"""`trace`: from the raster of a site to its vector map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from shapely import LineString
+
+from recon.bev import BevMap
+from recon.errors import NoRoadFound
+from recon.geometry import GeoOrigin
+from recon.progress import Tick, silent
+from vectorize import polyline
+from vectorize.bridge import bridge, uncross
+from vectorize.config import TraceConfig
+from vectorize.contour import find_edges
+from vectorize.crosswalk import find_crossings, find_stop_lines
+from vectorize.divider import find_lines
+from vectorize.road_map import Element, ElementClass, RoadMap, Style
+from vectorize.seen import BRIDGED_SEEN, BRIDGED_UNSEEN, Evidence
+from vectorize.strand import STEP_M, Strand
+from vectorize.style import style_of
+
+F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+BOUNDARY_GAP_M = 3.0
+SAME_STOP_M = 1.0
+STEPS = 4
+
+
+def trace(bev: BevMap, config: TraceConfig, *, origin: GeoOrigin | None = None, tick: Tick = silent) -> RoadMap:
+    """Return the vector map of a site; raises NoRoadFound if no drivable cell was seen."""
+    evidence = Evidence.of(bev, min_views=config.min_views)
+    if not (evidence.known & (evidence.drivable > 0.5)).any():
+        hint = "Check the calibration and the class map: no image showed road within the corridor."
+        raise NoRoadFound(hint=hint)
+    tick(0, STEPS, "classes")
+    crossings = find_crossings(evidence, simplify_m=2 * config.simplify_m, min_area_m2=config.min_crossing_m2)
+    stops = [_straight(evidence, line, value) for line, value in find_stop_lines(evidence)]
+    tick(1, STEPS, "classes")
+    # A divider ends at a crossing or a stop line: no bridge may run through them.
+    barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
+    barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in find_stop_lines(evidence)]
+    lines = find_lines(evidence, config, barriers)
+    tick(2, STEPS, "classes")
+    dividers = _dividers(evidence, lines.dividers, lines.double, config)
+    painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
+    stops += [p for p in painted if all(_apart(p, s) for s in stops)]
+    tick(3, STEPS, "classes")
+    boundaries = _boundaries(evidence, config)
+    areas = [_crossing(evidence, ring, value) for ring, value in crossings]
+    tick(4, STEPS, "classes")
+    return RoadMap(elements=(*dividers, *boundaries, *areas, *stops), origin=origin)
+
+
+def _confidence(evidence: Evidence, strand: Strand, seen: Bool) -> F64:
+    """Return (N,) confidence after the formula of `vectorize.seen`."""
+    value = strand.paint * evidence.sample(evidence.trust, strand.xy_m)
+    for start, stop in polyline.runs(strand.bridged):
+        ends = [value[i] for i in (start - 1, stop) if 0 <= i < len(value)]
+        value[start:stop] = float(np.mean(ends)) if ends else 0.0
+    value = np.where(strand.bridged, value * np.where(seen, BRIDGED_SEEN, BRIDGED_UNSEEN), value)
+    result: F64 = np.clip(value, 0.0, 1.0)
+    return result
+
+
+def _element(
+    evidence: Evidence,
+    strand: Strand,
+    config: TraceConfig,
+    *,
+    element_class: ElementClass,
+    style: Style = "unknown",
+    closed: bool = False,
+) -> Element:
+    """Simplify a strand; vertices stay where what was seen or inferred changes."""
+    seen = evidence.is_known(strand.xy_m)
+    dense = _confidence(evidence, strand, seen)
+    state = seen.astype(np.int8) + 2 * strand.bridged
+    change = np.concatenate([[False], state[1:] != state[:-1]])
+    change[:-1] |= change[1:]
+    kept = polyline.simplify(strand.xy_m, config.simplify_m, keep=change, closed=closed)
+    vertices = evidence.with_height(strand.xy_m)[kept]
+    # A vertex stands for the stretch half-way to its neighbours.
+    borders = np.concatenate([[0], (kept[1:] + kept[:-1] + 1) // 2, [len(dense)]])
+    sums = np.concatenate([[0.0], np.cumsum(dense)])
+    mean = (sums[borders[1:]] - sums[borders[:-1]]) / np.maximum(np.diff(borders), 1)
+    return Element(
+        element_class=element_class,
+        vertices=vertices,
+        seen=seen[kept],
+        confidence=mean.astype(np.float32),
+        score=float(dense.mean()),
+        style=style,
+        closed=closed,
+    )
+
+
+def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], config: TraceConfig) -> list[Element]:
+    """Return divider elements of which no two cross, checked on the very vertices that are published."""
+    elements = []
+    for strand, is_double in zip(strands, double, strict=True):
+        seen = evidence.is_known(strand.xy_m)
+        style = style_of(strand, seen, longest_gap_m=config.bridge_gap_m, double=is_double)
+        elements.append(_element(evidence, strand, config, element_class="divider", style=style))
+    lengths = [polyline.length_of(e.vertices) for e in elements]
+    spans = uncross([e.vertices[:, :2] for e in elements], [n * e.score for n, e in zip(lengths, elements, strict=True)])
+    result = []
+    for element, kept in zip(elements, spans, strict=True):
+        for start, stop in kept:
+            part = replace(
+                element,
+                vertices=element.vertices[start:stop],
+                seen=element.seen[start:stop],
+                confidence=element.confidence[start:stop],
+            )
+            if polyline.length_of(part.vertices) >= config.min_divider_m:
+                result.append(part)
+    return sorted(result, key=_order)
+
+
+def _order(element: Element) -> tuple[float, ...]:
+    return (-polyline.length_of(element.vertices), *element.vertices[0].tolist())
+
+
+def _boundaries(evidence: Evidence, config: TraceConfig) -> list[Element]:
+    edges = find_edges(evidence, config)
+    result = [
+        _element(evidence, e.strand, config, element_class="boundary", closed=True) for e in edges if e.closed
+    ]
+    near = replace(config, bridge_gap_m=min(BOUNDARY_GAP_M, config.bridge_gap_m), bridge_angle_deg=20.0)
+    for strand in bridge([e.strand for e in edges if not e.closed], near, []):
+        if strand.length_m >= config.min_boundary_m:
+            result.append(_element(evidence, strand, config, element_class="boundary"))
+    return result
+
+
+def _straight(evidence: Evidence, line: F64, value: float) -> Element:
+    """Return a stop line from its two ends."""
+    dense = polyline.resample(line, STEP_M)
+    trust = float(evidence.sample(evidence.trust, dense).mean())
+    score = float(np.clip(value * trust, 0.0, 1.0))
+    return Element(
+        element_class="stop_line",
+        vertices=evidence.with_height(line),
+        seen=evidence.is_known(line),
+        confidence=np.full(2, score, dtype=np.float32),
+        score=score,
+        style="solid",
+    )
+
+
+def _apart(one: Element, other: Element) -> bool:
+    return bool(LineString(one.vertices[:, :2]).distance(LineString(other.vertices[:, :2])) > SAME_STOP_M)
+
+
+def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
+    inward = ring + 0.2 * (ring.mean(axis=0) - ring) / np.maximum(
+        np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), 0.2
+    )
+    confidence = np.clip(value * evidence.sample(evidence.trust, inward), 0.0, 1.0)
+    return Element(
+        element_class="ped_crossing",
+        vertices=evidence.with_height(ring),
+        seen=evidence.is_known(inward),
+        confidence=confidence.astype(np.float32),
+        score=float(confidence.mean()),
+        closed=True,
+    )
