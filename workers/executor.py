@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from recon.errors import RoadscribeError
+from recon.errors import InfrastructureError, RoadscribeError
 from recon.progress import Tick
 from workers.plan import Stage
 from workers.spec import LabelJob, ProbeJob
@@ -90,10 +90,16 @@ def error_of(record: dict[str, Any]) -> RoadscribeError:
     waiting: list[type[RoadscribeError]] = [RoadscribeError]
     while waiting:
         kind = waiting.pop()
-        kinds[kind.code] = kind
+        kinds.setdefault(kind.code, kind)
         waiting.extend(kind.__subclasses__())
     kind = kinds.get(record["code"], RoadscribeError)
     return kind(record["message"], where=record["where"], hint=record["hint"])
+
+
+class ClusterSick(InfrastructureError):
+    """The cluster does not answer; the process that drives it must end and be started again."""
+
+    code = "CLUSTER_SICK"
 
 
 class Pool(Protocol):

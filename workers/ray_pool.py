@@ -18,19 +18,13 @@ from typing import Any
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
 from recon.progress import Tick
-from workers.executor import StageOutcome, StageTask
+from workers.executor import ClusterSick, StageOutcome, StageTask
 from workers.stage_process import execute
 
 OBJECT_STORE_BYTES = 256 << 20  # tasks exchange paths: the default of 30 % of the memory would lie idle
 POLL_S = 0.25
 QUIET_S = 20.0  # without a sign of life for this long, the cluster is asked for one
 PING_LIMIT_S = 15.0
-
-
-class ClusterSick(InfrastructureError):
-    """Ray does not answer; this process must end and be started again."""
-
-    code = "WORKER_LOST"
 
 
 def _run_stage(task_json: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -66,7 +67,18 @@ _ADAPTER: TypeAdapter[LabelJob | ProbeJob] = TypeAdapter(JobSpec)
 def parse_spec(body: bytes | str) -> LabelJob | ProbeJob:
     """Return the spec in a JSON text; raises pydantic's ValidationError (with places) or ConfigInvalid (a range)."""
     # Strict: a number in quotes is the sender's mistake, not ours to guess away.
-    return _ADAPTER.validate_json(body, strict=True)
+    spec = _ADAPTER.validate_json(body, strict=True)
+    _refuse_nonfinite(spec.model_dump(), "")
+    return spec
+
+
+def _refuse_nonfinite(value: Any, place: str) -> None:
+    """Raise ConfigInvalid for NaN and infinities: no range check written as a comparison finds them all."""
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            _refuse_nonfinite(entry, f"{place}.{name}" if place else name)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ConfigInvalid(f"{place} must be a finite number")
 
 
 def pointer(location: tuple[int | str, ...]) -> str:

@@ -51,9 +51,8 @@ def bake(given: StageInput) -> None:
 
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map."""
-    from vectorize.trace import trace as run_trace
-
     from recon.bev import BevMap
+    from vectorize.trace import trace as run_trace
 
     bev = read(BevMap, given.parents["bake"])
     _leave(run_trace(bev, given.config, origin=_drive(given).origin, tick=given.tick), given)
@@ -61,9 +60,8 @@ def trace(given: StageInput) -> None:
 
 def crop(given: StageInput) -> None:
     """Crop one label per keyframe."""
-    from vectorize.labels import crop as run_crop
-
     from recon.bev import BevMap
+    from vectorize.labels import crop as run_crop
     from vectorize.road_map import RoadMap
 
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
@@ -72,8 +70,9 @@ def crop(given: StageInput) -> None:
 
 def pack(given: StageInput) -> None:
     """Pack the labels into shards."""
-    from vectorize.labels import LabelSet
     from vectorize.shard import pack as run_pack
+
+    from vectorize.labels import LabelSet
 
     labels = read(LabelSet, given.parents["crop"])
     given.folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,51 @@
+"""The API process: build the application from settings. Never imports torch, Ray, or a stage."""
+
+from __future__ import annotations
+
+import hmac
+from importlib.metadata import version
+
+from fastapi import Depends, FastAPI, Request
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from service import files, jobs, problems, status
+from service.ledger.database import migrate, open_database
+from service.ledger.submissions import Submissions
+from service.problems import Problem
+from service.settings import Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return the application; reads the environment when no settings are given. Brings the ledger up to date."""
+    settings = settings or load_settings()
+    settings.check_exposure()
+    engine = open_database(settings.url)
+    migrate(engine, settings.home)
+    # /docs would load its scripts from another host: the schema is at /openapi.json instead.
+    app = FastAPI(
+        title="Roadscribe",
+        version=version("roadscribe"),
+        summary="Drives in, vector-map pseudo labels out.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.settings = settings
+    app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
+    problems.install(app)
+    guard = [Depends(_authenticate)]
+    app.include_router(jobs.router, prefix="/v1", dependencies=guard)
+    app.include_router(files.router, prefix="/v1", dependencies=guard)
+    app.include_router(status.router)
+    app.include_router(status.guarded, dependencies=guard)
+    if not settings.api_key.get_secret_value():
+        # Without a key the port is the only fence, and a web page can reach it under a name of its own.
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+    return app
+
+
+def _authenticate(request: Request) -> None:
+    expected = request.app.state.settings.api_key.get_secret_value()
+    given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if expected and not hmac.compare_digest(given.encode(), expected.encode()):
+        raise Problem(401, "UNAUTHENTICATED", "the API key is missing or wrong", hint="Send Authorization: Bearer KEY.")

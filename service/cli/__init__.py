@@ -1,0 +1,8 @@
+"""The command line `roadscribe`."""
+
+
+def main() -> None:
+    """Run the command line; imports come later, so that a mistyped command is told at once."""
+    from service.cli.app import main as run
+
+    run()

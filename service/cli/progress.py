@@ -1,0 +1,119 @@
+"""Progress on the terminal: one bar a stage with rate and time left; plain lines where nobody watches."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+LINE_EVERY_S = 10.0
+
+
+def say(text: str) -> None:
+    """Print a message for people: stdout belongs to results."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class _Rate(ProgressColumn):
+    """Units per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        unit = task.fields.get("unit") or ""
+        return Text(f"{speed:.1f} {unit}/s" if speed and unit else "")
+
+
+class StageBars:
+    """Shows the events of a run, from this machine or from the service: the same (type, data) pairs."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = time.monotonic()
+        if self._console.is_terminal:
+            self._bars = Progress(
+                TextColumn("{task.description:<10}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                _Rate(),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}"),
+                console=self._console,
+            )
+
+    def __enter__(self) -> Self:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def show(self, kind: str, data: dict[str, Any]) -> None:
+        """Show one event."""
+        if kind == "job":  # the newest state from the service
+            kind, data = "stage.progress", data.get("progress") or {}
+        stage = data.get("stage", "")
+        if kind == "stage.progress":
+            if "done" in data:
+                self._progress(stage, data)
+        elif kind in ("stage.started", "stage.skipped", "stage.finished"):
+            self._stage(kind.removeprefix("stage."), stage, data)
+        elif kind in ("job.retry_wait", "job.failed"):
+            failure = data.get("failure", {})
+            self._print(f"{kind.removeprefix('job.')}: {failure.get('code')}: {failure.get('message')}")
+        elif kind in ("job.queued", "job.running", "job.committing", "job.given_back", "job.cancelling"):
+            self._print(kind.removeprefix("job.").replace("_", " "))
+
+    def _stage(self, what: str, stage: str, data: dict[str, Any]) -> None:
+        note = {"started": "", "skipped": "already done"}.get(what, f"{data.get('seconds', 0.0):.1f} s")
+        if self._bars is None:
+            self._print(f"[{data['index'] + 1}/{data['count']}] {stage}: {note or what}")
+            return
+        task = self._task(stage)
+        self._bars.update(task, note=note)
+        if what != "started":
+            total = self._bars.tasks[task].total or 1
+            self._bars.update(task, total=total, completed=total)
+            self._bars.stop_task(task)
+
+    def _progress(self, stage: str, data: dict[str, Any]) -> None:
+        if self._bars is not None:
+            task = self._task(stage)
+            if not self._bars.tasks[task].finished:
+                self._bars.update(task, completed=data["done"], total=data["total"], unit=data["unit"])
+        elif time.monotonic() - self._last_line > LINE_EVERY_S:
+            self._print(f"  {stage}: {data['done']} of {data['total']} {data['unit']}")
+
+    def _task(self, stage: str) -> TaskID:
+        assert self._bars is not None
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=None, unit="", note="")
+        return self._tasks[stage]
+
+    def _print(self, text: str) -> None:
+        self._last_line = time.monotonic()
+        if self._bars is not None:
+            self._console.print(text, markup=False, highlight=False)
+        else:
+            say(text)

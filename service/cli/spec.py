@@ -1,0 +1,69 @@
+"""Options that describe a label job, shared by `label` and `submit`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from recon.errors import ConfigInvalid
+from workers.spec import LabelJob, parse_spec, pointer
+
+Format = Annotated[str, typer.Option("--format", help="Format of the drive: auto, drive_folder, kitti_raw.")]
+Segmenter = Annotated[
+    Literal["id_images", "openvino"],
+    typer.Option("--segmenter", help="Where class ids come from: id PNGs of the drive, or a net."),
+]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Model file of the net (.xml or .onnx).")]
+ClassMap = Annotated[str, typer.Option("--class-map", help="Shipped class map, or a path to a JSON file.")]
+Holdout = Annotated[
+    int, typer.Option("--holdout", min=0, help="Leave every N-th frame out of the fit and measure there.")
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting of a stage, e.g. --set fit.cell_m=0.05. Repeatable."),
+]
+
+
+def label_spec(
+    drive: Path,
+    *,
+    drive_format: str,
+    segmenter: str,
+    weights: Path | None,
+    class_map: str,
+    holdout: int,
+    changes: list[str] | None,
+) -> LabelJob:
+    """Return the job that the options describe; raises ConfigInvalid naming the option."""
+    segment: dict[str, Any] = {"backend": segmenter}
+    segment |= {"weights": str(weights.absolute())} if weights else {}
+    segment |= {"class_map": class_map} if class_map else {}
+    body: dict[str, Any] = {"kind": "label", "drive": str(drive.resolve()), "format": drive_format, "segment": segment}
+    body |= {"fit": {"holdout_every": holdout}} if holdout else {}
+    for change in changes or []:
+        name, equals, text = change.partition("=")
+        stage, dot, field = name.partition(".")
+        if not (equals and dot):
+            raise ConfigInvalid("expected STAGE.FIELD=VALUE", where=f"--set {change}", hint="E.g. fit.cell_m=0.05.")
+        section = body.setdefault(stage, {})
+        if not isinstance(section, dict):
+            raise ConfigInvalid(f"{stage} is no stage", where=f"--set {change}")
+        section[field] = _value(text)
+    try:
+        spec = parse_spec(json.dumps(body))
+    except ValidationError as error:
+        faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
+        raise ConfigInvalid(faults, hint="docs/api.md lists the settings of every stage.") from None
+    assert isinstance(spec, LabelJob)
+    return spec
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

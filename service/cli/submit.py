@@ -1,0 +1,177 @@
+"""Commands that talk to a service: submit, jobs, watch, cancel, fetch."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from recon.errors import PathRefused
+from service.cli.progress import StageBars, say
+from service.cli.spec import Changes, ClassMap, Format, Holdout, Segmenter, Weights, label_spec
+from service.client import Client
+from workers.spec import spec_record
+
+Url = Annotated[str, typer.Option("--url", envvar="ROADSCRIBE_URL", help="Address of the service.", show_default=True)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+JobId = Annotated[str, typer.Argument(help="Id of the job.")]
+DEFAULT_URL = "http://127.0.0.1:8765"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    for command in (submit, jobs, watch, cancel, fetch):
+        app.command()(command)
+
+
+def connect(url: str) -> Client:
+    """Return a client with the key of the environment."""
+    return Client(url, api_key=os.environ.get("ROADSCRIBE_API_KEY", ""))
+
+
+def submit(
+    drive: Annotated[Path, typer.Argument(help="Folder of the drive on the service's machine.")],
+    format_: Format = "auto",
+    segmenter: Segmenter = "id_images",
+    weights: Weights = None,
+    class_map: ClassMap = "",
+    holdout: Holdout = 0,
+    changes: Changes = None,
+    key: Annotated[str, typer.Option("--key", help="Idempotency key; the same key never makes a second job.")] = "",
+    dedupe: Annotated[bool, typer.Option("--dedupe", help="Return an equal earlier job if there is one.")] = False,
+    follow: Annotated[bool, typer.Option("--watch", help="Show progress until the job ends.")] = False,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a drive to a service; prints the job's id.
+
+    Example: roadscribe submit /data/drives/monday --watch
+    """
+    spec = label_spec(
+        drive,
+        drive_format=format_,
+        segmenter=segmenter,
+        weights=weights,
+        class_map=class_map,
+        holdout=holdout,
+        changes=changes,
+    )
+    with connect(url) as client:
+        job = client.submit(spec_record(spec), key=key, dedupe=dedupe)
+        print(json.dumps(job) if as_json else job["id"], flush=True)
+        if follow:
+            _end(follow_job(client, job["id"]), as_json=False)
+
+
+def jobs(
+    state: Annotated[str, typer.Option("--state", help="Only jobs in this state.")] = "",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 20,
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """List jobs, newest first.
+
+    Example: roadscribe jobs --state failed
+    """
+    with connect(url) as client:
+        page = client.jobs(state=state, limit=limit)
+    if as_json:
+        print(json.dumps(page))
+        return
+    table = Table("id", "state", "stage", "attempt", "created", "input", box=None)
+    for job in page["jobs"]:
+        created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
+        failure = f" ({job['failure']['code']})" if job["failure"] else ""
+        attempt = f"{job['attempt']}/{job['max_attempts']}"
+        table.add_row(job["id"], job["state"] + failure, job["stage"], attempt, created, job["spec"].get("drive", ""))
+    Console(highlight=False).print(table)
+
+
+def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Show a job's progress to its end; Ctrl-C leaves the job running.
+
+    Example: roadscribe watch 0198f3c2-...
+    """
+    with connect(url) as client:
+        _end(follow_job(client, job_id), as_json=as_json)
+
+
+def cancel(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+    """Ask for the end of a job.
+
+    Example: roadscribe cancel 0198f3c2-...
+    """
+    with connect(url) as client:
+        job = client.cancel(job_id)
+    print(json.dumps(job) if as_json else job["state"])
+
+
+def fetch(
+    job_id: JobId,
+    out: Annotated[Path, typer.Argument(help="Folder for the files: new or empty, or of an earlier fetch.")],
+    url: Url = DEFAULT_URL,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the files of a finished job, each verified by its sha256.
+
+    Example: roadscribe fetch 0198f3c2-... results
+    """
+    with connect(url) as client:
+        entries = fetch_files(client, job_id, out)
+    if as_json:
+        print(json.dumps({"job": job_id, "files": [str(out / entry["path"]) for entry in entries]}))
+    else:
+        print(f"{len(entries)} files in {out}")
+
+
+def fetch_files(client: Client, job_id: str, out: Path) -> list[dict[str, Any]]:
+    """Fetch all files of a job into `out`; refuses a folder with other files."""
+    job = client.job(job_id)
+    if job["state"] != "succeeded":
+        say(f"the job is {job['state']}: there is nothing to fetch")
+        raise typer.Exit(1)
+    entries = client.artifacts(job_id)
+    known = {Path(entry["path"]).parts[0] for entry in entries}
+    strangers = [path for path in out.iterdir() if path.name not in known] if out.is_dir() else []
+    if strangers:
+        hint = "Name a new or empty folder; nothing of yours is overwritten."
+        raise PathRefused("the folder holds other files", where=str(out), hint=hint)
+    for entry in entries:
+        parts = Path(entry["path"]).parts
+        if ".." in parts or Path(entry["path"]).is_absolute():
+            raise PathRefused("the service named a path outside the folder", where=entry["path"])
+        client.download(entry, out.joinpath(*parts))
+    return entries
+
+
+def follow_job(client: Client, job_id: str) -> dict[str, Any]:
+    """Show a job until it ends and return it; Ctrl-C detaches and exits with 130."""
+    try:
+        with StageBars() as bars:
+            for kind, data in client.events(job_id):
+                bars.show(kind, data)
+        return client.job(job_id)
+    except KeyboardInterrupt:
+        say(f"\ndetached; the job goes on. Look again: roadscribe watch {job_id}   Stop it: roadscribe cancel {job_id}")
+        raise typer.Exit(130) from None
+
+
+def _end(job: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(job))
+    failure = job["failure"] or {}
+    if job["state"] == "failed":
+        say(f"failed: {failure['code']}: {failure['message']}")
+        for name, label in (("where", "where"), ("hint", "what to do")):
+            if failure.get(name):
+                say(f"  {label}: {failure[name]}")
+    else:
+        say(job["state"])
+    if job["state"] != "succeeded":
+        raise typer.Exit(1)

@@ -1,0 +1,37 @@
+"""`roadscribe validate`: everything that is wrong with a drive, each with its frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.spec import Format
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(validate)
+
+
+def validate(
+    drive: Annotated[Path, typer.Argument(help="Folder of the drive.")],
+    format_: Format = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
+) -> None:
+    """List every problem of a drive with its frame; exit with 1 when there is one.
+
+    Example: roadscribe validate my_drive
+    """
+    from recon.formats.read import find_problems
+
+    problems = list(find_problems(drive, format=format_))
+    if as_json:
+        print(json.dumps({"drive": str(drive), "problems": [problem.record() for problem in problems]}))
+    else:
+        for problem in problems:
+            print(problem)
+        print(f"{len(problems)} problems" if problems else "The drive is sound.")
+    raise typer.Exit(1 if problems else 0)

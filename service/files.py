@@ -1,0 +1,69 @@
+"""Routes of published files: lists, whole files, ranges. Only what the ledger names can be fetched."""
+
+from __future__ import annotations
+
+import mimetypes
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.responses import FileResponse
+
+from service.jobs import existing, ledger_of
+from service.ledger.submissions import StoredFile
+from service.problems import Problem
+from service.schemas import ArtifactEntry, ArtifactPage
+
+router = APIRouter(tags=["artifacts"])
+SHA256 = r"^[0-9a-f]{64}$"
+
+
+@router.get("/jobs/{job_id}/artifacts")
+def artifacts(request: Request, job_id: str) -> ArtifactPage:
+    """List the files of a job: none before it succeeded, all of them after."""
+    ledger = ledger_of(request)
+    existing(ledger.get(job_id))
+    entries = [
+        ArtifactEntry(
+            path=file.path,
+            sha256=file.sha256,
+            size_bytes=file.size_bytes,
+            url=f"/v1/jobs/{job_id}/files/{quote(file.path)}",
+        )
+        for file in ledger.artifacts(job_id)
+    ]
+    return ArtifactPage(artifacts=entries)
+
+
+@router.get("/artifacts/{sha256}", response_class=FileResponse)
+@router.head("/artifacts/{sha256}", include_in_schema=False)
+def by_content(
+    request: Request,
+    sha256: Annotated[str, Path(pattern=SHA256)],
+    if_none_match: Annotated[str, Header()] = "",
+) -> Response:
+    """Return a file by its sha256; honours Range, If-Range and If-None-Match."""
+    return _answer(request, ledger_of(request).artifact(sha256=sha256), if_none_match)
+
+
+@router.get("/jobs/{job_id}/files/{path:path}", response_class=FileResponse)
+@router.head("/jobs/{job_id}/files/{path:path}", include_in_schema=False)
+def by_path(request: Request, job_id: str, path: str, if_none_match: Annotated[str, Header()] = "") -> Response:
+    """Return a file of a job by its path; honours Range, If-Range and If-None-Match."""
+    return _answer(request, ledger_of(request).artifact(job_id=job_id, path=path), if_none_match)
+
+
+def _answer(request: Request, file: StoredFile | None, if_none_match: str) -> Response:
+    if file is None:
+        raise Problem(404, "ARTIFACT_UNKNOWN", "there is no such file")
+    etag = f'"{file.sha256}"'
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
+    headers |= {"X-Content-Type-Options": "nosniff"}
+    if etag in [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")] or if_none_match.strip() == "*":
+        return Response(status_code=304, headers=headers)
+    stored = request.app.state.settings.home / file.stored
+    if not stored.is_file():
+        hint = "Somebody removed it from the store; run the job again."
+        raise Problem(410, "ARTIFACT_GONE", "the file is no longer in the store", hint=hint)
+    media_type = "application/geo+json" if file.path.endswith(".geojson") else mimetypes.guess_type(file.path)[0]
+    return FileResponse(stored, headers=headers, media_type=media_type or "application/octet-stream")

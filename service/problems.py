@@ -1,0 +1,93 @@
+"""Errors as RFC 9457 problems with the codes of the error family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from recon.errors import InfrastructureError, InputInvalid, PathRefused, RoadscribeError
+from workers.spec import pointer
+
+TITLES = {
+    400: "Bad request",
+    401: "Not authenticated",
+    403: "Refused",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "Conflict",
+    410: "Gone",
+    413: "Too large",
+    415: "Unsupported media type",
+    422: "Invalid",
+    500: "Internal error",
+    503: "Unavailable",
+}
+
+
+class Problem(HTTPException):
+    """A response that says no: status, code and what to do."""
+
+    def __init__(self, status: int, code: str, detail: str, *, hint: str = "", errors: Sequence[Any] = ()) -> None:
+        super().__init__(status_code=status, detail=detail)
+        self.code, self.hint, self.errors = code, hint, list(errors)
+
+
+def problem_response(
+    status: int, code: str, detail: str, *, hint: str = "", errors: Sequence[Any] = (), retryable: bool = False
+) -> JSONResponse:
+    """Return a problem document."""
+    body: dict[str, Any] = {
+        "type": f"urn:roadscribe:problem:{code.lower().replace('_', '-')}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "retryable": retryable,
+    }
+    body |= {"hint": hint} if hint else {}
+    body |= {"errors": list(errors)} if errors else {}
+    headers = {"Retry-After": "2"} if status == 503 else {}
+    headers |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)
+
+
+def field_faults(errors: Sequence[Any]) -> list[dict[str, str]]:
+    """Return pydantic's errors as JSON pointers with a sentence each; the values sent are not echoed."""
+    return [{"pointer": pointer(tuple(e["loc"])) or "/", "detail": str(e["msg"])} for e in errors]
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error of the app into a problem."""
+
+    @app.exception_handler(RoadscribeError)
+    async def _family(_: Request, error: RoadscribeError) -> JSONResponse:
+        status = 500
+        if isinstance(error, PathRefused):
+            status = 403
+        elif isinstance(error, InputInvalid):
+            status = 422
+        elif isinstance(error, InfrastructureError):
+            status = 503
+        return problem_response(status, error.code, error.message, hint=error.hint, retryable=error.retryable)
+
+    @app.exception_handler(StarletteHTTPException)
+    async def _http(_: Request, error: StarletteHTTPException) -> JSONResponse:
+        code = getattr(error, "code", "") or TITLES.get(error.status_code, "error").upper().replace(" ", "_")
+        hint, errors = getattr(error, "hint", ""), getattr(error, "errors", [])
+        return problem_response(error.status_code, code, str(error.detail), hint=hint, errors=errors)
+
+    @app.exception_handler(RequestValidationError)
+    async def _request(_: Request, error: RequestValidationError) -> JSONResponse:
+        faults = field_faults(error.errors())
+        return problem_response(422, "REQUEST_INVALID", "the request has invalid fields", errors=faults)
+
+    @app.exception_handler(Exception)
+    async def _bug(request: Request, error: Exception) -> JSONResponse:
+        structlog.get_logger().error("request.bug", path=request.url.path, exc_info=error)
+        return problem_response(500, "BUG", "an error inside Roadscribe", hint="See the service's log and report it.")

@@ -1,0 +1,55 @@
+"""What a finished run leaves for its user: report.json beside the files of the published stages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from recon.artifact import write_atomic
+from recon.errors import PathRefused, storage_errors
+from workers.run import RunReport
+
+OURS = ".roadscribe"  # the store of a local run, and the proof that a folder is ours to write
+
+
+def report_file(report: RunReport) -> tuple[bytes, str]:
+    """Return the bytes of report.json and their sha256."""
+    data = json.dumps(report.record(), indent=1, allow_nan=False).encode() + b"\n"
+    return data, hashlib.sha256(data).hexdigest()
+
+
+def claim_folder(out: Path) -> Path:
+    """Make `out` ours and return the place of its store; refuses a folder that holds somebody else's files."""
+    with storage_errors(str(out)):
+        if out.exists() and not out.is_dir():
+            raise PathRefused("the output is a file", where=str(out), hint="Name a folder.")
+        if out.is_dir() and any(out.iterdir()) and not (out / OURS).is_dir():
+            hint = "Name a new or empty folder; nothing of yours is overwritten."
+            raise PathRefused("the output folder holds files that Roadscribe did not write", where=str(out), hint=hint)
+        (out / OURS).mkdir(parents=True, exist_ok=True)
+    return out / OURS / "store"
+
+
+def write_result(report: RunReport, out: Path) -> dict[str, Any]:
+    """Put the files of a run into `out`, replacing those of an earlier run there, and return the report."""
+    data, _ = report_file(report)
+    staging = out / OURS / f"result.{uuid.uuid4().hex[:8]}"
+    with storage_errors(str(out)):
+        try:
+            for file in report.files():
+                target = staging / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.source, target)
+            # Everything is on the disk before the first old file goes.
+            for entry in [path for path in out.iterdir() if path.name in ("map.geojson", "shards", "pictures")]:
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            for entry in list(staging.iterdir()) if staging.is_dir() else []:
+                entry.replace(out / entry.name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    write_atomic(out / "report.json", data)
+    return report.record()

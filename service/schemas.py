@@ -1,0 +1,84 @@
+"""What the API answers, as documented types."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+State = Literal["queued", "retry_wait", "running", "committing", "cancelling", "succeeded", "failed", "cancelled"]
+
+
+class Failure(BaseModel):
+    """Why a job failed or waits for its next attempt."""
+
+    code: str
+    message: str
+    where: str = ""
+    hint: str = ""
+    retryable: bool = False
+    attempt: int | None = None
+
+
+class Job(BaseModel):
+    """A job. Times are seconds since 1970."""
+
+    id: str
+    kind: str
+    state: State
+    attempt: int
+    max_attempts: int
+    created_at: float
+    updated_at: float
+    version: int
+    stage: str
+    progress: dict[str, Any]
+    failure: Failure | None
+    report: dict[str, Any] | None
+    spec: dict[str, Any]
+    last_event: int
+    deduplicated: bool = False
+
+
+class JobPage(BaseModel):
+    """Jobs, newest first; `next` is the cursor of the following page."""
+
+    jobs: list[Job]
+    next: int | None
+
+
+class Event(BaseModel):
+    """Something happened to a job; `seq` has no gaps."""
+
+    seq: int
+    at: float
+    type: str
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events in order; ask again with `after` = the last seq."""
+
+    events: list[Event]
+
+
+class ArtifactEntry(BaseModel):
+    """One published file of a job."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+    url: str
+
+
+class ArtifactPage(BaseModel):
+    """The published files of a job."""
+
+    artifacts: list[ArtifactEntry]
+
+
+class Health(BaseModel):
+    """Whether the service can take and run jobs."""
+
+    status: Literal["ok", "waiting"]
+    executor_age_s: float | None = None

@@ -1,0 +1,108 @@
+"""Run the whole service on one machine: the API in this process, the executor as a child that is started again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import uvicorn
+
+from recon.errors import StorageError
+from service.app import create_app
+from service.settings import Settings
+
+LONGEST_PAUSE_S = 30.0
+STOP_WAIT_S = 15.0
+
+
+class Supervisor(threading.Thread):
+    """Keeps one executor process alive until told to stop."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(daemon=True)
+        self._environment = {**settings.environment(), "ROADSCRIBE_SUPERVISED": "1"}
+        self._end = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def run(self) -> None:
+        """Start the executor, and again after it died, with a growing pause while it dies at once."""
+        pause_s = 0.5
+        while not self._end.is_set():
+            started = time.monotonic()
+            # A session of its own: Ctrl-C in our terminal must not reach Ray before we have stopped the jobs.
+            command = [sys.executable, "-m", "service.executor"]
+            self._child = subprocess.Popen(
+                command, env=self._environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
+            )
+            self._child.wait()
+            if self._end.is_set():
+                return
+            pause_s = 0.5 if time.monotonic() - started > 60.0 else min(LONGEST_PAUSE_S, pause_s * 2)
+            print(f"the executor ended (status {self._child.returncode}); starting it again", file=sys.stderr)
+            self._end.wait(pause_s)
+
+    def stop(self) -> None:
+        """Let the executor give its job back and end; kill it and its workers when it takes too long."""
+        self._end.set()
+        child = self._child
+        if child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(STOP_WAIT_S)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+        self.join(5.0)
+
+
+def serve(settings: Settings, announce: Callable[[str], None], *, executor: bool = True) -> None:
+    """Serve until SIGINT or SIGTERM. `announce` is called with the URL once requests are taken."""
+    app = create_app(settings)
+    listener = _listen(settings)
+    port = listener.getsockname()[1]
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, access_log=False)
+    server = uvicorn.Server(config)
+    supervisor = Supervisor(settings) if executor else None
+    if supervisor is not None:
+        supervisor.start()
+    threading.Thread(target=_announce, args=(server, announce, f"http://{host}:{port}"), daemon=True).start()
+    try:
+        # uvicorn raises the signal again after its own shutdown: by then it has served its purpose.
+        with contextlib.suppress(KeyboardInterrupt):
+            server.run(sockets=[listener])
+    finally:
+        if supervisor is not None:
+            supervisor.stop()
+        listener.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server(
+            (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        )
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        hint = "Another service may use the port: choose one with --port, or 0 for any."
+        raise StorageError(f"cannot listen: {error.strerror}", where=where, hint=hint) from error
+
+
+def _announce(server: uvicorn.Server, announce: Callable[[str], None], url: str) -> None:
+    while not server.started and not server.should_exit:
+        time.sleep(0.02)
+    if server.started:
+        announce(url)
+
+
+def announce_json(url: str) -> None:
+    """Print the URL as one line of JSON for a parent process."""
+    print(json.dumps({"url": url, "pid": os.getpid()}), flush=True)

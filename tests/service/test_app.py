@@ -1,0 +1,65 @@
+import subprocess
+import sys
+
+import pytest
+from fastapi.testclient import TestClient
+
+from recon.errors import ConfigInvalid
+from service.app import create_app
+from service.settings import Settings, load_settings
+
+
+def test_the_api_process_imports_no_engine(tmp_path):
+    code = (
+        "import sys; from service.app import create_app; from service.settings import Settings;"
+        f"from service import supervise; create_app(Settings(home={str(tmp_path)!r}));"
+        "print([m for m in ('torch', 'ray', 'cv2', 'numba', 'scipy', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_other_addresses_need_a_key(tmp_path):
+    for host in ("0.0.0.0", "::", "192.168.1.5", "some.host"):
+        with pytest.raises(ConfigInvalid, match="API key"):
+            create_app(Settings(home=tmp_path, host=host))
+        with pytest.raises(ConfigInvalid):
+            create_app(Settings(home=tmp_path, host=host, api_key="short"))
+    create_app(Settings(home=tmp_path, host="0.0.0.0", api_key="k" * 16))
+    create_app(Settings(home=tmp_path, host="::1"))
+
+
+def test_a_key_guards_everything_but_health(tmp_path):
+    app = create_app(Settings(home=tmp_path, api_key="k" * 16))
+    client = TestClient(app)
+    assert client.get("/healthz").status_code == 200
+    for path in ("/v1/jobs", "/metrics", "/v1/artifacts/" + "0" * 64):
+        refused = client.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (401, "UNAUTHENTICATED")
+        assert client.get(path, headers={"Authorization": "Bearer wrong"}).status_code == 401
+    assert client.get("/v1/jobs", headers={"Authorization": "Bearer " + "k" * 16}).status_code == 200
+
+
+def test_probes_are_not_public(tmp_path):
+    client = TestClient(create_app(Settings(home=tmp_path)), base_url="http://localhost")
+    answer = client.post("/v1/jobs", json={"kind": "probe"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/kind")
+    assert "probe" not in client.get("/openapi.json").text.lower()
+
+
+def test_without_an_executor_the_service_is_not_ready(tmp_path):
+    client = TestClient(create_app(Settings(home=tmp_path)), base_url="http://localhost")
+    assert client.get("/readyz").status_code == 503
+
+
+def test_settings_name_the_variable(monkeypatch):
+    monkeypatch.setenv("ROADSCRIBE_PORT", "many")
+    with pytest.raises(ConfigInvalid, match="ROADSCRIBE_PORT"):
+        load_settings()
+
+
+def test_the_executor_is_seen_and_counted(http):
+    assert http.get("/readyz").json()["status"] == "ok"
+    metrics = http.get("/metrics").text
+    assert 'roadscribe_jobs{state="running"}' in metrics
+    assert "roadscribe_leases_expired 0.0" in metrics

@@ -1,0 +1,74 @@
+import os
+
+import pytest
+
+from recon.errors import PathRefused
+from service.roots import resolve_below
+
+
+@pytest.fixture
+def root(tmp_path):
+    root = tmp_path / "root"
+    (root / "drive").mkdir(parents=True)
+    (root / "drive" / "model.xml").touch()
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "rootless").mkdir()
+    (root / "link").symlink_to(tmp_path / "secret")
+    (root / "inner").symlink_to(root / "drive")
+    os.mkfifo(root / "pipe")
+    return root
+
+
+def test_paths_below_a_root_are_taken(root, tmp_path):
+    (tmp_path / "alias").symlink_to(root)
+    assert resolve_below([root], f"{root}/drive/") == root / "drive"
+    assert resolve_below([tmp_path / "none", root], f"{root}/drive/model.xml") == root / "drive" / "model.xml"
+    assert resolve_below([root], str(root)) == root
+    assert resolve_below([tmp_path / "alias"], f"{tmp_path}/alias/drive") == root / "drive"
+    assert resolve_below([tmp_path / "alias"], f"{root}/drive") == root / "drive"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "{tmp}/secret",
+        "{tmp}/rootless",
+        "{root}/../secret",
+        "{root}/drive/../../secret",
+        "{root}/link",
+        "{root}/link/x",
+        "{root}/inner",
+        "{root}/missing",
+        "{root}/pipe",
+        "{root}/drive/model.xml/x",
+        "{root}/drive\0",
+        "drive",
+        "/etc/passwd",
+        "",
+        "file://{root}/drive",
+    ],
+)
+def test_everything_else_is_refused_in_the_same_words(root, tmp_path, path):
+    with pytest.raises(PathRefused) as caught:
+        resolve_below([root], path.format(root=root, tmp=tmp_path))
+    assert str(tmp_path) not in str(caught.value)
+    assert caught.value.message == "the path may not be read"
+
+
+def test_without_roots_nothing_is_read(root):
+    with pytest.raises(PathRefused):
+        resolve_below([], str(root))
+
+
+def test_the_api_refuses_with_the_field(http, service):
+    outside = {"kind": "label", "drive": "/etc"}
+    answer = http.post("/v1/jobs", json=outside)
+    assert (answer.status_code, answer.json()["code"]) == (403, "PATH_REFUSED")
+    assert answer.json()["errors"][0]["pointer"] == "/drive"
+    drive = service.home / "roots" / "empty"
+    drive.mkdir(exist_ok=True)
+    segment = {"backend": "openvino", "weights": "/etc/passwd"}
+    answer = http.post("/v1/jobs", json={"kind": "label", "drive": str(drive), "segment": segment})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (403, "/segment/weights")
+    missing = http.post("/v1/jobs", json={"kind": "label", "drive": str(drive / "missing")}).json()
+    assert {**missing, "errors": 0} == {**http.post("/v1/jobs", json=outside).json(), "errors": 0}
