@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from recon.artifact import Manifest, digest_json, read_manifest
+from recon.artifact import MANIFEST, Manifest, digest_file, digest_json, read_manifest
 from recon.errors import Cancelled, StageTimeout
 from workers.executor import Pool, StageTask
 from workers.plan import Stage, config_identity, identity, plan_of, publishes, stage_key
@@ -78,7 +78,10 @@ class RunReport:
         for record in self.stages:
             prefix = publishes(self.spec).get(record.name)
             if prefix is not None:
-                for name, sha256 in record.manifest.files.items():
+                files = dict(record.manifest.files)
+                if prefix:  # a folder of its own is an artifact to its users too
+                    files[MANIFEST] = digest_file(record.folder / MANIFEST)
+                for name, sha256 in files.items():
                     path = f"{prefix}/{name}" if prefix else name
                     found.append(ResultFile(path=path, source=record.folder / name, sha256=sha256))
         return tuple(sorted(found, key=lambda file: file.path))

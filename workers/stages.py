@@ -5,7 +5,6 @@ Only a worker process imports what they call: torch, numba and OpenCV stay out o
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from recon.artifact import Artifact, atomic_folder, read, seal, write
@@ -19,7 +18,7 @@ def ingest(given: StageInput) -> None:
     from recon.formats.read import read_drive
 
     assert isinstance(given.spec, LabelJob)
-    drive = read_drive(Path(given.spec.drive), format=given.spec.format)
+    drive = read_drive(Path(given.spec.drive), format=given.spec.format, tick=given.tick)
     _leave(drive, given)
 
 
@@ -27,14 +26,19 @@ def segment(given: StageInput) -> None:
     """Label every image; the folder keeps finished images between attempts."""
     from recon.segment.run import segment as run_segment
 
-    given.folder.mkdir(parents=True, exist_ok=True)
-    run_segment(_drive(given), given.config, given.folder, given.tick)
+    run_segment(
+        _drive(given),
+        given.config,
+        given.folder,
+        given.tick,
+        parents=given.parent_digests,
+        config_digest=given.config_digest,
+    )
 
 
 def fit(given: StageInput) -> None:
     """Fit the road surface."""
-    from recon.fit.fit import fit as run_fit
-
+    from recon.fit import fit as run_fit
     from recon.segment.frame_labels import FrameLabels
 
     labels = FrameLabels.open(given.parents["segment"])
@@ -46,7 +50,7 @@ def bake(given: StageInput) -> None:
     from recon.bake import bake as run_bake
     from recon.surface import RoadSurface
 
-    _leave(run_bake(read(RoadSurface, given.parents["fit"]), given.config), given)
+    _leave(run_bake(read(RoadSurface, given.parents["fit"]), given.config, given.tick), given)
 
 
 def trace(given: StageInput) -> None:
@@ -65,41 +69,58 @@ def crop(given: StageInput) -> None:
     from vectorize.road_map import RoadMap
 
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
-    _leave(run_crop(_drive(given), bev, road_map, given.config, given.tick), given)
+    provenance = {"parents": given.parent_digests, "config": given.config_digest}
+    _leave(run_crop(_drive(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
 
 
 def pack(given: StageInput) -> None:
     """Pack the labels into shards."""
+    from vectorize.labels import LabelSet
     from vectorize.shard import pack as run_pack
 
-    from vectorize.labels import LabelSet
-
     labels = read(LabelSet, given.parents["crop"])
-    given.folder.mkdir(parents=True, exist_ok=True)
-    run_pack(labels, _drive(given), given.config, given.folder, given.tick)
+    run_pack(
+        labels,
+        _drive(given),
+        given.config,
+        given.folder,
+        given.tick,
+        parents=given.parent_digests,
+        config_digest=given.config_digest,
+    )
 
 
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
-    from vectorize.formats.geojson import to_geojson
-    from vectorize.pictures import draw as run_draw
-
     from recon.bev import BevMap
+    from recon.segment.frame_labels import FrameLabels
+    from recon.views import held_out
+    from vectorize.formats.geojson import write_geojson
+    from vectorize.labels import LabelSet
+    from vectorize.pictures import draw as run_draw
     from vectorize.road_map import RoadMap
+    from vectorize.summary import map_summary, reprojection_error
 
     drive = _drive(given)
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
+    summary = map_summary(road_map, read(LabelSet, given.parents["crop"]))
+    every = given.config.holdout_every
+    if every:
+        frames = [index for index in range(len(drive.frames)) if held_out(index, every)]
+        labels = FrameLabels.open(given.parents["segment"])
+        error = reprojection_error(drive, labels, road_map, frames, bev=bev, tick=given.tick)
+        summary["reprojection"] = {"frames": len(frames), **error}
     with atomic_folder(given.folder) as scratch:
         pictures = scratch / "pictures"
         pictures.mkdir()
         run_draw(drive, bev, road_map, pictures)
-        text = json.dumps(to_geojson(road_map), indent=1, allow_nan=False)
-        (scratch / "map.geojson").write_text(text + "\n", encoding="utf-8")
+        write_geojson(road_map, scratch / "map.geojson", name=drive.name)
+        meta = {"summary": summary}
         seal(
             scratch,
             kind="Publication",
             schema=1,
-            meta={"summary": {}},
+            meta=meta,
             parents=given.parent_digests,
             config=given.config_digest,
         )

@@ -45,13 +45,13 @@ def submit(
     changes: Changes = None,
     key: Annotated[str, typer.Option("--key", help="Idempotency key; the same key never makes a second job.")] = "",
     dedupe: Annotated[bool, typer.Option("--dedupe", help="Return an equal earlier job if there is one.")] = False,
-    follow: Annotated[bool, typer.Option("--watch", help="Show progress until the job ends.")] = False,
+    follow: Annotated[bool, typer.Option("--watch/--detach", help="Show progress until the job ends.")] = True,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a drive to a service; prints the job's id.
+    """Submit a drive to a service; prints the job's id and shows progress. Ctrl-C detaches, --json does not watch.
 
-    Example: roadscribe submit /data/drives/monday --watch
+    Example: roadscribe submit /data/drives/monday
     """
     spec = label_spec(
         drive,
@@ -65,7 +65,7 @@ def submit(
     with connect(url) as client:
         job = client.submit(spec_record(spec), key=key, dedupe=dedupe)
         print(json.dumps(job) if as_json else job["id"], flush=True)
-        if follow:
+        if follow and not as_json:
             _end(follow_job(client, job["id"]), as_json=False)
 
 

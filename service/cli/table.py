@@ -12,11 +12,13 @@ from rich.table import Table
 def print_report(report: Mapping[str, Any]) -> None:
     """Print elements and metres per class, coverage, seconds per stage, total and peak memory."""
     console = Console(highlight=False, width=None)
-    elements = report.get("elements") or {}
-    if elements:
-        table = Table("element", "count", "metres", box=None)
-        for name, entry in elements.items():
-            table.add_row(name, str(entry["count"]), f"{entry['length_m']:.1f}")
+    classes = report.get("classes") or {}
+    if classes:
+        table = Table("class", "elements", "metres", "longest", "score", "styles", box=None)
+        for name, entry in classes.items():
+            styles = ", ".join(f"{count} {style}" for style, count in entry.get("styles", {}).items())
+            metres, longest = f"{entry['length_m']:.1f}", f"{entry['longest_m']:.1f}"
+            table.add_row(name, str(entry["elements"]), metres, longest, f"{entry['score']:.2f}", styles)
         console.print(table)
     stages = Table("stage", "seconds", "memory", "", box=None)
     for stage in report["stages"]:
@@ -33,8 +35,10 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     if report.get("coverage") is not None:
         facts.append(f"coverage     {100.0 * report['coverage']:.1f} % of the labels' area was seen")
     held_out = report.get("reprojection")
-    if held_out:
-        facts.append(f"held out     median {held_out['median_px']:.2f} px from divider to paint")
+    if held_out and held_out.get("median_px") is not None:
+        facts.append(
+            f"held out     median {held_out['median_px']:.2f} px from divider to paint in {held_out['images']} images"
+        )
     facts.append(
         f"total        {report['seconds']:.1f} s, peak memory {report['peak_memory_mb']:.0f} MB in one process"
     )
