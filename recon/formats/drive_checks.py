@@ -36,11 +36,11 @@ _CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 def check_drive(parsed: ParsedDrive, problems: Problems, tick: Tick = silent) -> DriveLog:
     """Report every problem of a drive and return it with the sha256 of each file it names."""
     drive = parsed.drive
-    if not drive.images():
+    if not drive.images() and not problems.found:  # else they were lost to what is already reported
         problems.add(DriveEmpty(where=drive.name, hint="Give at least one frame with one image."))
     _check_cameras(drive, problems)
-    _check_frames(parsed, problems)
-    _check_image_times(parsed, problems)
+    misplaced = _check_frames(parsed, problems)
+    _check_images(parsed, misplaced, problems)
     return _check_files(parsed, problems, tick)
 
 
@@ -56,10 +56,11 @@ def _check_cameras(drive: DriveLog, problems: Problems) -> None:
         seen.add(camera.name)
 
 
-def _check_frames(parsed: ParsedDrive, problems: Problems) -> None:
+def _check_frames(parsed: ParsedDrive, problems: Problems) -> set[int]:
+    """Report faults of poses and times; return the frames whose time does not follow the one before."""
     drive = parsed.drive
-    last: tuple[Frame, str] | None = None
-    for frame, place in zip(drive.frames, parsed.places, strict=True):
+    misplaced: set[int] = set()
+    for index, (frame, place) in enumerate(zip(drive.frames, parsed.places, strict=True)):
         fault = _pose_fault(frame)
         if fault:
             hint = "world_from_ego is a rigid transform in metres, from ego to local east-north-up."
@@ -68,15 +69,15 @@ def _check_frames(parsed: ParsedDrive, problems: Problems) -> None:
             fault = "" if image.world_from_ego is None else rigid_fault(image.world_from_ego)
             if fault:
                 problems.add(PoseInvalid(f"the image's pose is no rigid transform: {fault}", where=_at(place, image)))
-        if last is not None:
-            _check_step(last, (frame, place), problems)
-        last = (frame, place)
+        if index and not _follows(parsed, index, problems):
+            misplaced.add(index)
         if frame.lidar_path and (drive.lidar_format == "" or drive.ego_from_lidar is None):
             hint = "State the LiDAR's format and ego_from_lidar."
             problems.add(CalibrationMissing("the drive names LiDAR points without calibration", where=place, hint=hint))
     fault = "" if drive.ego_from_lidar is None else rigid_fault(drive.ego_from_lidar)
     if fault:
         problems.add(PoseInvalid(f"ego_from_lidar: {fault}", where=drive.name))
+    return misplaced
 
 
 def _pose_fault(frame: Frame) -> str:
@@ -86,22 +87,25 @@ def _pose_fault(frame: Frame) -> str:
     return fault
 
 
-def _check_step(before: tuple[Frame, str], after: tuple[Frame, str], problems: Problems) -> None:
-    step_ns = after[0].time_ns - before[0].time_ns
+def _follows(parsed: ParsedDrive, index: int, problems: Problems) -> bool:
+    """Tell whether a frame is later than the one before it; report if not, or if the vehicle jumps."""
+    before, after = parsed.drive.frames[index - 1], parsed.drive.frames[index]
+    place_before, place = parsed.places[index - 1], parsed.places[index]
+    step_ns = after.time_ns - before.time_ns
     if step_ns <= 0:
         what = "the time equals the frame before's: a duplicated frame" if step_ns == 0 else "time goes backwards"
         hint = "Sort the frames by time and name each moment once."
-        problems.add(PoseInvalid(f"{what} ({before[1]} is at {before[0].time_ns} ns)", where=after[1], hint=hint))
-        return
-    step_m = float(np.linalg.norm(after[0].world_from_ego[:3, 3] - before[0].world_from_ego[:3, 3]))
-    speed = step_m / (step_ns * 1e-9)
-    if np.isfinite(speed) and speed > MAX_SPEED_M_S:
-        message = f"the vehicle jumps {step_m:.1f} m in {step_ns * 1e-9:.3f} s after {before[1]}"
+        problems.add(PoseInvalid(f"{what} ({place_before} is at {before.time_ns} ns)", where=place, hint=hint))
+        return False
+    step_m = float(np.linalg.norm(after.world_from_ego[:3, 3] - before.world_from_ego[:3, 3]))
+    if {index - 1, index}.isdisjoint(parsed.unplaced) and step_m > MAX_SPEED_M_S * step_ns * 1e-9:
+        message = f"the vehicle jumps {step_m:.1f} m in {step_ns * 1e-9:.3f} s after {place_before}"
         hint = "Check the units (metres, nanoseconds) and cut the drive where the positioning jumps."
-        problems.add(PoseInvalid(message, where=after[1], hint=hint))
+        problems.add(PoseInvalid(message, where=place, hint=hint))
+    return True
 
 
-def _check_image_times(parsed: ParsedDrive, problems: Problems) -> None:
+def _check_images(parsed: ParsedDrive, misplaced: set[int], problems: Problems) -> None:
     cameras = {camera.name for camera in parsed.drive.cameras}
     last_ns: dict[str, int] = {}
     owner: dict[str, str] = {}
@@ -111,6 +115,8 @@ def _check_image_times(parsed: ParsedDrive, problems: Problems) -> None:
         if image.camera not in cameras:
             hint = f"Calibrated cameras: {', '.join(sorted(cameras)) or 'none'}."
             problems.add(CalibrationMissing(f"camera {image.camera} has no calibration", where=where, hint=hint))
+        if index in misplaced:
+            continue  # its images are out of order because it is
         if image.path in owner:
             hint = "Name each image once."
             problems.add(DriveInvalid(f"the image already belongs to {owner[image.path]}", where=where, hint=hint))

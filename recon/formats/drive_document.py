@@ -66,12 +66,12 @@ def _validator() -> Draft202012Validator:
 
 
 def check_document(document: dict[str, Any], problems: Problems) -> set[tuple[str | int, ...]]:
-    """Report every place that breaks the schema; return the faulty parts, such as ("frames", 12) or ("lidar",)."""
+    """Report every place that breaks the schema; return the faulty parts: ("lidar",) or ("frames", 12, "lidar")."""
     faulty: set[tuple[str | int, ...]] = set()
     errors: Iterable[ValidationError] = _validator().iter_errors(document)
     for error in errors:
         path = tuple(error.absolute_path)
-        faulty.add(path[:2] if path[:1] in (("frames",), ("cameras",)) else path[:1])
+        faulty.add(path[:3] if path[:1] in (("frames",), ("cameras",)) else path[:1])
         problems.add(_typed(path, error))
     return faulty
 

@@ -38,21 +38,31 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         problems.add(error)
         return None
     faulty = check_document(document, problems)
-    if not isinstance(document.get("frames"), list) or not isinstance(document.get("cameras"), dict):
-        return None
+    frame_entries, camera_entries = document.get("frames"), document.get("cameras")
+    if not (isinstance(frame_entries, list) and frame_entries and isinstance(camera_entries, dict) and camera_entries):
+        return None  # reported by the schema
     sound = {key: value for key, value in document.items() if (key,) not in faulty}
+    faulty_cameras = _faults(faulty, "cameras")
     cameras: dict[str, Camera] = {}
-    for name, entry in document["cameras"].items():
-        if ("cameras", name) not in faulty and (camera := _camera(name, entry, problems)) is not None:
+    for name, entry in camera_entries.items():
+        if name not in faulty_cameras and (camera := _camera(name, entry, problems)) is not None:
             cameras[name] = camera
     # A faulty camera was reported once; its images would only repeat it.
-    dropped = set(document["cameras"]) - set(cameras)
+    dropped = set(camera_entries) - set(cameras)
+    faulty_frames = _faults(faulty, "frames")
     frames: list[Frame] = []
     places: list[str] = []
-    for index, entry in enumerate(document["frames"]):
-        if ("frames", index) not in faulty and (frame := _frame(index, entry, dropped, problems)) is not None:
-            frames.append(frame)
-            places.append(f"frame {index}")
+    unplaced: set[int] = set()
+    for index, entry in enumerate(frame_entries):
+        faults = faulty_frames.get(index, set())
+        if not faults <= {"world_from_ego"}:
+            continue
+        where = f"frame {index}"
+        pose = None if faults else _pose(entry["world_from_ego"], where, problems)
+        if pose is None:
+            unplaced.add(len(frames))
+        frames.append(_frame(entry, np.eye(4) if pose is None else pose, where, dropped, problems))
+        places.append(where)
     lidar = sound.get("lidar")
     drive = DriveLog(
         name=str(sound.get("name", root.name)),
@@ -65,7 +75,16 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         ego_from_lidar=_pose(lidar["ego_from_lidar"], "lidar, ego_from_lidar", problems) if lidar else None,
         true_map=sound.get("true_map", ""),
     )
-    return ParsedDrive(drive=drive, places=tuple(places))
+    return ParsedDrive(drive=drive, places=tuple(places), unplaced=frozenset(unplaced))
+
+
+def _faults(faulty: set[tuple[str | int, ...]], part: str) -> dict[str | int, set[str | int]]:
+    """Return, by camera name or frame index, which of its fields are faulty ("" = the whole entry)."""
+    result: dict[str | int, set[str | int]] = {}
+    for place in faulty:
+        if place[:1] == (part,) and len(place) > 1:
+            result.setdefault(place[1], set()).add(place[2] if len(place) > 2 else "")
+    return result
 
 
 def _camera(name: str, entry: dict[str, Any], problems: Problems) -> Camera | None:
@@ -99,9 +118,7 @@ def _camera(name: str, entry: dict[str, Any], problems: Problems) -> Camera | No
         return None
 
 
-def _frame(index: int, entry: dict[str, Any], dropped: set[str], problems: Problems) -> Frame | None:
-    where = f"frame {index}"
-    world_from_ego = _pose(entry["world_from_ego"], where, problems)
+def _frame(entry: dict[str, Any], pose: F64, where: str, dropped: set[str], problems: Problems) -> Frame:
     images = []
     for camera, value in entry["images"].items():
         if camera in dropped:
@@ -112,11 +129,9 @@ def _frame(index: int, entry: dict[str, Any], dropped: set[str], problems: Probl
         time_ns = given.get("time_ns", entry["time_ns"])
         ids = given.get("ids", "")
         images.append(Image(camera=camera, path=given["path"], time_ns=time_ns, world_from_ego=own_pose, id_path=ids))
-    if world_from_ego is None:
-        return None
     return Frame(
         time_ns=entry["time_ns"],
-        world_from_ego=world_from_ego,
+        world_from_ego=pose,
         images=tuple(images),
         lidar_path=entry.get("lidar", ""),
         keyframe=entry.get("keyframe", True),

@@ -31,3 +31,4 @@ class ParsedDrive:
 
     drive: DriveLog
     places: tuple[str, ...]  # one per frame, such as "frame 12"
+    unplaced: frozenset[int] = frozenset()  # frames whose pose was refused: their files are still checked
