@@ -21,7 +21,7 @@ TOUCH_M = 0.15  # ends closer than this have no measurable direction between the
 
 
 @dataclass(frozen=True, slots=True)
-class _Link:
+class Link:
     """A possible bridge between end `a` and end `b`; an end is 2 * strand + (0 first vertex, 1 last vertex)."""
 
     cost: float
@@ -58,7 +58,7 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
     lines = [LineString(s.xy_m) for s in strands]
     walls = STRtree([*lines, *barriers])
     taken: set[int] = set()
-    accepted: list[_Link] = []
+    accepted: list[Link] = []
     curves: list[LineString] = []
     for link in links:
         if link.a in taken or link.b in taken:
@@ -71,10 +71,10 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
         taken |= {link.a, link.b}
         accepted.append(link)
         curves.append(curve)
-    return _chain(strands, accepted)
+    return chain(strands, accepted)
 
 
-def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig) -> _Link | None:
+def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig) -> Link | None:
     """Return the bridge between two ends, or None where they do not continue each other."""
     gap = ends[b] - ends[a]
     distance = float(np.hypot(*gap))
@@ -83,7 +83,7 @@ def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig) -> _Link | 
     if abs(turn) > limit:
         return None
     if distance < TOUCH_M:
-        return _Link(abs(turn), a, b, np.stack([ends[a], ends[b] + 1e-9]))
+        return Link(abs(turn), a, b, np.stack([ends[a], ends[b] + 1e-9]))
     leave, arrive = _angle(out[a], gap), _angle(gap, -out[b])
     if max(abs(leave), abs(arrive)) > np.pi / 3:
         return None
@@ -92,7 +92,7 @@ def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig) -> _Link | 
     if lateral > config.bridge_lateral_m or abs(leave + arrive) > limit:
         return None
     cost = distance / config.bridge_gap_m + lateral / config.bridge_lateral_m + abs(turn) / max(limit, 1e-9)
-    return _Link(cost, a, b, _hermite(ends[a], ends[b], out[a], -out[b]))
+    return Link(cost, a, b, _hermite(ends[a], ends[b], out[a], -out[b]))
 
 
 def _angle(u: F64, v: F64) -> float:
@@ -109,7 +109,7 @@ def _hermite(start: F64, end: F64, leave: F64, arrive: F64) -> F64:
     return result
 
 
-def _chain(strands: list[Strand], links: list[_Link]) -> list[Strand]:
+def chain(strands: list[Strand], links: list[Link]) -> list[Strand]:
     """Join strands along accepted links."""
     partner: dict[int, tuple[int, F64]] = {}
     for link in links:

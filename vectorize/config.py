@@ -19,8 +19,10 @@ class TraceConfig:
     min_boundary_m: float = 4.0
     min_crossing_m2: float = 2.0
     min_views: int = 1  # cells seen by fewer images count as unseen
+    guided_gap_m: float = 40.0  # worn stretch of a line that a parallel line or boundary may carry it over; 0 = never
 
     def __post_init__(self) -> None:
+        require(0.0 <= self.guided_gap_m <= 200.0, "trace.guided_gap_m must lie in 0..200 m")
         require(0.0 < self.simplify_m <= 1.0, "trace.simplify_m must lie in 0..1 m")
         require(0.0 <= self.bridge_gap_m <= 50.0, "trace.bridge_gap_m must lie in 0..50 m")
 
@@ -32,6 +34,7 @@ class CropConfig:
     length_m: float = 60.0  # along the vehicle, x of the ego frame
     width_m: float = 30.0  # across, y of the ego frame
     mask_cell_m: float = 0.15
+    min_views: int = 1  # cells seen by fewer images are not known
 
     def __post_init__(self) -> None:
         require(1.0 <= self.length_m <= 1000.0, "crop.length_m must lie in 1..1000 m")

@@ -42,7 +42,8 @@ def find_edges(evidence: Evidence, config: TraceConfig) -> list[Edge]:
     # Next to an unseen cell the smoothed value leans on one side only, so that rim is not read.
     trusted = cv2.erode(evidence.known.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
     edges: list[Edge] = []
-    for contour in find_contours(drivable, 0.5, mask=trusted):
+    contours: list[F64] = find_contours(drivable, 0.5, mask=trusted)  # type: ignore[no-untyped-call]
+    for contour in contours:
         if len(contour) * cell < 0.5 * config.min_boundary_m:
             continue
         xy = evidence.grid.to_m(contour[:, ::-1] + 0.5)

@@ -26,7 +26,7 @@ def find_crossings(evidence: Evidence, *, simplify_m: float, min_area_m2: float)
     result = []
     for window, inside, closed in _areas(evidence, evidence.crosswalk, STRIPE_GAP_M):
         soft = np.pad(np.where(inside, closed, np.float32(0)), PAD)
-        rings = [shapely.Polygon(c[:, ::-1]) for c in find_contours(soft, 0.5) if len(c) >= 4]
+        rings = [shapely.Polygon(c[:, ::-1]) for c in _contours(soft) if len(c) >= 4]
         if not rings:
             continue
         shift = np.array([window[1].start - PAD + 0.5, window[0].start - PAD + 0.5])
@@ -75,11 +75,16 @@ def _areas(
     top, left = max(0, int(rows[0]) - pad), max(0, int(columns[0]) - pad)
     part = raster[top : int(rows[-1]) + pad, left : int(columns[-1]) + pad]
     # Grey closing keeps the soft outer edge, so that the contour stays sub-pixel.
-    closed = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel)
+    closed: F32 = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel).astype(np.float32, copy=False)
     components, _ = label(closed > 0.25, structure=np.ones((3, 3)))
     for index, window in enumerate(find_objects(components), start=1):
         shifted = tuple(slice(s.start + o, s.stop + o) for s, o in zip(window, (top, left), strict=True))
         yield (shifted[0], shifted[1]), components[window] == index, closed[window]
+
+
+def _contours(soft: F32) -> list[F64]:
+    result: list[F64] = find_contours(soft, 0.5)  # type: ignore[no-untyped-call]
+    return result
 
 
 def _ring(polygon: shapely.Polygon | shapely.MultiPolygon, simplify_m: float) -> F64:

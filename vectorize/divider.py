@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from shapely import LineString
 from vectorize import polyline
 from vectorize.bridge import bridge
 from vectorize.config import TraceConfig
+from vectorize.guide import bridge_along
 from vectorize.ridge import find_strands
 from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
@@ -26,6 +28,9 @@ STOP_LENGTH_M = (1.5, 15.0)
 WIDEST_M = 0.7  # wider than any line: worn patches, text, smeared objects
 TWIN_M = 0.55  # centre distance of the two lines of a double line, at most
 FAINT_GAP_M = 2.0
+DASH_M = 6.0  # longest single dash
+LONELY_PAINT = 0.33  # mean marking probability of a dash that stands alone
+FLOW_M = 0.8  # smoothing along a joined line; at a radius of 20 m it moves the line by 16 mm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,8 +42,13 @@ class Lines:
     stop_lines: list[Strand]
 
 
-def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[LineString]) -> Lines:
-    """Return dividers joined over their gaps, and wide transverse paint as stop lines."""
+def find_lines(
+    evidence: Evidence, config: TraceConfig, barriers: list[LineString], boundaries: Sequence[F64] = ()
+) -> Lines:
+    """Return dividers joined over their gaps, and wide transverse paint as stop lines.
+
+    No bridge crosses a barrier; `boundaries` (dense lines) guide edge lines over long worn stretches.
+    """
     clear, faint = find_strands(evidence, evidence.marking)
     clear = [s for s in clear if s.width_m <= WIDEST_M or s.length_m > 8.0]
     clear = [s for s in clear if _beside_road(evidence, s)]
@@ -49,10 +59,26 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[LineStrin
     # Faint ridges may lie anywhere: they only help over short gaps between themselves and clear paint.
     near = replace(config, bridge_gap_m=min(FAINT_GAP_M, config.bridge_gap_m))
     joined = [t for s in bridge(joined + links, near, walls) if (t := _trim(s)) is not None]
-    joined = bridge(joined, config, walls)
+    joined = bridge_along(bridge(joined, config, walls), boundaries, config, walls)
     joined = [replace(s, paint=np.where(s.bridged, _raster(evidence, s), s.paint)) for s in joined]
-    dividers, double = _merge_twins([s for s in joined if s.length_m >= config.min_divider_m])
+    joined = [_flowing(s) for s in joined if s.length_m >= config.min_divider_m and _stands_alone(s)]
+    dividers, double = _merge_twins(joined)
     return Lines(dividers=dividers, double=double, stop_lines=stop_lines)
+
+
+def _stands_alone(strand: Strand) -> bool:
+    """Return whether a piece that found no continuation is paint rather than haze."""
+    return strand.length_m > DASH_M or float(strand.paint.mean()) >= LONELY_PAINT
+
+
+def _flowing(strand: Strand) -> Strand:
+    """Return the strand without kinks: a lone dash is straight, a long line bends slowly."""
+    if strand.length_m <= DASH_M:
+        middle, direction = strand.xy_m.mean(axis=0), strand.end_direction(DASH_M)
+        along = (strand.xy_m - middle) @ direction
+        return replace(strand, xy_m=middle + np.linspace(along[0], along[-1], len(along))[:, None] * direction)
+    even = polyline.smooth(strand.xy_m, FLOW_M / STEP_M)
+    return replace(strand, xy_m=even)
 
 
 def _raster(evidence: Evidence, strand: Strand) -> F64:
@@ -118,7 +144,7 @@ def _merge_twins(strands: list[Strand]) -> tuple[list[Strand], list[bool]]:
             if np.any(strand.xy_m.min(0) > other.xy_m.max(0) + 1) or np.any(strand.xy_m.max(0) < other.xy_m.min(0) - 1):
                 continue
             distance, _ = cKDTree(other.xy_m).query(strand.xy_m)
-            if (distance < TWIN_M).mean() > 0.6:
+            if np.mean(distance < TWIN_M) > 0.6:
                 twin = i
                 break
         if twin < 0:

@@ -50,10 +50,8 @@ def smooth(vertices: F64, sigma: float, *, closed: bool = False) -> F64:
 def tangents(vertices: F64, *, closed: bool = False) -> F64:
     """Return (N, 2) unit directions in the plane by central differences."""
     plane = vertices[:, :2]
-    if closed:
-        difference = np.roll(plane, -1, axis=0) - np.roll(plane, 1, axis=0)
-    else:
-        difference = np.gradient(plane, axis=0)
+    ring = np.roll(plane, -1, axis=0) - np.roll(plane, 1, axis=0)
+    difference = ring if closed else np.gradient(plane, axis=0)
     norm = np.maximum(np.hypot(difference[:, 0], difference[:, 1]), 1e-12)
     result: F64 = difference / norm[:, None]
     return result
@@ -103,7 +101,7 @@ def close_gaps(mask: Bool, longest: int) -> Bool:
     """Return the mask with inner runs of at most `longest` false values filled."""
     filled = mask.copy()
     for start, stop in runs(~mask):
-        if 0 < start and stop < len(mask) and stop - start <= longest:
+        if start > 0 and stop < len(mask) and stop - start <= longest:
             filled[start:stop] = True
     return filled
 

@@ -34,7 +34,9 @@ def find_strands(evidence: Evidence, raster: F32) -> tuple[list[Strand], list[St
     curvature = _ridge_curvature(smoothed, sigma_px)
     weak = evidence.known & (smoothed > WEAK) & (curvature > WEAK_CURVE * smoothed)
     strong = weak & (smoothed > STRONG) & (curvature > STRONG_CURVE * STRONG)
-    clear: Bool = apply_hysteresis_threshold(weak.astype(np.uint8) + strong.astype(np.uint8), 0.5, 1.5)
+    clear: Bool = apply_hysteresis_threshold(  # type: ignore[no-untyped-call]
+        weak.astype(np.uint8) + strong.astype(np.uint8), 0.5, 1.5
+    )
     around = cv2.dilate(clear.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2).astype(bool)
     faint = evidence.known & ~around & (smoothed > FAINT) & (curvature > 2 * WEAK_CURVE * smoothed)
     return _strands(evidence, smoothed, clear, faint=False), _strands(evidence, smoothed, faint, faint=True)
@@ -93,7 +95,7 @@ def _ridge_curvature(smoothed: F32, sigma_px: float) -> F32:
     cross = np.array([[0.25, 0, -0.25], [0, 0, 0], [-0.25, 0, 0.25]], dtype=np.float32)
     xy = cv2.filter2D(smoothed, -1, cross)
     spread = np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
-    result: F32 = -((xx + yy) / 2 - spread) * np.float32(sigma_px**2)
+    result: F32 = (-((xx + yy) / 2 - spread) * sigma_px**2).astype(np.float32)
     return result
 
 
@@ -103,7 +105,7 @@ def _crest(mask: Bool) -> Bool:
     result = np.zeros_like(mask)
     if rows.size:
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        result[window] = skeletonize(mask[window])
+        result[window] = skeletonize(mask[window])  # type: ignore[no-untyped-call]
     return result
 
 

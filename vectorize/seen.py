@@ -100,7 +100,8 @@ class Evidence:
             valid = np.ones(len(xy_m), dtype=bool)
             height = np.full(len(xy_m), float(self.height_m[self.known].mean()) if self.known.any() else 0.0)
         index = np.arange(len(xy_m))
-        return np.c_[xy_m, np.interp(index, index[valid], height[valid])]
+        result: F64 = np.c_[xy_m, np.interp(index, index[valid], height[valid])]
+        return result
 
 
 def smooth_known(raster: F32, known: Bool, sigma_px: float) -> F32:

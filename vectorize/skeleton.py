@@ -62,7 +62,7 @@ def _branches(skeleton: Bool) -> list[Branch]:
         return []
     degree = np.array([len(n) for n in links])
     node_of, centres = _nodes(pixels, links, degree)
-    centre_points = pixels[:, ::-1] + 0.5
+    centre_points: F64 = pixels[:, ::-1].astype(np.float64) + 0.5
     used = np.zeros(len(pixels), dtype=bool)
     branches: list[Branch] = []
 
@@ -83,7 +83,7 @@ def _branches(skeleton: Bool) -> list[Branch]:
             if others:
                 end = others[0]
             break
-        points = centre_points[chain]
+        points: F64 = centre_points[chain]
         if node >= 0:
             points = np.concatenate([centres[node][None], points])
         if end >= 0:

@@ -31,7 +31,7 @@ def style_of(strand: Strand, seen: Bool, *, longest_gap_m: float, double: bool) 
     gaps = [
         (b - a) * STEP_M
         for a, b in polyline.runs(~painted)
-        if 0 < a and b < len(painted) and seen[a:b].mean() > 0.7 and (b - a) * STEP_M >= SHORTEST_GAP_M
+        if a > 0 and b < len(painted) and seen[a:b].mean() > 0.7 and (b - a) * STEP_M >= SHORTEST_GAP_M
     ]
     gaps = [gap for gap in gaps if gap <= longest_gap_m + 1.0]
     # Over an unseen gap the paint is taken to go on, else two halves of a solid line would look like dashes.

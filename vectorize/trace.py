@@ -15,7 +15,7 @@ from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.bridge import bridge, uncross
 from vectorize.config import TraceConfig
-from vectorize.contour import find_edges
+from vectorize.contour import Edge, find_edges
 from vectorize.crosswalk import find_crossings, find_stop_lines
 from vectorize.divider import find_lines
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
@@ -44,13 +44,14 @@ def trace(bev: BevMap, config: TraceConfig, *, origin: GeoOrigin | None = None, 
     # A divider ends at a crossing or a stop line: no bridge may run through them.
     barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
     barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in find_stop_lines(evidence)]
-    lines = find_lines(evidence, config, barriers)
+    edges = find_edges(evidence, config)
+    lines = find_lines(evidence, config, barriers, [e.strand.xy_m for e in edges if not e.closed])
     tick(2, STEPS, "classes")
     dividers = _dividers(evidence, lines.dividers, lines.double, config)
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_apart(p, s) for s in stops)]
     tick(3, STEPS, "classes")
-    boundaries = _boundaries(evidence, config)
+    boundaries = _boundaries(evidence, edges, config)
     areas = [_crossing(evidence, ring, value) for ring, value in crossings]
     tick(4, STEPS, "classes")
     return RoadMap(elements=(*dividers, *boundaries, *areas, *stops), origin=origin)
@@ -107,7 +108,9 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
         style = style_of(strand, seen, longest_gap_m=config.bridge_gap_m, double=is_double)
         elements.append(_element(evidence, strand, config, element_class="divider", style=style))
     lengths = [polyline.length_of(e.vertices) for e in elements]
-    spans = uncross([e.vertices[:, :2] for e in elements], [n * e.score for n, e in zip(lengths, elements, strict=True)])
+    spans = uncross(
+        [e.vertices[:, :2] for e in elements], [n * e.score for n, e in zip(lengths, elements, strict=True)]
+    )
     result = []
     for element, kept in zip(elements, spans, strict=True):
         for start, stop in kept:
@@ -126,11 +129,8 @@ def _order(element: Element) -> tuple[float, ...]:
     return (-polyline.length_of(element.vertices), *element.vertices[0].tolist())
 
 
-def _boundaries(evidence: Evidence, config: TraceConfig) -> list[Element]:
-    edges = find_edges(evidence, config)
-    result = [
-        _element(evidence, e.strand, config, element_class="boundary", closed=True) for e in edges if e.closed
-    ]
+def _boundaries(evidence: Evidence, edges: list[Edge], config: TraceConfig) -> list[Element]:
+    result = [_element(evidence, e.strand, config, element_class="boundary", closed=True) for e in edges if e.closed]
     near = replace(config, bridge_gap_m=min(BOUNDARY_GAP_M, config.bridge_gap_m), bridge_angle_deg=20.0)
     for strand in bridge([e.strand for e in edges if not e.closed], near, []):
         if strand.length_m >= config.min_boundary_m:

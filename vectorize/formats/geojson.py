@@ -1,0 +1,78 @@
+"""RoadMap as GeoJSON (RFC 7946)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from recon.artifact import write_atomic
+from vectorize.polyline import length_of
+from vectorize.road_map import Element, RoadMap
+
+LOCAL_NOTE = "local metres (x, y, z) of the drive's own frame, not longitude and latitude: the drive has no origin"
+
+
+def to_geojson(road_map: RoadMap, *, name: str = "") -> dict[str, Any]:
+    """Return a FeatureCollection: longitude, latitude, ellipsoidal height where the origin is known.
+
+    Without an origin coordinates are local metres, and the member `coordinates` says so.
+    """
+    features = [_feature(i, element, road_map) for i, element in enumerate(road_map.elements)]
+    body: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    if name:
+        body["name"] = name
+    if road_map.origin is None:
+        body["coordinates"] = LOCAL_NOTE
+    else:
+        body["coordinates"] = "WGS84 longitude, latitude in degrees, ellipsoidal height in metres"
+    return body
+
+
+def write_geojson(road_map: RoadMap, path: Path, *, name: str = "") -> None:
+    """Write the map as GeoJSON, one feature a line, atomically; equal maps give equal bytes."""
+    body = to_geojson(road_map, name=name)
+    features = body.pop("features")
+    head = json.dumps(body, ensure_ascii=False, allow_nan=False)[:-1]
+    lines = ",\n".join(json.dumps(f, ensure_ascii=False, allow_nan=False) for f in features)
+    write_atomic(path, f'{head}, "features": [\n{lines}\n]}}\n'.encode())
+
+
+def _feature(index: int, element: Element, road_map: RoadMap) -> dict[str, Any]:
+    vertices, seen, confidence = element.vertices, element.seen, element.confidence
+    if element.closed and not shapely.LinearRing(vertices[:, :2]).is_ccw:
+        # Exterior rings run counter-clockwise (RFC 7946, 3.1.6).
+        vertices, seen, confidence = vertices[::-1], seen[::-1], confidence[::-1]
+    order = np.r_[0 : len(vertices), 0] if element.closed else np.arange(len(vertices))
+    points = _coordinates(vertices, road_map)[order].tolist()
+    area = element.closed and element.element_class == "ped_crossing"
+    geometry = {"type": "Polygon", "coordinates": [points]} if area else {"type": "LineString", "coordinates": points}
+    return {
+        "type": "Feature",
+        "id": index,
+        "geometry": geometry,
+        "properties": {
+            "class": element.element_class,
+            "style": element.style,
+            "closed": element.closed,
+            "score": round(element.score, 4),
+            "length_m": round(length_of(vertices, closed=element.closed), 3),
+            "seen_share": round(float(seen.mean()), 4),
+            "seen": seen[order].tolist(),
+            "confidence": np.round(confidence[order].astype(np.float64), 4).tolist(),
+        },
+    }
+
+
+def _coordinates(vertices: npt.NDArray[np.float64], road_map: RoadMap) -> npt.NDArray[np.float64]:
+    height = vertices[:, 2:] if vertices.shape[1] == 3 and np.isfinite(vertices[:, 2]).all() else vertices[:, :0]
+    if road_map.origin is None:
+        local: npt.NDArray[np.float64] = np.round(np.c_[vertices[:, :2], height], 4)
+        return local + 0.0
+    degrees = road_map.origin.to_degrees(vertices[:, :2])
+    result: npt.NDArray[np.float64] = np.c_[np.round(degrees, 9), np.round(height + road_map.origin.altitude_m, 3)]
+    return result

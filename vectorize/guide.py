@@ -1,0 +1,85 @@
+"""Edge lines that are worn away over a long stretch follow the road's boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+from shapely import LineString, STRtree
+
+from vectorize import polyline
+from vectorize.bridge import Link, chain
+from vectorize.config import TraceConfig
+from vectorize.strand import STEP_M, Strand
+
+F64 = npt.NDArray[np.float64]
+
+EDGE_LINE_M = 2.0  # an edge line lies this close to its boundary
+SHORTEST_M = 4.0  # a shorter piece may lie at that distance by chance
+BASE_M = 3.0  # over which an end's distance and direction are taken
+
+
+def bridge_along(
+    strands: list[Strand], guides: Sequence[F64], config: TraceConfig, barriers: list[LineString]
+) -> list[Strand]:
+    """Join strands that keep one distance to the same boundary, over gaps of at most `guided_gap_m`.
+
+    Both ends must run parallel to the boundary (`bridge_angle_deg`) at distances that differ by at most
+    `bridge_lateral_m`, and the boundary must be unbroken between them. The bridge keeps their distance.
+    """
+    links: list[Link] = []
+    for guide in guides:
+        if len(guide) * STEP_M >= SHORTEST_M and config.guided_gap_m > 0:
+            links += _links(strands, guide, config)
+    walls = STRtree([*(LineString(s.xy_m) for s in strands), *barriers])
+    taken: set[int] = set()
+    accepted: list[Link] = []
+    for link in sorted(links, key=lambda one: (one.cost, one.a, one.b)):
+        curve = LineString(link.curve)
+        hits = set(walls.query(curve, predicate="intersects").tolist()) - {link.a // 2, link.b // 2}
+        crossed = any(curve.intersects(LineString(other.curve)) for other in accepted)
+        if not hits and not crossed and not {link.a, link.b} & taken:
+            taken |= {link.a, link.b}
+            accepted.append(link)
+    return chain(strands, accepted)
+
+
+def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]:
+    """Return links between neighbouring ends along one boundary."""
+    tree, tangents = cKDTree(guide), polyline.tangents(guide)
+    normals = polyline.left_normals(tangents)
+    starts, stops = [], []  # (position, end id, offset): where a strand begins and stops as the guide runs
+    for index, strand in enumerate(strands):
+        if strand.length_m < SHORTEST_M:
+            continue
+        for side, piece in ((0, strand.reversed()), (1, strand)):
+            points = piece.xy_m[-round(BASE_M / STEP_M) :]
+            distance, nearest = tree.query(points)
+            if distance.max() > EDGE_LINE_M or nearest[-1] in (0, len(guide) - 1):
+                continue
+            offset = float(np.mean(np.einsum("ij,ij->i", points - guide[nearest], normals[nearest])))
+            along = float(piece.end_direction(BASE_M) @ tangents[nearest[-1]])
+            if abs(along) >= np.cos(np.radians(config.bridge_angle_deg)):
+                (stops if along > 0 else starts).append((int(nearest[-1]), 2 * index + side, offset))
+    links = []
+    for position, end, offset in stops:
+        ahead = [s for s in starts if s[0] > position and s[1] // 2 != end // 2]
+        if not ahead:
+            continue
+        arrival, other, other_offset = min(ahead)
+        gap_m = (arrival - position) * STEP_M
+        step = abs(offset - other_offset)
+        if gap_m <= config.guided_gap_m and step <= config.bridge_lateral_m:
+            share = np.linspace(0.0, 1.0, arrival - position + 1)[:, None]
+            middle = slice(position, arrival + 1)
+            curve = guide[middle] + ((1 - share) * offset + share * other_offset) * normals[middle]
+            curve[0], curve[-1] = _end(strands, end), _end(strands, other)
+            links.append(Link(gap_m / config.guided_gap_m + step, end, other, curve))
+    return links
+
+
+def _end(strands: list[Strand], end: int) -> F64:
+    result: F64 = strands[end // 2].xy_m[0 if end % 2 == 0 else -1]
+    return result

@@ -1,0 +1,69 @@
+"""The `known` masks: where a label set may be believed to be complete.
+
+A cell is known if enough images saw it and its class is not UNKNOWN. The rim of the drivable area where `trace`
+published no boundary (because vehicles may hide behind BACKGROUND there) is withheld too, within WITHHELD_M: a
+consumer must not learn that there is no boundary at a place where we only dared not draw one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from recon.bev import BevMap
+from recon.geometry import apply
+from vectorize.road_map import RoadMap
+from vectorize.seen import Evidence
+
+F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+PUBLISHED_M = 0.6  # a rim cell this close to a boundary element is explained by it
+WITHHELD_M = 0.8
+
+
+def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
+    """Return (H, W) cells of the site where the map can be believed to be complete."""
+    evidence = Evidence.of(bev, min_views=min_views)
+    known, cell = evidence.known, bev.grid.cell_m
+    road = known & (evidence.drivable > 0.5)
+    other = known & ~road
+    near = np.ones((3, 3), np.uint8)
+    rim = road & cv2.dilate(other.astype(np.uint8), near).astype(bool)
+    drawn = np.zeros(known.shape, np.uint8)
+    for element in road_map.of("boundary"):
+        px = bev.grid.to_px(element.vertices[:, :2]) - 0.5
+        thickness = max(1, round(2 * PUBLISHED_M / cell))
+        cv2.polylines(drawn, [np.round(px * 16).astype(np.int32)], element.closed, 1, thickness, cv2.LINE_8, 4)
+    unexplained = (rim & (drawn == 0)).astype(np.uint8)
+    size = 2 * round(WITHHELD_M / cell) + 1
+    withheld = cv2.dilate(unexplained, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))).astype(bool)
+    result: Bool = known & ~withheld
+    return result
+
+
+def mask_of(
+    bev: BevMap,
+    known: Bool,
+    world_from_ego: F64,
+    ground_z_ego_m: float,
+    shape: tuple[int, int],
+    size_m: tuple[float, float],
+) -> Bool:
+    """Return the (h, w) mask of a patch: row 0 farthest forward, column 0 farthest left."""
+    (rows, columns), (length, width) = shape, size_m
+    x = length / 2 - (np.arange(rows) + 0.5) * length / rows
+    y = width / 2 - (np.arange(columns) + 0.5) * width / columns
+    ego = np.stack([*np.meshgrid(x, y, indexing="ij"), np.full(shape, ground_z_ego_m)], axis=-1).reshape(-1, 3)
+    up = world_from_ego[:3, 2]
+    world = apply(world_from_ego, ego)
+    for _ in range(2):  # slide along the ego's z axis until the point lies on the surface
+        cells, inside = bev.grid.cells(world[:, :2])
+        r, c = (np.clip(cells[:, k], 0, bev.grid.shape[k] - 1) for k in (0, 1))
+        lift = (bev.height_m[r, c] - world[:, 2]) / up[2]
+        world = world + np.where(inside & bev.seen[r, c], lift, 0.0)[:, None] * up
+    cells, inside = bev.grid.cells(world[:, :2])
+    r, c = (np.clip(cells[:, k], 0, bev.grid.shape[k] - 1) for k in (0, 1))
+    result: Bool = (known[r, c] & inside).reshape(shape)
+    return result

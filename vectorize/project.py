@@ -1,0 +1,36 @@
+"""World points in camera images."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from recon.drive import Camera
+from recon.geometry import apply, invert
+
+F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+NEAR_M = 0.5
+WIDEST = 3.0  # tangent of the angle off the axis up to which a pinhole's distortion polynomial can be trusted
+
+
+def project(camera: Camera, world_from_ego: F64, world: F64) -> tuple[F64, F64, Bool]:
+    """Return pixel coordinates (N, 2) with centres at +0.5, depth (N,) in metres, and whether a pixel exists (N,)."""
+    points = apply(invert(world_from_ego @ camera.ego_from_camera), world)
+    depth = points[:, 2]
+    ahead = depth > NEAR_M
+    if camera.model == "pinhole":
+        ahead &= np.hypot(points[:, 0], points[:, 1]) < WIDEST * np.maximum(depth, NEAR_M)
+    uv = np.zeros((len(points), 2))
+    if ahead.any():
+        shaped = np.ascontiguousarray(points[ahead]).reshape(-1, 1, 3)
+        zero = np.zeros(3)
+        if camera.model == "fisheye":
+            found, _ = cv2.fisheye.projectPoints(shaped, zero, zero, camera.k, camera.distortion)
+        else:
+            found, _ = cv2.projectPoints(shaped, zero, zero, camera.k, camera.distortion)
+        uv[ahead] = found.reshape(-1, 2)
+    inside = np.all((uv >= 0) & (uv < (camera.width_px, camera.height_px)), axis=1)
+    return uv, depth, ahead & inside

@@ -1,0 +1,199 @@
+"""Shards: labels as WebDataset tar files with an index and a sealed manifest; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recon.artifact import Manifest, atomic_folder, canonical_json, read_manifest, seal
+from recon.drive import DriveLog
+from recon.errors import ArtifactInvalid, ImageInvalid
+from recon.progress import Tick, silent
+from vectorize.config import PackConfig
+from vectorize.labels import LabelSet, PseudoLabels
+from vectorize.sample import element_counts, place_of, sample_record
+
+INDEX = "index.parquet"
+KNOWN = "known.png"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Sample:
+    """One keyframe as a consumer sees it."""
+
+    key: str
+    record: dict[str, Any]  # the sample JSON, see docs/labels.md
+    known: npt.NDArray[np.bool_]  # (h, w): row 0 farthest forward, column 0 farthest left
+    images: dict[str, bytes]  # camera -> encoded image, where the shard carries images
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSet:
+    """A finished folder of shards."""
+
+    kind: ClassVar[str] = "Shard"
+    schema: ClassVar[int] = 1
+
+    folder: Path
+    manifest: Manifest
+
+    def index(self) -> list[dict[str, Any]]:
+        """Return the rows of the index: key, shard, offset, size, time_ns, x_m, y_m, place, coverage, counts."""
+        rows: list[dict[str, Any]] = pq.read_table(self.folder / INDEX).to_pylist()
+        return rows
+
+    def __iter__(self) -> Iterator[Sample]:
+        for name in sorted(n for n in self.manifest.files if n.endswith(".tar")):
+            yield from _samples(self.folder / name)
+
+
+def pack(
+    labels: LabelSet,
+    drive: DriveLog,
+    config: PackConfig,
+    folder: Path,
+    tick: Tick = silent,
+    *,
+    parents: Mapping[str, str] | None = None,
+    config_digest: str = "",
+) -> Manifest:
+    """Write the labels as shards to a new `folder`, atomically, and return the manifest.
+
+    Raises ImageInvalid when images are asked for and one is missing, and DiskFull or StorageError.
+    """
+    slug = _slug(labels.drive)
+    rows: list[dict[str, Any]] = []
+    with atomic_folder(folder) as scratch:
+        for start in range(0, max(1, len(labels.labels)), config.samples_per_shard):
+            name = f"{slug}-{start // config.samples_per_shard:06d}.tar"
+            with (
+                (scratch / name).open("wb") as stream,
+                tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+            ):
+                for one in labels.labels[start : start + config.samples_per_shard]:
+                    key = f"{slug}-{one.frame:06d}"
+                    offset = tar.offset
+                    for extension, data in _members(key, one, labels, drive, config):
+                        _add(tar, f"{key}.{extension}", data)
+                    rows.append(_row(key, name, offset, tar.offset - offset, one, drive))
+                    tick(len(rows), len(labels.labels), "samples")
+        pq.write_table(_table(rows), scratch / INDEX, compression="none", store_schema=False)
+        meta = {
+            "drive": labels.drive,
+            "samples": len(rows),
+            "with_images": config.with_images,
+            "length_m": labels.length_m,
+            "width_m": labels.width_m,
+            "mask_cell_m": labels.mask_cell_m,
+            "coverage": round(float(np.mean([one.coverage for one in labels.labels])), 6) if rows else 0.0,
+            "elements": {k: sum(r[k] for r in rows) for k in element_counts(())},
+        }
+        return seal(
+            scratch, kind=ShardSet.kind, schema=ShardSet.schema, meta=meta, parents=parents, config=config_digest
+        )
+
+
+def read_shard(folder: Path, *, verify: bool = True) -> ShardSet:
+    """Open shards; with `verify` every file is checked against its sha256 first.
+
+    Raises ArtifactInvalid (damaged), ArtifactForeign and ArtifactTooNew.
+    """
+    manifest = read_manifest(folder, kind=ShardSet.kind, schema=ShardSet.schema, verify=verify)
+    return ShardSet(folder=folder, manifest=manifest)
+
+
+def _members(
+    key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog, config: PackConfig
+) -> Iterator[tuple[str, bytes]]:
+    # One bit a cell; no filter guesses, so that the bytes depend on the mask alone.
+    done, png = cv2.imencode(".png", one.known.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
+    if not done:
+        raise AssertionError("a mask did not encode as PNG")
+    yield "json", canonical_json(sample_record(key, one, labels, drive))
+    yield KNOWN, png.tobytes()
+    if config.with_images:
+        for image in drive.frames[one.frame].images:
+            path = drive.root / image.path
+            try:
+                yield f"{_slug(image.camera)}{path.suffix.lower()}", path.read_bytes()
+            except FileNotFoundError as error:
+                where = f"frame {one.frame}, {image.path}"
+                raise ImageInvalid("the image is missing", where=where, hint="Restore the file.") from error
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)  # time, owner and group stay zero: equal labels make equal bytes
+    info.size = len(data)
+    info.mode = 0o644
+    tar.addfile(info, io.BytesIO(data))
+
+
+def _row(key: str, shard: str, offset: int, size: int, one: PseudoLabels, drive: DriveLog) -> dict[str, Any]:
+    return {
+        "key": key,
+        "shard": shard,
+        "offset": offset,
+        "size": size,
+        "frame": one.frame,
+        "time_ns": one.time_ns,
+        "x_m": float(one.world_from_ego[0, 3]),
+        "y_m": float(one.world_from_ego[1, 3]),
+        "place": place_of(one, drive),
+        "coverage": one.coverage,
+        **element_counts(one.elements),
+    }
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    kinds = {"key": pa.string(), "shard": pa.string(), "place": pa.string()}
+    kinds |= {name: pa.float64() for name in ("x_m", "y_m", "coverage")}
+    order = ["key", "shard", "offset", "size", "frame", "time_ns", "x_m", "y_m", "place", "coverage"]
+    columns = [*order, *element_counts(())]
+    schema = pa.schema([(name, kinds.get(name, pa.int64())) for name in columns])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _slug(name: str) -> str:
+    # WebDataset splits member names at the first dot, so keys must not hold one.
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "drive"
+
+
+def _samples(path: Path) -> Iterator[Sample]:
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            key = ""
+            members: dict[str, bytes] = {}
+            for info in tar:
+                stem, _, extension = info.name.partition(".")
+                stream = tar.extractfile(info)
+                if stream is None:
+                    raise ArtifactInvalid("a member of the shard is no file", where=f"{path}: {info.name}")
+                if stem != key and members:
+                    yield _sample(key, members)
+                    members = {}
+                key = stem
+                members[extension] = stream.read()
+            if members:
+                yield _sample(key, members)
+    except (tarfile.TarError, KeyError, ValueError) as error:
+        raise ArtifactInvalid(f"the shard does not parse: {error}", where=str(path)) from error
+
+
+def _sample(key: str, members: dict[str, bytes]) -> Sample:
+    mask = cv2.imdecode(np.frombuffer(members[KNOWN], np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError(f"{key}: the mask does not decode")
+    images = {name.rpartition(".")[0]: data for name, data in members.items() if name not in ("json", KNOWN)}
+    return Sample(key=key, record=json.loads(members["json"]), known=mask > 0, images=images)
