@@ -97,8 +97,12 @@ class FrameLabels:
             raise ArtifactInvalid("a label image holds an unknown class", where=str(self.folder / image.ids))
         planes = (np.ascontiguousarray(evidence[..., i], dtype=np.uint8) for i in range(3))
         confidence, runner_up, runner_up_confidence = planes
-        ids = ids.astype(np.uint8, copy=False)
-        return Labels(ids=ids, confidence=confidence, runner_up=runner_up, runner_up_confidence=runner_up_confidence)
+        return Labels(
+            ids=np.ascontiguousarray(ids, dtype=np.uint8),
+            confidence=confidence,
+            runner_up=runner_up,
+            runner_up_confidence=runner_up_confidence,
+        )
 
 
 def write_labels(labels: Labels, ids_path: Path, evidence_path: Path) -> None:
