@@ -1,0 +1,102 @@
+import ctypes
+import os
+import resource
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from recon.artifact import MANIFEST, atomic_folder, seal
+from recon.errors import DiskFull, StorageError
+from workers import store as store_module
+from workers.local_pool import LocalPool
+from workers.run import run
+from workers.spec import ProbeConfig, ProbeJob
+from workers.store import Store
+
+
+def leave(folder, text="x"):
+    with atomic_folder(folder) as scratch:
+        (scratch / "a.txt").write_text(text)
+        seal(scratch, kind="Probe", schema=1, meta={})
+    return folder
+
+
+def test_a_result_is_there_completely_or_not_at_all(store, tmp_path):
+    assert store.find("first", "k", "Probe") is None
+    store.publish(leave(tmp_path / "w"), "first", "k")
+    assert store.find("first", "k", "Probe").files.keys() == {"a.txt"}
+    store.publish(leave(tmp_path / "w"), "first", "k")  # an equal one that came second
+    assert not (tmp_path / "w").exists()
+
+
+def test_a_damaged_result_is_set_aside(store, tmp_path):
+    for damage in (lambda p: (p / "a.txt").unlink(), lambda p: (p / MANIFEST).write_text("{")):
+        folder = store.publish(leave(tmp_path / "w"), "first", "k")
+        damage(folder)
+        assert store.find("first", "k", "Probe") is None
+        assert not folder.exists()
+    assert len(list((store.home / "damaged").iterdir())) == 2
+
+
+def test_two_workers_never_share_a_folder(store, monkeypatch):
+    monkeypatch.setattr(store_module, "LOCK_WAIT_S", 0.2)
+    with store.locked("first", "k", lambda: None):
+        with pytest.raises(StorageError), store.locked("first", "k", lambda: None):
+            pass
+        with store.locked("first", "other", lambda: None):
+            pass
+    with store.locked("first", "k", lambda: None):
+        pass
+
+
+def test_a_job_does_not_start_on_a_full_disk(store):
+    with pytest.raises(DiskFull, match="are needed to start"):
+        Store(store.home, min_free_bytes=1 << 60).check_free()
+
+
+@contextmanager
+def small_disk(folder, megabytes):
+    """Mount a tmpfs, or skip: a disk that is really full is the only honest test."""
+    folder.mkdir()
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mount(b"tmpfs", os.fsencode(folder), b"tmpfs", 0, f"size={megabytes}m".encode()) != 0:
+        pytest.skip(f"cannot mount a small disk: {os.strerror(ctypes.get_errno())}")
+    try:
+        yield folder
+    finally:
+        libc.umount(os.fsencode(folder))
+
+
+def test_a_disk_that_fills_up_publishes_nothing_half_and_the_job_continues(tmp_path):
+    pool = LocalPool()
+    with small_disk(tmp_path / "disk", 4) as disk:
+        store = Store(disk / "store", min_free_bytes=0)
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(1 << 20))
+        job = ProbeJob(probe=ProbeConfig(size=1_800_000))
+        with pytest.raises(DiskFull) as caught:
+            run(job, store, pool)
+        assert caught.value.hint
+        assert [p.parent.name for p in (store.home / "objects").glob("*/*")] == ["first"]
+        small = run(ProbeJob(probe=ProbeConfig(size=10)), store, pool)
+        assert len(small.files()) == 1
+        ballast.unlink()
+        again = run(job, store, pool)
+        assert [s.skipped for s in again.stages] == [True, False]
+
+
+def test_a_file_size_limit_counts_as_a_full_disk(tmp_path):
+    code = (
+        "from pathlib import Path; from recon.artifact import write_atomic; from recon.errors import DiskFull\n"
+        f"try: write_atomic(Path({str(tmp_path / 'x')!r}), bytes(100_000))\n"
+        "except DiskFull: print('full')"
+    )
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    done = subprocess.run([sys.executable, "-c", code], preexec_fn=limit, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "full"
+    assert list(tmp_path.iterdir()) == []
