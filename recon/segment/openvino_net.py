@@ -37,7 +37,7 @@ class OpenVinoNet:
     def __init__(self, weights: Path, spec: NetSpec) -> None:
         """Load and compile the net; ModelInvalid when it, its .bin or the openvino package is missing or unfit."""
         self.name = f"openvino:{weights.stem}+{spec.class_map.name}.{spec.class_map.version}"
-        self.weights_sha256 = _digest(_weight_files(weights))
+        self.weights_sha256 = weights_digest(weights)
         self._spec = spec
         self._where = weights.name
         self._net, self._layout, self._size_px = self._compile(weights)
@@ -161,5 +161,6 @@ def _weight_files(weights: Path) -> list[Path]:
     return files + sorted(weights.parent.glob(f"{weights.name}[._]data"))
 
 
-def _digest(files: list[Path]) -> str:
-    return hashlib.sha256("".join(digest_file(file) for file in files).encode()).hexdigest()
+def weights_digest(weights: Path) -> str:
+    """Return the sha256 over all files of a net; ModelInvalid names the one that is missing."""
+    return hashlib.sha256("".join(digest_file(file) for file in _weight_files(weights)).encode()).hexdigest()
