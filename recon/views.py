@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from recon.drive import DriveLog
 from recon.errors import ImageInvalid
+from recon.formats.contained import read_inside
+from recon.formats.image_file import decode_rgb
 from recon.geometry import invert
 from recon.rectify import Rectifier
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels
@@ -63,16 +64,16 @@ class Views:
         image = self._paths[labelled.frame, labelled.camera]
         frame = self._drive.frames[labelled.frame]
         camera = self._drive.camera(labelled.camera)
-        bgr = cv2.imread(str(self._drive.root / image.path), cv2.IMREAD_COLOR)
-        if bgr is None or bgr.shape[:2] != (camera.height_px, camera.width_px):
-            raise ImageInvalid(where=f"frame {labelled.frame}, {labelled.camera}: {image.path}")
+        where = f"frame {labelled.frame}, {labelled.camera}: {image.path}"
+        data = read_inside(self._drive.root, image.path, where=where, kind=ImageInvalid)
+        rgb = decode_rgb(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
         rectifier = self._rectifiers[labelled.camera]
         labels = self._labels.read(labelled)
         pose = frame.pose_of(image)
         return View(
             frame=labelled.frame,
             camera=labelled.camera,
-            rgb=rectifier.image(np.ascontiguousarray(bgr[..., ::-1])),
+            rgb=rectifier.image(rgb),
             labels=Labels(
                 ids=rectifier.ids(labels.ids),
                 confidence=rectifier.ids(labels.confidence),
