@@ -16,7 +16,8 @@ from vectorize.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]
 
-BASE_M = 6.0  # a dash's direction is fitted over its last metres; longer would cut the bend of a curved road
+BASE_M = 6.0  # a straight dash is at most this long
+CURVE_M = 8.0  # from this length on a line's own curvature can be measured
 TOUCH_M = 0.15  # ends closer than this have no measurable direction between them
 
 
@@ -50,10 +51,17 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
     if len(strands) < 2:
         return strands
     ends = np.array([point for s in strands for point in (s.xy_m[0], s.xy_m[-1])])
-    out = np.array([d for s in strands for d in (s.reversed().end_direction(BASE_M), s.end_direction(BASE_M))])
+    straight = np.array([d for s in strands for d in (s.reversed().end_direction(BASE_M), s.end_direction(BASE_M))])
+    curved = np.array([d for s in strands for d in (_leaving(s.reversed()), _leaving(s))])
+    dash_m = np.repeat([s.length_m if s.length_m < CURVE_M else 0.0 for s in strands], 2)
     pairs = cKDTree(ends).query_pairs(gap_m, output_type="ndarray")
     pairs = pairs[pairs[:, 0] // 2 != pairs[:, 1] // 2]
-    links = [link for a, b in pairs.tolist() if (link := _judge(a, b, ends, out, config)) is not None]
+    links = []
+    for a, b in pairs.tolist():
+        # A line's end is judged both as straight and as curved: worn ends have no curvature worth the name.
+        judged = (_judge(a, b, ends, out, config, (dash_m[a] + dash_m[b]) / 2) for out in (straight, curved))
+        fits = [fit for fit in judged if fit is not None]
+        links += sorted(fits, key=lambda fit: fit.cost)[:1]
     links.sort(key=lambda link: (link.cost, link.a, link.b))
     lines = [LineString(s.xy_m) for s in strands]
     walls = STRtree([*lines, *barriers])
@@ -74,13 +82,23 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
     return chain(strands, accepted)
 
 
-def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig) -> Link | None:
-    """Return the bridge between two ends, or None where they do not continue each other."""
+def _leaving(strand: Strand) -> F64:
+    """Return the direction of the last vertex: along a short dash, on the fitted curve of a longer line."""
+    return strand.end_direction(BASE_M) if strand.length_m < CURVE_M else strand.end_tangent(CURVE_M)
+
+
+def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig, dash_m: float) -> Link | None:
+    """Return the bridge between two ends, or None where they do not continue each other.
+
+    A dash tells its direction at its middle, so on a curve the turn between two dashes is that of the gap and of half
+    of each dash: `dash_m`. Only the gap's share of it counts.
+    """
     gap = ends[b] - ends[a]
     distance = float(np.hypot(*gap))
     turn = _angle(out[a], -out[b])
     limit = np.radians(config.bridge_angle_deg)
-    if abs(turn) > limit:
+    share = distance / (distance + dash_m) if distance >= TOUCH_M else 1.0
+    if abs(turn) * share > limit or abs(turn) > 2 * limit:
         return None
     if distance < TOUCH_M:
         return Link(abs(turn), a, b, np.stack([ends[a], ends[b] + 1e-9]))
@@ -89,7 +107,7 @@ def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig) -> Link | N
         return None
     # On an arc both angles are equal, on a sideways step they are opposite: their difference is the step.
     lateral = distance * abs(np.sin((leave - arrive) / 2))
-    if lateral > config.bridge_lateral_m or abs(leave + arrive) > limit:
+    if lateral > config.bridge_lateral_m:
         return None
     cost = distance / config.bridge_gap_m + lateral / config.bridge_lateral_m + abs(turn) / max(limit, 1e-9)
     return Link(cost, a, b, _hermite(ends[a], ends[b], out[a], -out[b]))

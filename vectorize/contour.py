@@ -19,7 +19,7 @@ F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 SMOOTH_M = 0.12
-LINE_SMOOTH_M = 0.4
+LINE_SMOOTH_M = 0.3
 PROBE_M = 0.3  # how far inside and outside the edge the evidence is read
 BACKGROUND_TRUST = 0.5  # four views must agree before BACKGROUND counts as the other side
 BACKGROUND_WEIGHT = 0.5

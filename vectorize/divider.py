@@ -27,6 +27,7 @@ STOP_WIDTH_M = 0.25
 STOP_LENGTH_M = (1.5, 15.0)
 WIDEST_M = 0.7  # wider than any line: worn patches, text, smeared objects
 TWIN_M = 0.55  # centre distance of the two lines of a double line, at most
+MERGED_M = 0.15
 FAINT_GAP_M = 2.0
 DASH_M = 6.0  # longest single dash
 LONELY_PAINT = 0.33  # mean marking probability of a dash that stands alone
@@ -158,7 +159,13 @@ def _merge_twins(strands: list[Strand]) -> tuple[list[Strand], list[bool]]:
 
 def _middle(strand: Strand, twin: Strand) -> Strand:
     """Return the line halfway between a strand and its twin, where it has one."""
-    distance, index = cKDTree(twin.xy_m).query(strand.xy_m)
+    tree = cKDTree(twin.xy_m)
+    distance, index = tree.query(strand.xy_m)
+    # Where both run together at an end the raster could not part them, and their middle is not the line's.
+    apart = np.flatnonzero(np.asarray(distance) > MERGED_M)
+    if apart.size > 2:
+        strand = strand.part(int(apart[0]), int(apart[-1]) + 1)
+        distance, index = tree.query(strand.xy_m)
     share = 0.5 * np.clip((TWIN_M + 0.3 - distance) / 0.3, 0.0, 1.0)[:, None]
     moved = polyline.smooth(strand.xy_m + share * (twin.xy_m[index] - strand.xy_m), 0.5 / STEP_M)
     return replace(strand, xy_m=moved)

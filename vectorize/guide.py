@@ -50,17 +50,21 @@ def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]
     """Return links between neighbouring ends along one boundary."""
     tree, tangents = cKDTree(guide), polyline.tangents(guide)
     normals = polyline.left_normals(tangents)
-    starts, stops = [], []  # (position, end id, offset): where a strand begins and stops as the guide runs
+    starts: list[tuple[int, int, float]] = []
+    stops: list[
+        tuple[int, int, float]
+    ] = []  # (position, end id, offset): where a strand begins and stops as the guide runs
     for index, strand in enumerate(strands):
         if strand.length_m < SHORTEST_M:
             continue
         for side, piece in ((0, strand.reversed()), (1, strand)):
             points = piece.xy_m[-round(BASE_M / STEP_M) :]
-            distance, nearest = tree.query(points)
+            found = tree.query(points)
+            distance, nearest = np.asarray(found[0]), np.asarray(found[1], dtype=np.int64)
             if distance.max() > EDGE_LINE_M or nearest[-1] in (0, len(guide) - 1):
                 continue
             offset = float(np.mean(np.einsum("ij,ij->i", points - guide[nearest], normals[nearest])))
-            along = float(piece.end_direction(BASE_M) @ tangents[nearest[-1]])
+            along = float(np.dot(piece.end_direction(BASE_M), tangents[nearest[-1]]))
             if abs(along) >= np.cos(np.radians(config.bridge_angle_deg)):
                 (stops if along > 0 else starts).append((int(nearest[-1]), 2 * index + side, offset))
     links = []

@@ -50,3 +50,15 @@ class Strand:
         _, _, axes = np.linalg.svd(centred * np.sqrt(weight)[:, None], full_matrices=False)
         direction: F64 = axes[0] if axes[0] @ (points[-1] - points[0]) >= 0 else -axes[0]
         return direction
+
+    def end_tangent(self, base_m: float) -> F64:
+        """Return the direction at the very last vertex, from a parabola fitted over the last `base_m`."""
+        axis = self.end_direction(base_m)
+        count = max(4, min(len(self.xy_m), round(base_m / STEP_M) + 1))
+        offset = self.xy_m[-count:] - self.xy_m[-1]
+        along, across = offset @ axis, offset @ np.array([-axis[1], axis[0]])
+        weight = np.sqrt(self.paint[-count:] + 0.01)
+        slope = np.linalg.lstsq(np.c_[along**2, along, np.ones(count)] * weight[:, None], across * weight)[0][1]
+        direction = axis + slope * np.array([-axis[1], axis[0]])
+        result: F64 = direction / np.hypot(*direction)
+        return result

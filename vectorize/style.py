@@ -13,6 +13,7 @@ Bool = npt.NDArray[np.bool_]
 
 SHORTEST_GAP_M = 0.7
 SOLID_RUN_M = 8.0  # no dash is this long
+DOUBLE_PAINT = 0.5
 DOUBLE_WIDTH_M = 0.42  # two 12 cm lines with their gap; a wide single line is 0.3 m at most
 
 
@@ -25,7 +26,9 @@ def painted_along(strand: Strand) -> Bool:
 
 def style_of(strand: Strand, seen: Bool, *, longest_gap_m: float, double: bool) -> Style:
     """Return the style; a gap that nobody saw says nothing, so an occluded solid line stays solid."""
-    if double or (strand.width_m >= DOUBLE_WIDTH_M and strand.length_m >= SOLID_RUN_M):
+    # Only a bright line tells its width: the ridge of worn paint is as wide as the haze around it.
+    bright = bool((~strand.bridged).any()) and float(np.median(strand.paint[~strand.bridged])) >= DOUBLE_PAINT
+    if double or (bright and strand.width_m >= DOUBLE_WIDTH_M and strand.length_m >= SOLID_RUN_M):
         return "double"
     painted = polyline.close_gaps(painted_along(strand), round(0.3 / STEP_M))
     gaps = [

@@ -77,7 +77,7 @@ def reprojection_error(
         labelled = images.get((index, image.camera))
         if labelled is None:
             continue
-        ids, _ = labels.read(labelled)
+        ids = labels.read(labelled).ids
         uv, depth, inside = project(drive.camera(image.camera), frame.pose_of(image), points)
         inside &= (depth >= NEAREST_M) & (depth <= FARTHEST_M)
         marks = ids == RoadClass.LANE_MARKING
@@ -122,7 +122,8 @@ def _nearest_px(marks: Bool, uv: F64) -> F64:
     """Return the distance in pixels from each point to the nearest marking pixel (0 inside one)."""
     away = cv2.distanceTransform((~marks).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     column, row = np.floor(uv).astype(int).T
-    return away[row, column].astype(np.float64)
+    result: F64 = away[row, column].astype(np.float64)
+    return result
 
 
 def _median(values: F64) -> float | None:

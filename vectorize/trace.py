@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import uniform_filter1d
 from shapely import LineString
 
 from recon.bev import BevMap
@@ -45,7 +46,7 @@ def trace(bev: BevMap, config: TraceConfig, *, origin: GeoOrigin | None = None, 
     barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
     barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in find_stop_lines(evidence)]
     edges = find_edges(evidence, config)
-    lines = find_lines(evidence, config, barriers, [e.strand.xy_m for e in edges if not e.closed])
+    lines = find_lines(evidence, config, barriers, [e.strand.xy_m for e in edges])
     tick(2, STEPS, "classes")
     dividers = _dividers(evidence, lines.dividers, lines.double, config)
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
@@ -65,6 +66,15 @@ def _confidence(evidence: Evidence, strand: Strand, seen: Bool) -> F64:
         value[start:stop] = float(np.mean(ends)) if ends else 0.0
     value = np.where(strand.bridged, value * np.where(seen, BRIDGED_SEEN, BRIDGED_UNSEEN), value)
     result: F64 = np.clip(value, 0.0, 1.0)
+    return result
+
+
+def _brightness(evidence: Evidence, strand: Strand) -> F64:
+    """Return (N,) marking probability within a cell of the line, unsmoothed: a thin line fills no smoothing window."""
+    normal = polyline.left_normals(polyline.tangents(strand.xy_m))
+    reach = evidence.grid.cell_m
+    across = [evidence.sample(evidence.marking, strand.xy_m + k * reach * normal) for k in (-1.0, -0.5, 0.0, 0.5, 1.0)]
+    result: F64 = uniform_filter1d(np.max(across, axis=0), 5, mode="nearest")
     return result
 
 
@@ -106,7 +116,8 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
     for strand, is_double in zip(strands, double, strict=True):
         seen = evidence.is_known(strand.xy_m)
         style = style_of(strand, seen, longest_gap_m=config.bridge_gap_m, double=is_double)
-        elements.append(_element(evidence, strand, config, element_class="divider", style=style))
+        bright = replace(strand, paint=_brightness(evidence, strand))
+        elements.append(_element(evidence, bright, config, element_class="divider", style=style))
     lengths = [polyline.length_of(e.vertices) for e in elements]
     spans = uncross(
         [e.vertices[:, :2] for e in elements], [n * e.score for n, e in zip(lengths, elements, strict=True)]

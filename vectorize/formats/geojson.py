@@ -71,8 +71,8 @@ def _feature(index: int, element: Element, road_map: RoadMap) -> dict[str, Any]:
 def _coordinates(vertices: npt.NDArray[np.float64], road_map: RoadMap) -> npt.NDArray[np.float64]:
     height = vertices[:, 2:] if vertices.shape[1] == 3 and np.isfinite(vertices[:, 2]).all() else vertices[:, :0]
     if road_map.origin is None:
-        local: npt.NDArray[np.float64] = np.round(np.c_[vertices[:, :2], height], 4)
-        return local + 0.0
+        local = np.concatenate([vertices[:, :2], height], axis=1)
+        return np.round(local, 4, out=local) + 0.0
     degrees = road_map.origin.to_degrees(vertices[:, :2])
     result: npt.NDArray[np.float64] = np.c_[np.round(degrees, 9), np.round(height + road_map.origin.altitude_m, 3)]
     return result

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from painter import arc, shifted
+from shapely import LineString
+
+from vectorize.bridge import bridge, uncross
+from vectorize.config import TraceConfig
+from vectorize.polyline import resample
+from vectorize.strand import STEP_M, Strand
+
+
+def strand(line) -> Strand:
+    xy = resample(np.asarray(line, dtype=float), STEP_M)
+    nothing = np.zeros(len(xy), bool)
+    return Strand(xy_m=xy, paint=np.full(len(xy), 0.8), bridged=nothing, faint=nothing, width_m=0.15)
+
+
+def test_dashes_on_a_tight_curve_are_joined_in_order_whatever_the_order_given():
+    line = arc(radius_m=40.0, length_m=63.0)
+    dashes = [strand(line[k : k + 61]) for k in range(0, len(line) - 61, 180)]
+    for order in (dashes, dashes[::-1], [d.reversed() for d in dashes]):
+        (joined,) = bridge(list(order), TraceConfig(), [])
+        assert joined.length_m == pytest.approx(57.0, abs=0.2)
+        assert LineString(joined.xy_m).is_simple
+
+
+@pytest.mark.parametrize(("lateral_m", "count"), [(0.2, 1), (0.5, 2)])
+def test_the_lateral_limit_holds(lateral_m, count):
+    line = arc(radius_m=np.inf, length_m=40.0)
+    pieces = [strand(line[:300]), strand(shifted(line, lateral_m)[400:])]
+    assert len(bridge(pieces, TraceConfig(), [])) == count
+
+
+@pytest.mark.parametrize(("turn_deg", "count"), [(6.0, 1), (16.0, 2)])
+def test_the_angle_limit_holds(turn_deg, count):
+    first = arc(radius_m=np.inf, length_m=10.0)
+    second = arc(radius_m=np.inf, length_m=10.0, start=(13.0, 0.1), heading_rad=np.radians(turn_deg))
+    assert len(bridge([strand(first), strand(second)], TraceConfig(), [])) == count
+
+
+def test_an_end_is_used_once_and_the_better_continuation_wins():
+    line = arc(radius_m=np.inf, length_m=30.0)
+    pieces = [strand(line[:200]), strand(line[280:]), strand(shifted(line, 0.28)[280:])]
+    lengths = sorted(s.length_m for s in bridge(pieces, TraceConfig(), []))
+    assert lengths == pytest.approx([16.0, 30.0], abs=0.1)
+
+
+def test_a_barrier_is_not_crossed():
+    line = arc(radius_m=np.inf, length_m=30.0)
+    pieces = [strand(line[:200]), strand(line[280:])]
+    assert len(bridge(pieces, TraceConfig(), [LineString([(12, -1), (12, 1)])])) == 2
+
+
+@given(st.lists(st.tuples(*[st.floats(0, 30)] * 4), min_size=2, max_size=12))
+@settings(max_examples=40, deadline=None)
+def test_whatever_is_given_nothing_crosses_afterwards(segments):
+    lines = [resample(np.array([[a, b], [c, d]]), 0.5) for a, b, c, d in segments if np.hypot(a - c, b - d) > 1.0]
+    spans = uncross(lines, [float(len(line)) for line in lines])
+    kept = [LineString(line[a:b]) for line, parts in zip(lines, spans, strict=True) for a, b in parts]
+    owner = [i for i, parts in enumerate(spans) for _ in parts]
+    for (i, one), (j, other) in itertools.combinations(zip(owner, kept, strict=True), 2):
+        assert i == j or not one.crosses(other)

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from painter import distance_to, shifted, street
+
+from recon.drive import Camera, DriveLog, Frame, Image
+from recon.errors import ImageInvalid
+from recon.geometry import rotation_from_euler, transform
+from vectorize.config import TraceConfig
+from vectorize.pictures import COLORS_BGR, draw
+from vectorize.project import project
+from vectorize.summary import divider_samples, map_summary
+from vectorize.trace import trace
+
+
+def camera(**changes) -> Camera:
+    fields = {
+        "name": "front",
+        "width_px": 640,
+        "height_px": 320,
+        "k": np.array([[300.0, 0, 320], [0, 300, 160], [0, 0, 1]]),
+        "ego_from_camera": transform([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], (0.0, 0, 1.5)),
+        "distortion": np.zeros(0),
+    }
+    return Camera(**{**fields, **changes})
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    root = tmp_path_factory.mktemp("drive")
+    canvas, centre = street(heading_rad=0.9, length_m=50.0)
+    canvas.stroke(shifted(centre, 1.5))
+    away = distance_to(centre, canvas.grid.centres().reshape(-1, 2)).reshape(canvas.grid.shape)
+    canvas.hide(away > 12.0)
+    pose = [transform(rotation_from_euler(yaw_rad=0.9), (*centre[k], 0.0)) for k in range(0, 800, 200)]
+    cv2.imwrite(str(root / "grey.png"), np.full((320, 640, 3), 90, np.uint8))
+    frames = tuple(
+        Frame(time_ns=i, world_from_ego=p, images=(Image(camera="front", path="grey.png", time_ns=i),))
+        for i, p in enumerate(pose)
+    )
+    drive = DriveLog(name="street", root=root, cameras=(camera(),), frames=frames)
+    bev = canvas.bev()
+    return drive, bev, trace(bev, TraceConfig())
+
+
+def test_the_drive_runs_left_to_right_and_lines_have_their_colours(site, tmp_path):
+    paths = draw(*site, tmp_path, overlays=3)
+    names = [path.name for path in paths]
+    assert names == [
+        *("bev_color.png", "bev_classes.png", "overlay_0.png", "overlay_1.png", "overlay_2.png", "overlays.png")
+    ]
+    for path in paths[:2]:
+        picture = cv2.imread(str(path))
+        assert 1600 <= max(picture.shape) <= 2400
+        assert picture.shape[1] > 1.5 * picture.shape[0]
+        rows, columns = np.nonzero(np.all(picture[:-64] == COLORS_BGR["divider"], axis=-1))
+        # The divider is 50 m of a 58 m wide map, 1.5 m left of the path: above it and level.
+        assert np.ptp(columns) > 0.7 * picture.shape[1]
+        assert np.std(rows) < 12
+
+
+def test_a_line_is_drawn_where_the_camera_sees_it(site, tmp_path):
+    draw(*site, tmp_path, overlays=1)
+    picture = cv2.imread(str(tmp_path / "overlay_0.png"))
+    scale = picture.shape[1] / 640
+    # Ten metres ahead, 1.5 m left, 1.5 m below the camera.
+    column, row = (320 - 300 * 0.15) * scale, (160 + 300 * 0.15) * scale
+    window = picture[round(row) - 3 : round(row) + 4, round(column) - 4 : round(column) + 5].astype(int)
+    assert np.abs(window - COLORS_BGR["divider"]).sum(axis=-1).min() < 60
+
+
+def test_a_missing_image_is_named(site, tmp_path):
+    drive, bev, road_map = site
+    bad = Frame(
+        time_ns=0,
+        world_from_ego=np.eye(4),
+        images=(Image(camera="front", path="gone.png", time_ns=0),),
+    )
+    broken = DriveLog(name="x", root=drive.root, cameras=drive.cameras, frames=(bad,))
+    with pytest.raises(ImageInvalid, match=r"gone\.png"):
+        draw(broken, bev, road_map, tmp_path)
+
+
+def test_projection_matches_the_pinhole_and_honours_distortion_and_fisheye():
+    points = np.array([[10.0, 1.0, 0.0], [10.0, -1.0, 0.5], [-5.0, 0.0, 0.0], [0.2, 0.0, 0.0]])
+    uv, depth, inside = project(camera(), np.eye(4), points)
+    assert inside.tolist() == [True, True, False, False]
+    assert np.allclose(uv[0], [320 - 30, 160 + 45])
+    assert np.allclose(depth[:2], 10.0)
+    bent, _, _ = project(camera(distortion=np.array([-0.3, 0.05, 0, 0])), np.eye(4), points)
+    radius = np.hypot(*(bent[0] - [320, 160]))
+    assert radius < np.hypot(*(uv[0] - [320, 160]))
+    fish, _, _ = project(camera(distortion=np.zeros(4), model="fisheye"), np.eye(4), points)
+    tangent = np.hypot(0.1, 0.15)
+    assert np.hypot(*(fish[0] - [320, 160])) == pytest.approx(300 * np.arctan(tangent))
+
+
+def test_the_summary_counts_metres(site):
+    _, _, road_map = site
+    body = map_summary(road_map)
+    assert body["classes"]["divider"]["elements"] == 1
+    assert body["classes"]["divider"]["longest_m"] == pytest.approx(50.0, abs=0.5)
+    assert body["classes"]["ped_crossing"] == {"elements": 0, "length_m": 0, "longest_m": 0.0, "score": 0.0}
+    assert len(divider_samples(road_map)) == pytest.approx(100, abs=3)
