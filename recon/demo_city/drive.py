@@ -1,0 +1,161 @@
+"""Writes a drive through the demo city as an open drive folder, with its true map."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from recon.artifact import write_atomic
+from recon.demo_city.config import CityConfig
+from recon.demo_city.image_kernels import render, sweep
+from recon.demo_city.rig import beams, calibrate, view_of
+from recon.demo_city.scene import Scene
+from recon.demo_city.solid_columns import CENTER, RADIUS
+from recon.demo_city.true_map import true_map
+from recon.drive import Camera, DriveLog, Frame, Image
+from recon.errors import StorageError, storage_errors
+from recon.geometry import F64, GeoOrigin, transform
+from recon.progress import Tick, silent
+
+# Nobody lives here: a point in the open Atlantic, so that no one takes the demo's GeoJSON for a real street.
+ORIGIN = GeoOrigin(latitude_deg=44.0, longitude_deg=-30.0, altitude_m=0.0)
+START_NS = 1_700_000_000_000_000_000
+TRUE_MAP = "true_map.json"
+
+
+def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, threads: int = 2) -> DriveLog:
+    """Render the drive of a seed into `folder` and return its log.
+
+    The same settings give the same bytes, whatever `threads` is. Raises DiskFull or StorageError. `drive.json` is
+    written last: a folder that has one is complete.
+    """
+    scene = Scene.build(config)
+    cameras = tuple(calibrate(camera, config) for camera in config.cameras)
+    log = plan_drive(folder, config, scene, cameras)
+    with storage_errors(str(folder)):
+        for camera in cameras:
+            (folder / "images" / camera.name).mkdir(parents=True, exist_ok=True)
+            (folder / "ids" / camera.name).mkdir(parents=True, exist_ok=True)
+        if config.with_lidar:
+            (folder / "lidar").mkdir(parents=True, exist_ok=True)
+    # The kernels hold no lock, and randomness is counted per pixel: pictures may be made in any order.
+    pool = ThreadPoolExecutor(max_workers=threads)
+    try:
+        jobs = [pool.submit(_write_frame, folder, config, scene, cameras, log, i) for i in range(config.frames)]
+        for done, job in enumerate(jobs, start=1):
+            job.result()
+            tick(done * len(cameras), config.frames * len(cameras), "images")
+    finally:
+        pool.shutdown(cancel_futures=True)
+    body = json.dumps(true_map(scene.street, scene.ground), separators=(",", ":"))
+    write_atomic(folder / TRUE_MAP, body.encode() + b"\n")
+    # Imported here: the folder's reader is needed by nobody who only looks at the scene.
+    from recon.formats.drive_folder import write_drive_json
+
+    write_drive_json(log, folder)
+    return log
+
+
+def _write_frame(
+    folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Camera, ...], log: DriveLog, index: int
+) -> None:
+    frame = log.frames[index]
+    solids = scene.solids_at((frame.time_ns - START_NS) * 1e-9)
+    for number, image in enumerate(frame.images):
+        rgb, ids = _picture(scene, config, solids, frame, cameras[number], number, index)
+        _save(folder, image, rgb, ids, config.jpeg_quality)
+    if frame.lidar_path:
+        points = _scan(scene, config, solids, frame, index)
+        with storage_errors(str(folder / frame.lidar_path)):
+            (folder / frame.lidar_path).write_bytes(points.astype("<f4").tobytes())
+
+
+def plan_drive(folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Camera, ...]) -> DriveLog:
+    """Return the log of the drive: poses, times and the names of the files to come."""
+    frames = []
+    for index in range(config.frames):
+        s_m = index * config.spacing_m
+        time_ns = START_NS + round(s_m / config.speed_mps * 1e9)
+        images = tuple(
+            Image(
+                camera=camera.name,
+                path=f"images/{camera.name}/{index:04d}.jpg",
+                time_ns=time_ns,
+                id_path=f"ids/{camera.name}/{index:04d}.png",
+            )
+            for camera in cameras
+        )
+        lidar_path = f"lidar/{index:04d}.bin" if config.with_lidar else ""
+        pose = scene.ego_pose(s_m)
+        frames.append(Frame(time_ns=time_ns, world_from_ego=pose, images=images, lidar_path=lidar_path))
+    return DriveLog(
+        name=f"demo-city-{config.seed}",
+        root=folder,
+        cameras=cameras,
+        frames=tuple(frames),
+        ground_z_ego_m=0.0,
+        origin=ORIGIN,
+        lidar_format="f32x4" if config.with_lidar else "",
+        ego_from_lidar=transform(np.eye(3), config.lidar.position_m) if config.with_lidar else None,
+        true_map=TRUE_MAP,
+    )
+
+
+def _nearest_first(solids: F64, position: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    distance = np.linalg.norm(solids[:, CENTER : CENTER + 3] - np.asarray(position), axis=1) - solids[:, RADIUS]
+    return np.argsort(distance, kind="stable").astype(np.int32)
+
+
+def _picture(
+    scene: Scene, config: CityConfig, solids: F64, frame: Frame, camera: Camera, number: int, index: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    view = view_of(camera, frame.world_from_ego)
+    rgb, ids, _ = render(
+        scene.ground,
+        solids,
+        len(scene.static),
+        _nearest_first(solids, view.position),
+        scene.light,
+        view,
+        config.cameras[number].exposure,
+        config.noise,
+        (config.seed * 1009 + index) * 64 + number,
+    )
+    return rgb, ids
+
+
+def _scan(scene: Scene, config: CityConfig, solids: F64, frame: Frame, index: int) -> npt.NDArray[np.float32]:
+    world_from_lidar = frame.world_from_ego @ transform(np.eye(3), config.lidar.position_m)
+    x, y, z = (float(v) for v in world_from_lidar[:3, 3])
+    points: npt.NDArray[np.float32] = sweep(
+        scene.ground,
+        solids,
+        _nearest_first(solids, (x, y, z)),
+        scene.light,
+        (x, y, z),
+        np.ascontiguousarray(world_from_lidar[:3, :3]),
+        beams(config.lidar),
+        config.lidar.max_range_m,
+        config.lidar.noise_m,
+        (config.seed * 1009 + index) * 64 + 63,
+    )
+    return points
+
+
+def _save(
+    folder: Path, image: Image, rgb: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint8], jpeg_quality: int
+) -> None:
+    for path, pixels, options in (
+        (image.path, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]),
+        (image.id_path, ids, [cv2.IMWRITE_PNG_COMPRESSION, 6]),
+    ):
+        encoded, data = cv2.imencode(Path(path).suffix, pixels, options)
+        if not encoded:
+            raise StorageError("the image could not be encoded", where=path)
+        with storage_errors(str(folder / path)):
+            (folder / path).write_bytes(data.tobytes())

@@ -1,0 +1,205 @@
+"""Numba kernels that render one image, its class ids and its depth, and that sweep the LiDAR."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from recon.demo_city.ground_kernels import ground_class
+from recon.demo_city.noise_kernels import hash01
+from recon.demo_city.ray_kernels import GROUND, SKY, cast, solid_hit
+from recon.demo_city.shade_kernels import ground_color, sky, solid_color
+from recon.demo_city.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
+
+BLOCK_PX = 16
+BACKGROUND = 6
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _ray(view, u, v):
+    """Return the unit world direction of a pixel position."""
+    x = (u - view.cx) / view.focal_px
+    y = (v - view.cy) / view.focal_px
+    size = 1.0 / math.sqrt(x * x + y * y + 1.0)
+    r = view.rotation
+    return (
+        (r[0, 0] * x + r[0, 1] * y + r[0, 2]) * size,
+        (r[1, 0] * x + r[1, 1] * y + r[1, 2]) * size,
+        (r[2, 0] * x + r[2, 1] * y + r[2, 2]) * size,
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
+    """Fill `found` with the solids, in the given order, whose bounding sphere meets a cone; return their number."""
+    count = 0
+    for k in range(order.shape[0]):
+        i = order[k]
+        px = solids[i, CENTER + 0] - ox
+        py = solids[i, CENTER + 1] - oy
+        pz = solids[i, CENTER + 2] - oz
+        distance = math.sqrt(px * px + py * py + pz * pz)
+        if distance > solids[i, RADIUS]:
+            cosine = (px * dx + py * dy + pz * dz) / distance
+            reach = math.asin(solids[i, RADIUS] / distance) + half_angle
+            if reach < math.pi and cosine < math.cos(reach):
+                continue
+        found[count] = i
+        count += 1
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def _color(ground, solids, moving, light, view, owner, face, tau, dx, dy, dz, pixel_rad):
+    ox, oy, oz = view.position
+    if owner == SKY:
+        return sky(light, dx, dy, dz)
+    if owner == GROUND:
+        return ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
+    return solid_color(solids, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _encode(value, gain):
+    # A soft shoulder keeps sunlit paint and sky below white, then the usual display curve.
+    v = value * gain
+    v = v * (1.0 + v / 6.0) / (1.0 + v)
+    return min(v * 1.25, 1.0) ** (1.0 / 2.2)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def render(ground, solids, moving, order, light, view, exposure, noise, counter):
+    """Return colour (H, W, 3) u8 RGB, class ids (H, W) u8 and distance (H, W) f32 (infinite where sky).
+
+    The id and distance are those of the pixel's centre; colours are averaged over the pixel.
+    """
+    height, width = view.height_px, view.width_px
+    owners = np.empty((height, width), np.int32)
+    faces = np.empty((height, width), np.int8)
+    depth = np.empty((height, width), np.float32)
+    ids = np.empty((height, width), np.uint8)
+    rgb = np.empty((height, width, 3), np.uint8)
+    ox, oy, oz = view.position
+    block_rows = (height + BLOCK_PX - 1) // BLOCK_PX
+    block_columns = (width + BLOCK_PX - 1) // BLOCK_PX
+    found = np.empty((block_rows, block_columns, max(order.shape[0], 1)), np.int32)
+    counts = np.empty((block_rows, block_columns), np.int32)
+    half_angle = (0.75 * BLOCK_PX + 1.0) / view.focal_px
+    for br in range(block_rows):
+        for bc in range(block_columns):
+            dx, dy, dz = _ray(view, (bc + 0.5) * BLOCK_PX, (br + 0.5) * BLOCK_PX)
+            near = found[br, bc]
+            counts[br, bc] = in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, near)
+            for v in range(br * BLOCK_PX, min((br + 1) * BLOCK_PX, height)):
+                for u in range(bc * BLOCK_PX, min((bc + 1) * BLOCK_PX, width)):
+                    dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
+                    owner, tau, face = cast(ground, solids, near, counts[br, bc], ox, oy, oz, dx, dy, dz)
+                    owners[v, u] = owner
+                    faces[v, u] = face
+                    depth[v, u] = tau
+                    if owner == GROUND:
+                        ids[v, u] = ground_class(ground, ox + tau * dx, oy + tau * dy)
+                    elif owner == SKY:
+                        ids[v, u] = BACKGROUND
+                    else:
+                        ids[v, u] = int(solids[owner, CLASS_ID])
+    pixel_rad = 1.0 / view.focal_px
+    scale = 255.0 * math.exp(exposure)
+    for v in range(height):
+        for u in range(width):
+            owner = owners[v, u]
+            # Only pixels that hold an edge or a fine pattern are worth four rays.
+            inner = owner >= 0 and int(solids[owner, MATERIAL]) != LEAVES
+            edge = False
+            for k in range(4):
+                nv = min(max(v + (k - 1 if k % 2 == 0 else 0), 0), height - 1)
+                nu = min(max(u + (k - 2 if k % 2 == 1 else 0), 0), width - 1)
+                edge = edge or owners[nv, nu] != owner
+            red, green, blue = 0.0, 0.0, 0.0
+            if edge or inner:
+                near = found[v // BLOCK_PX, u // BLOCK_PX]
+                count = counts[v // BLOCK_PX, u // BLOCK_PX]
+                for k in range(4):
+                    # A rotated grid: four different columns and rows
+                    du = (0.375, 0.875, 0.125, 0.625)[k]
+                    dv = (0.125, 0.375, 0.625, 0.875)[k]
+                    dx, dy, dz = _ray(view, u + du, v + dv)
+                    hit, tau, face = owner, np.inf, -1
+                    if not edge:
+                        tau, face = solid_hit(solids, owner, ox, oy, oz, dx, dy, dz)
+                    if tau == np.inf:
+                        hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
+                    r, g, b = _color(ground, solids, moving, light, view, hit, face, tau, dx, dy, dz, pixel_rad)
+                    red += 0.25 * min(r, 2.0)
+                    green += 0.25 * min(g, 2.0)
+                    blue += 0.25 * min(b, 2.0)
+            else:
+                dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
+                tau = float(depth[v, u])
+                red, green, blue = _color(
+                    ground, solids, moving, light, view, owner, int(faces[v, u]), tau, dx, dy, dz, pixel_rad
+                )
+            for band in range(3):
+                value = red if band == 0 else (green if band == 1 else blue)
+                value = scale * _encode(max(value, 0.0), light.gain)
+                pixel = (v * width + u) * 3 + band
+                # The sum of three uniform values is close to normal: standard deviation one half.
+                draw = hash01(pixel, counter, 1) + hash01(pixel, counter, 2) + hash01(pixel, counter, 3) - 1.5
+                rgb[v, u, band] = int(min(max(value + 2.0 * noise * draw + 0.5, 0.0), 255.0))
+    return rgb, ids, depth
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _turned(r, d):
+    return (
+        r[0, 0] * d[0] + r[0, 1] * d[1] + r[0, 2] * d[2],
+        r[1, 0] * d[0] + r[1, 1] * d[1] + r[1, 2] * d[2],
+        r[2, 0] * d[0] + r[2, 1] * d[1] + r[2, 2] * d[2],
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _angle(a, b):
+    return math.acos(min(max(a[0] * b[0] + a[1] * b[1] + a[2] * b[2], -1.0), 1.0))
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def sweep(ground, solids, order, light, position, rotation, directions, max_range_m, noise_m, counter):
+    """Return (N, 4) f32 points of one LiDAR turn, x, y, z in the LiDAR's frame and intensity 0..1.
+
+    `directions` (columns, beams, 3) unit vectors in the LiDAR's frame.
+    """
+    columns, beams, _ = directions.shape
+    points = np.empty((columns * beams, 4), np.float32)
+    found = np.empty(max(order.shape[0], 1), np.int32)
+    ox, oy, oz = position
+    kept = 0
+    r = rotation
+    for c in range(columns):
+        # The beams of one column lie within a cone around its middle.
+        d = directions[c, beams // 2]
+        dx, dy, dz = _turned(r, d)
+        spread = max(_angle(d, directions[c, 0]), _angle(d, directions[c, beams - 1])) + 1e-3
+        count = in_cone(solids, order, ox, oy, oz, dx, dy, dz, spread, found)
+        for b in range(beams):
+            d = directions[c, b]
+            dx, dy, dz = _turned(r, d)
+            owner, tau, _face = cast(ground, solids, found, count, ox, oy, oz, dx, dy, dz)
+            ray = c * beams + b
+            if owner == SKY or tau > max_range_m or hash01(ray, counter, 17) < 0.03:
+                continue
+            if owner == GROUND:
+                bright, _, _ = ground_color(ground, solids, solids.shape[0], light, ox, oy, oz, dx, dy, dz, tau, 0.003)
+                bright *= 0.5
+            else:
+                bright = solids[owner, COLOR]
+            draw = hash01(ray, counter, 4) + hash01(ray, counter, 5) + hash01(ray, counter, 6) - 1.5
+            distance = tau + 2.0 * noise_m * draw
+            points[kept, 0] = d[0] * distance
+            points[kept, 1] = d[1] * distance
+            points[kept, 2] = d[2] * distance
+            points[kept, 3] = min(bright, 1.0)
+            kept += 1
+    return points[:kept].copy()

@@ -1,0 +1,77 @@
+"""The reference line of a street: a curve of smooth curvature, and road coordinates (s along, t to the left)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+F64 = npt.NDArray[np.float64]
+
+STEP_M = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReferenceLine:
+    """A plane curve sampled every STEP_M, with the height of the road along it."""
+
+    s: F64  # (N,) metres, increasing
+    xy: F64  # (N, 2) world metres
+    heading: F64  # (N,) radians, unwrapped
+    z: F64  # (N,) world metres
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, *, start_m: float, end_m: float) -> Self:
+        """Return a curve whose curvature and grade vary smoothly, as on a road laid out with clothoids.
+
+        s = 0 lies at the world's origin. Radii stay above about 60 m and grades below 4 %.
+        """
+        s = np.arange(round(start_m / STEP_M), round(end_m / STEP_M) + 1).astype(np.float64) * STEP_M
+        lengths = rng.uniform((190.0, 80.0), (280.0, 120.0))
+        phases = rng.uniform(0.0, 2 * np.pi, 2)
+        bend = rng.uniform(0.0075, 0.0105) * rng.choice([-1.0, 1.0])
+        curvature = bend * np.sin(2 * np.pi * s / lengths[0] + phases[0])
+        curvature += 0.3 * bend * np.sin(2 * np.pi * s / lengths[1] + phases[1])
+        at_zero = int(np.argmin(np.abs(s)))
+        heading = _integral(curvature, at_zero) + rng.uniform(0.0, 2 * np.pi)
+        x, y = _integral(np.cos(heading), at_zero), _integral(np.sin(heading), at_zero)
+        grade = rng.uniform(-0.02, 0.02) + 0.015 * np.sin(2 * np.pi * s / rng.uniform(120, 200) + phases[1])
+        return cls(s=s, xy=np.stack([x, y], axis=-1), heading=heading, z=_integral(grade, at_zero))
+
+    def at(self, s: npt.ArrayLike, t: npt.ArrayLike = 0.0) -> F64:
+        """Return world xy (..., 2) of road coordinates."""
+        s, t = np.broadcast_arrays(np.asarray(s, dtype=np.float64), np.asarray(t, dtype=np.float64))
+        heading = self.heading_at(s)
+        x = np.interp(s, self.s, self.xy[:, 0]) - t * np.sin(heading)
+        y = np.interp(s, self.s, self.xy[:, 1]) + t * np.cos(heading)
+        return np.stack([x, y], axis=-1)
+
+    def heading_at(self, s: npt.ArrayLike) -> F64:
+        """Return headings in radians at road coordinates s."""
+        return np.interp(np.asarray(s, dtype=np.float64), self.s, self.heading)
+
+    def z_at(self, s: npt.ArrayLike) -> F64:
+        """Return the height of the reference line at road coordinates s."""
+        return np.interp(np.asarray(s, dtype=np.float64), self.s, self.z)
+
+    def road_coordinates(self, xy: F64) -> tuple[F64, F64]:
+        """Return (s, t) of world points (..., 2), by the foot on the nearest sample's tangent."""
+        flat = xy.reshape(-1, 2)
+        _, nearest = cKDTree(self.xy).query(flat)
+        offset = flat - self.xy[nearest]
+        cos, sin = np.cos(self.heading[nearest]), np.sin(self.heading[nearest])
+        along = offset[:, 0] * cos + offset[:, 1] * sin
+        # Half a sample at most, except beyond the ends, where the line goes on straight.
+        s = self.s[nearest] + along
+        t = offset[:, 1] * cos - offset[:, 0] * sin
+        return s.reshape(xy.shape[:-1]), t.reshape(xy.shape[:-1])
+
+
+def _integral(values: F64, zero_index: int) -> F64:
+    steps = 0.5 * (values[1:] + values[:-1]) * STEP_M
+    total = np.concatenate([[0.0], np.cumsum(steps)])
+    result: F64 = total - total[zero_index]
+    return result

@@ -1,0 +1,270 @@
+"""Numba kernels that give what a ray met its colour, in linear light."""
+
+from __future__ import annotations
+
+import math
+
+from numba import njit
+
+from recon.demo_city.ground_kernels import LEVELS, ground_albedo
+from recon.demo_city.noise_kernels import fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.ray_kernels import sunlit
+from recon.demo_city.solid_columns import (
+    BARK,
+    CAR_BODY,
+    CAR_CABIN,
+    COLOR,
+    HALF,
+    KIND,
+    LEAVES,
+    MATERIAL,
+    ROOF,
+    SEED,
+    TAPER,
+    TYRE,
+    WALL,
+)
+
+HAZE_M = 420.0  # distance at which two thirds of a thing's colour are air
+
+
+@njit(cache=True, error_model="numpy")
+def sky(light, dx, dy, dz):
+    """Return the colour of the sky, or of distant woods where the ray is low."""
+    up = max(dz, 0.0)
+    blend = math.exp(-4.5 * up)
+    red = light.zenith_rgb[0] + (light.horizon_rgb[0] - light.zenith_rgb[0]) * blend
+    green = light.zenith_rgb[1] + (light.horizon_rgb[1] - light.zenith_rgb[1]) * blend
+    blue = light.zenith_rgb[2] + (light.horizon_rgb[2] - light.zenith_rgb[2]) * blend
+    bearing = math.atan2(dy, dx)
+    woods = 0.012 + 0.05 * value_noise(bearing * 5.0 + 40.0, 0.5, light.seed)
+    woods += 0.012 * value_noise(bearing * 90.0 + 400.0, 0.5, light.seed + 1)
+    if dz < woods:
+        tone = 0.8 + 0.4 * value_noise(bearing * 140.0 + 900.0, dz * 160.0, light.seed + 2)
+        return 0.20 * tone, 0.27 * tone, 0.24 * tone
+    if dz > 0.03:
+        u = dx / (dz + 0.12)
+        v = dy / (dz + 0.12)
+        cover = fractal_noise(u * 1.3 + 11.0, v * 1.3, light.seed + 3)
+        cover = smooth_step(0.72 - 0.35 * light.cloud, 0.95 - 0.25 * light.cloud, cover) * smooth_step(0.03, 0.15, dz)
+        white = 0.92 - 0.18 * cover
+        red += (white - red) * cover
+        green += (white - green) * cover
+        blue += (white * 1.02 - blue) * cover
+    glow = max(dx * light.sun[0] + dy * light.sun[1] + dz * light.sun[2], 0.0) ** 24
+    return red + 0.5 * glow, green + 0.45 * glow, blue + 0.35 * glow
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _haze(light, tau, red, green, blue):
+    clear = math.exp(-tau / HAZE_M)
+    return (
+        light.horizon_rgb[0] * 0.85 * (1.0 - clear) + red * clear,
+        light.horizon_rgb[1] * 0.85 * (1.0 - clear) + green * clear,
+        light.horizon_rgb[2] * 0.85 * (1.0 - clear) + blue * clear,
+    )
+
+
+@njit(cache=True, error_model="numpy", forceinline=True)
+def _shade_at(ground, x, y):
+    west, south, cell = ground.shade_raster
+    u = (x - west) / cell
+    v = (y - south) / cell
+    if u < 0.0 or v < 0.0 or u >= ground.shade.shape[1] - 1.0 or v >= ground.shade.shape[0] - 1.0:
+        return 1.0
+    c = int(u)
+    r = int(v)
+    u -= c
+    v -= r
+    low = ground.shade[r, c] * (1.0 - u) + ground.shade[r, c + 1] * u
+    high = ground.shade[r + 1, c] * (1.0 - u) + ground.shade[r + 1, c + 1] * u
+    return (low * (1.0 - v) + high * v) / 255.0
+
+
+@njit(cache=True, error_model="numpy")
+def ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
+    """Return the colour of the ground along a ray whose pixel spans `pixel_rad`, filtered over its footprint.
+
+    `moving` = index of the first solid whose shadow is not baked.
+    """
+    x = ox + tau * dx
+    y = oy + tau * dy
+    z = oz + tau * dz
+    wide = tau * pixel_rad
+    level_length = math.sqrt(dx * dx + dy * dy)
+    deep = min(wide / max(-dz, 0.01), 12.0)
+    taps = min(max(math.ceil(deep / max(wide, ground.texel_m)), 1), 8)
+    size = max(wide, deep / taps) / ground.texel_m
+    level = min(max(int(math.log2(max(size, 1.0)) + 0.3), 0), LEVELS - 1)
+    ux = dx / max(level_length, 1e-9)
+    uy = dy / max(level_length, 1e-9)
+    red = 0.0
+    green = 0.0
+    blue = 0.0
+    shade = 0.0
+    for k in range(taps):
+        off = ((k + 0.5) / taps - 0.5) * deep
+        r, g, b = ground_albedo(ground, x + off * ux, y + off * uy, level)
+        lit = _shade_at(ground, x + off * ux, y + off * uy)
+        red += r * (lit * light.sun_rgb[0] * light.sun[2] + light.ambient_rgb[0])
+        green += g * (lit * light.sun_rgb[1] * light.sun[2] + light.ambient_rgb[1])
+        blue += b * (lit * light.sun_rgb[2] * light.sun[2] + light.ambient_rgb[2])
+        shade += lit
+    scale = 1.0 / taps
+    if shade > 0.0 and moving < solids.shape[0]:
+        lit = sunlit(solids, moving, x, y, z + 0.01, light.sun[0], light.sun[1], light.sun[2])
+        if lit < 1.0:
+            mean = shade * scale
+            # The baked sum cannot be split again; the sun's share of it is close enough for an edge pixel.
+            for_sun = mean * light.sun_rgb[1] * light.sun[2]
+            scale *= light.ambient_rgb[1] / (for_sun + light.ambient_rgb[1])
+    return _haze(light, tau, red * scale, green * scale, blue * scale)
+
+
+@njit(cache=True, error_model="numpy")
+def _normal(solids, i, face, lx, ly, lz):
+    """Return the unit outward normal in the world of a point (in the solid's frame) on a face."""
+    kind = int(solids[i, KIND])
+    nx, ny, nz = lx, ly, lz
+    if kind == 0:
+        sign = 1.0 if face % 2 == 0 else -1.0
+        nx = sign if face < 2 else 0.0
+        ny = sign if 2 <= face < 4 else 0.0
+        nz = sign if face >= 4 else 0.0
+        if face < 4:
+            nz = 0.5 * solids[i, TAPER + (2 if face >= 2 else face)]
+    elif kind == 2:
+        nz = 0.0
+        if face == 7:
+            nx, ny, nz = 0.0, 0.0, math.copysign(1.0, lz)
+    wx = solids[i, 0] * nx + solids[i, 4] * ny + solids[i, 8] * nz
+    wy = solids[i, 1] * nx + solids[i, 5] * ny + solids[i, 9] * nz
+    wz = solids[i, 2] * nx + solids[i, 6] * ny + solids[i, 10] * nz
+    size = 1.0 / math.sqrt(wx * wx + wy * wy + wz * wz)
+    return wx * size, wy * size, wz * size
+
+
+@njit(cache=True, error_model="numpy")
+def _wall(u, z, length, seed, red, green, blue):
+    """Return albedo and gloss of a front at `u` metres along it and `z` metres above its foot."""
+    storey = math.floor(z / 3.1)
+    bay = 2.2 + 0.9 * hash01(seed, 1, 5)
+    count = max(math.floor(length / bay), 1)
+    column = math.floor(u / length * count)
+    a = (u / length * count) % 1.0 - 0.5
+    b = (z % 3.1) - 1.55
+    wide = (0.22 + 0.12 * hash01(seed, 2, 5)) * (1.0 if storey > 0 else 1.15)
+    tall = 0.62 + 0.2 * hash01(seed, 3, 5)
+    door = storey == 0 and hash01(column, seed, 9) < 0.25
+    if storey < 0:
+        return red * 0.55, green * 0.55, blue * 0.55, 0.0
+    if door and abs(a) < 0.24 and b < 0.7:
+        tone = 0.3 + 0.5 * hash01(column, seed, 10)
+        return 0.25 * tone, 0.16 * tone, 0.10 * tone, 0.05
+    if abs(a) < wide and abs(b) < tall:
+        edge = min((wide - abs(a)) * bay, tall - abs(b))
+        if edge < 0.07 or abs(a) * bay < 0.035:
+            return 0.62, 0.61, 0.58, 0.0
+        tone = 0.03 + 0.05 * hash01(column, storey, seed)
+        return tone, tone * 1.1, tone * 1.25, 0.30
+    stain = 0.82 + 0.26 * fractal_noise(u * 0.5, z * 0.5, seed)
+    stain *= 0.93 + 0.14 * value_noise(u * 4.0, z * 13.0, seed + 3)
+    stain *= 0.75 if z < 0.6 else 1.0
+    if abs(z % 3.1 - 0.04) < 0.08:
+        stain *= 1.18
+    return red * stain, green * stain, blue * stain, 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _car(material, face, ax, ay, az, half, red, green, blue):
+    """Return albedo and gloss of a car at a point in metres from the middle of its body or cabin."""
+    if material == CAR_CABIN:
+        if face == 4:
+            return red, green, blue, 0.10
+        pillar = abs(abs(ax) - half[0] * 0.06) < 0.05 if face >= 2 else abs(ay) > half[1] * 0.86
+        if pillar or az > half[2] * 0.86:
+            return red, green, blue, 0.10
+        return 0.015, 0.018, 0.02, 0.28
+    low = (az + half[2]) / (2.0 * half[2])
+    if low < 0.14:
+        return 0.03, 0.03, 0.03, 0.0
+    if face < 2 and abs(ay) > half[1] * 0.55 and 0.5 < low < 0.78:
+        if face == 0:
+            return 0.75, 0.76, 0.74, 0.3
+        return 0.45, 0.02, 0.02, 0.2
+    if face < 2 and abs(ay) < 0.26 and 0.3 < low < 0.46:
+        return 0.7, 0.7, 0.66, 0.0
+    if face == 0 and abs(ay) < half[1] * 0.5 and 0.5 < low < 0.72:
+        return 0.02, 0.02, 0.02, 0.1
+    if 2 <= face < 4:
+        for wheel in (-0.58, 0.62):
+            reach = math.hypot(ax - wheel * half[0], az + half[2] - 0.1)
+            if reach < 0.40:
+                return 0.012, 0.012, 0.012, 0.0
+        if abs(ax - 0.02 * half[0]) < 0.012 or abs(ax + 0.5 * half[0]) < 0.012:
+            return red * 0.4, green * 0.4, blue * 0.4, 0.0
+    return red, green, blue, 0.10
+
+
+@njit(cache=True, error_model="numpy")
+def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
+    """Return the colour of a solid where a ray meets it."""
+    x = ox + tau * dx
+    y = oy + tau * dy
+    z = oz + tau * dz
+    lx = solids[i, 0] * x + solids[i, 1] * y + solids[i, 2] * z + solids[i, 3]
+    ly = solids[i, 4] * x + solids[i, 5] * y + solids[i, 6] * z + solids[i, 7]
+    lz = solids[i, 8] * x + solids[i, 9] * y + solids[i, 10] * z + solids[i, 11]
+    half = (solids[i, HALF], solids[i, HALF + 1], solids[i, HALF + 2])
+    ax = lx * half[0]
+    ay = ly * half[1]
+    az = lz * half[2]
+    nx, ny, nz = _normal(solids, i, face, lx, ly, lz)
+    red, green, blue = solids[i, COLOR], solids[i, COLOR + 1], solids[i, COLOR + 2]
+    material = int(solids[i, MATERIAL])
+    seed = int(solids[i, SEED])
+    gloss = 0.0
+    facing = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
+    hidden = 1.0  # share of the sky's light
+    if material == WALL:
+        length = 2.0 * (half[1] if face < 2 else half[0])
+        u = (ay + half[1]) if face < 2 else (ax + half[0])
+        # The lowest metre of a wall lies below the ground.
+        red, green, blue, gloss = _wall(u, az + half[2] - 2.0, length, seed, red, green, blue)
+        hidden = 0.65 + 0.35 * smooth_step(-half[2], half[2], az)
+    elif material == ROOF:
+        tone = 0.8 + 0.3 * value_noise(ax * 3.0, ay * 3.0, seed)
+        tone *= 0.8 if ((az * 3.0) % 1.0) < 0.2 else 1.0
+        red, green, blue = red * tone, green * tone, blue * tone
+    elif material in (CAR_BODY, CAR_CABIN):
+        red, green, blue, gloss = _car(material, face, ax, ay, az, half, red, green, blue)
+        hidden = 0.5 + 0.5 * smooth_step(-half[2], 0.0, az) if material == CAR_BODY else 1.0
+    elif material == TYRE:
+        if face == 7 and lx * lx + ly * ly < 0.36:
+            spoke = 0.5 + 0.5 * math.cos(5.0 * math.atan2(ly, lx))
+            red = green = blue = 0.12 + 0.25 * spoke
+    elif material == LEAVES:
+        u = (ax + 1.3 * az) * 2.6
+        v = (ay - 0.7 * az) * 2.6
+        clump = fractal_noise(u, v, seed + 7)
+        fine = value_noise(u * 5.0, v * 5.0, seed + 11)
+        tone = (0.35 + 0.8 * clump) * (0.7 + 0.6 * fine)
+        red, green, blue = red * tone, green * tone, blue * tone
+        facing = 0.25 + 0.75 * facing + 0.6 * (clump - 0.5)
+        hidden = 0.55 + 0.45 * smooth_step(-1.0, 0.6, lz)
+    elif material == BARK:
+        tone = 0.7 + 0.6 * value_noise(math.atan2(ly, lx) * 6.0 + 30.0, az * 2.0, seed)
+        red, green, blue = red * tone, green * tone, blue * tone
+    sun = max(facing, 0.0)
+    around = (0.62 + 0.38 * nz) * hidden
+    red *= sun * light.sun_rgb[0] + around * light.ambient_rgb[0]
+    green *= sun * light.sun_rgb[1] + around * light.ambient_rgb[1]
+    blue *= sun * light.sun_rgb[2] + around * light.ambient_rgb[2]
+    if gloss > 0.0:
+        cosine = -(nx * dx + ny * dy + nz * dz)
+        mirror = gloss + (1.0 - gloss) * (1.0 - min(max(cosine, 0.0), 1.0)) ** 5
+        r, g, b = sky(light, dx + 2.0 * cosine * nx, dy + 2.0 * cosine * ny, dz + 2.0 * cosine * nz)
+        red += (r - red) * mirror * 0.8
+        green += (g - green) * mirror * 0.8
+        blue += (b - blue) * mirror * 0.8
+    return _haze(light, tau, red, green, blue)

@@ -1,0 +1,148 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.ndimage import distance_transform_edt
+
+from recon.classes import RoadClass
+from recon.demo_city.config import CityConfig
+from recon.demo_city.drive import _nearest_first
+from recon.demo_city.ground_kernels import ground_class
+from recon.demo_city.image_kernels import render
+from recon.demo_city.ray_kernels import ground_hit
+from recon.demo_city.rig import calibrate, view_of
+from recon.demo_city.scene import Scene
+from recon.demo_city.true_map import true_map
+from recon.geometry import apply, invert
+
+CONFIG = CityConfig(seed=9, frames=12, width_px=320, height_px=180)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return Scene.build(CONFIG)
+
+
+def picture(scene, camera_index, frame, *, exposure=0.0, noise=0.0):
+    camera = calibrate(CONFIG.cameras[camera_index], CONFIG)
+    pose = scene.ego_pose(frame * CONFIG.spacing_m)
+    solids, view = scene.solids_at(frame * 0.5), view_of(camera, pose)
+    order = _nearest_first(solids, view.position)
+    rgb, ids, depth = render(scene.ground, solids, len(scene.static), order, scene.light, view, exposure, noise, 1)
+    return camera, pose @ camera.ego_from_camera, rgb, ids, depth
+
+
+def visible(camera, world_from_camera, depth, vertices):
+    """Return pixel positions of the vertices that the camera sees within 25 m, by its own depth."""
+    points = apply(invert(world_from_camera), vertices)
+    distance = np.linalg.norm(points, axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        px = (points @ camera.k.T)[:, :2] / points[:, 2:]
+    inside = (points[:, 2] > 0.5) & (distance < 25.0)
+    inside &= np.all((px >= 0) & (px < (camera.width_px, camera.height_px)), axis=1)
+    cells = px[inside].astype(int)
+    near = np.abs(depth[cells[:, 1], cells[:, 0]] - distance[inside]) < 0.05 * distance[inside] + 0.1
+    return px[inside][near], np.flatnonzero(inside)[near]
+
+
+def test_true_dividers_and_stop_lines_lie_on_their_paint_in_the_images(scene):
+    offsets = {"divider": [], "stop_line": [], "boundary": []}
+    close = []
+    paint = {"divider": RoadClass.LANE_MARKING, "stop_line": RoadClass.STOP_LINE, "boundary": RoadClass.CURB}
+    for camera_index in (0, 3):
+        for frame in range(0, 12, 3):
+            camera, world_from_camera, _, ids, depth = picture(scene, camera_index, frame)
+            for element in true_map(scene.street, scene.ground)["elements"]:
+                kind = element["class"]
+                if kind not in paint or not (ids == paint[kind]).any():
+                    continue
+                vertices = np.array(element["vertices"])
+                px, which = visible(camera, world_from_camera, depth, vertices)
+                # Between two dashes there is no paint to lie on.
+                painted = [
+                    kind != "divider" or ground_class(scene.ground, *vertices[i, :2]) == RoadClass.LANE_MARKING
+                    for i in which
+                ]
+                to_paint = distance_transform_edt(ids != paint[kind])
+                cells = px[np.array(painted, dtype=bool)].astype(int)
+                misses = to_paint[cells[:, 1], cells[:, 0]]
+                offsets[kind].extend(misses)
+                # Farther away a line is narrower than a pixel, and its samples have gaps.
+                wide = depth[cells[:, 1], cells[:, 0]] < 10.0
+                close.extend(misses[wide] if kind == "divider" else ())
+    assert len(offsets["divider"]) > 60
+    assert np.median(offsets["divider"]) <= 1.0
+    assert len(close) > 30
+    assert np.percentile(close, 95) <= 1.0
+    assert np.median(offsets["stop_line"]) <= 1.0
+    assert np.median(offsets["boundary"]) <= 1.5
+
+
+def test_ids_agree_with_the_geometry_behind_each_pixel(scene):
+    camera, world_from_camera, _, ids, depth = picture(scene, 0, 2)
+    rng = np.random.default_rng(0)
+    rows, columns = np.nonzero(np.isfinite(depth) & (depth < 15.0) & (ids != 0) & (ids != RoadClass.BACKGROUND))
+    for i in rng.choice(len(rows), 300, replace=False):
+        row, column = rows[i], columns[i]
+        ray = np.linalg.inv(camera.k) @ (column + 0.5, row + 0.5, 1.0)
+        point = apply(world_from_camera, ray / np.linalg.norm(ray) * depth[row, column])
+        assert point[2] == pytest.approx(scene.ground.height(point[0], point[1]), abs=0.02)
+        if ids[row, column] != RoadClass.CURB:  # a kerb's face is steeper than the depth is exact
+            assert ground_class(scene.ground, point[0], point[1]) == ids[row, column]
+
+
+def test_every_road_class_of_this_street_is_seen(scene):
+    seen = set()
+    for frame in range(12):
+        seen |= set(np.unique(picture(scene, 0, frame)[3]).tolist())
+    wanted = {c.value for c in RoadClass} - {RoadClass.OTHER_MARKING.value}
+    assert seen == wanted
+
+
+def test_rays_meet_the_surface_where_a_fine_march_meets_it(scene):
+    rng = np.random.default_rng(1)
+    origin = scene.ego_pose(8.0)[:3, 3] + (0.0, 0.0, 1.6)
+    checked = 0
+    for _ in range(150):
+        azimuth, dip = rng.uniform(0, 2 * np.pi), rng.uniform(0.06, 0.6)
+        ray = np.array([math.cos(azimuth) * math.cos(dip), math.sin(azimuth) * math.cos(dip), -math.sin(dip)])
+        tau = ground_hit(scene.ground, *origin, *ray)
+        for at in np.arange(0.5, 40.0, 0.01):
+            x, y, z = origin + at * ray
+            if z <= scene.ground.height(x, y):
+                assert tau == pytest.approx(at, abs=0.03)
+                checked += 1
+                break
+    assert checked > 100
+
+
+def test_kerbs_rise_to_their_real_height(scene):
+    line, section = scene.street.line, scene.street.section
+    for t, out in ((section.left_kerb_t_m, 1.0), (section.right_kerb_t_m, -1.0)):
+        for s in np.linspace(0.0, 40.0, 9):
+            foot, top = line.at(s, t - 0.01 * out), line.at(s, t + 0.08 * out)
+            step = scene.ground.height(*top) - scene.ground.height(*foot)
+            assert step == pytest.approx(0.12, abs=0.006)
+
+
+def test_road_coordinates_undo_themselves(scene):
+    rng = np.random.default_rng(2)
+    s, t = rng.uniform(-40.0, 80.0, 200), rng.uniform(-15.0, 15.0, 200)
+    back_s, back_t = scene.street.line.road_coordinates(scene.street.line.at(s, t))
+    np.testing.assert_allclose(back_s, s, atol=0.02)
+    np.testing.assert_allclose(back_t, t, atol=0.002)
+
+
+def test_wheels_stand_on_the_road(scene):
+    for s in (0.0, 17.0, 40.0):
+        pose = scene.ego_pose(s)
+        wheels = apply(pose, np.array([(0.0, 0.8, 0.0), (0.0, -0.8, 0.0), (2.8, 0.8, 0.0), (2.8, -0.8, 0.0)]))
+        for x, y, z in wheels.tolist():
+            assert z == pytest.approx(scene.ground.height(x, y), abs=0.02)
+
+
+def test_exposure_scales_the_colours_of_an_image(scene):
+    plain = picture(scene, 0, 1)[2].astype(float)
+    bright = picture(scene, 0, 1, exposure=0.06)[2].astype(float)
+    unclipped = (bright < 250.0) & (plain > 60.0)
+    assert np.median(bright[unclipped] / plain[unclipped]) == pytest.approx(math.exp(0.06), abs=0.005)
