@@ -34,9 +34,8 @@ class ServiceRefused(RoadscribeError):
     @classmethod
     def of(cls, problem: dict[str, Any]) -> Self:
         """Return the error of a problem document."""
-        faults = "; ".join(f"{e['pointer']}: {e['detail']}" for e in problem.get("errors", []))
-        detail = str(problem.get("detail", "refused"))
-        message = f"{detail} ({faults})" if faults else detail
+        faults = [f"{e['pointer']}: {e['detail']}" for e in problem.get("errors", [])]
+        message = "; ".join(faults) or str(problem.get("detail", "refused"))
         return cls(message, where=str(problem.get("code", "")), hint=str(problem.get("hint", "")))
 
 

@@ -227,14 +227,15 @@ def main() -> None:
 def _stop_on_signals(stop: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop())
-    parent = os.getppid()
+    supervisor = int(os.environ.get("ROADSCRIBE_SUPERVISOR", "0"))
 
     def watch() -> None:
-        while os.getppid() == parent:
+        # Compared with the pid we were told: it may have died before we could look.
+        while os.getppid() == supervisor:
             time.sleep(1.0)
-        stop()  # no supervisor is left to restart us: end in order
+        stop()  # nobody is left to restart us: end in order
 
-    if os.environ.get("ROADSCRIBE_SUPERVISED"):
+    if supervisor:
         threading.Thread(target=watch, daemon=True).start()
 
 

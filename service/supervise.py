@@ -19,7 +19,7 @@ from recon.errors import StorageError
 from service.app import create_app
 from service.settings import Settings
 
-LONGEST_PAUSE_S = 30.0
+LONGEST_PAUSE_S = 5.0
 STOP_WAIT_S = 15.0
 
 
@@ -28,7 +28,7 @@ class Supervisor(threading.Thread):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)
-        self._environment = {**settings.environment(), "ROADSCRIBE_SUPERVISED": "1"}
+        self._environment = {**settings.environment(), "ROADSCRIBE_SUPERVISOR": str(os.getpid())}
         self._end = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
 

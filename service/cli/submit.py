@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from recon.errors import PathRefused
 from service.cli.progress import StageBars, say
@@ -84,13 +82,14 @@ def jobs(
     if as_json:
         print(json.dumps(page))
         return
-    table = Table("id", "state", "stage", "attempt", "created", "input", box=None)
     for job in page["jobs"]:
         created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
-        failure = f" ({job['failure']['code']})" if job["failure"] else ""
-        attempt = f"{job['attempt']}/{job['max_attempts']}"
-        table.add_row(job["id"], job["state"] + failure, job["stage"], attempt, created, job["spec"].get("drive", ""))
-    Console(highlight=False).print(table)
+        state_text = job["state"] + (f" ({job['failure']['code']})" if job["failure"] else "")
+        drive = job["spec"].get("drive", "")
+        # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
+        print(
+            f"{job['id']}  {created}  {job['attempt']}/{job['max_attempts']}  {state_text:<24} {job['stage']:<8} {drive}"
+        )
 
 
 def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:

@@ -109,3 +109,8 @@ def probe_body(*script, **fields):
 def body():
     """Make the JSON of a probe that is unlike any other."""
     return probe_body
+
+
+@pytest.fixture
+def start_service():
+    return RunningService

@@ -1,0 +1,159 @@
+"""Processes are killed for real; afterwards every acknowledged job ends, once."""
+
+import random
+import threading
+import time
+
+import httpx
+import psutil
+import pytest
+
+from recon.errors import InfrastructureError
+from service.client import Client
+from service.ledger.database import open_database, reading
+from service.ledger.leases import LeaseLost
+from service.ledger.tables import TERMINAL, artifact, attempt
+
+SEED = 20260815
+
+
+def settle(client, ids, limit_s=90):
+    deadline = time.monotonic() + limit_s
+    jobs = [client.job(job_id, wait_s=max(0.0, min(60.0, deadline - time.monotonic()))) for job_id in ids]
+    assert all(job["state"] in TERMINAL for job in jobs), [(job["state"], job["attempt"]) for job in jobs]
+    return jobs
+
+
+@pytest.fixture
+def own_service(tmp_path, start_service):
+    service = start_service(tmp_path, ROADSCRIBE_MAX_ATTEMPTS="20")
+    yield service
+    service.stop()
+
+
+@pytest.mark.slow
+def test_a_killed_executor_is_replaced_and_its_job_continues(own_service, body):
+    rng = random.Random(SEED)
+    with Client(own_service.url) as client:
+        ids = [client.submit(body(seconds=1.0))["id"] for _ in range(3)]
+        killed = 0
+        while killed < 5:
+            time.sleep(rng.uniform(0.5, 1.5))
+            executor = own_service.executor()
+            if executor is not None:
+                workers = own_service.workers()
+                executor.kill()
+                killed += 1
+                _, alive = psutil.wait_procs(workers, timeout=5)
+                assert not alive  # no worker outlives the one who would use its result
+        jobs = settle(client, ids)
+        assert [job["state"] for job in jobs] == ["succeeded"] * 3
+        assert all(job["attempt"] <= killed + 1 for job in jobs)
+        for job in jobs:
+            kinds = [e["type"] for e in client._http.get(f"/v1/jobs/{job['id']}/events").json()["events"]]
+            assert kinds.count("job.succeeded") == 1
+            assert kinds.count("stage.finished") + kinds.count("stage.skipped") >= 2
+
+
+@pytest.mark.slow
+def test_a_killed_api_loses_no_acknowledged_job(own_service, body):
+    rng, acknowledged, keys, stop = random.Random(SEED), {}, {}, threading.Event()
+
+    def submitter(number):
+        count = 0
+        while not stop.is_set():
+            key = f"{number}-{count}"
+            keys[key] = keys.get(key) or body()
+            try:
+                with httpx.Client(base_url=own_service.url, trust_env=False, timeout=5) as http:
+                    answer = http.post("/v1/jobs", json=keys[key], headers={"Idempotency-Key": key})
+            except httpx.TransportError:
+                time.sleep(0.05)
+                continue
+            assert answer.status_code in (200, 202), answer.text
+            acknowledged.setdefault(key, answer.json()["id"])
+            count += 1
+            time.sleep(0.02)
+
+    threads = [threading.Thread(target=submitter, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        time.sleep(rng.uniform(0.1, 0.6))
+        executor = own_service.executor()
+        own_service.process.kill()
+        own_service.process.wait()
+        own_service.process.stdout.close()
+        own_service.start(own_service.port)
+        if executor is not None:
+            executor.wait(15)  # it ends by itself when its supervisor is gone
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert len(acknowledged) > 10
+    with Client(own_service.url) as client:
+        for key, job_id in acknowledged.items():
+            assert client.submit(keys[key], key=key)["id"] == job_id
+        assert all(client.job(job_id)["state"] for job_id in acknowledged.values())
+    assert len(set(acknowledged.values())) == len(acknowledged)
+
+
+@pytest.mark.slow
+def test_a_stopped_service_gives_its_job_back(tmp_path, start_service, body):
+    service = start_service(tmp_path)
+    with Client(service.url) as client:
+        job = client.submit(body(seconds=3.0))
+        while client.job(job["id"])["stage"] != "first":
+            time.sleep(0.05)
+    assert service.stop() == 0
+    service.start()
+    with Client(service.url) as client:
+        done = settle(client, [job["id"]])[0]
+        assert (done["state"], done["attempt"]) == ("succeeded", 1)
+    service.stop()
+
+
+@pytest.mark.slow
+def test_a_sleeping_executor_wakes_up_too_late(own_service, body):
+    """SIGSTOP past the lease, let another attempt take over, SIGCONT: the late commit must be refused."""
+    from service.ledger.leases import Leases
+    from service.ledger.submissions import StoredFile
+
+    engine = open_database(f"sqlite:///{own_service.home / 'ledger.sqlite3'}")
+    with Client(own_service.url) as client:
+        job_id = client.submit(body(seconds=1.0))["id"]
+        while client.job(job_id)["state"] != "running":
+            time.sleep(0.02)
+        executor = own_service.executor()
+        executor.suspend()
+        time.sleep(2.5)  # the lease is 2 s
+        other = Leases(engine, "other")
+        other.beat()
+        assert other.sweep() == 1
+        while (claim := other.claim()) is None:
+            time.sleep(0.2)
+        assert claim.job_id == job_id
+        executor.resume()
+        time.sleep(2.0)  # it finds its lease gone, or tries to commit: both are refused
+        assert client.job(job_id)["state"] == "running"
+        other.committing(claim)
+        file = StoredFile(job_id=job_id, path="a", sha256="0" * 64, size_bytes=0, stored="a")
+        other.succeed(claim, {"by": "other"}, [file])
+        with pytest.raises(LeaseLost):
+            other.renew(claim)
+        job = settle(client, [job_id])[0]
+        assert job["report"] == {"by": "other"}
+        assert [a["path"] for a in client.artifacts(job_id)] == ["a"]
+        assert settle(client, [client.submit(body())["id"]])[0]["state"] == "succeeded"
+    with reading(engine) as connection:
+        assert len(connection.execute(artifact.select().where(artifact.c.job_id == job_id)).all()) == 1
+        assert len(connection.execute(attempt.select().where(attempt.c.job_id == job_id)).all()) == 2
+    engine.dispose()
+
+
+def test_a_silent_service_is_named():
+    with (
+        Client("http://127.0.0.1:9", retries=(0.01,)) as client,
+        pytest.raises(InfrastructureError, match=r"127\.0\.0\.1:9"),
+    ):
+        client.jobs()
