@@ -78,7 +78,7 @@ def _walk(s, t_out, width, x, y, palette, seed):
     if t_out < 0.18:
         joint = 0.6 if (s % 1.0) < 0.025 else 1.0
         light = joint * (0.85 + 0.25 * fractal_noise(x * 3.0, y * 3.0, seed + 20))
-        light *= 0.62 if t_out < CURB_FACE_M else 1.0
+        light *= 0.8 if t_out < CURB_FACE_M else 1.0
         return palette[2] * light, palette[2] * light * 0.99, palette[2] * light * 0.94, CURB
     if t_out < 0.18 + width:
         slab = palette[4]

@@ -61,12 +61,16 @@ def _color(ground, solids, moving, light, view, owner, face, tau, dx, dy, dz, pi
     return solid_color(solids, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
 
 
-@njit(cache=True, error_model="numpy", inline="always")
-def _encode(value, gain):
-    # A soft shoulder keeps sunlit paint and sky below white, then the usual display curve.
-    v = value * gain
-    v = v * (1.0 + v / 6.0) / (1.0 + v)
-    return min(v * 1.25, 1.0) ** (1.0 / 2.2)
+@njit(cache=True, error_model="numpy")
+def _tone_curve(gain):
+    """Return the encoded 0..1 value of radiance (i / 1024) ** 2."""
+    curve = np.empty(2049)
+    for i in range(2049):
+        v = (i / 1024.0) ** 2 * gain
+        # A soft shoulder keeps sunlit paint and sky below white, then the usual display curve.
+        v = v * (1.0 + v / 6.0) / (1.0 + v)
+        curve[i] = min(v * 1.25, 1.0) ** (1.0 / 2.2)
+    return curve
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -107,6 +111,7 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
                         ids[v, u] = int(solids[owner, CLASS_ID])
     pixel_rad = 1.0 / view.focal_px
     scale = 255.0 * math.exp(exposure)
+    curve = _tone_curve(light.gain)
     for v in range(height):
         for u in range(width):
             owner = owners[v, u]
@@ -143,11 +148,11 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
                 )
             for band in range(3):
                 value = red if band == 0 else (green if band == 1 else blue)
-                value = scale * _encode(max(value, 0.0), light.gain)
-                pixel = (v * width + u) * 3 + band
-                # The sum of three uniform values is close to normal: standard deviation one half.
-                draw = hash01(pixel, counter, 1) + hash01(pixel, counter, 2) + hash01(pixel, counter, 3) - 1.5
-                rgb[v, u, band] = int(min(max(value + 2.0 * noise * draw + 0.5, 0.0), 255.0))
+                value = scale * curve[min(int(math.sqrt(max(value, 0.0)) * 1024.0 + 0.5), 2048)]
+                # The sum of three uniform bytes is close to normal: standard deviation one half.
+                draw = int(hash01((v * width + u) * 3 + band, counter, 1) * 16777216.0)
+                spread = ((draw & 255) + ((draw >> 8) & 255) + (draw >> 16)) / 255.0 - 1.5
+                rgb[v, u, band] = int(min(max(value + 2.0 * noise * spread + 0.5, 0.0), 255.0))
     return rgb, ids, depth
 
 

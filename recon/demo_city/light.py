@@ -26,7 +26,7 @@ class Light(NamedTuple):
         azimuth = rng.uniform(0.0, 2 * np.pi)
         warm = float(np.clip((np.radians(58.0) - elevation) / np.radians(30.0), 0.0, 1.0))
         cloud = float(rng.uniform(0.2, 0.9))
-        sun = 2.7 - 0.7 * cloud
+        sun = 2.9 - 0.7 * cloud
         return cls(
             sun=(
                 float(np.cos(elevation) * np.cos(azimuth)),
@@ -34,7 +34,7 @@ class Light(NamedTuple):
                 float(np.sin(elevation)),
             ),
             sun_rgb=(sun, sun * (0.96 - 0.06 * warm), sun * (0.88 - 0.16 * warm)),
-            ambient_rgb=(0.52 + 0.12 * cloud, 0.60 + 0.10 * cloud, 0.74 + 0.04 * cloud),
+            ambient_rgb=(0.38 + 0.12 * cloud, 0.45 + 0.10 * cloud, 0.57 + 0.04 * cloud),
             zenith_rgb=(0.16 + 0.05 * cloud, 0.33 + 0.05 * cloud, 0.70),
             horizon_rgb=(0.72 + 0.05 * warm, 0.80, 0.90 - 0.05 * warm),
             cloud=cloud,

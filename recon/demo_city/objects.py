@@ -137,9 +137,9 @@ def tree(world_from_base: F64, rng: np.random.Generator) -> SolidList:
     solids, background = SolidList(), RoadClass.BACKGROUND
     trunk, crown = rng.uniform(2.2, 3.4), rng.uniform(1.4, 2.4)
     bark = np.array([0.10, 0.075, 0.055]) * rng.uniform(0.8, 1.3)
-    solids.add(
-        CYLINDER, BARK, background, _at(world_from_base, 0, 0, trunk / 2), (0.16, 0.16, trunk / 2 + 0.3), bark, seed=3
-    )
+    # The trunk reaches into the crown, however its parts fall.
+    tall = trunk + 0.8 * crown
+    solids.add(CYLINDER, BARK, background, _at(world_from_base, 0, 0, tall / 2), (0.16, 0.16, tall / 2), bark, seed=3)
     leaves = np.array([0.075, 0.13, 0.035]) * rng.uniform(0.7, 1.3) * rng.uniform(0.85, 1.15, 3)
     for _ in range(int(rng.integers(4, 7))):
         dx, dy = rng.normal(0.0, 0.42 * crown, 2)

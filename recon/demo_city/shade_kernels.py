@@ -244,10 +244,12 @@ def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
             spoke = 0.5 + 0.5 * math.cos(5.0 * math.atan2(ly, lx))
             red = green = blue = 0.12 + 0.25 * spoke
     elif material == LEAVES:
-        u = (ax + 1.3 * az) * 2.6
-        v = (ay - 0.7 * az) * 2.6
-        clump = fractal_noise(u, v, seed + 7)
-        fine = value_noise(u * 5.0, v * 5.0, seed + 11)
+        # Two slanted projections: a single one would draw streaks along its axis.
+        clump = fractal_noise((ax + 0.5 * ay) * 2.2, az * 2.2, seed + 7)
+        clump = 0.5 * clump + 0.5 * fractal_noise((ay - 0.5 * ax) * 2.2, az * 2.2 + 9.0, seed + 7)
+        fine = 0.5 * value_noise((ax - ay) * 11.0, az * 11.0, seed + 11)
+        fine += 0.5 * value_noise((ax + ay) * 11.0, az * 11.0, seed + 12)
+        clump = min(max(0.5 + 1.6 * (clump - 0.5), 0.0), 1.0)
         tone = (0.35 + 0.8 * clump) * (0.7 + 0.6 * fine)
         red, green, blue = red * tone, green * tone, blue * tone
         facing = 0.25 + 0.75 * facing + 0.6 * (clump - 0.5)
