@@ -49,9 +49,13 @@ def demo(
     drive = _write_drive(out)
     with _service(out, executor) as url, Client(url) as client:
         say(f"service: {url}")
-        job = client.submit(spec_record(LabelJob(drive=str(drive))))
+        job = client.submit(spec_record(LabelJob(drive=str(drive))), dedupe=True)
         say(f"job: {job['id']}")
-        job = follow_job(client, job["id"])
+        try:
+            job = follow_job(client, job["id"], detach=False)
+        except KeyboardInterrupt:
+            say("interrupted; the same command continues from the finished stages")
+            raise typer.Exit(130) from None
         if job["state"] != "succeeded":
             failure = job["failure"] or {}
             say(f"{job['state']}: {failure.get('code')}: {failure.get('message')} {failure.get('hint', '')}")

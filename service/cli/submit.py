@@ -85,11 +85,10 @@ def jobs(
     for job in page["jobs"]:
         created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
         state_text = job["state"] + (f" ({job['failure']['code']})" if job["failure"] else "")
-        drive = job["spec"].get("drive", "")
+        place = f"{job['stage']:<8} {job['spec'].get('drive', '')}"
+        attempt = f"{job['attempt']}/{job['max_attempts']}"
         # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
-        print(
-            f"{job['id']}  {created}  {job['attempt']}/{job['max_attempts']}  {state_text:<24} {job['stage']:<8} {drive}"
-        )
+        print(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")
 
 
 def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
@@ -149,14 +148,16 @@ def fetch_files(client: Client, job_id: str, out: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def follow_job(client: Client, job_id: str) -> dict[str, Any]:
-    """Show a job until it ends and return it; Ctrl-C detaches and exits with 130."""
+def follow_job(client: Client, job_id: str, *, detach: bool = True) -> dict[str, Any]:
+    """Show a job until it ends and return it; Ctrl-C detaches and exits with 130, or without `detach` is passed on."""
     try:
         with StageBars() as bars:
             for kind, data in client.events(job_id):
                 bars.show(kind, data)
         return client.job(job_id)
     except KeyboardInterrupt:
+        if not detach:
+            raise
         say(f"\ndetached; the job goes on. Look again: roadscribe watch {job_id}   Stop it: roadscribe cancel {job_id}")
         raise typer.Exit(130) from None
 
