@@ -17,6 +17,7 @@ from vectorize.strand import STEP_M, Strand
 F64 = npt.NDArray[np.float64]
 
 BASE_M = 6.0  # a straight dash is at most this long
+COURSE_M = 20.0
 CURVE_M = 8.0  # from this length on a line's own curvature can be measured
 TOUCH_M = 0.15  # ends closer than this have no measurable direction between them
 
@@ -52,14 +53,19 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
         return strands
     ends = np.array([point for s in strands for point in (s.xy_m[0], s.xy_m[-1])])
     straight = np.array([d for s in strands for d in (s.reversed().end_direction(BASE_M), s.end_direction(BASE_M))])
-    curved = np.array([d for s in strands for d in (_leaving(s.reversed()), _leaving(s))])
+    # A line's end is judged as straight, as curved, and by its longer course: a worn end has no curvature worth
+    # the name, and a row of dashes tells its direction better than its last dash does.
+    curved = [
+        np.array([d for s in strands for d in (_leaving(s.reversed(), base), _leaving(s, base))])
+        for base in (CURVE_M, COURSE_M)
+    ]
+    hypotheses = (straight, *curved)
     dash_m = np.repeat([s.length_m if s.length_m < CURVE_M else 0.0 for s in strands], 2)
     pairs = cKDTree(ends).query_pairs(gap_m, output_type="ndarray")
     pairs = pairs[pairs[:, 0] // 2 != pairs[:, 1] // 2]
     links = []
     for a, b in pairs.tolist():
-        # A line's end is judged both as straight and as curved: worn ends have no curvature worth the name.
-        judged = (_judge(a, b, ends, out, config, (dash_m[a] + dash_m[b]) / 2) for out in (straight, curved))
+        judged = (_judge(a, b, ends, out, config, (dash_m[a] + dash_m[b]) / 2) for out in hypotheses)
         fits = [fit for fit in judged if fit is not None]
         links += sorted(fits, key=lambda fit: fit.cost)[:1]
     links.sort(key=lambda link: (link.cost, link.a, link.b))
@@ -82,9 +88,9 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
     return chain(strands, accepted)
 
 
-def _leaving(strand: Strand) -> F64:
+def _leaving(strand: Strand, base_m: float) -> F64:
     """Return the direction of the last vertex: along a short dash, on the fitted curve of a longer line."""
-    return strand.end_direction(BASE_M) if strand.length_m < CURVE_M else strand.end_tangent(CURVE_M)
+    return strand.end_direction(BASE_M) if strand.length_m < base_m else strand.end_tangent(base_m)
 
 
 def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig, dash_m: float) -> Link | None:
