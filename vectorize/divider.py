@@ -58,7 +58,9 @@ def find_lines(
     joined = bridge(along, config, walls)
     links = [s for s in faint if s.length_m >= 1.0 and s.width_m <= WIDEST_M and _beside_road(evidence, s)]
     # Faint ridges may lie anywhere: they only help over short gaps between themselves and clear paint.
-    near = replace(config, bridge_gap_m=min(FAINT_GAP_M, config.bridge_gap_m))
+    near = replace(
+        config, bridge_gap_m=min(FAINT_GAP_M, config.bridge_gap_m), bridge_lateral_m=0.5 * config.bridge_lateral_m
+    )
     joined = [t for s in bridge(joined + links, near, walls) if (t := _trim(s)) is not None]
     joined = bridge_along(bridge(joined, config, walls), boundaries, config, walls)
     joined = [replace(s, paint=np.where(s.bridged, _raster(evidence, s), s.paint)) for s in joined]
