@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from recon.demo_city.noise_kernels import fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.options import KERNEL
 
 TILE = 128  # texels a side
 LEVELS = 6  # mip levels, the last with 4 texels a side
@@ -20,7 +21,7 @@ CURB_FACE_M = 0.03  # the face leans back a little, as cast kerbs do
 ROAD, MARKING, CROSSWALK, CURB, OFF_ROAD, STOP_LINE = 1, 2, 3, 4, 5, 7
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def grass(x, y, seed):
     """Return the albedo of grass at a world point."""
     broad = fractal_noise(x * 0.35, y * 0.35, seed + 40)
@@ -30,7 +31,7 @@ def grass(x, y, seed):
     return (0.085 + 0.09 * dry) * light, (0.125 + 0.03 * dry) * light, 0.045 * light
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _asphalt(s, t, x, y, lane_m, repairs, manholes, palette, seed):
     ix = math.floor(x * 40.0)
     iy = math.floor(y * 40.0)
@@ -62,7 +63,7 @@ def _asphalt(s, t, x, y, lane_m, repairs, manholes, palette, seed):
     return base * light * warm, base * light, base * light * palette[1]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _paint_at(s, t, markings):
     """Return the class of the marking at a place on the road, or 0."""
     for i in range(markings.shape[0]):
@@ -72,7 +73,7 @@ def _paint_at(s, t, markings):
     return 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _walk(s, t_out, width, x, y, palette, seed):
     """Return albedo and class of the land `t_out` metres behind the foot of the kerb."""
     if t_out < 0.18:
@@ -93,7 +94,7 @@ def _walk(s, t_out, width, x, y, palette, seed):
     return red, green, blue, OFF_ROAD
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def paint_tiles(corners, texel_m, st_raster, raster, section, markings, repairs, manholes, palette, seed):
     """Paint tiles from road coordinates; return colour (n, texels, 3), ids and kerb distance (n, TILE, TILE).
 
@@ -142,7 +143,7 @@ def paint_tiles(corners, texel_m, st_raster, raster, section, markings, repairs,
     return color, ids, edge
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _shrink(color):
     """Fill the mip levels of one tile: means of albedo, not of its square root."""
     for level in range(1, LEVELS):
@@ -159,7 +160,7 @@ def _shrink(color):
                     color[coarse + r * side + c, band] = int(math.sqrt(total * 0.25) + 0.5)
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def bilinear(values, raster, x, y):
     """Return a raster's value at a world point; samples lie at the cells' lower left corners, edges are clamped."""
     west, south, cell = raster
@@ -174,7 +175,7 @@ def bilinear(values, raster, x, y):
     return low * (1.0 - v) + high * v
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def texel_at(ground, x, y):
     """Return tile, row and column of the finest texel at a world point; tile -1 where nothing is baked."""
     u = (x - ground.tile_west_m) / ground.texel_m
@@ -186,7 +187,7 @@ def texel_at(ground, x, y):
     return ground.tile_index[r >> 7, c >> 7], r & 127, c & 127
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def ground_class(ground, x, y):
     """Return the class id of the ground at a world point."""
     tile, r, c = texel_at(ground, x, y)
@@ -203,7 +204,7 @@ def ground_class(ground, x, y):
     return road_class
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def kerb_distance(ground, x, y):
     """Return metres behind the foot of the nearest kerb, clipped at 6 cm: bilinear, so exact across texels."""
     half = 0.5 * ground.texel_m
@@ -228,13 +229,13 @@ def kerb_distance(ground, x, y):
     return (total - 128.0) * EDGE_STEP_M
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def ground_lift(ground, x, y):
     """Return the height above the base surface at a world point."""
     return RAISE_M * min(max(kerb_distance(ground, x, y) / CURB_FACE_M, 0.0), 1.0)
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def ground_albedo(ground, x, y, level):
     """Return the albedo at a world point from a mip level, bilinear within a tile."""
     tile, _r, _c = texel_at(ground, x, y)

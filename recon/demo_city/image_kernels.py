@@ -9,6 +9,7 @@ from numba import njit
 
 from recon.demo_city.ground_kernels import ground_class
 from recon.demo_city.noise_kernels import hash01
+from recon.demo_city.options import KERNEL
 from recon.demo_city.ray_kernels import GROUND, SKY, cast, solid_hit
 from recon.demo_city.shade_kernels import ground_color, sky, solid_color
 from recon.demo_city.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
@@ -17,7 +18,7 @@ BLOCK_PX = 16
 BACKGROUND = 6
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**KERNEL, inline="always")
 def _ray(view, u, v):
     """Return the unit world direction of a pixel position."""
     x = (u - view.cx) / view.focal_px
@@ -31,7 +32,7 @@ def _ray(view, u, v):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
     """Fill `found` with the solids, in the given order, whose bounding sphere meets a cone; return their number."""
     count = 0
@@ -51,7 +52,7 @@ def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _color(ground, solids, moving, light, view, owner, face, tau, dx, dy, dz, pixel_rad):
     ox, oy, oz = view.position
     if owner == SKY:
@@ -61,7 +62,7 @@ def _color(ground, solids, moving, light, view, owner, face, tau, dx, dy, dz, pi
     return solid_color(solids, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _tone_curve(gain):
     """Return the encoded 0..1 value of radiance (i / 1024) ** 2."""
     curve = np.empty(2049)
@@ -73,7 +74,7 @@ def _tone_curve(gain):
     return curve
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(**KERNEL, nogil=True)
 def render(ground, solids, moving, order, light, view, exposure, noise, counter):
     """Return colour (H, W, 3) u8 RGB, class ids (H, W) u8 and distance (H, W) f32 (infinite where sky).
 
@@ -156,7 +157,7 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
     return rgb, ids, depth
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**KERNEL, inline="always")
 def _turned(r, d):
     return (
         r[0, 0] * d[0] + r[0, 1] * d[1] + r[0, 2] * d[2],
@@ -165,12 +166,12 @@ def _turned(r, d):
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _angle(a, b):
     return math.acos(min(max(a[0] * b[0] + a[1] * b[1] + a[2] * b[2], -1.0), 1.0))
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(**KERNEL, nogil=True)
 def sweep(ground, solids, order, light, position, rotation, directions, max_range_m, noise_m, counter):
     """Return (N, 4) f32 points of one LiDAR turn, x, y, z in the LiDAR's frame and intensity 0..1.
 

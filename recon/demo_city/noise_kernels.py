@@ -6,8 +6,10 @@ import math
 
 from numba import njit
 
+from recon.demo_city.options import KERNEL
 
-@njit(cache=True, error_model="numpy", inline="always")
+
+@njit(**KERNEL, inline="always")
 def hash01(a, b, c):
     """Return a uniform value in [0, 1) of three integers."""
     # int64 throughout: numba would turn a mix of signed and unsigned 64-bit integers into floats.
@@ -17,7 +19,7 @@ def hash01(a, b, c):
     return ((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def value_noise(x, y, seed):
     """Return smooth noise in 0..1 with one lattice point per unit."""
     fx = math.floor(x)
@@ -33,7 +35,7 @@ def value_noise(x, y, seed):
     return low * (1.0 - v) + high * v
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def fractal_noise(x, y, seed):
     """Return three octaves of value noise in 0..1."""
     return (
@@ -43,7 +45,7 @@ def fractal_noise(x, y, seed):
     )
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**KERNEL, inline="always")
 def smooth_step(low, high, x):
     """Return the cubic ramp from 0 at `low` to 1 at `high`."""
     u = min(max((x - low) / (high - low), 0.0), 1.0)

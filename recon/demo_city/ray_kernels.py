@@ -9,6 +9,7 @@ from numba import njit
 
 from recon.demo_city.ground_kernels import RAISE_M, bilinear, ground_lift
 from recon.demo_city.noise_kernels import fractal_noise
+from recon.demo_city.options import KERNEL
 from recon.demo_city.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
 
 FAR_M = 260.0
@@ -16,7 +17,7 @@ GROUND, SKY = -1, -2  # owners of a ray beside the indices of solids
 STEEPEST = 0.2  # no land rises faster: a step of (height / (fall + STEEPEST)) never passes below it
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def _base_hit(ground, ox, oy, oz, dx, dy, dz):
     """Return the distance along a unit ray to the base surface, or infinity."""
     level = math.sqrt(dx * dx + dy * dy)
@@ -45,7 +46,7 @@ def _base_hit(ground, ox, oy, oz, dx, dy, dz):
     return tau
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def _flatness(ground, x, y):
     size = ground.texel_m * 8.0
     c = math.floor((x - ground.tile_west_m) / size)
@@ -55,7 +56,7 @@ def _flatness(ground, x, y):
     return int(ground.flat[r, c])
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def ground_hit(ground, ox, oy, oz, dx, dy, dz):
     """Return the distance along a unit ray to the surface, kerbs included, or infinity."""
     below = _base_hit(ground, ox, oy, oz, dx, dy, dz)
@@ -95,7 +96,7 @@ def ground_hit(ground, ox, oy, oz, dx, dy, dz):
     return below
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def _box(ox, oy, oz, dx, dy, dz, front, back, side):
     """Return the distance to a tapered unit box and the number of its face, or infinity and -1."""
     near = 0.0
@@ -132,7 +133,7 @@ def _box(ox, oy, oz, dx, dy, dz, front, back, side):
     return near, face
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def solid_hit(solids, i, ox, oy, oz, dx, dy, dz):
     """Return the distance along a ray to a solid and the face (boxes 0..5, cylinder 6 side, 7 caps), or infinity."""
     # The bounding sphere first: most candidates end here.
@@ -157,7 +158,7 @@ def solid_hit(solids, i, ox, oy, oz, dx, dy, dz):
     return _cylinder(lx, ly, lz, ex, ey, ez)
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def _ellipsoid(solids, i, lx, ly, lz, ex, ey, ez):
     qa = ex * ex + ey * ey + ez * ez
     qb = lx * ex + ly * ey + lz * ez
@@ -181,7 +182,7 @@ def _ellipsoid(solids, i, lx, ly, lz, ex, ey, ez):
     return tau, 6
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def _cylinder(lx, ly, lz, ex, ey, ez):
     near, far = -np.inf, np.inf
     face = 6
@@ -211,7 +212,7 @@ def _cylinder(lx, ly, lz, ex, ey, ez):
     return near, face
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def cast(ground, solids, candidates, count, ox, oy, oz, dx, dy, dz):
     """Return who a unit ray meets first (index of a solid, GROUND or SKY), the distance and the face.
 
@@ -235,7 +236,7 @@ def cast(ground, solids, candidates, count, ox, oy, oz, dx, dy, dz):
     return owner, tau, face
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def sunlit(solids, first, x, y, z, sx, sy, sz):
     """Return the share of sunlight that the solids from index `first` on let through to a point."""
     light = 1.0
@@ -249,7 +250,7 @@ def sunlit(solids, first, x, y, z, sx, sy, sz):
     return light
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def shade_ground(ground, solids, sx, sy, sz):
     """Darken `ground.shade` where static solids stand between the ground and the sun, and close under them."""
     west, south, cell = ground.shade_raster

@@ -8,6 +8,7 @@ from numba import njit
 
 from recon.demo_city.ground_kernels import LEVELS, ground_albedo
 from recon.demo_city.noise_kernels import fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.options import KERNEL
 from recon.demo_city.ray_kernels import sunlit
 from recon.demo_city.solid_columns import (
     BARK,
@@ -28,7 +29,7 @@ from recon.demo_city.solid_columns import (
 HAZE_M = 420.0  # distance at which two thirds of a thing's colour are air
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def sky(light, dx, dy, dz):
     """Return the colour of the sky, or of distant woods where the ray is low."""
     up = max(dz, 0.0)
@@ -55,7 +56,7 @@ def sky(light, dx, dy, dz):
     return red + 0.5 * glow, green + 0.45 * glow, blue + 0.35 * glow
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(**KERNEL, inline="always")
 def _haze(light, tau, red, green, blue):
     clear = math.exp(-tau / HAZE_M)
     return (
@@ -65,7 +66,7 @@ def _haze(light, tau, red, green, blue):
     )
 
 
-@njit(cache=True, error_model="numpy", forceinline=True)
+@njit(**KERNEL, forceinline=True)
 def _shade_at(ground, x, y):
     west, south, cell = ground.shade_raster
     u = (x - west) / cell
@@ -81,7 +82,7 @@ def _shade_at(ground, x, y):
     return (low * (1.0 - v) + high * v) / 255.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
     """Return the colour of the ground along a ray whose pixel spans `pixel_rad`, filtered over its footprint.
 
@@ -121,7 +122,7 @@ def ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pix
     return _haze(light, tau, red * scale, green * scale, blue * scale)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _normal(solids, i, face, lx, ly, lz):
     """Return the unit outward normal in the world of a point (in the solid's frame) on a face."""
     kind = int(solids[i, KIND])
@@ -144,7 +145,7 @@ def _normal(solids, i, face, lx, ly, lz):
     return wx * size, wy * size, wz * size
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _wall(u, z, length, seed, red, green, blue):
     """Return albedo and gloss of a front at `u` metres along it and `z` metres above its foot."""
     storey = math.floor(z / 3.1)
@@ -175,7 +176,7 @@ def _wall(u, z, length, seed, red, green, blue):
     return red * stain, green * stain, blue * stain, 0.0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _car(material, face, ax, ay, az, half, red, green, blue):
     """Return albedo and gloss of a car at a point in metres from the middle of its body or cabin."""
     if material == CAR_CABIN:
@@ -206,7 +207,7 @@ def _car(material, face, ax, ay, az, half, red, green, blue):
     return red, green, blue, 0.10
 
 
-@njit(cache=True, error_model="numpy")
+@njit(**KERNEL)
 def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
     """Return the colour of a solid where a ray meets it."""
     x = ox + tau * dx
