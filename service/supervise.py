@@ -43,6 +43,8 @@ class Supervisor(threading.Thread):
                 command, env=self._environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
             )
             self._child.wait()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)  # what it leaves behind would only hold memory
             if self._end.is_set():
                 return
             pause_s = 0.5 if time.monotonic() - started > 60.0 else min(LONGEST_PAUSE_S, pause_s * 2)

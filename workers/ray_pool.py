@@ -103,9 +103,13 @@ class RayPool:
         except exceptions.OutOfMemoryError as error:
             hint = "Use a coarser fit.cell_m or a machine with more memory."
             raise OutOfMemory(where=task.stage.name, hint=hint) from error
-        except exceptions.RayError as error:
+        except (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.RayTaskError) as error:
             what = f"the worker process died ({type(error).__name__})"
             raise WorkerLost(what, where=task.stage.name, hint="The job is tried again.") from error
+        except exceptions.RayError as error:
+            # Anything else is about the cluster: here every further attempt would only fail the same way.
+            what = f"the Ray cluster failed ({type(error).__name__})"
+            raise ClusterSick(what, where=task.stage.name, hint="The executor starts again.") from error
         finally:
             progress.unlink(missing_ok=True)
 

@@ -40,8 +40,8 @@ def leases(engine):
 class RunningService:
     """A real service in its own processes."""
 
-    def __init__(self, home: Path, **settings: str):
-        self.home, self._settings = home, settings
+    def __init__(self, home: Path, *, executor: str = "local", **settings: str):
+        self.home, self._executor, self._settings = home, executor, settings
         self.start()
 
     def start(self, port="0"):
@@ -50,7 +50,7 @@ class RunningService:
         roots = self.home / "roots"
         roots.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--json", "--port", port]
-        command += ["--home", str(self.home), "--root", str(roots), "--executor", "local"]
+        command += ["--home", str(self.home), "--root", str(roots), "--executor", self._executor]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True)
         self.url = json.loads(self.process.stdout.readline())["url"]
         self.port = self.url.rpartition(":")[2]

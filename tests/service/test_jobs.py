@@ -175,6 +175,7 @@ def test_events_replay_without_gaps(client, http, body):
     assert ids == list(range(3, len(page) + 1))
 
 
+@pytest.mark.slow
 def test_a_dropped_stream_continues_where_it_was(service, client, body):
     job_id = client.submit(body(seconds=1.0))["id"]
     seen = []

@@ -115,7 +115,8 @@ class KilledAt(LocalPool):
         return super().run(task, tick, should_stop)
 
 
-@pytest.mark.parametrize("stage", ["segment", pytest.param("fit", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["segment", "fit"])
 def test_a_killed_run_continues_to_the_same_bytes(spec, finished, tmp_path, stage):
     store = Store(tmp_path, 0)
     with pytest.raises(WorkerLost):
