@@ -24,6 +24,7 @@ from recon.errors import NoRoadFound, RoadscribeError
 from recon.heights import HeightField, height_field
 from recon.lidar import world_points
 from recon.losses import TERMS, Exposure, Target, losses
+from recon.memory import kept_memory
 from recon.observe import Observations, box_around, observe
 from recon.progress import Tick, silent
 from recon.render import cpu
@@ -43,7 +44,7 @@ LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surfac
 INITIAL_SIGMA_CELLS = 0.6
 INITIAL_OPACITY = 2.0  # logit: 0.88, so that opacity has a gradient from the first step
 SHARE_FLOOR = 0.02  # a class nobody voted for starts improbable, not impossible
-THREADS = 2  # fixed, so that sums are added in the same order everywhere
+THREADS = 1  # for torch: its operations here are too small to share, and sums keep their order everywhere
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -309,8 +310,9 @@ def fit(drive: DriveLog, labels: FrameLabels, config: FitConfig, tick: Tick = si
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
-        views = Views(drive, labels, holdout_every=config.holdout_every)
-        site = prepare(drive, views, config, tick)
-        return optimise(drive, views, site, config, tick=tick)
+        with kept_memory():
+            views = Views(drive, labels, holdout_every=config.holdout_every)
+            site = prepare(drive, views, config, tick)
+            return optimise(drive, views, site, config, tick=tick)
     finally:
         torch.set_num_threads(threads)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from recon import smooth_kernels
 from recon.render.surfels import Rendering, Surfels
 
 TERMS = ("rgb", "class", "smooth", "lidar", "exposure")
@@ -64,24 +66,38 @@ def _robust(residual: Tensor, scale: float) -> Tensor:
     return torch.sqrt(residual.square() + scale * scale) - scale
 
 
+class _Smoothness(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, tilt: Tensor, surfels: Surfels) -> Tensor:
+        grad_z, grad_tilt = torch.zeros_like(z), torch.zeros_like(tilt)
+        total, count = smooth_kernels.value_and_gradient(
+            surfels.index.numpy(),
+            surfels.row.numpy(),
+            surfels.column.numpy(),
+            z.detach().numpy(),
+            tilt.detach().contiguous().numpy(),
+            surfels.cell_m,
+            HEIGHT_SCALE_M,
+            grad_z.numpy(),
+            grad_tilt.numpy(),
+        )
+        share = 1.0 / (max(count, 1) * surfels.cell_m)
+        ctx.save_for_backward(grad_z * share, grad_tilt * share)
+        return torch.tensor(total * share, dtype=z.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        grad_z, grad_tilt = ctx.saved_tensors
+        return grad * grad_z, grad * grad_tilt, None
+
+
 def smoothness(surfels: Surfels) -> Tensor:
     """Return the mean robust distance of neighbours from each other's planes, divided by the cell.
 
     It is zero on any plane, whatever its slope: z_j - z_i must be what the two tilts say, and tilts must agree.
     """
-    cell = surfels.cell_m
-    padded = torch.nn.functional.pad(surfels.index, (0, 1, 0, 1), value=-1)
-    row, column = surfels.row.long(), surfels.column.long()
-    terms = []
-    for axis, (down, right) in enumerate(((0, 1), (1, 0))):
-        neighbour = padded[row + down, column + right].long()
-        i = torch.nonzero(neighbour >= 0).squeeze(1)
-        j = neighbour[i]
-        tilt_i, tilt_j = surfels.tilt[i, axis], surfels.tilt[j, axis]
-        step = surfels.z[j] - surfels.z[i] - cell * (tilt_i + tilt_j) / 2
-        bend = cell * (surfels.tilt[j] - surfels.tilt[i])
-        terms += [_robust(step, HEIGHT_SCALE_M), _robust(bend, HEIGHT_SCALE_M).sum(dim=1)]
-    return torch.cat(terms).mean() / cell if sum(len(t) for t in terms) else surfels.z.sum() * 0.0
+    value: Tensor = _Smoothness.apply(surfels.z, surfels.tilt, surfels)  # type: ignore[no-untyped-call]
+    return value
 
 
 def losses(
@@ -93,19 +109,19 @@ def losses(
     likeliest classes of each pixel, weighted by their confidence.
     """
     seen = rendering.alpha > ALPHA_SEEN
-    mixed = rendering.features / rendering.alpha.clamp(min=ALPHA_SEEN)[:, None]
     values = {}
     colored = seen & target.ground
     if bool(colored.any()):
-        observed = exposure.apply(camera, mixed[colored, :3])
-        values["rgb"] = (observed - target.rgb[colored]).abs().mean()
+        mixed = rendering.features[:, :3] / rendering.alpha.clamp(min=ALPHA_SEEN)[:, None]
+        error = (exposure.apply(camera, mixed) - target.rgb).abs().sum(dim=1)
+        values["rgb"] = (error * colored).sum() / (3 * colored.sum())
         values["exposure"] = exposure.prior()
     if bool(seen.any()):
-        logs = torch.log(mixed[seen, 3:].clamp(min=1e-6))
-        total = torch.zeros(())
-        for ids, share in ((target.ids, target.confidence), (target.runner_up, target.runner_up_confidence)):
-            total = total - (share[seen] * logs.gather(1, ids[seen][:, None]).squeeze(1)).sum()
-        values["class"] = total / (target.confidence + target.runner_up_confidence)[seen].sum().clamp(min=1e-6)
+        # Only the two labelled channels of each pixel are looked up: nine logs a pixel would cost more than rendering.
+        both = torch.stack([target.ids, target.runner_up], dim=1)
+        share = torch.stack([target.confidence, target.runner_up_confidence], dim=1) * seen[:, None]
+        likelihood = rendering.features.gather(1, both + 3) / rendering.alpha.clamp(min=ALPHA_SEEN)[:, None]
+        values["class"] = -(share * torch.log(likelihood.clamp(min=1e-6))).sum() / share.sum().clamp(min=1e-6)
     values["smooth"] = smoothness(surfels)
     measured = torch.isfinite(lidar_z)
     if bool(measured.any()):
