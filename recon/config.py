@@ -18,15 +18,27 @@ def require(condition: bool, message: str) -> None:
 class SegmentConfig:
     """How images become class ids."""
 
-    backend: Literal["id_images", "openvino"] = "id_images"
-    weights: str = ""  # model file of the back end; empty for id_images
-    class_map: str = "road_segmentation_adas_0001"  # a shipped name or a path to a JSON file
+    backend: Literal["id_images", "openvino", "mask2former"] = "id_images"
+    weights: str = ""  # model file or checkpoint folder (or hub id) of the back end; empty for id_images
+    class_map: str = ""  # a shipped name or a path to a JSON file; empty: the one that belongs to the weights
     max_bad_share: float = 0.05  # images that may fail before the stage fails
     dilate_dynamic_px: int = 5  # at 800 px image width, scaled: vehicles' rims are mixed pixels
+    batch: int = 4  # images that go through the net together
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    size_px: tuple[int, int] | None = None  # working width and height; None: the checkpoint's own
+    tile: bool = False  # cut images into overlapping tiles of the working size instead of shrinking them
+    tile_overlap_px: int = 64  # a net needs some context: the rim of a tile counts less
+    allow_download: bool = False  # fetch a hub id that is not in the local cache
 
     def __post_init__(self) -> None:
         require(0.0 <= self.max_bad_share <= 1.0, "segment.max_bad_share must lie in 0..1")
         require(0 <= self.dilate_dynamic_px <= 100, "segment.dilate_dynamic_px must lie in 0..100")
+        require(1 <= self.batch <= 256, "segment.batch must lie in 1..256")
+        require(0 <= self.tile_overlap_px <= 1024, "segment.tile_overlap_px must lie in 0..1024")
+        if self.size_px is not None:
+            sizes = len(self.size_px) == 2 and all(32 <= length <= 8192 for length in self.size_px)
+            require(sizes, "segment.size_px must be width and height of 32..8192 px")
         require(
             self.backend == "id_images" or bool(self.weights), f"segment.weights: {self.backend} needs a model file"
         )

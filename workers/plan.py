@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from recon.artifact import Manifest, digest_file, digest_json
 from recon.config import SegmentConfig
 from recon.errors import ModelInvalid
+from recon.segment.checkpoint import find_checkpoint, weights_digest
 from workers.spec import LabelJob, ProbeJob
 
 
@@ -98,7 +99,10 @@ def config_identity(spec: LabelJob | ProbeJob, stage: Stage) -> Any:
 
 def _segment_identity(config: SegmentConfig) -> dict[str, Any]:
     record = asdict(config)
-    if config.weights:
+    if config.backend == "mask2former":
+        folder = find_checkpoint(config.weights, allow_download=config.allow_download)
+        record["weights"] = weights_digest(folder)
+    elif config.weights:
         weights = Path(config.weights)
         # An OpenVINO net is two files: the .xml beside a .bin of the same name.
         files = [path for path in (weights, weights.with_suffix(".bin")) if path.is_file()]

@@ -53,10 +53,17 @@ class Labels:
     @classmethod
     def of_probability(cls, probability: npt.NDArray[np.float32]) -> Labels:
         """Return the two likeliest classes of probabilities (CLASS_COUNT, H, W)."""
-        order = np.argsort(-probability, axis=0, kind="stable")[:2]
-        value = np.round(np.take_along_axis(probability, order, axis=0) * 255).clip(0, 255).astype(np.uint8)
-        ids = order.astype(np.uint8)
-        return cls(ids=ids[0], confidence=value[0], runner_up=ids[1], runner_up_confidence=value[1])
+        shape = probability.shape[1:]
+        best, second = np.full(shape, -np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+        ids, runner_up = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
+        # One pass over the planes; sorting them all would take longer than a small net. Of equals the first wins.
+        for i, plane in enumerate(probability):
+            wins, follows = plane > best, plane > second
+            runner_up = np.where(wins, ids, np.where(follows, np.uint8(i), runner_up))
+            second = np.where(wins, best, np.where(follows, plane, second))
+            ids, best = np.where(wins, np.uint8(i), ids), np.where(wins, plane, best)
+        value, next_value = (np.round(np.maximum(v, 0) * 255).clip(0, 255).astype(np.uint8) for v in (best, second))
+        return cls(ids=ids, confidence=value, runner_up=runner_up, runner_up_confidence=next_value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

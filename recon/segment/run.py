@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeAlias
 
 import cv2
 import numpy as np
@@ -29,14 +30,22 @@ from recon.segment.net_spec import NetSpec, class_map_path
 from recon.segment.openvino_net import OpenVinoNet
 from recon.segment.segmenter import U8, Segmentation, Segmenter
 
-DECODED_AHEAD = 4  # images decoded while the model works: enough to hide the disk, few enough to hold in memory
+DECODED_AHEAD = 4  # images, or batches, decoded while the model works: enough to hide the disk, few enough to hold
+WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that write: a GPU waits for nobody
+OPENVINO_MAP = "road_segmentation_adas_0001"  # the net that most drives without a GPU start with
 REFERENCE_WIDTH_PX = 800  # the image width that config.dilate_dynamic_px is meant for
+
+Item: TypeAlias = tuple[LabelledImage, Image]
 
 
 def open_segmenter(config: SegmentConfig) -> Segmenter:
     """Return the back end that `config` names; raises ModelInvalid when its model cannot be used."""
     if config.backend == "openvino":
-        return OpenVinoNet(Path(config.weights), NetSpec.load(class_map_path(config.class_map)))
+        return OpenVinoNet(Path(config.weights), NetSpec.load(class_map_path(config.class_map or OPENVINO_MAP)))
+    if config.backend == "mask2former":
+        from recon.segment.mask2former import Mask2Former  # transformers take seconds to import
+
+        return Mask2Former(config)
     return IdImages()
 
 
@@ -63,20 +72,31 @@ def segment(
             (work / folder).mkdir(parents=True, exist_ok=True)
         (work / MANIFEST).unlink(missing_ok=True)
     cameras = {camera.name: camera for camera in drive.cameras}
-    todo = [(name, image) for name, image in items if not _is_done(work, name, cameras[image.camera])]
-    done, left_out = len(items) - len(todo), []
+    batch = config.batch if config.backend == "mask2former" else 1
+    todo = [group for group in _groups(items, batch) if not all(_is_done(work, n, cameras[i.camera]) for n, i in group)]
+    done, left_out = len(items) - sum(map(len, todo)), []
     tick(done, len(items), "images")
     segmenter = open_segmenter(config)
     masks = {name: _ego_mask(drive, camera, segmenter) for name, camera in cameras.items()} if todo else {}
-    for name, image, decoded in _decoded_ahead(drive, cameras, todo, segmenter.source):
-        if isinstance(decoded, RoadscribeError):
-            left_out.append({"frame": name.frame, "camera": name.camera, **decoded.record()})
-            _refuse_too_many(left_out, len(items), config.max_bad_share)
-        else:
-            result = _clean(segmenter.segment([decoded])[0], masks[image.camera], config.dilate_dynamic_px)
-            write_labels(result, work / name.ids, work / name.evidence)
-        done += 1
-        tick(done, len(items), "images")
+    with _Writer(work, masks, config.dilate_dynamic_px) as writer:
+        for group in _decoded_ahead(drive, cameras, todo, segmenter.source):
+            sound: list[tuple[LabelledImage, U8]] = []
+            for name, decoded in group:
+                if isinstance(decoded, RoadscribeError):
+                    left_out.append({"frame": name.frame, "camera": name.camera, **decoded.record()})
+                    _refuse_too_many(left_out, len(items), config.max_bad_share)
+                    done += 1
+                else:
+                    sound.append((name, decoded))
+            results = segmenter.segment([image for _, image in sound])
+            for _ in writer.written(zip((name for name, _ in sound), results, strict=True)):
+                done += 1
+                tick(done, len(items), "images")
+            if len(sound) < len(group):
+                tick(done, len(items), "images")
+        for _ in writer.rest():
+            done += 1
+            tick(done, len(items), "images")
     return finish(work, [name for name, _ in items], segmenter, left_out, parents=parents, config_digest=config_digest)
 
 
@@ -124,25 +144,65 @@ def _is_done(work: Path, name: LabelledImage, camera: Camera) -> bool:
     return True
 
 
+def _groups(items: Sequence[Item], batch: int) -> list[list[Item]]:
+    """Cut the drive into batches that never depend on what is done: a batch of other images rounds otherwise."""
+    return [list(items[start : start + batch]) for start in range(0, len(items), batch)]
+
+
 def _decoded_ahead(
-    drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[tuple[LabelledImage, Image]], source: str
-) -> Iterator[tuple[LabelledImage, Image, U8 | RoadscribeError]]:
-    """Yield what the segmenter needs of each image, in order, decoding a few ahead in one thread."""
-    queue: deque[tuple[LabelledImage, Image, Future[U8 | RoadscribeError]]] = deque()
+    drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[Sequence[Item]], source: str
+) -> Iterator[list[tuple[LabelledImage, U8 | RoadscribeError]]]:
+    """Yield what the segmenter needs of each batch, in order, while others are decoded."""
+    queue: deque[list[tuple[LabelledImage, Future[U8 | RoadscribeError]]]] = deque()
     rest = iter(todo)
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="decode") as pool:
+    # A batch of several images is a queue of its own: one more of them ahead is enough.
+    ahead = DECODED_AHEAD if not todo or len(todo[0]) == 1 else 2
+    with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="decode") as pool:
         try:
             while True:
-                for name, image in itertools.islice(rest, DECODED_AHEAD - len(queue)):
-                    where = f"frame {name.frame}, {image.path}"
-                    future = pool.submit(_decode, drive, image, cameras[image.camera], source, where)
-                    queue.append((name, image, future))
+                for group in itertools.islice(rest, ahead - len(queue)):
+                    futures = []
+                    for name, image in group:
+                        where = f"frame {name.frame}, {image.path}"
+                        future = pool.submit(_decode, drive, image, cameras[image.camera], source, where)
+                        futures.append((name, future))
+                    queue.append(futures)
                 if not queue:
                     return
-                name, image, future = queue.popleft()
-                yield name, image, future.result()
+                yield [(name, future.result()) for name, future in queue.popleft()]
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+class _Writer:
+    """Cleans and writes results in threads, so that the model need not wait for PNGs; a few at most are pending."""
+
+    def __init__(self, work: Path, masks: Mapping[str, Mask | None], dilate_px: int) -> None:
+        self._work, self._masks, self._dilate_px = work, masks, dilate_px
+        self._pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="write")
+        self._pending: deque[Future[None]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def written(self, results: Iterable[tuple[LabelledImage, Segmentation]]) -> Iterator[None]:
+        """Take results and yield once for every image, of these or earlier, that is on disk; DiskFull if it is."""
+        for name, result in results:
+            self._pending.append(self._pool.submit(self._write, name, result))
+            while len(self._pending) > 2 * WORKERS or (self._pending and self._pending[0].done()):
+                yield self._pending.popleft().result()
+
+    def rest(self) -> Iterator[None]:
+        """Yield once for every image that was still to be written."""
+        while self._pending:
+            yield self._pending.popleft().result()
+
+    def _write(self, name: LabelledImage, result: Segmentation) -> None:
+        labels = _clean(result, self._masks[name.camera], self._dilate_px)
+        write_labels(labels, self._work / name.ids, self._work / name.evidence)
 
 
 def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: str) -> U8 | RoadscribeError:

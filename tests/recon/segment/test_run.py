@@ -70,7 +70,7 @@ def test_a_stopped_run_continues_to_the_same_bytes(drive: DriveLog, tmp_path: Pa
     work = tmp_path / "work"
     with pytest.raises(Cancelled):
         segment(drive, IDS, work, stop_after(count))
-    assert len(list((work / "ids").glob("*.png"))) == count
+    assert len(list((work / "ids").glob("*.png"))) >= count  # images ahead of the one reported may be written too
     assert not (work / "manifest.json").exists()
     # What a killed process leaves behind: scratch files and a file cut short.
     (work / "ids" / ".000003_front.png.0123abcd.part").write_bytes(b"half")

@@ -1,0 +1,234 @@
+"""The back end for Mask2Former (Cheng et al. 2022) on transformers: any checkpoint folder, whatever head it has.
+
+A panoptic, instance or semantic checkpoint gives N queries, each with a class distribution and a mask. Standard
+semantic inference folds them: P(c) = sum over queries of softmax(class)[c] x sigmoid(mask), the last class ("no
+object") left out. We normalise P over classes, so that it is a probability per pixel. Instances of one class add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from recon.classes import CLASS_COUNT, ClassMap, RoadClass
+from recon.config import SegmentConfig
+from recon.errors import ConfigInvalid, ModelInvalid
+from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
+from recon.segment.frame_labels import Labels
+from recon.segment.net_spec import class_map_path
+from recon.segment.segmenter import U8, Segmentation
+from recon.segment.tiles import Tile, ramp, tiles_of
+
+F32 = npt.NDArray[np.float32]
+Tensor = torch.Tensor
+
+THREADS = 2  # on a CPU: fixed, because sums are split by it and labels must not depend on the machine
+MOVING = CLASS_COUNT  # the plane after the road classes: everything the class map calls dynamic
+_FLOOR = 1e-6  # of the sum over classes where no query claims a pixel
+
+
+class Mask2Former:
+    """A Mask2Former checkpoint of transformers."""
+
+    source: Literal["pixels", "ids"] = "pixels"
+
+    def __init__(self, config: SegmentConfig) -> None:
+        """Load the checkpoint `config.weights`.
+
+        Raises ModelInvalid when a file is missing, foreign or does not fit the class map, and ConfigInvalid when this
+        machine lacks the device. Never touches the network unless `config.allow_download`.
+        """
+        folder = find_checkpoint(config.weights, allow_download=config.allow_download)
+        self._where = str(weight_files(folder)[1])
+        spec = PixelSpec.of_folder(folder)
+        self._device = device_of(config.device)
+        self._dtype = dtype_of(config.dtype, self._device)
+        net = load_net(folder)
+        class_map = ClassMap.load(_map_path(config.class_map or spec.class_map, net.config.num_labels, folder))
+        self._fold = fold_matrix(class_map, net.config.num_labels, where=self._where).to(self._device)
+        self.name = f"mask2former:{Path(config.weights).name}+{class_map.name}.{class_map.version}"
+        self.weights_sha256 = weights_digest(folder)
+        self._size_px = config.size_px or spec.size_px
+        self._batch, self._tile, self._overlap_px = config.batch, config.tile, config.tile_overlap_px
+        self._mean = torch.tensor(spec.mean, device=self._device).view(3, 1, 1)
+        self._std = torch.tensor(spec.std, device=self._device).view(3, 1, 1)
+        self._net = fast(net).to(self._device)
+
+    def segment(self, images: Sequence[U8]) -> list[Segmentation]:
+        """Return classes of RGB images (H, W, 3) of any size; ModelInvalid when the net gives NaN or infinity."""
+        if not images:
+            return []
+        with inference(self._device, self._dtype):
+            if self._tile:
+                return [self._segment_tiled(image) for image in images]
+            small = self._probability([to_working(image, self._size_px) for image in images])
+            return [decide(resize(p[None], image.shape)[0]) for p, image in zip(small, images, strict=True)]
+
+    def _segment_tiled(self, image: U8) -> Segmentation:
+        tiles = tiles_of(image.shape[1], image.shape[0], self._size_px, self._overlap_px)
+        total = torch.zeros((CLASS_COUNT + 1, *image.shape[:2]), device=self._device)
+        windows = [to_working(_cut(image, tile), self._size_px) for tile in tiles]
+        for tile, probability in zip(tiles, self._probability(windows), strict=True):
+            weight = torch.from_numpy(ramp(tile, self._overlap_px)).to(self._device)
+            window = (slice(None), slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
+            total[window] += resize(probability[None], (tile.height, tile.width))[0] * weight
+        return decide(total / total.sum(dim=0, keepdim=True))
+
+    def _probability(self, images: Sequence[U8]) -> Iterator[Tensor]:
+        """Yield (CLASS_COUNT + 1, h, w) of images that have the working size, at that size."""
+        for start in range(0, len(images), self._batch):
+            stack = np.stack(images[start : start + self._batch])
+            pixels = torch.from_numpy(stack).to(self._device).permute(0, 3, 1, 2).float() / 255.0
+            pixels = ((pixels - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            output = self._net(pixel_values=pixels, output_auxiliary_logits=False)
+            classes, masks = output.class_queries_logits.float(), output.masks_queries_logits.float()
+            if not bool(torch.isfinite(classes).all() and torch.isfinite(masks).all()):
+                hint = "Check the weights; with float16 try segment.dtype=bfloat16 or float32."
+                raise ModelInvalid("the net gives NaN or infinity", where=self._where, hint=hint)
+            yield from compose(classes, resize(masks, stack.shape[1:3]), self._fold)
+
+
+def compose(class_logits: Tensor, mask_logits: Tensor, fold: Tensor) -> Tensor:
+    """Return class probabilities (B, K, h, w) from queries (B, Q, M + 1), masks (B, Q, h, w) and `fold` (M, K).
+
+    `fold` sums model classes into road classes before the masks are weighed: the sum is linear, and K is less than M.
+    """
+    weight = class_logits.softmax(dim=-1)[..., :-1] @ fold
+    total = torch.einsum("bqk,bqhw->bkhw", weight, mask_logits.sigmoid()).clamp_min(0.0) + _FLOOR / fold.shape[1]
+    return total / total.sum(dim=1, keepdim=True)
+
+
+def decide(probability: Tensor) -> Segmentation:
+    """Return the two likeliest classes of (CLASS_COUNT + 1, H, W), and where what moves is likelier than all else."""
+    planes: F32 = probability.float().cpu().numpy()
+    static, moving = planes[:CLASS_COUNT], planes[MOVING]
+    dynamic = moving > static.max(axis=0)
+    static[RoadClass.UNKNOWN] += moving
+    return Segmentation(labels=Labels.of_probability(static), dynamic=dynamic)
+
+
+def fold_matrix(class_map: ClassMap, count: int, *, where: str) -> Tensor:
+    """Return (count, CLASS_COUNT + 1): which plane each of the model's classes goes to; ModelInvalid if unfit."""
+    known = len(class_map.names)
+    # Nets are trained with or without an output for what nobody labelled; it comes last.
+    spare = 1 if class_map.names[-1] == "Unlabeled" else 0
+    if count not in (known, known - spare):
+        message = f"the net has {count} classes, the class map {class_map.name} has {known}"
+        raise ModelInvalid(message, where=where, hint="Use the class map that belongs to these weights.")
+    fold = torch.zeros((count, CLASS_COUNT + 1))
+    for model_id in range(count):
+        fold[model_id, MOVING if model_id in class_map.dynamic else int(class_map.targets[model_id])] = 1.0
+    return fold
+
+
+def load_net(folder: Path) -> Any:
+    """Return the transformers net of a checkpoint folder in evaluation mode, float32, on the CPU; or ModelInvalid."""
+    import transformers
+    from safetensors import SafetensorError
+
+    files = weight_files(folder)
+    logging: Any = transformers.logging
+    kind: Any = transformers.Mask2FormerForUniversalSegmentation
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # its load report is ours to judge
+    logging.disable_progress_bar()
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        if config.model_type != "mask2former":
+            hint = "Give a checkpoint of Mask2Former; other nets run as ONNX with segment.backend=openvino."
+            raise ModelInvalid(f"the checkpoint is a {config.model_type}", where=str(files[0]), hint=hint)
+        net, report = kind.from_pretrained(
+            folder,
+            config=config,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        hint = "Copy the checkpoint again; config.json and weights belong together."
+        raise ModelInvalid(f"the checkpoint does not load: {first}", where=str(files[1]), hint=hint) from error
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+    missing = sorted(report["missing_keys"]) + sorted(str(key) for key in report.get("mismatched_keys", ()))
+    if missing:
+        message = f"{len(missing)} weights are missing or have another shape, the first {missing[0]}"
+        hint = "config.json and weights belong together: give the folder that save_pretrained wrote."
+        raise ModelInvalid(message, where=str(files[1]), hint=hint)
+    return net.eval()
+
+
+def fast(net: Any) -> Any:
+    """Return the net prepared for inference: fewer operations, the memory order that convolutions like best."""
+    from recon.segment.fuse import fuse_text_net
+
+    net.config.output_attentions = net.config.output_hidden_states = False
+    fuse_text_net(net.eval())
+    return net.to(memory_format=torch.channels_last)
+
+
+@contextmanager
+def inference(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
+    """Run without gradients, with a fixed number of CPU threads, and in `dtype` where it is not float32."""
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(THREADS)
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def to_working(image: U8, size_px: tuple[int, int]) -> U8:
+    """Return an image at the working size (width, height); shrinking averages, since points would drop thin paint."""
+    if (image.shape[1], image.shape[0]) == size_px:
+        return image
+    shrinks = size_px[0] <= image.shape[1] and size_px[1] <= image.shape[0]
+    return cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(np.uint8)
+
+
+def resize(planes: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return (B, K, h, w) at the height and width that `shape` begins with."""
+    size = (int(shape[0]), int(shape[1]))
+    if tuple(planes.shape[-2:]) == size:
+        return planes
+    return functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+
+
+def device_of(name: str) -> torch.device:
+    """Return the device; ConfigInvalid when this machine has none of that kind."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigInvalid("segment.device is cuda, but PyTorch sees no CUDA device", hint="Use auto or cpu.")
+    return torch.device(name)
+
+
+def dtype_of(name: str, device: torch.device) -> torch.dtype:
+    """Return the computing type; ConfigInvalid for float16 on a CPU, which has no such kernels."""
+    if name == "float16" and device.type == "cpu":
+        raise ConfigInvalid("segment.dtype float16 needs a CUDA device", hint="Use float32 or bfloat16 on a CPU.")
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    return kinds[name]
+
+
+def _map_path(name: str, count: int, folder: Path) -> Path:
+    if name.endswith(".json") and not Path(name).is_absolute() and (folder / Path(name).name).is_file():
+        return folder / Path(name).name  # a class map that travels with its weights
+    return class_map_path(name or shipped_map(count, folder))
+
+
+def _cut(image: U8, tile: Tile) -> U8:
+    return image[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]

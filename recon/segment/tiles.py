@@ -1,0 +1,51 @@
+"""Overlapping tiles of an image that is much larger than a net's working size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A window of an image, in pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def tiles_of(width: int, height: int, tile_px: tuple[int, int], overlap_px: int) -> list[Tile]:
+    """Return windows of at most `tile_px` (width, height) that cover an image and overlap by at least `overlap_px`.
+
+    Windows have the same size, so that they may run in one batch; the steps between them are even.
+    """
+    columns = _starts(width, min(tile_px[0], width), overlap_px)
+    rows = _starts(height, min(tile_px[1], height), overlap_px)
+    size = min(tile_px[0], width), min(tile_px[1], height)
+    return [Tile(left, top, *size) for top in rows for left in columns]
+
+
+def _starts(length: int, tile: int, overlap: int) -> list[int]:
+    room = length - tile
+    if room == 0:
+        return [0]
+    count = int(np.ceil(room / max(tile - overlap, 1)))
+    return [round(room * i / count) for i in range(count + 1)]
+
+
+def ramp(tile: Tile, overlap_px: int) -> F32:
+    """Return the weight (height, width) of a tile: it fades towards its rim, where a net sees half of the context."""
+
+    def side(length: int) -> F32:
+        at = np.arange(length, dtype=np.float32) + 0.5
+        rise: F32 = np.minimum(np.minimum(at, length - at) / max(overlap_px, 1), 1.0).astype(np.float32)
+        return rise
+
+    weight: F32 = np.outer(side(tile.height), side(tile.width)).astype(np.float32)
+    return weight
