@@ -20,7 +20,13 @@ MAY_IMPORT = {
 }
 
 # One framework, one home: what else may import it is a leak of that framework.
-HOME_OF = {"fastapi": "service", "sqlalchemy": "service", "ray": "workers", "transformers": "recon", "openvino": "recon"}
+HOME_OF = {
+    "fastapi": "service",
+    "sqlalchemy": "service",
+    "ray": "workers",
+    "transformers": "recon",
+    "openvino": "recon",
+}
 
 
 def imports_of(path: Path) -> set[str]:
