@@ -19,6 +19,7 @@ F64 = npt.NDArray[np.float64]
 BASE_M = 6.0  # a straight dash is at most this long
 COURSE_M = 20.0
 CURVE_M = 8.0  # from this length on a line's own curvature can be measured
+HAZE_PAINT, HAZE_WIDTH_M = 0.4, 0.4  # both: gutter seams, rail heads and sun spots rather than a worn line
 TOUCH_M = 0.15  # ends closer than this have no measurable direction between them
 
 
@@ -36,7 +37,8 @@ def bridge(strands: list[Strand], config: TraceConfig, barriers: list[LineString
     """Join strands whose ends continue each other, best pair first, each end once, never across a line.
 
     Two ends fit when the turn between them is at most `bridge_angle_deg`, the gap at most `bridge_gap_m`, and the
-    lateral step, left over after the arc that best joins them, at most `bridge_lateral_m`. Short gaps go first, so
+    lateral step, left over after the arc that best joins them, at most `bridge_lateral_m`. Haze (faint and wide)
+    carries no gap longer than itself. Short gaps go first, so
     that the longer ones are judged with the better directions of longer pieces.
     """
     for share in (0.4, 0.7, 1.0):
@@ -60,11 +62,14 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
         for base in (CURVE_M, COURSE_M)
     ]
     hypotheses = (straight, *curved)
+    reach = np.array([r for s in strands for r in (_reach(s.reversed()), _reach(s))])
     dash_m = np.repeat([s.length_m if s.length_m < CURVE_M else 0.0 for s in strands], 2)
     pairs = cKDTree(ends).query_pairs(gap_m, output_type="ndarray")
     pairs = pairs[pairs[:, 0] // 2 != pairs[:, 1] // 2]
     links = []
     for a, b in pairs.tolist():
+        if np.hypot(*(ends[b] - ends[a])) > min(reach[a], reach[b]):
+            continue
         judged = (_judge(a, b, ends, out, config, (dash_m[a] + dash_m[b]) / 2) for out in hypotheses)
         fits = [fit for fit in judged if fit is not None]
         links += sorted(fits, key=lambda fit: fit.cost)[:1]
@@ -86,6 +91,14 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
         accepted.append(link)
         curves.append(curve)
     return chain(strands, accepted)
+
+
+def _reach(strand: Strand) -> float:
+    """Return the longest gap that the end of a strand may carry: paint that is both faint and wide, its own length."""
+    bridged = np.flatnonzero(strand.bridged)
+    paint = strand.paint[int(bridged[-1]) + 1 if bridged.size else 0 :]
+    hazy = not paint.size or (float(paint.mean()) < HAZE_PAINT and strand.width_m > HAZE_WIDTH_M)
+    return len(paint) * STEP_M if hazy else np.inf
 
 
 def _leaving(strand: Strand, base_m: float) -> F64:

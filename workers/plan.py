@@ -42,7 +42,14 @@ LABEL_PLAN = (
     ),
     Stage(name="fit", function="workers.stages:fit", parents=("ingest", "segment"), config="fit", kind="RoadSurface"),
     Stage(name="bake", function="workers.stages:bake", parents=("fit",), config="bake", kind="BevMap"),
-    Stage(name="trace", function="workers.stages:trace", parents=("ingest", "bake"), config="trace", kind="RoadMap"),
+    Stage(
+        name="trace",
+        function="workers.stages:trace",
+        version=2,
+        parents=("ingest", "bake"),
+        config="trace",
+        kind="RoadMap",
+    ),
     Stage(
         name="crop",
         function="workers.stages:crop",
@@ -54,6 +61,7 @@ LABEL_PLAN = (
     Stage(
         name="draw",
         function="workers.stages:draw",
+        version=2,
         parents=("ingest", "segment", "bake", "trace", "crop"),
         config="fit",  # the held-out frames are measured here
         kind="Publication",

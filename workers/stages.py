@@ -97,13 +97,14 @@ def draw(given: StageInput) -> None:
     from recon.views import held_out
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels import LabelSet
+    from vectorize.lanes import lane_summary
     from vectorize.pictures import draw as run_draw
     from vectorize.road_map import RoadMap
     from vectorize.summary import map_summary, reprojection_error
 
     drive = _drive(given)
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
-    summary = map_summary(road_map, read(LabelSet, given.parents["crop"]))
+    summary = {**map_summary(road_map, read(LabelSet, given.parents["crop"])), **lane_summary(road_map)}
     every = given.config.holdout_every
     if every:
         frames = [index for index in range(len(drive.frames)) if held_out(index, every)]

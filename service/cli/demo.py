@@ -22,6 +22,7 @@ from recon.errors import PathRefused, StorageError, WorkerLost, storage_errors
 from service.cli.progress import StageBars, say
 from service.cli.submit import fetch_files, follow_job
 from service.cli.table import print_report
+from service.cli.tree_memory import TreeMemory
 from service.client import Client
 from workers.spec import LabelJob, spec_record
 
@@ -47,7 +48,7 @@ def demo(
     out = out.absolute()
     _claim(out)
     drive = _write_drive(out)
-    with _service(out, executor) as url, Client(url) as client:
+    with TreeMemory() as memory, _service(out, executor) as url, Client(url) as client:
         say(f"service: {url}")
         job = client.submit(spec_record(LabelJob(drive=str(drive))), dedupe=True)
         say(f"job: {job['id']}")
@@ -67,6 +68,7 @@ def demo(
         print(json.dumps(job["report"]))
         return
     print_report(job["report"])
+    print(memory.line())
     print(f"demo         {time.monotonic() - started:.1f} s with drive and service\n")
     for path in sorted(result.glob("pictures/*.png")):
         print(path)

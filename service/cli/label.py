@@ -15,6 +15,7 @@ from recon.errors import Cancelled, RoadscribeError
 from service.cli.progress import StageBars, say
 from service.cli.spec import Changes, ClassMap, Format, Holdout, Segmenter, Weights, label_spec
 from service.cli.table import print_report
+from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
 from workers.local_pool import LocalPool
 from workers.retry import decide
@@ -59,7 +60,7 @@ def label(
     stop = threading.Event()
     previous = signal.signal(signal.SIGINT, lambda *_: stop.set())
     try:
-        with StageBars() as bars:
+        with StageBars() as bars, TreeMemory() as memory:
             report = _run_with_retries(spec, store, bars, stop)
     except Cancelled:
         say("interrupted; the same command continues from the finished stages")
@@ -71,6 +72,7 @@ def label(
         print(json.dumps(body))
     else:
         print_report(body)
+        print(memory.line())
         print(f"\nResults: {out}")
 
 

@@ -14,10 +14,10 @@ from workers.spec import LabelJob, parse_spec, pointer
 
 Format = Annotated[str, typer.Option("--format", help="Format of the drive: auto, drive_folder, kitti_raw.")]
 Segmenter = Annotated[
-    Literal["id_images", "openvino"],
+    Literal["id_images", "openvino", "mask2former"],
     typer.Option("--segmenter", help="Where class ids come from: id PNGs of the drive, or a net."),
 ]
-Weights = Annotated[Path | None, typer.Option("--weights", help="Model file of the net (.xml or .onnx).")]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Model file (.xml, .onnx) or checkpoint folder of the net.")]
 ClassMap = Annotated[str, typer.Option("--class-map", help="Shipped class map, or a path to a JSON file.")]
 Holdout = Annotated[
     int, typer.Option("--holdout", min=0, help="Leave every N-th frame out of the fit and measure there.")
@@ -40,7 +40,10 @@ def label_spec(
 ) -> LabelJob:
     """Return the job that the options describe; raises ConfigInvalid naming the option."""
     segment: dict[str, Any] = {"backend": segmenter}
-    segment |= {"weights": str(weights.absolute())} if weights else {}
+    if weights:
+        # What is no path here may be a hub id, which only means something as it stands.
+        hub = segmenter == "mask2former" and not weights.exists()
+        segment |= {"weights": str(weights if hub else weights.absolute())}
     segment |= {"class_map": class_map} if class_map else {}
     body: dict[str, Any] = {"kind": "label", "drive": str(drive.resolve()), "format": drive_format, "segment": segment}
     body |= {"fit": {"holdout_every": holdout}} if holdout else {}

@@ -34,6 +34,13 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     facts = []
     if report.get("coverage") is not None:
         facts.append(f"coverage     {100.0 * report['coverage']:.1f} % of the labels' area was seen")
+    for lane in report.get("lanes", []):
+        facts.append(
+            f"lane         {lane['median_m']:.2f} m wide over {lane['length_m']:.0f} m"
+            f" (90 % within {lane['p5_m']:.2f} to {lane['p95_m']:.2f} m)"
+        )
+    if "divider_crossings" in report:
+        facts.append(f"crossings    {report['divider_crossings']} between dividers")
     held_out = report.get("reprojection")
     if held_out and held_out.get("median_px") is not None:
         facts.append(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,13 @@ def test_an_end_is_used_once_and_the_better_continuation_wins():
     pieces = [strand(line[:200]), strand(line[280:]), strand(shifted(line, 0.28)[280:])]
     lengths = sorted(s.length_m for s in bridge(pieces, TraceConfig(), []))
     assert lengths == pytest.approx([16.0, 30.0], abs=0.1)
+
+
+@pytest.mark.parametrize(("paint", "width_m", "count"), [(0.3, 0.6, 2), (0.3, 0.15, 1), (0.8, 0.6, 1)])
+def test_haze_carries_no_gap_longer_than_itself(paint, width_m, count):
+    line = arc(radius_m=np.inf, length_m=40.0)
+    haze = replace(strand(line[250:280]), paint=np.full(30, paint), width_m=width_m)
+    assert len(bridge([strand(line[:200]), haze], TraceConfig(), [])) == count
 
 
 def test_a_barrier_is_not_crossed():

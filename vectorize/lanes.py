@@ -1,0 +1,97 @@
+"""What a map's dividers say about its lanes: their lengths, the widths between neighbours, and crossings."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from shapely import LineString, STRtree
+
+from vectorize.polyline import left_normals, length_of, resample, tangents
+from vectorize.road_map import Element, RoadMap
+
+F64 = npt.NDArray[np.float64]
+
+SAMPLE_M = 1.0
+WIDEST_LANE_M = 6.0
+SHORTEST_PAIR_M = 20.0  # a width is that of a lane only where two dividers run side by side this far
+PARALLEL_DEG = 15.0
+
+
+def lane_summary(road_map: RoadMap) -> dict[str, Any]:
+    """Return every divider (longest first), the widths of the lanes between neighbours, and how many dividers cross."""
+    dividers = sorted(road_map.of("divider"), key=lambda e: -length_of(e.vertices))
+    return {
+        "dividers": [
+            {
+                "length_m": round(length_of(e.vertices), 1),
+                "style": e.style,
+                "score": round(e.score, 3),
+                "sure_m": round(_sure_length(e), 1),
+            }
+            for e in dividers
+        ],
+        "lanes": _lanes(dividers),
+        "divider_crossings": _crossings(dividers),
+    }
+
+
+def _sure_length(element: Element) -> float:
+    """Return the metres between vertices of at least half confidence."""
+    steps = np.linalg.norm(np.diff(element.vertices[:, :2], axis=0), axis=1)
+    sure = np.minimum(element.confidence[:-1], element.confidence[1:]) >= 0.5
+    return float(steps[sure].sum())
+
+
+def _crossings(dividers: list[Element]) -> int:
+    lines = [LineString(e.vertices[:, :2]) for e in dividers]
+    return sum(a.crosses(b) for a, b in combinations(lines, 2))
+
+
+def _lanes(dividers: list[Element]) -> list[dict[str, Any]]:
+    """Return the widths from each divider to the nearest one on its left, measured across it every metre."""
+    if not dividers:
+        return []
+    lines = [LineString(e.vertices[:, :2]) for e in dividers]
+    tree = STRtree(lines)
+    widths: dict[tuple[int, int], list[float]] = {}
+    for i, element in enumerate(dividers):
+        points = resample(np.asarray(element.vertices[:, :2], dtype=np.float64), SAMPLE_M)
+        directions = tangents(points)
+        for side in (1.0, -1.0):
+            for point, direction, normal in zip(points, directions, side * left_normals(directions), strict=True):
+                hit = _across(lines, tree, i, point, direction, normal)
+                if hit is not None:
+                    widths.setdefault((min(i, hit[0]), max(i, hit[0])), []).append(hit[1])
+    result = []
+    for (i, j), values in sorted(widths.items()):
+        # Each pair was measured from both of its lines.
+        if len(values) * SAMPLE_M / 2 >= SHORTEST_PAIR_M:
+            low, median, high = np.percentile(values, [5, 50, 95])
+            widths_m = {"median_m": median, "p5_m": low, "p95_m": high, "min_m": min(values), "max_m": max(values)}
+            rounded = {name: round(float(value), 2) for name, value in widths_m.items()}
+            result.append({"between": [i, j], "length_m": round(len(values) * SAMPLE_M / 2, 1), **rounded})
+    return result
+
+
+def _across(
+    lines: list[LineString], tree: STRtree, own: int, point: F64, direction: F64, normal: F64
+) -> tuple[int, float] | None:
+    """Return the first other divider across a point and its distance, or None."""
+    probe = LineString([point, point + WIDEST_LANE_M * normal])
+    best: tuple[int, float] | None = None
+    for j in sorted(int(k) for k in tree.query(probe, predicate="intersects")):
+        if j == own:
+            continue
+        distance = float(lines[j].intersection(probe).distance(LineString([point, point])))
+        ahead = lines[j].interpolate(lines[j].project(probe.interpolate(distance)) + 0.5)
+        behind = lines[j].interpolate(lines[j].project(probe.interpolate(distance)) - 0.5)
+        along = np.array([ahead.x - behind.x, ahead.y - behind.y])
+        norm = float(np.linalg.norm(along))
+        if norm > 0 and abs(float(along @ direction)) / norm < np.cos(np.radians(PARALLEL_DEG)):
+            continue
+        if best is None or distance < best[1]:
+            best = (j, distance)
+    return best
