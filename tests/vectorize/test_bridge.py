@@ -55,7 +55,8 @@ def test_an_end_is_used_once_and_the_better_continuation_wins():
 @pytest.mark.parametrize(("paint", "width_m", "count"), [(0.3, 0.6, 2), (0.3, 0.15, 1), (0.8, 0.6, 1)])
 def test_haze_carries_no_gap_longer_than_itself(paint, width_m, count):
     line = arc(radius_m=np.inf, length_m=40.0)
-    haze = replace(strand(line[250:280]), paint=np.full(30, paint), width_m=width_m)
+    piece = strand(line[250:280])
+    haze = replace(piece, paint=np.full_like(piece.paint, paint), width_m=width_m)
     assert len(bridge([strand(line[:200]), haze], TraceConfig(), [])) == count
 
 
