@@ -70,7 +70,8 @@ def test_a_stopped_run_continues_to_the_same_bytes(drive: DriveLog, tmp_path: Pa
     work = tmp_path / "work"
     with pytest.raises(Cancelled):
         segment(drive, IDS, work, stop_after(count))
-    assert len(list((work / "ids").glob("*.png"))) >= count  # images ahead of the one reported may be written too
+    # Images that were written ahead of the one reported count as well.
+    assert len(list((work / "ids").glob("*.png"))) >= count
     assert not (work / "manifest.json").exists()
     # What a killed process leaves behind: scratch files and a file cut short.
     (work / "ids" / ".000003_front.png.0123abcd.part").write_bytes(b"half")
@@ -78,7 +79,8 @@ def test_a_stopped_run_continues_to_the_same_bytes(drive: DriveLog, tmp_path: Pa
         path.write_bytes(path.read_bytes()[:-20])
     seen: list[int] = []
     segment(drive, IDS, work, lambda done, total, unit="": seen.append(done))
-    assert seen == list(range(max(count - 1, 0), 9))
+    assert seen[0] >= max(count - 1, 0)
+    assert seen == list(range(seen[0], 9))
     assert contents(work) == contents(tmp_path / "whole")
 
 
