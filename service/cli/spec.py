@@ -17,7 +17,9 @@ Segmenter = Annotated[
     Literal["id_images", "openvino", "mask2former"],
     typer.Option("--segmenter", help="Where class ids come from: id PNGs of the drive, or a net."),
 ]
-Weights = Annotated[Path | None, typer.Option("--weights", help="Model file (.xml, .onnx) or checkpoint folder of the net.")]
+Weights = Annotated[
+    Path | None, typer.Option("--weights", help="Model file (.xml, .onnx) or checkpoint folder of the net.")
+]
 ClassMap = Annotated[str, typer.Option("--class-map", help="Shipped class map, or a path to a JSON file.")]
 Holdout = Annotated[
     int, typer.Option("--holdout", min=0, help="Leave every N-th frame out of the fit and measure there.")
