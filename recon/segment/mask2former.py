@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
@@ -52,12 +53,25 @@ class Mask2Former:
         self._device = device_of(config.device)
         self._dtype = dtype_of(config.dtype, self._device)
         net = load_net(folder)
-        class_map = ClassMap.load(_map_path(config.class_map or spec.class_map, net.config.num_labels, folder))
-        self._fold = fold_matrix(class_map, net.config.num_labels, where=self._where).to(self._device)
+        name = config.class_map or spec.class_map
+        class_map = ClassMap.load(_map_path(name, net.config.num_labels, folder))
         self.name = f"mask2former:{Path(config.weights).name}+{class_map.name}.{class_map.version}"
         self.weights_sha256 = weights_digest(folder)
-        self._size_px = config.size_px or spec.size_px
         self._batch, self._tile, self._overlap_px = config.batch, config.tile, config.tile_overlap_px
+        self._prepare(net, replace(spec, size_px=config.size_px or spec.size_px), class_map)
+
+    @classmethod
+    def of_net(cls, net: Any, spec: PixelSpec, class_map: ClassMap, *, device: torch.device) -> Self:
+        """Return the back end around a net in memory, which is changed: training looks through the same eyes."""
+        self = cls.__new__(cls)
+        self.name, self.weights_sha256, self._where = "mask2former:in memory", "", "net in memory"
+        self._device, self._dtype, self._batch, self._tile, self._overlap_px = device, torch.float32, 4, False, 0
+        self._prepare(net, spec, class_map)
+        return self
+
+    def _prepare(self, net: Any, spec: PixelSpec, class_map: ClassMap) -> None:
+        self._fold = fold_matrix(class_map, net.config.num_labels, where=self._where).to(self._device)
+        self._size_px = spec.size_px
         self._mean = torch.tensor(spec.mean, device=self._device).view(3, 1, 1)
         self._std = torch.tensor(spec.std, device=self._device).view(3, 1, 1)
         self._net = fast(net).to(self._device)

@@ -1,0 +1,122 @@
+"""Crops that look for paint, repainted pictures, and soft targets that keep thin paint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from recon.classes import CLASS_COUNT, RoadClass
+from recon.segment.train.samples import IGNORED
+
+U8 = npt.NDArray[np.uint8]
+
+_PAINT = (
+    RoadClass.LANE_MARKING,
+    RoadClass.CROSSWALK,
+    RoadClass.STOP_LINE,
+    RoadClass.OTHER_MARKING,
+    RoadClass.CURB,
+)
+# What a crop is chosen for: rare classes count more than the lane lines that nearly every image has.
+_WORTH = np.zeros(256, dtype=np.float32)
+_WORTH[list(map(int, _PAINT))] = (1.0, 1.0, 6.0, 3.0, 1.0)
+_SCALES = (0.75, 1.7)  # of the working size: what an image is magnified by at most and at least
+_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Example:
+    """One training example: pixels at the working size, targets at the mask size."""
+
+    image: U8  # (H, W, 3)
+    share: U8  # (CLASS_COUNT, h, w) how much of a mask cell each class covers, 0..255
+    valid: U8  # (h, w) how much of it is labelled
+
+
+def example_of(
+    image: U8, ids: U8, random: np.random.Generator, size_px: tuple[int, int], stride: int, paint_share: float
+) -> Example:
+    """Return a random crop of an image at `size_px` (width, height), flipped and repainted, with soft targets.
+
+    Every class keeps its meaning in a mirror, arrows and text too: they are one class.
+    """
+    image, ids = _crop(image, ids, random, size_px, paint_share)
+    if random.random() < 0.5:
+        image, ids = image[:, ::-1], ids[:, ::-1]
+    small = _repaint(resized(np.ascontiguousarray(image), size_px), random)
+    share, valid = soft_target(np.ascontiguousarray(ids), (size_px[0] // stride, size_px[1] // stride))
+    return Example(small, share, valid)
+
+
+def soft_target(ids: U8, size_px: tuple[int, int]) -> tuple[U8, U8]:
+    """Return the share (CLASS_COUNT, h, w) of each class in every cell, and of labelled pixels (h, w); 0..255.
+
+    Shares and not the nearest id: a line that is narrower than a cell would come and go between neighbours.
+    """
+    share = np.zeros((CLASS_COUNT, size_px[1], size_px[0]), dtype=np.uint8)
+    present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
+    for road_class in present[present < CLASS_COUNT]:
+        share[road_class] = resized((ids == road_class).astype(np.uint8) * 255, size_px)
+    valid = resized((ids != IGNORED).astype(np.uint8) * 255, size_px)
+    return share, valid
+
+
+def resized(image: U8, size_px: tuple[int, int]) -> U8:
+    """Return an image at another size (width, height); shrinking averages."""
+    shrinks = size_px[0] <= image.shape[1] and size_px[1] <= image.shape[0]
+    return cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(np.uint8)
+
+
+def _crop(
+    image: U8, ids: U8, random: np.random.Generator, size_px: tuple[int, int], paint_share: float
+) -> tuple[U8, U8]:
+    height, width = ids.shape
+    # At magnification 1 the crop is the largest window of the working shape that the image holds.
+    fit = min(width / size_px[0], height / size_px[1])
+    zoom = float(np.exp(random.uniform(*np.log(_SCALES))))
+    window = round(size_px[0] * fit / zoom), round(size_px[1] * fit / zoom)
+    tries = _TRIES if random.random() < paint_share else 1
+    places = [(_start(width, window[0], random), _start(height, window[1], random)) for _ in range(tries)]
+    if tries > 1:
+        worth = _WORTH[ids[::4, ::4]]
+        places.sort(key=lambda place: -_sum(worth, place, window))
+    left, top = places[0]
+    cut = slice(max(top, 0), top + window[1]), slice(max(left, 0), left + window[0])
+    image, ids = image[cut], ids[cut]
+    if ids.shape != (window[1], window[0]):
+        before = max(-top, 0), max(-left, 0)
+        after = window[1] - ids.shape[0] - before[0], window[0] - ids.shape[1] - before[1]
+        sides = (before[0], after[0], before[1], after[1])
+        image = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(114, 114, 114)).astype(np.uint8)
+        ids = cv2.copyMakeBorder(ids, *sides, cv2.BORDER_CONSTANT, value=(IGNORED,)).astype(np.uint8)
+    return image, ids
+
+
+def _start(length: int, window: int, random: np.random.Generator) -> int:
+    """Return where a window begins; a window larger than the image hangs over both of its sides."""
+    room = length - window
+    return int(random.integers(min(room, 0), max(room, 0) + 1))
+
+
+def _sum(worth: npt.NDArray[np.float32], place: tuple[int, int], window: tuple[int, int]) -> float:
+    left, top = (max(at, 0) // 4 for at in place)
+    return float(worth[top : (place[1] + window[1]) // 4, left : (place[0] + window[0]) // 4].sum())
+
+
+def _repaint(image: U8, random: np.random.Generator) -> U8:
+    levels = np.linspace(0.0, 1.0, 256, dtype=np.float32)
+    gamma, contrast = np.exp(random.uniform(-0.35, 0.35)), np.exp(random.uniform(-0.3, 0.3))
+    brightness = random.uniform(-0.12, 0.12)
+    tint = np.exp(random.uniform(-0.08, 0.08, 3))
+    curve = ((levels**gamma - 0.5) * contrast + 0.5 + brightness)[:, None] * tint[None]
+    table = (curve.clip(0, 1) * 255).round().astype(np.uint8)[None]
+    image = cv2.LUT(image, table).astype(np.uint8)
+    if random.random() < 0.25:
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 1.3)).astype(np.uint8)
+    if random.random() < 0.5:
+        noise = random.standard_normal(image.shape, dtype=np.float32) * np.float32(random.uniform(1.0, 9.0))
+        image = (image + noise).clip(0, 255).astype(np.uint8)
+    return image

@@ -1,0 +1,179 @@
+"""`roadscribe segment`: train a segmenter on your own images, and measure one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from recon.errors import ConfigInvalid
+from recon.segment.train.config import TrainConfig
+from service.cli.progress import StageBars, say
+
+Data = Annotated[
+    list[Path], typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+segment = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    text = """Train a segmenter on your own images, or measure one. Both commands take --json.
+
+    Example: roadscribe segment train net_out --data drive_1 --data drive_2 --validation drive_3
+    """
+    app.add_typer(segment, name="segment", help=text)
+
+
+@segment.command()
+def train(
+    out: Annotated[Path, typer.Argument(help="Folder for the run: metrics, states, and the net in OUT/net.")],
+    data: Data,
+    validation: Annotated[
+        list[Path] | None, typer.Option("--validation", help="Held-out data of the same kinds. Repeatable.")
+    ] = None,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps in all.")] = TrainConfig().steps,
+    start_from: Annotated[
+        Path | None, typer.Option("--from", help="Checkpoint folder to fine-tune; else the small preset.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT, or begin it.")] = False,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. --set batch=8. Repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train a Mask2Former on images with ids; Ctrl-C or SIGTERM finishes the step and saves.
+
+    OUT gets metrics.jsonl, TensorBoard events/, state/ to resume from, and net/: a checkpoint for
+    `roadscribe label DRIVE OUT --segmenter mask2former --weights OUT/net`.
+
+    Example: roadscribe segment train net_out --data drive_1 --validation drive_2 --steps 8000 --resume
+    """
+    config = _config({"steps": steps} | ({"start_from": str(start_from)} if start_from else {}), changes or [])
+    from recon.segment.train.samples import open_source
+
+    training, held_out = [open_source(path) for path in data], [open_source(path) for path in validation or []]
+    counts = [sum(len(source.samples) for source in sources) for sources in (training, held_out)]
+    say(f"{counts[0]} images to learn from, {counts[1]} held out")
+    from recon.segment.train.trainer import train as run  # torch and transformers: only now
+
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with StageBars() as bars:
+            bars.show("stage.started", {"stage": "train", "index": 0, "count": 1})
+            net = run(
+                out,
+                config,
+                training,
+                held_out,
+                resume=resume,
+                should_stop=stop.is_set,
+                tick=lambda done, total, unit="": bars.show(
+                    "stage.progress", {"stage": "train", "done": done, "total": total, "unit": unit}
+                ),
+                show=_show_validation,
+            )
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stop.is_set():
+        say("stopped after a whole step; the same command with --resume continues")
+    print(json.dumps({"net": str(net)}) if as_json else f"Net: {net}")
+    if stop.is_set():
+        raise typer.Exit(130)
+
+
+@segment.command()
+def evaluate(
+    weights: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
+    data: Data,
+    images: Annotated[int, typer.Option("--images", min=1, help="At most so many, spread over all data.")] = 100_000,
+    size: Annotated[str, typer.Option("--size", metavar="WxH", help="Another working size, e.g. 640x352.")] = "",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a net on images with ids: IoU per class and condition, and images per second.
+
+    Example: roadscribe segment evaluate net_out/net --data drive_3
+    """
+    from recon.config import SegmentConfig
+    from recon.segment.train.samples import open_source
+
+    sources = [open_source(path) for path in data]
+    size_px = _size(size) if size else None
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigInvalid(f"unknown device {device!r}", where="--device", hint="auto, cpu or cuda.")
+    config = SegmentConfig(backend="mask2former", weights=str(weights), size_px=size_px, device=device)  # type: ignore[arg-type]
+    from recon.segment.mask2former import Mask2Former
+    from recon.segment.train.score import score_of, spread
+
+    items = spread(sources, images)
+    done = 0
+    with StageBars() as bars:
+        bars.show("stage.started", {"stage": "evaluate", "index": 0, "count": 1})
+
+        def each() -> None:
+            nonlocal done
+            done += 1
+            bars.show("stage.progress", {"stage": "evaluate", "done": done, "total": len(items), "unit": "images"})
+
+        scores = score_of(Mask2Former(config), items, each)
+    record = {condition or "all": score.record() for condition, score in scores.items()}
+    if as_json:
+        print(json.dumps(record))
+    else:
+        _print(record)
+
+
+def _config(given: dict[str, Any], changes: list[str]) -> TrainConfig:
+    known = {field.name for field in fields(TrainConfig)}
+    for change in changes:
+        name, equals, text = change.partition("=")
+        if not equals or name not in known:
+            hint = f"Settings: {', '.join(sorted(known))}."
+            raise ConfigInvalid("expected NAME=VALUE of a known setting", where=f"--set {change}", hint=hint)
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        given[name] = tuple(value) if isinstance(value, list) else value
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(TrainConfig).validate_python(given)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
+        raise ConfigInvalid(faults, where="--set") from None
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise ConfigInvalid(f"expected WIDTHxHEIGHT, got {text!r}", where="--size", hint="E.g. 512x288.")
+    return int(width), int(height)
+
+
+def _show_validation(record: dict[str, Any]) -> None:
+    parts = [f"{name} {value['road_mean_iou']:.3f}" for name, value in record.items() if name != "step"]
+    classes = ", ".join(f"{name.lower()} {value:.2f}" for name, value in record["all"]["iou"].items())
+    say(f"step {record['step']}: mean IoU {', '.join(parts)} ({classes})")
+
+
+def _print(record: dict[str, Any]) -> None:
+    names = list(record["all"]["iou"])
+    print(f"{'IoU':<16}" + "".join(f"{condition:>9}" for condition in record))
+    for name in names:
+        cells = (value["iou"].get(name) for value in record.values())
+        print(f"{name:<16}" + "".join(f"{'' if cell is None else format(cell, '.3f'):>9}" for cell in cells))
+    print(f"{'road mean':<16}" + "".join(f"{value['road_mean_iou']:>9.3f}" for value in record.values()))
+    print(f"{'images':<16}" + "".join(f"{value['images']:>9}" for value in record.values()))
+    print(f"{'images/s':<16}" + "".join(f"{value['images_per_s']:>9.1f}" for value in record.values()))

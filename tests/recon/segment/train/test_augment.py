@@ -1,0 +1,57 @@
+"""Crops have the asked size, targets keep thin paint, and a seed gives one crop."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recon.classes import RoadClass
+from recon.segment.train.augment import example_of, soft_target
+from recon.segment.train.samples import IGNORED
+
+
+def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    ids = np.full((height, width), int(RoadClass.ROAD), np.uint8)
+    ids[:, width // 2] = int(RoadClass.LANE_MARKING)
+    return random.integers(0, 256, (height, width, 3), dtype=np.uint8), ids
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), height=st.integers(20, 200), width=st.integers(20, 300), paint=st.floats(0, 1))
+def test_an_example_has_the_working_size_and_shares_that_add_up(
+    seed: int, height: int, width: int, paint: float
+) -> None:
+    image, ids = picture(height, width)
+    example = example_of(image, ids, np.random.default_rng(seed), (96, 64), 2, paint)
+    assert example.image.shape == (64, 96, 3)
+    assert example.share.shape == (9, 32, 48)
+    total = example.share.astype(int).sum(axis=0)
+    assert np.abs(total - example.valid).max() <= 5  # rounding, once a class
+    again = example_of(image, ids, np.random.default_rng(seed), (96, 64), 2, paint)
+    assert again.image.tobytes() == example.image.tobytes()
+
+
+def test_a_line_narrower_than_a_cell_counts_by_its_width() -> None:
+    _, ids = picture(64, 96)
+    share, valid = soft_target(ids, (24, 16))
+    assert np.allclose(share[RoadClass.LANE_MARKING].sum(axis=1) / 255, 0.25, atol=0.01)
+    assert (valid == 255).all()
+    ids[:32] = IGNORED
+    assert soft_target(ids, (24, 16))[1][:8].max() == 0
+
+
+def test_crops_look_for_paint() -> None:
+    image = np.zeros((240, 320, 3), np.uint8)
+    ids = np.full((240, 320), int(RoadClass.BACKGROUND), np.uint8)
+    ids[200:230, 40:80] = int(RoadClass.STOP_LINE)
+
+    def found(paint_share: float) -> float:
+        made = [
+            example_of(image, ids, np.random.default_rng(i), (96, 64), 2, paint_share).share[RoadClass.STOP_LINE].any()
+            for i in range(60)
+        ]
+        return float(np.mean(made))
+
+    assert found(1.0) > found(0.0)

@@ -1,0 +1,47 @@
+"""TensorBoard event files, read back by an independent reading of the format."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from recon.segment.train.events import EventWriter, crc32c
+
+
+@pytest.mark.parametrize(("data", "value"), [(b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA)])
+def test_crc32c_has_the_published_values(data: bytes, value: int) -> None:
+    assert crc32c(data) == value
+
+
+def records(data: bytes) -> list[bytes]:
+    found = []
+    while data:
+        (length,) = struct.unpack("<Q", data[:8])
+        body, (check,) = data[12 : 12 + length], struct.unpack("<I", data[12 + length : 16 + length])
+        value = crc32c(body)
+        assert check == (((value >> 15 | value << 17) & 0xFFFFFFFF) + 0xA282EAD8) & 0xFFFFFFFF
+        found.append(body)
+        data = data[16 + length :]
+    return found
+
+
+def test_scalars_are_found_again(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path)
+    writer.add(300, {"loss/total": 0.25, "rate": 1e-3})
+    [file] = tmp_path.glob("events.out.tfevents.*")
+    head, event = records(file.read_bytes())
+    assert b"brain.Event:2" in head
+    assert event[9:12] == b"\x10\xac\x02"  # field 2, varint 300
+    assert b"\x0a\x0aloss/total\x15" + struct.pack("<f", 0.25) in event
+    assert b"\x0a\x04rate\x15" + struct.pack("<f", 1e-3) in event
+
+
+def test_tensorboard_itself_reads_them(tmp_path: Path) -> None:
+    loader = pytest.importorskip("tensorboard.backend.event_processing.event_file_loader")
+    writer = EventWriter(tmp_path)
+    writer.add(7, {"a": 1.5})
+    [file] = tmp_path.glob("events.out.tfevents.*")
+    events = list(loader.EventFileLoader(str(file)).Load())
+    assert events[-1].step == 7
