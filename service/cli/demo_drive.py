@@ -12,9 +12,8 @@ from recon.errors import RoadscribeError
 
 def main(folder: Path) -> None:
     """Write the drive to `folder`."""
-    from recon.demo_city.drive import write_demo_drive
-
     from recon.demo_city.config import CityConfig
+    from recon.demo_city.drive import write_demo_drive
 
     last = 0.0
 
