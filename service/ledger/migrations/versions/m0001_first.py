@@ -18,6 +18,13 @@ BEGIN SELECT RAISE(ABORT, 'the job has ended'); END
 
 def upgrade() -> None:
     """Create the tables."""
+    _jobs()
+    _facts_of_jobs()
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(TERMINAL_ROWS_ARE_FINAL)
+
+
+def _jobs() -> None:
     op.create_table(
         "heartbeat",
         sa.Column("name", sa.String(length=128), nullable=False),
@@ -54,6 +61,9 @@ def upgrade() -> None:
     op.create_index("job_claim", "job", ["state", "run_at", "seq"], unique=False)
     op.create_index("job_natural_key", "job", ["natural_key"], unique=False)
     op.create_index("job_state", "job", ["state", "seq"], unique=False)
+
+
+def _facts_of_jobs() -> None:
     op.create_table(
         "artifact",
         sa.Column("job_id", sa.String(length=36), nullable=False),
@@ -61,10 +71,7 @@ def upgrade() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("stored", sa.String(length=1024), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["job.id"],
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"]),
         sa.PrimaryKeyConstraint("job_id", "path"),
     )
     op.create_index("artifact_sha256", "artifact", ["sha256"], unique=False)
@@ -78,10 +85,7 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.Float(), nullable=True),
         sa.Column("outcome", sa.String(length=32), nullable=True),
         sa.Column("failure", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["job.id"],
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"]),
         sa.PrimaryKeyConstraint("job_id", "epoch"),
     )
     op.create_table(
@@ -91,10 +95,7 @@ def upgrade() -> None:
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("type", sa.String(length=32), nullable=False),
         sa.Column("data", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["job.id"],
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"]),
         sa.PrimaryKeyConstraint("job_id", "seq"),
     )
     op.create_table(
@@ -103,11 +104,6 @@ def upgrade() -> None:
         sa.Column("body_sha256", sa.String(length=64), nullable=False),
         sa.Column("job_id", sa.String(length=36), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["job_id"],
-            ["job.id"],
-        ),
+        sa.ForeignKeyConstraint(["job_id"], ["job.id"]),
         sa.PrimaryKeyConstraint("key"),
     )
-    if op.get_bind().dialect.name == "sqlite":
-        op.execute(TERMINAL_ROWS_ARE_FINAL)
