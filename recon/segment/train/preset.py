@@ -19,7 +19,7 @@ def net_config(preset: str) -> Any:
     from transformers import Mask2FormerConfig, TextNetConfig
 
     channels, depths, width = {
-        "small": ((24, 48, 96, 192, 256), (1, 2, 3, 2), 64),
+        "small": ((32, 64, 112, 192, 256), (1, 2, 3, 2), 64),
         "tiny": ((8, 8, 16, 16, 32), (1, 1, 1, 1), 32),
     }[preset]
     text_net: Any = TextNetConfig  # its declared fields leave out what every backbone takes

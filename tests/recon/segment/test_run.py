@@ -109,6 +109,13 @@ def test_too_many_bad_images_fail_and_are_named(drive: DriveLog, tmp_path: Path)
     assert not (tmp_path / "work/manifest.json").exists()
 
 
+def test_a_drive_without_ids_is_told_to_bring_them_or_a_model(drive: DriveLog, tmp_path: Path) -> None:
+    bare = tuple(replace(f, images=tuple(replace(image, id_path="") for image in f.images)) for f in drive.frames)
+    with pytest.raises(ImageInvalid, match="brings no class ids") as caught:
+        segment(replace(drive, frames=bare), IDS, tmp_path / "work")
+    assert "segment with a model" in caught.value.hint
+
+
 def test_an_image_that_changed_since_the_drive_was_read_is_bad(drive: DriveLog, tmp_path: Path) -> None:
     (drive.root / "ids/rear_2.png").write_bytes((drive.root / "ids/rear_1.png").read_bytes())
     with pytest.raises(ImageInvalid, match="changed after the drive was read"):

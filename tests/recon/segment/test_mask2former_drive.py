@@ -1,0 +1,70 @@
+"""A drive through Mask2Former: batches, a stop in the middle, an image that does not decode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import small_drive
+import tiny_mask2former
+
+from recon.config import SegmentConfig
+from recon.drive import DriveLog
+from recon.errors import Cancelled, ImageInvalid
+from recon.formats.read import read_drive
+from recon.segment.run import segment
+from workers.plan import _segment_identity
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> DriveLog:
+    return read_drive(small_drive.write(tmp_path / "drive"))
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> SegmentConfig:
+    folder = tiny_mask2former.write(tmp_path_factory.mktemp("net"), labels=9, size_px=(96, 64))
+    return SegmentConfig(backend="mask2former", weights=str(folder), device="cpu", batch=3)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_a_stopped_run_continues_to_the_same_bytes(
+    drive: DriveLog, config: SegmentConfig, tmp_path: Path, count: int
+) -> None:
+    def stop(done: int, total: int, unit: str = "", /) -> None:
+        if done == count:
+            raise Cancelled
+
+    segment(drive, config, tmp_path / "whole")
+    with pytest.raises(Cancelled):
+        segment(drive, config, tmp_path / "work", stop)
+    labels = segment(drive, config, tmp_path / "work")
+    assert contents(tmp_path / "work") == contents(tmp_path / "whole")
+    assert labels.model.startswith("mask2former:")
+    assert len(labels.weights_sha256) == 64
+
+
+def test_one_bad_image_is_left_out_and_too_many_are_refused(
+    drive: DriveLog, config: SegmentConfig, tmp_path: Path
+) -> None:
+    image = drive.frames[1].images[0]
+    (drive.root / image.path).write_bytes(b"\xff\xd8\xffhalf")
+    labels = segment(drive, replace(config, max_bad_share=0.2), tmp_path / "some")
+    assert len(labels.images) == 7
+    assert [(entry["frame"], entry["camera"]) for entry in labels.left_out] == [(1, image.camera)]
+    with pytest.raises(ImageInvalid, match="1 of 8 images cannot be segmented") as caught:
+        segment(drive, config, tmp_path / "none")
+    assert image.path in caught.value.where
+
+
+def test_the_stage_key_names_the_net_by_content(config: SegmentConfig, tmp_path: Path) -> None:
+    folder = tiny_mask2former.copy(Path(config.weights), tmp_path / "elsewhere")
+    moved = replace(config, weights=str(folder))
+    assert _segment_identity(moved) == _segment_identity(config)
+    (folder / "roadscribe.json").write_text('{"size_px": [128, 64]}')
+    assert _segment_identity(moved) != _segment_identity(config)
