@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recon.drive import DriveLog
 from recon.errors import ImageInvalid
-from recon.formats.contained import read_inside
+from recon.formats.contained import check_unchanged, read_inside
 from recon.formats.image_file import decode_rgb
 from recon.geometry import invert
 from recon.rectify import Rectifier
@@ -60,12 +60,13 @@ class Views:
         return (self.read(image) for image in self.images)
 
     def read(self, labelled: LabelledImage) -> View:
-        """Return one image; raises ImageInvalid when the file no longer decodes."""
+        """Return one image; raises ImageInvalid when the file changed since the drive was read, or does not decode."""
         image = self._paths[labelled.frame, labelled.camera]
         frame = self._drive.frames[labelled.frame]
         camera = self._drive.camera(labelled.camera)
         where = f"frame {labelled.frame}, {labelled.camera}: {image.path}"
         data = read_inside(self._drive.root, image.path, where=where, kind=ImageInvalid)
+        check_unchanged(data, image.sha256, where=where, kind=ImageInvalid)
         rgb = decode_rgb(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
         rectifier = self._rectifiers[labelled.camera]
         labels = self._labels.read(labelled)

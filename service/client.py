@@ -114,7 +114,7 @@ class Client:
 
     def download(self, entry: dict[str, Any], target: Path, report: Callable[[int], None] = lambda done: None) -> None:
         """Fetch a file, continue after a lost connection, verify its sha256, and only then put it into place."""
-        part = target.with_name(f".{target.name}.part")
+        part = part_of(target)
         with storage_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             for attempt in range(len(self._retries) + 1):
@@ -175,6 +175,11 @@ class Client:
     def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
         hint = "Start one with roadscribe serve, or name another with --url or ROADSCRIBE_URL."
         return ServiceUnreachable(f"no service answers ({type(error).__name__})", where=self._url, hint=hint)
+
+
+def part_of(target: Path) -> Path:
+    """Return where the bytes of a download wait until all of them are there."""
+    return target.with_name(f".{target.name}.part")
 
 
 def _parse_stream(lines: Iterator[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:

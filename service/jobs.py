@@ -25,6 +25,7 @@ from workers.spec import LabelJob, ProbeJob, parse_spec
 POLL_S = 0.3
 KEEP_ALIVE_S = 15.0
 LONGEST_WAIT_S = 60.0
+LARGEST = 2**63 - 1  # what a column of the ledger can be compared with
 
 router = APIRouter(tags=["jobs"])
 
@@ -122,7 +123,7 @@ def list_jobs(
     response: Response,
     state: str = "",
     kind: str = "",
-    cursor: Annotated[int | None, Query(ge=1)] = None,
+    cursor: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 50,
 ) -> JobPage:
     """List jobs, newest first; a page holds every job once, however many come meanwhile."""
@@ -169,8 +170,8 @@ def cancel(request: Request, job_id: str) -> Job:
 async def events(
     request: Request,
     job_id: str,
-    after: Annotated[int, Query(ge=0)] = 0,
-    last_event_id: Annotated[int, Header(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+    last_event_id: Annotated[int, Header(ge=0, le=LARGEST)] = 0,
     accept: Annotated[str, Header()] = "",
 ) -> Response:
     """Return the events after a number: a page of JSON, or with `Accept: text/event-stream` a stream to the end.

@@ -44,7 +44,9 @@ def write_result(report: RunReport, out: Path) -> dict[str, Any]:
                 target = staging / file.path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(file.source, target)
-            # Everything is on the disk before the first old file goes.
+            # Everything is on the disk before the first old file goes; the report goes first and comes last, so that
+            # a folder with a report is complete.
+            (out / "report.json").unlink(missing_ok=True)
             for entry in [path for path in out.iterdir() if path.name in ("map.geojson", "shards", "pictures")]:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             for entry in list(staging.iterdir()) if staging.is_dir() else []:

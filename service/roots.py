@@ -24,9 +24,16 @@ def resolve_below(roots: Iterable[Path], path: str) -> Path:
             for spelling in dict.fromkeys((root, root.resolve())):
                 if wanted.is_relative_to(spelling):
                     rest = wanted.relative_to(spelling).parts
-                    if _walk(root.resolve(), rest):
-                        return root.resolve().joinpath(*rest)
+                    found = root.resolve().joinpath(*rest)
+                    if _walk(root.resolve(), rest) and _companion_allowed(root.resolve(), found):
+                        return found
     raise PathRefused("the path may not be read", where="path", hint=HINT)
+
+
+def _companion_allowed(root: Path, path: Path) -> bool:
+    """Return whether the .bin that OpenVINO opens beside an .xml, where there is one, may be read as well."""
+    weights = path.with_suffix(".bin")
+    return path.suffix != ".xml" or not os.path.lexists(weights) or _walk(root, weights.relative_to(root).parts)
 
 
 def _walk(root: Path, parts: Sequence[str]) -> bool:

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
+from recon.formats.contained import check_unchanged, read_inside
+from recon.formats.image_file import decode_rgb
 from vectorize import polyline
 from vectorize.project import project
 from vectorize.road_map import Element, RoadMap
@@ -59,10 +61,12 @@ def overlay(
     colors: Mapping[str, tuple[int, int, int]],
     widths: Mapping[str, int],
 ) -> U8:
-    """Return one image with the elements within FARTHEST_M on it; raises ImageInvalid if it does not decode."""
-    picture: Any = cv2.imread(str(drive.root / image.path), cv2.IMREAD_COLOR)
-    if picture is None:
-        raise ImageInvalid(where=image.path, hint="Restore the file or leave the frame out of the drive.")
+    """Return an image with the elements within FARTHEST_M; raises ImageInvalid if the file changed or does not decode."""
+    data = read_inside(drive.root, image.path, where=image.path, kind=ImageInvalid)
+    check_unchanged(data, image.sha256, where=image.path, kind=ImageInvalid)
+    # As everywhere: K belongs to the pixels as they are stored, so rotation tags are ignored.
+    rgb = decode_rgb(data, width_px=camera.width_px, height_px=camera.height_px, where=image.path)
+    picture: Any = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     scale = max(1, round(WIDTH_PX / picture.shape[1]))
     if scale > 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)

@@ -8,7 +8,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import cv2
@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from recon.artifact import Manifest, atomic_folder, canonical_json, read_manifest, seal
 from recon.drive import DriveLog
 from recon.errors import ArtifactInvalid, ImageInvalid
+from recon.formats.contained import check_unchanged, read_inside
 from recon.progress import Tick, silent
 from vectorize.config import PackConfig
 from vectorize.labels import LabelSet, PseudoLabels
@@ -71,7 +72,7 @@ def pack(
 ) -> Manifest:
     """Write the labels as shards to a new `folder`, atomically, and return the manifest.
 
-    Raises ImageInvalid when images are asked for and one is missing, and DiskFull or StorageError.
+    Raises ImageInvalid when images are asked for and one is missing or changed, and DiskFull or StorageError.
     """
     slug = _slug(labels.drive)
     rows: list[dict[str, Any]] = []
@@ -125,12 +126,11 @@ def _members(
     yield KNOWN, png.tobytes()
     if config.with_images:
         for image in drive.frames[one.frame].images:
-            path = drive.root / image.path
-            try:
-                yield f"{_slug(image.camera)}{path.suffix.lower()}", path.read_bytes()
-            except FileNotFoundError as error:
-                where = f"frame {one.frame}, {image.path}"
-                raise ImageInvalid("the image is missing", where=where, hint="Restore the file.") from error
+            where = f"frame {one.frame}, {image.path}"
+            data = read_inside(drive.root, image.path, where=where, kind=ImageInvalid)
+            # Not only damage: a file swapped for a link must not leave the machine in a shard.
+            check_unchanged(data, image.sha256, where=where, kind=ImageInvalid)
+            yield f"{_slug(image.camera)}{PurePosixPath(image.path).suffix.lower()}", data
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:

@@ -61,7 +61,7 @@ LABEL_PLAN = (
     Stage(
         name="draw",
         function="workers.stages:draw",
-        version=2,
+        version=3,
         parents=("ingest", "segment", "bake", "trace", "crop"),
         config="fit",  # the held-out frames are measured here
         kind="Publication",

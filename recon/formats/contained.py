@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -44,3 +45,12 @@ def read_inside(root: Path, relative: str, *, where: str, kind: type[RoadscribeE
     except OSError as error:
         hint = "Check the file and its permissions."
         raise kind(f"{relative} cannot be read: {error.strerror or error}", where=where, hint=hint) from error
+
+
+def check_unchanged(data: bytes, sha256: str, *, where: str, kind: type[RoadscribeError] = DriveInvalid) -> None:
+    """Raise `kind` unless `data` has the digest that the drive was read with ("" = it was not read for a job).
+
+    Stage keys name a drive by the digests of its files: a result of other bytes would be kept under a wrong key.
+    """
+    if sha256 and hashlib.sha256(data).hexdigest() != sha256:
+        raise kind("the file changed after the drive was read", where=where, hint="Run the job again.")

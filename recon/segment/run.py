@@ -230,7 +230,8 @@ def _refuse_too_many(left_out: Sequence[Mapping[str, Any]], total: int, max_shar
     names = ", ".join(str(entry["where"]) for entry in left_out[:10])
     more = f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""
     message = f"{len(left_out)} of {total} images cannot be segmented: {left_out[0]['message']}"
-    hint = "List every problem with `roadscribe validate`, or allow more with segment.max_bad_share."
+    # The first image's own way out: a drive without ids is sound to `validate`, which would not help here.
+    hint = f"{left_out[0]['hint']} Or allow more with segment.max_bad_share.".lstrip()
     raise ImageInvalid(message, where=names + more, hint=hint)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -37,6 +38,9 @@ def show(
     elif folder.exists():
         hint = "A result holds report.json, an artifact holds manifest.json."
         raise ArtifactForeign("neither a result nor an artifact", where=what, hint=hint)
+    elif not _is_job_id(what):
+        hint = "Give the id of a job (see roadscribe jobs), or a folder that exists."
+        raise ArtifactForeign("no such folder, and no id of a job", where=what, hint=hint)
     else:
         with connect(url) as client:
             job = client.job(what)
@@ -45,6 +49,14 @@ def show(
         else:
             print(f"{job['id']}  {job['state']}  {job['spec'].get('drive', '')}")
             print_report(job["report"])
+
+
+def _is_job_id(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _show_result(folder: Path, as_json: bool) -> None:

@@ -13,7 +13,7 @@ import typer
 from recon.errors import PathRefused
 from service.cli.progress import StageBars, say
 from service.cli.spec import Changes, ClassMap, Format, Holdout, Segmenter, Weights, label_spec
-from service.client import Client
+from service.client import Client, part_of
 from workers.spec import spec_record
 
 Url = Annotated[str, typer.Option("--url", envvar="ROADSCRIBE_URL", help="Address of the service.", show_default=True)]
@@ -136,6 +136,7 @@ def fetch_files(client: Client, job_id: str, out: Path) -> list[dict[str, Any]]:
         raise typer.Exit(1)
     entries = client.artifacts(job_id)
     known = {Path(entry["path"]).parts[0] for entry in entries}
+    known |= {part_of(Path(name)).name for name in known}  # what an interrupted fetch left, and this one continues
     strangers = [path for path in out.iterdir() if path.name not in known] if out.is_dir() else []
     if strangers:
         hint = "Name a new or empty folder; nothing of yours is overwritten."

@@ -33,5 +33,5 @@ def validate(
     else:
         for problem in problems:
             print(problem)
-        print(f"{len(problems)} problems" if problems else "The drive is sound.")
+        print(f"{len(problems)} problem{'s'[: len(problems) > 1]}" if problems else "The drive is sound.")
     raise typer.Exit(1 if problems else 0)

@@ -13,7 +13,7 @@ from recon import artifact
 from recon.bake import bake
 from recon.classes import RoadClass
 from recon.config import BakeConfig, FitConfig
-from recon.errors import Cancelled, ImageInvalid, NoRoadFound
+from recon.errors import Cancelled, DriveInvalid, ImageInvalid, NoRoadFound
 from recon.fit import fit
 from recon.grid import Grid
 from recon.surface import RoadSurface
@@ -90,6 +90,20 @@ def test_an_image_that_vanished_is_named(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=3)
     (tmp_path / "001.png").unlink()
     with pytest.raises(ImageInvalid, match=r"frame 1, front: 001\.png"):
+        fit(drive, labels, CONFIG)
+
+
+@pytest.mark.parametrize("which", ["image", "lidar"])
+def test_a_file_that_changed_since_the_drive_was_read_is_named(tmp_path: Path, which: str) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=5)
+    frame = next(frame for frame in drive.frames if frame.lidar_path)
+    digest = "0" * 64
+    if which == "image":
+        images = tuple(replace(image, sha256=digest) for image in frame.images)
+        drive = replace(drive, frames=tuple(replace(f, images=images) if f is frame else f for f in drive.frames))
+    else:
+        drive = replace(drive, file_sha256={frame.lidar_path: digest})
+    with pytest.raises(DriveInvalid, match="changed after the drive was read"):
         fit(drive, labels, CONFIG)
 
 

@@ -6,9 +6,16 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import straight_road
+
+from recon.errors import PathRefused
+from service.cli.submit import fetch_files
+from service.results import claim_folder, write_result
+from workers.run import ResultFile
 
 COMMAND = [sys.executable, "-c", "from service.cli import main; main()"]
 
@@ -21,6 +28,8 @@ def start(*arguments, url="", **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Where a shell starts the tests in the background, they inherit an ignored Ctrl-C, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **options,
     )
 
@@ -132,3 +141,42 @@ def test_ctrl_c_detaches_and_the_job_goes_on(service, client, body):
     failing = client.submit(body("invalid"))
     status, _, err = call("watch", failing["id"], url=service.url)
     assert (status, "frame 3" in err, "Tell it otherwise" in err) == (1, True, True)
+
+
+def test_show_does_not_ask_the_service_for_a_mistyped_folder(tmp_path):
+    status, _, err = call("show", tmp_path / "non")
+    assert (status, "no such folder" in err, "service" in err) == (1, True, False), err
+
+
+def test_an_interrupted_fetch_leaves_what_the_next_one_continues(tmp_path):
+    (tmp_path / ".map.geojson.part").write_bytes(b"{")
+    fetched = []
+    client = SimpleNamespace(
+        job=lambda _: {"state": "succeeded"},
+        artifacts=lambda _: [{"path": "map.geojson"}],
+        download=lambda entry, target: fetched.append(target),
+    )
+    fetch_files(client, "id", tmp_path)
+    assert fetched == [tmp_path / "map.geojson"]
+    (tmp_path / ".bashrc").touch()
+    with pytest.raises(PathRefused):
+        fetch_files(client, "id", tmp_path)
+
+
+def test_a_result_without_a_report_is_not_complete(tmp_path, monkeypatch):
+    out, source = tmp_path / "out", tmp_path / "map.geojson"
+    source.write_text("new")
+    (claim_folder(out).parent.parent / "report.json").write_text("old")
+    (out / "map.geojson").write_text("old")
+    report = SimpleNamespace(record=dict, files=lambda: [ResultFile(path="map.geojson", source=source, sha256="")])
+
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_result(report, out)
+    assert not (out / "report.json").exists()
+    write_result(report, out)
+    assert {p.name for p in out.iterdir()} == {".roadscribe", "map.geojson", "report.json"}

@@ -191,3 +191,9 @@ def test_a_dropped_stream_continues_where_it_was(service, client, body):
 def test_the_client_names_the_fault(client):
     with pytest.raises(ServiceRefused, match="/fit/cell: Unexpected"):
         client.submit({"kind": "label", "drive": "/x", "fit": {"cell": 1}})
+
+
+@pytest.mark.parametrize("query", ["/v1/jobs?cursor={n}", "/v1/jobs/{id}/events?after={n}"])
+def test_a_number_too_large_for_the_ledger_is_the_callers_mistake(http, client, body, query):
+    answer = http.get(query.format(n=2**63, id=client.submit(body())["id"]))
+    assert (answer.status_code, answer.json()["code"]) == (422, "REQUEST_INVALID")

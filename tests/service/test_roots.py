@@ -72,3 +72,13 @@ def test_the_api_refuses_with_the_field(http, service):
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (403, "/segment/weights")
     missing = http.post("/v1/jobs", json={"kind": "label", "drive": str(drive / "missing")}).json()
     assert {**missing, "errors": 0} == {**http.post("/v1/jobs", json=outside).json(), "errors": 0}
+
+
+def test_the_weights_beside_a_model_pass_the_same_gate(root, tmp_path):
+    (root / "drive" / "model.bin").touch()
+    assert resolve_below([root], f"{root}/drive/model.xml") == root / "drive" / "model.xml"
+    (root / "drive" / "model.bin").unlink()
+    (tmp_path / "secret" / "model.bin").touch()
+    (root / "drive" / "model.bin").symlink_to(tmp_path / "secret" / "model.bin")
+    with pytest.raises(PathRefused):
+        resolve_below([root], f"{root}/drive/model.xml")

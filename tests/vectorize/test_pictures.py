@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -81,6 +83,18 @@ def test_a_missing_image_is_named(site, tmp_path):
     broken = DriveLog(name="x", root=drive.root, cameras=drive.cameras, frames=(bad,))
     with pytest.raises(ImageInvalid, match=r"gone\.png"):
         draw(broken, bev, road_map, tmp_path)
+
+
+def test_overlays_ignore_rotation_tags(site, tmp_path):
+    drive, bev, road_map = site
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    data = cv2.imencode(".jpg", np.full((320, 640, 3), 90, np.uint8))[1].tobytes()
+    (tmp_path / "in").mkdir()
+    tagged = data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:]
+    (tmp_path / "in" / "grey.png").write_bytes(tagged)
+    draw(replace(drive, root=tmp_path / "in"), bev, road_map, tmp_path)
+    height, width = cv2.imread(str(tmp_path / "overlay_0.png")).shape[:2]
+    assert width == 2 * height
 
 
 def test_projection_matches_the_pinhole_and_honours_distortion_and_fisheye():

@@ -11,7 +11,7 @@ import pytest
 
 from recon.artifact import digest_file
 from recon.drive import Camera, DriveLog, Frame, Image
-from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid
+from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid, PathRefused
 from recon.geometry import GeoOrigin, transform
 from vectorize.config import PackConfig
 from vectorize.labels import LabelSet, PseudoLabels
@@ -147,6 +147,21 @@ def test_a_missing_image_publishes_nothing(labels, drive, tmp_path):
     with pytest.raises(ImageInvalid, match=r"frame 3, 3\.png"):
         pack(labels, drive, PackConfig(with_images=True), tmp_path / "x")
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
+
+
+def test_a_file_swapped_since_the_drive_was_read_is_not_packed(labels, drive, tmp_path):
+    (image,) = drive.frames[2].images
+    known = replace(drive.frames[2], images=(replace(image, sha256=digest_file(drive.root / "2.png")),))
+    drive = replace(drive, frames=(*drive.frames[:2], known, *drive.frames[3:]))
+    pack(labels, drive, PackConfig(with_images=True), tmp_path / "x")
+    (drive.root / "2.png").write_bytes((drive.root / "4.png").read_bytes())
+    with pytest.raises(ImageInvalid, match=r"changed after the drive was read"):
+        pack(labels, drive, PackConfig(with_images=True), tmp_path / "y")
+    (drive.root / "2.png").unlink()
+    (drive.root / "2.png").symlink_to("/etc/hostname")
+    with pytest.raises(PathRefused):
+        pack(labels, drive, PackConfig(with_images=True), tmp_path / "y")
+    assert not (tmp_path / "y").exists()
 
 
 def test_no_labels_make_an_empty_shard(labels, drive, tmp_path):
