@@ -65,6 +65,9 @@ class FitConfig:
         require(2.0 <= self.max_distance_m <= 100.0, "fit.max_distance_m must lie in 2..100 m")
         require(1 <= self.epochs <= 100, "fit.epochs must lie in 1..100")
         require(self.holdout_every == 0 or self.holdout_every >= 2, "fit.holdout_every must be 0 or at least 2")
+        require(self.seed >= 0, "fit.seed must not be negative")
+        for name in ("rgb_weight", "class_weight", "smooth_weight", "lidar_weight"):
+            require(getattr(self, name) >= 0.0, f"fit.{name} must not be negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

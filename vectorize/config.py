@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from recon.config import require
 
+MOST_CELLS = 25_000_000  # of one keyframe's mask: more is a typing error, and would not fit a small machine
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceConfig:
@@ -25,6 +27,11 @@ class TraceConfig:
         require(0.0 <= self.guided_gap_m <= 200.0, "trace.guided_gap_m must lie in 0..200 m")
         require(0.0 < self.simplify_m <= 1.0, "trace.simplify_m must lie in 0..1 m")
         require(0.0 <= self.bridge_gap_m <= 50.0, "trace.bridge_gap_m must lie in 0..50 m")
+        require(0.0 < self.bridge_angle_deg <= 90.0, "trace.bridge_angle_deg must lie in 0..90 degrees")
+        require(0.0 < self.bridge_lateral_m <= 5.0, "trace.bridge_lateral_m must lie in 0..5 m")
+        for name in ("min_divider_m", "min_boundary_m", "min_crossing_m2"):
+            require(getattr(self, name) >= 0.0, f"trace.{name} must not be negative")
+        require(self.min_views >= 1, "trace.min_views must be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +47,9 @@ class CropConfig:
         require(1.0 <= self.length_m <= 1000.0, "crop.length_m must lie in 1..1000 m")
         require(1.0 <= self.width_m <= 1000.0, "crop.width_m must lie in 1..1000 m")
         require(0.01 <= self.mask_cell_m <= 5.0, "crop.mask_cell_m must lie in 0.01..5 m")
+        cells = self.length_m / self.mask_cell_m * (self.width_m / self.mask_cell_m)
+        require(cells <= MOST_CELLS, f"crop.mask_cell_m gives masks of {cells:.0f} cells, {MOST_CELLS} at most")
+        require(self.min_views >= 1, "crop.min_views must be at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ def overlay(
     colors: Mapping[str, tuple[int, int, int]],
     widths: Mapping[str, int],
 ) -> U8:
-    """Return an image with the elements within FARTHEST_M; raises ImageInvalid if the file changed or does not decode."""
+    """Return an image with the elements within FARTHEST_M; ImageInvalid if the file changed or does not decode."""
     data = read_inside(drive.root, image.path, where=image.path, kind=ImageInvalid)
     check_unchanged(data, image.sha256, where=image.path, kind=ImageInvalid)
     # As everywhere: K belongs to the pixels as they are stored, so rotation tags are ignored.

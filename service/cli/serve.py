@@ -18,7 +18,10 @@ def register(app: typer.Typer) -> None:
 
 def serve(
     home: Annotated[Path | None, typer.Option("--home", help="Folder of ledger and artifacts.")] = None,
-    root: Annotated[list[Path] | None, typer.Option("--root", help="Folder that jobs may read. Repeatable.")] = None,
+    root: Annotated[
+        list[Path] | None,
+        typer.Option("--root", exists=True, file_okay=False, help="Folder that jobs may read. Repeatable."),
+    ] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", help="Port to listen on; 0 for any.")] = None,
     executor: Annotated[

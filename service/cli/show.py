@@ -62,6 +62,10 @@ def _is_job_id(text: str) -> bool:
 def _show_result(folder: Path, as_json: bool) -> None:
     try:
         report: dict[str, Any] = json.loads((folder / "report.json").read_bytes())
+        if not isinstance(report, dict) or not isinstance(report.get("stages"), list):
+            raise ArtifactForeign(
+                "report.json is none of a job", where=str(folder), hint="Name the folder of a result."
+            )
     except ValueError as error:
         raise ArtifactInvalid("report.json does not parse", where=str(folder), hint="Run the job again.") from error
     if as_json:

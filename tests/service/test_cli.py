@@ -29,7 +29,7 @@ def start(*arguments, url="", **options):
         stderr=subprocess.PIPE,
         text=True,
         # Where a shell starts the tests in the background, they inherit an ignored Ctrl-C, and so would this.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         **options,
     )
 
@@ -146,6 +146,13 @@ def test_ctrl_c_detaches_and_the_job_goes_on(service, client, body):
 def test_show_does_not_ask_the_service_for_a_mistyped_folder(tmp_path):
     status, _, err = call("show", tmp_path / "non")
     assert (status, "no such folder" in err, "service" in err) == (1, True, False), err
+    (tmp_path / "report.json").write_text("[]")
+    assert call("show", tmp_path)[0] == 1
+
+
+def test_serve_refuses_a_root_that_does_not_exist(tmp_path):
+    status, _, err = call("serve", "--root", tmp_path / "non", "--home", tmp_path / "home", "--port", "0")
+    assert (status, "does not exist" in err) == (2, True), err
 
 
 def test_an_interrupted_fetch_leaves_what_the_next_one_continues(tmp_path):

@@ -68,3 +68,22 @@ def test_every_error_survives_the_way_from_a_worker():
         back = StageOutcome.from_json(outcome.to_json()).error
         assert (type(back), back.record()) == (kind, error.record())
     assert type(error_of({"code": "?", "message": "", "where": "", "hint": ""})) is RoadscribeError
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"fit": {"seed": -1}},
+        {"fit": {"lidar_weight": -0.1}},
+        {"trace": {"bridge_angle_deg": 0.0}},
+        {"trace": {"bridge_lateral_m": -0.3}},
+        {"trace": {"min_divider_m": -1.0}},
+        {"trace": {"min_views": 0}},
+        {"crop": {"min_views": 0}},
+        {"crop": {"length_m": 1000.0, "width_m": 1000.0, "mask_cell_m": 0.01}},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(settings):
+    ((stage, fields),) = settings.items()
+    with pytest.raises(ConfigInvalid, match=f"^{stage}.({'|'.join(fields)})"):
+        parse_spec(json.dumps({"kind": "label", "drive": "/d", **settings}))
