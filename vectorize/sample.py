@@ -24,9 +24,10 @@ def element_counts(elements: Sequence[Element]) -> dict[str, int]:
 
 
 def place_of(one: PseudoLabels, drive: DriveLog) -> str:
-    """Return the id of the place cell that holds the vehicle; splits by it never share a place.
+    """Return the id of the place cell that holds the vehicle; a split by it keeps neighbouring frames together.
 
     Cells are degrees where the drive's origin is known, so that drives over one place agree; else local metres.
+    Patches reach beyond the cell: where two splits meet they still show the same road.
     """
     xy = one.world_from_ego[:2, 3]
     if drive.origin is None:
