@@ -9,10 +9,13 @@ from recon.bev import BevMap
 from recon.cells import TILE_CELLS, Cells
 from recon.classes import CLASS_COUNT
 from recon.config import BakeConfig
+from recon.errors import ConfigInvalid
 from recon.grid import Grid
 from recon.progress import Tick, silent
 from recon.render.surfels import REACH_CELLS
 from recon.surface import F32, RoadSurface
+
+MAX_CELLS = 60_000_000  # 1.7 GB of rasters: about 770 m x 770 m at 0.1 m
 
 
 def _softmax(logits: F32) -> F32:
@@ -24,6 +27,7 @@ def bake(surface: RoadSurface, config: BakeConfig, tick: Tick = silent) -> BevMa
     """Return colour, class probability, height and counts at the centres of a raster's cells.
 
     A raster cell is seen when its centre lies in the cell of a surfel; its counts are that surfel's.
+    Raises ConfigInvalid when the site's bounding box is too large for one raster.
     """
     cells = Cells.of(surface.grid, surface.row, surface.column)
     order = np.lexsort((surface.column, surface.row, surface.column // TILE_CELLS, surface.row // TILE_CELLS))
@@ -33,6 +37,9 @@ def bake(surface: RoadSurface, config: BakeConfig, tick: Tick = silent) -> BevMa
     z, tilt, views, trips = surface.z[order], surface.tilt[order], surface.views[order], surface.trips[order]
 
     grid = Grid.around(cells.centres(), margin_m=2 * surface.grid.cell_m, cell_m=config.cell_m)
+    if grid.width * grid.height > MAX_CELLS:
+        message = f"the site's raster would have {grid.width} x {grid.height} cells, at most {MAX_CELLS} fit in memory"
+        raise ConfigInvalid(message, hint="Split the drive into shorter ones, or use a coarser bake.cell_m.")
     rgb = np.zeros((*grid.shape, 3), dtype=np.uint8)
     probability = np.zeros((*grid.shape, CLASS_COUNT), dtype=np.float16)
     height = np.zeros(grid.shape, dtype=np.float32)

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import version
 
 from fastapi import Depends, FastAPI, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from recon.errors import StorageError
 from service import files, jobs, problems, status
 from service.ledger.database import migrate, open_database
+from service.ledger.leases import Leases
 from service.ledger.submissions import Submissions
 from service.problems import Problem
 from service.settings import Settings, load_settings
+
+SWEEP_EVERY_S = 5.0
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -29,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=_sweeping(Leases(engine, "api", lease_s=settings.lease_s, queue_limit_s=settings.queue_limit_s)),
     )
     app.state.settings = settings
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
@@ -42,6 +51,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         # Without a key the port is the only fence, and a web page can reach it under a name of its own.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     return app
+
+
+def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """Return a lifespan that ends jobs whose time is over, also while no executor lives to do it."""
+
+    async def sweep() -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            with suppress(StorageError):  # the next round may find the ledger again
+                await run_in_threadpool(leases.sweep)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(sweep())
+        yield
+        task.cancel()
+
+    return lifespan
 
 
 def _authenticate(request: Request) -> None:

@@ -25,15 +25,21 @@ def resolve_below(roots: Iterable[Path], path: str) -> Path:
                 if wanted.is_relative_to(spelling):
                     rest = wanted.relative_to(spelling).parts
                     found = root.resolve().joinpath(*rest)
-                    if _walk(root.resolve(), rest) and _companion_allowed(root.resolve(), found):
+                    if _walk(root.resolve(), rest) and _companions_allowed(root.resolve(), found):
                         return found
     raise PathRefused("the path may not be read", where="path", hint=HINT)
 
 
-def _companion_allowed(root: Path, path: Path) -> bool:
-    """Return whether the .bin that OpenVINO opens beside an .xml, where there is one, may be read as well."""
-    weights = path.with_suffix(".bin")
-    return path.suffix != ".xml" or not os.path.lexists(weights) or _walk(root, weights.relative_to(root).parts)
+def _companions_allowed(root: Path, path: Path) -> bool:
+    """Return whether what is opened along with a model file may be read as well.
+
+    OpenVINO opens the .bin beside an .xml, and a checkpoint is a folder whose files are opened by name.
+    """
+    if path.suffix == ".xml":
+        companions = [path.with_suffix(".bin")]
+    else:
+        companions = list(path.iterdir()) if (path / "config.json").is_file() else []
+    return all(_walk(root, file.relative_to(root).parts) for file in companions if os.path.lexists(file))
 
 
 def _walk(root: Path, parts: Sequence[str]) -> bool:

@@ -1,8 +1,9 @@
 """The `known` masks: where a label set may be believed to be complete.
 
-A cell is known if enough images saw it and its class is not UNKNOWN. The rim of the drivable area where `trace`
-published no boundary (because vehicles may hide behind BACKGROUND there) is withheld too, within WITHHELD_M: a
-consumer must not learn that there is no boundary at a place where we only dared not draw one.
+A cell is known if enough images saw it and its class is not UNKNOWN. Evidence that `trace` published nothing for is
+withheld too, within WITHHELD_M: the rim of the drivable area without a boundary (vehicles may hide behind BACKGROUND
+there), and paint, stop lines and crossings without an element. A consumer must not learn that there is no line at a
+place where we only dared not draw one.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import numpy.typing as npt
 
 from recon.bev import BevMap
 from recon.geometry import apply
-from vectorize.road_map import RoadMap
+from vectorize.road_map import ElementClass, RoadMap
 from vectorize.seen import Evidence
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
-PUBLISHED_M = 0.6  # a rim cell this close to a boundary element is explained by it
+PUBLISHED_M = 0.6  # a cell this close to an element is explained by it
+PAINT = 0.3  # probability from which a cell counts as evidence of paint
+PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", "ped_crossing")
 WITHHELD_M = 0.8
 
 
@@ -31,16 +34,26 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     other = known & ~road
     near = np.ones((3, 3), np.uint8)
     rim = road & cv2.dilate(other.astype(np.uint8), near).astype(bool)
-    drawn = np.zeros(known.shape, np.uint8)
-    for element in road_map.of("boundary"):
-        px = bev.grid.to_px(element.vertices[:, :2]) - 0.5
-        thickness = max(1, round(2 * PUBLISHED_M / cell))
-        cv2.polylines(drawn, [np.round(px * 16).astype(np.int32)], element.closed, 1, thickness, cv2.LINE_8, 4)
-    unexplained = (rim & (drawn == 0)).astype(np.uint8)
+    painted = known & (np.maximum(np.maximum(evidence.marking, evidence.stop_line), evidence.crosswalk) > PAINT)
+    bare = (rim & ~_drawn(bev, road_map, ("boundary",))) | (painted & ~_drawn(bev, road_map, PAINTED_CLASSES))
+    unexplained = bare.astype(np.uint8)
     size = 2 * round(WITHHELD_M / cell) + 1
     withheld = cv2.dilate(unexplained, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))).astype(bool)
     result: Bool = known & ~withheld
     return result
+
+
+def _drawn(bev: BevMap, road_map: RoadMap, classes: tuple[ElementClass, ...]) -> Bool:
+    """Return (H, W) cells that elements of these classes explain."""
+    drawn = np.zeros(bev.grid.shape, np.uint8)
+    thickness = max(1, round(2 * PUBLISHED_M / bev.grid.cell_m))
+    for element_class in classes:
+        for element in road_map.of(element_class):
+            px = np.round((bev.grid.to_px(element.vertices[:, :2]) - 0.5) * 16).astype(np.int32)
+            if element_class == "ped_crossing":
+                cv2.fillPoly(drawn, [px], 1, cv2.LINE_8, 4)
+            cv2.polylines(drawn, [px], element.closed, 1, thickness, cv2.LINE_8, 4)
+    return drawn.astype(bool)
 
 
 def mask_of(

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recon.artifact import Manifest, atomic_folder, canonical_json, read_manifest, seal
+from recon.artifact import Manifest, atomic_folder, canonical_json, digest_json, read_manifest, seal
 from recon.drive import DriveLog
 from recon.errors import ArtifactInvalid, ImageInvalid
 from recon.formats.contained import check_unchanged, read_inside
@@ -74,7 +74,8 @@ def pack(
 
     Raises ImageInvalid when images are asked for and one is missing or changed, and DiskFull or StorageError.
     """
-    slug = _slug(labels.drive)
+    # Drives of one name must not collide in a consumer's pool: the key also names their content.
+    slug = f"{_slug(labels.drive)}-{_content(drive)[:8]}"
     rows: list[dict[str, Any]] = []
     with atomic_folder(folder) as scratch:
         for start in range(0, max(1, len(labels.labels)), config.samples_per_shard):
@@ -138,6 +139,11 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     info.size = len(data)
     info.mode = 0o644
     tar.addfile(info, io.BytesIO(data))
+
+
+def _content(drive: DriveLog) -> str:
+    """Return a digest of when and what the drive's cameras recorded, wherever it lies."""
+    return digest_json([[image.camera, image.time_ns, image.sha256] for _, _, image in drive.images()])
 
 
 def _row(key: str, shard: str, offset: int, size: int, one: PseudoLabels, drive: DriveLog) -> dict[str, Any]:

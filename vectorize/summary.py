@@ -25,6 +25,7 @@ Bool = npt.NDArray[np.bool_]
 
 SAMPLE_M = 0.5
 NEAREST_M, FARTHEST_M = 3.0, 20.0
+MET_PX = 4.0  # samples 0.5 m apart project up to 8 px from each other
 PAINTED = 0.3  # marking probability from which a place of the raster counts as painted
 
 
@@ -64,12 +65,15 @@ def reprojection_error(
     Dividers are sampled every 0.5 m where they were seen, and projected where they lie 3 m to 20 m ahead of the camera
     and inside the image. `all_*` counts every sample; `painted_*` only those where `bev` (if given) shows paint, since
     the gap between two dashes has no pixel to meet. An image without a marking pixel is counted in `images_skipped`.
+    `marks_met` is the other direction: of the marking pixels in the rows between the nearest and farthest sample of an
+    image, the share within MET_PX of one. The labels come from the same net: this measures consistency, not truth.
     """
     points = divider_samples(road_map)
     painted = _painted(bev, points) if bev is not None else np.ones(len(points), dtype=bool)
     wanted = set(frames)
     images = {(image.frame, image.camera): image for image in labels.images}
     distances: list[F64] = []
+    met = marked = 0
     on_paint: list[Bool] = []
     skipped = used = 0
     todo = [entry for entry in drive.images() if entry[0] in wanted]
@@ -86,6 +90,8 @@ def reprojection_error(
             continue
         used += 1
         distances.append(_nearest_px(marks, uv[inside]))
+        found, all_marks = _marks_met(marks, uv[inside])
+        met, marked = met + found, marked + all_marks
         on_paint.append(painted[inside])
         tick(done, len(todo), "images")
     every = np.concatenate([np.zeros(0), *distances])
@@ -93,6 +99,7 @@ def reprojection_error(
     return {
         "images": used,
         "images_skipped": skipped,
+        "marks_met": round(met / marked, 4) if marked else None,
         **_quantiles("all", every),
         **_quantiles("painted", paint),
         "median_px": _median(paint),
@@ -124,6 +131,18 @@ def _nearest_px(marks: Bool, uv: F64) -> F64:
     column, row = np.floor(uv).astype(int).T
     result: F64 = away[row, column].astype(np.float64)
     return result
+
+
+def _marks_met(marks: Bool, uv: F64) -> tuple[int, int]:
+    """Return how many marking pixels between the outermost samples' rows lie near a sample, and how many there are."""
+    column, row = np.floor(uv).astype(int).T
+    away = np.ones(marks.shape, np.uint8)
+    away[row, column] = 0
+    distance = cv2.distanceTransform(away, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    between = marks.copy()
+    between[: row.min()] = False
+    between[row.max() + 1 :] = False
+    return int((between & (distance <= MET_PX)).sum()), int(between.sum())
 
 
 def _median(values: F64) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,17 @@ from recon.errors import ModelInvalid
 from recon.segment.checkpoint import find_checkpoint, weights_digest
 from workers.spec import LabelJob, ProbeJob
 
+RECON = ("recon", "workers")
+VECTORIZE = (*RECON, "vectorize")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of a plan. Raise `version` whenever the same input would give another result."""
+    """One step of a plan."""
 
     name: str
     function: str  # "module:function" taking a StageInput, imported in the worker only
-    version: int = 1
+    code: tuple[str, ...] = RECON  # source folders whose change may change the result
     parents: tuple[str, ...] = ()
     config: str = ""  # field of the spec; "" = the stage has no settings
     kind: str = ""  # kind of the artifact it leaves
@@ -45,7 +49,7 @@ LABEL_PLAN = (
     Stage(
         name="trace",
         function="workers.stages:trace",
-        version=2,
+        code=VECTORIZE,
         parents=("ingest", "bake"),
         config="trace",
         kind="RoadMap",
@@ -53,15 +57,23 @@ LABEL_PLAN = (
     Stage(
         name="crop",
         function="workers.stages:crop",
+        code=VECTORIZE,
         parents=("ingest", "bake", "trace"),
         config="crop",
         kind="LabelSet",
     ),
-    Stage(name="pack", function="workers.stages:pack", parents=("ingest", "crop"), config="pack", kind="Shard"),
+    Stage(
+        name="pack",
+        function="workers.stages:pack",
+        code=VECTORIZE,
+        parents=("ingest", "crop"),
+        config="pack",
+        kind="Shard",
+    ),
     Stage(
         name="draw",
         function="workers.stages:draw",
-        version=3,
+        code=VECTORIZE,
         parents=("ingest", "segment", "bake", "trace", "crop"),
         config="fit",  # the held-out frames are measured here
         kind="Publication",
@@ -124,6 +136,14 @@ def _segment_identity(config: SegmentConfig) -> dict[str, Any]:
 
 
 def stage_key(stage: Stage, config: Any, parents: Mapping[str, str]) -> str:
-    """Return the name of a stage's result: sha256 over stage, version, settings and the parents' identities."""
-    body = {"stage": stage.name, "version": stage.version, "config": config, "parents": dict(parents)}
+    """Return the name of a stage's result: sha256 over stage, source code, settings and the parents' identities."""
+    body = {"stage": stage.name, "code": code_digest(stage.code), "config": config, "parents": dict(parents)}
     return digest_json(body)
+
+
+@cache
+def code_digest(folders: tuple[str, ...]) -> str:
+    """Return the sha256 over the Python and data files of source folders: other code never finds old results."""
+    root = Path(__file__).parents[1]
+    paths = sorted(path for folder in folders for path in (root / folder).rglob("*") if path.suffix in (".py", ".json"))
+    return digest_json({path.relative_to(root).as_posix(): digest_file(path) for path in paths})

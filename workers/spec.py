@@ -22,7 +22,7 @@ class LabelJob(_Spec):
 
     kind: Literal["label"] = "label"
     drive: str = Field(min_length=1, max_length=4096, description="Folder of the drive on the service's machine.")
-    format: str = Field(default="auto", max_length=64)
+    format: Literal["auto", "drive_folder", "kitti_raw"] = "auto"
     segment: SegmentConfig = SegmentConfig()
     fit: FitConfig = FitConfig()
     bake: BakeConfig = BakeConfig()

@@ -50,7 +50,7 @@ def demo(
     drive = _write_drive(out)
     with TreeMemory() as memory, _service(out, executor) as url, Client(url) as client:
         say(f"service: {url}")
-        job = client.submit(spec_record(LabelJob(drive=str(drive))), dedupe=True)
+        job = client.submit(spec_record(LabelJob(drive=str(drive))))
         say(f"job: {job['id']}")
         try:
             job = follow_job(client, job["id"], detach=False)

@@ -46,7 +46,9 @@ def label_spec(
         # What is no path here may be a hub id, which only means something as it stands.
         hub = segmenter == "mask2former" and not weights.exists()
         segment |= {"weights": str(weights if hub else weights.absolute())}
-    segment |= {"class_map": class_map} if class_map else {}
+    if class_map:
+        # A file is named for the service as it is for us; a shipped map is a bare name.
+        segment |= {"class_map": str(Path(class_map).absolute()) if class_map.endswith(".json") else class_map}
     body: dict[str, Any] = {"kind": "label", "drive": str(drive.resolve()), "format": drive_format, "segment": segment}
     body |= {"fit": {"holdout_every": holdout}} if holdout else {}
     for change in changes or []:
@@ -62,7 +64,7 @@ def label_spec(
         spec = parse_spec(json.dumps(body))
     except ValidationError as error:
         faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
-        raise ConfigInvalid(faults, hint="docs/api.md lists the settings of every stage.") from None
+        raise ConfigInvalid(faults, hint="Settings and their ranges: recon/config.py, vectorize/config.py.") from None
     assert isinstance(spec, LabelJob)
     return spec
 

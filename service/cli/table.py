@@ -44,7 +44,8 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     held_out = report.get("reprojection")
     if held_out and held_out.get("median_px") is not None:
         facts.append(
-            f"held out     median {held_out['median_px']:.2f} px from divider to paint in {held_out['images']} images"
+            f"held out     median {held_out['median_px']:.2f} px from painted divider to the nearest mark pixel,"
+            f" {100 * held_out['marks_met']:.0f} % of mark pixels met, in {held_out['images']} images"
         )
     facts.append(
         f"total        {report['seconds']:.1f} s, peak memory {report['peak_memory_mb']:.0f} MB in one process"

@@ -142,7 +142,8 @@ class Leases:
         """End or requeue jobs whose lease or time in the queue is over; return how many."""
         now = time.time()
         expired = and_(_job.c.state.in_(tables.LEASED), _job.c.lease_until < now)
-        waited = and_(_job.c.state == "queued", _job.c.created_at < now - self._queue_limit_s)
+        # Measured from when the job last became due: a job that was given back waits anew.
+        waited = and_(_job.c.state.in_(tables.CLAIMABLE), _job.c.run_at < now - self._queue_limit_s)
         with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
             if connection.execute(select(_job.c.id).where(or_(expired, waited)).limit(1)).one_or_none() is None:
                 return 0
@@ -157,7 +158,7 @@ class Leases:
         data: dict[str, Any] = {}
         if row.state == "cancelling":
             state = "cancelled"
-        elif row.state == "queued":
+        elif row.state in tables.CLAIMABLE:
             state = "failed"
             message = f"no executor took the job within {self._queue_limit_s:.0f} s"
             data = {"failure": {**LATE, "message": message, "hint": "Start one with roadscribe serve."}}

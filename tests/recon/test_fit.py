@@ -13,7 +13,7 @@ from recon import artifact
 from recon.bake import bake
 from recon.classes import RoadClass
 from recon.config import BakeConfig, FitConfig
-from recon.errors import Cancelled, DriveInvalid, ImageInvalid, NoRoadFound
+from recon.errors import Cancelled, ConfigInvalid, DriveInvalid, ImageInvalid, NoRoadFound
 from recon.fit import fit
 from recon.grid import Grid
 from recon.surface import RoadSurface
@@ -146,3 +146,10 @@ def test_artifacts_of_the_surface_and_the_raster_round_trip(fitted: RoadSurface,
         back = artifact.read(type(written), tmp_path / name)
         assert artifact.write(back, tmp_path / f"{name}2").digest == first.digest
     assert isinstance(bev.grid, Grid)
+
+
+def test_a_site_too_large_for_one_raster_is_refused_before_it_fills_the_memory(fitted: RoadSurface) -> None:
+    far = replace(fitted, row=fitted.row.copy())
+    far.row[-1] += 400_000
+    with pytest.raises(ConfigInvalid, match="Split the drive"):
+        bake(far, BakeConfig())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,20 @@ def test_where_no_boundary_was_dared_the_rim_is_not_known():
     assert one.known[100:300, column[4.5]].mean() < 0.2
     assert one.known[100:300, column[-2.0]].all()
     assert one.known[100:300, column[-6.0]].mean() > 0.95  # the published boundary's rim
+
+
+def test_paint_that_was_seen_but_not_published_is_not_known():
+    canvas, centre = street()
+    canvas.stroke(shifted(centre, 1.5))
+    bev = canvas.bev()
+    whole = trace(bev, TraceConfig())
+    without = replace(whole, elements=tuple(e for e in whole.elements if e.element_class != "divider"))
+    line = round((15 - 1.5) / 0.15)
+    drive = drive_along(centre, every=600)
+    for road_map, known in ((whole, True), (without, False)):
+        one = crop(drive, bev, road_map, CropConfig()).labels[1]
+        assert one.known[100:300, line].mean() == pytest.approx(float(known), abs=0.02)
+        assert one.known[100:300, line + 15].all()  # 2 m beside the line nothing is in doubt
 
 
 def test_on_a_slope_the_patch_lies_on_the_road():
