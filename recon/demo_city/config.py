@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from recon.config import require
+
+Condition = Literal["day", "dusk", "night", "wet"]
+CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +63,11 @@ class LidarRig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CityConfig:
-    """One drive through one seeded street."""
+    """One drive through one seeded city."""
 
-    seed: int = 7
+    seed: int = 7  # streets, houses, surfaces
+    condition: Condition = "day"
+    trip: int = 0  # another trip through the same streets: other traffic, lane and light; odd ones run the other way
     frames: int = 30
     spacing_m: float = 4.0
     speed_mps: float = 8.0
@@ -70,11 +76,14 @@ class CityConfig:
     cameras: tuple[RigCamera, ...] = SIX_CAMERAS
     lidar: LidarRig = field(default_factory=LidarRig)
     with_lidar: bool = True
-    noise: float = 1.6  # sensor noise, grey levels of 255
+    noise: float = 1.6  # sensor noise by day, grey levels of 255
+    optics: float = 1.0  # strength of blur, vignetting and exposure that differ by camera; 0 = a perfect camera
+    pose_noise_m: float = 0.0  # standard deviation of a trip's offset and drift; the truth is in true_poses.json
+    pose_noise_deg: float = 0.0  # of heading
+    camera_offset_ms: float = 0.0  # cameras expose up to this long after their frame, each with its own pose
     jpeg_quality: int = 94
     texel_m: float = 0.025  # of the baked ground
-    oncoming_cars: int = 2
-    parked_cars: int = 7
+    traffic: float = 1.0  # share of the usual moving and parked vehicles and people
 
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**31, "city.seed must lie in 0..2^31-1")
@@ -89,8 +98,13 @@ class CityConfig:
         require(0.0 <= self.noise <= 50.0, "city.noise must lie in 0..50 grey levels")
         require(50 <= self.jpeg_quality <= 100, "city.jpeg_quality must lie in 50..100")
         require(0.01 <= self.texel_m <= 0.2, "city.texel_m must lie in 0.01..0.2 m")
-        require(0 <= self.oncoming_cars <= 10, "city.oncoming_cars must lie in 0..10")
-        require(0 <= self.parked_cars <= 40, "city.parked_cars must lie in 0..40")
+        require(self.condition in CONDITIONS, f"city.condition must be one of {', '.join(CONDITIONS)}")
+        require(0 <= self.trip <= 1000, "city.trip must lie in 0..1000")
+        require(0.0 <= self.optics <= 2.0, "city.optics must lie in 0..2")
+        require(0.0 <= self.pose_noise_m <= 5.0, "city.pose_noise_m must lie in 0..5 m")
+        require(0.0 <= self.pose_noise_deg <= 10.0, "city.pose_noise_deg must lie in 0..10 degrees")
+        require(0.0 <= self.camera_offset_ms <= 200.0, "city.camera_offset_ms must lie in 0..200 ms")
+        require(0.0 <= self.traffic <= 2.0, "city.traffic must lie in 0..2")
 
     @property
     def driven_m(self) -> float:

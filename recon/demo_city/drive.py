@@ -12,10 +12,13 @@ import numpy.typing as npt
 
 from recon.artifact import write_atomic
 from recon.demo_city.config import CityConfig
+from recon.demo_city.develop import develop
 from recon.demo_city.image_kernels import render, sweep
+from recon.demo_city.optics import optics_of
 from recon.demo_city.rig import beams, calibrate, view_of
 from recon.demo_city.scene import Scene
 from recon.demo_city.solid_columns import CENTER, RADIUS
+from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, truth_record
 from recon.demo_city.true_map import true_map
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import StorageError, storage_errors
@@ -26,6 +29,7 @@ from recon.progress import Tick, silent
 ORIGIN = GeoOrigin(latitude_deg=44.0, longitude_deg=-30.0, altitude_m=0.0)
 START_NS = 1_700_000_000_000_000_000
 TRUE_MAP = "true_map.json"
+TRUE_POSES = "true_poses.json"
 
 
 def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, threads: int = 2) -> DriveLog:
@@ -34,7 +38,7 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
     The same settings give the same bytes, whatever `threads` is. Raises DiskFull or StorageError. `drive.json` is
     written last: a folder that has one is complete.
     """
-    scene = Scene.build(config)
+    scene = Scene.build(config, threads=threads)
     cameras = tuple(calibrate(camera, config) for camera in config.cameras)
     log = plan_drive(folder, config, scene, cameras)
     with storage_errors(str(folder)):
@@ -52,6 +56,8 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
             tick(done * len(cameras), config.frames * len(cameras), "images")
     finally:
         pool.shutdown(cancel_futures=True)
+    truth = json.dumps(truth_record(config, scene, log), separators=(",", ":"))
+    write_atomic(folder / TRUE_POSES, truth.encode() + b"\n")
     body = json.dumps(true_map(scene.street, scene.ground), separators=(",", ":"))
     write_atomic(folder / TRUE_MAP, body.encode() + b"\n")
     # Imported here: the folder's reader is needed by nobody who only looks at the scene.
@@ -65,12 +71,12 @@ def _write_frame(
     folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Camera, ...], log: DriveLog, index: int
 ) -> None:
     frame = log.frames[index]
-    solids = scene.solids_at((frame.time_ns - START_NS) * 1e-9)
+    offsets = camera_offsets_ns(config)
     for number, image in enumerate(frame.images):
-        rgb, ids = _picture(scene, config, solids, frame, cameras[number], number, index)
+        rgb, ids = picture(scene, config, cameras[number], number, index, offsets[number])
         _save(folder, image, rgb, ids, config.jpeg_quality)
     if frame.lidar_path:
-        points = _scan(scene, config, solids, frame, index)
+        points = _scan(scene, config, index)
         with storage_errors(str(folder / frame.lidar_path)):
             (folder / frame.lidar_path).write_bytes(points.astype("<f4").tobytes())
 
@@ -78,23 +84,24 @@ def _write_frame(
 def plan_drive(folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Camera, ...]) -> DriveLog:
     """Return the log of the drive: poses, times and the names of the files to come."""
     frames = []
+    offsets = camera_offsets_ns(config)
     for index in range(config.frames):
-        s_m = index * config.spacing_m
-        time_ns = START_NS + round(s_m / config.speed_mps * 1e9)
+        time_ns = START_NS + round(index * config.spacing_m / config.speed_mps * 1e9)
         images = tuple(
             Image(
                 camera=camera.name,
                 path=f"images/{camera.name}/{index:04d}.jpg",
-                time_ns=time_ns,
+                time_ns=time_ns + offsets[number],
+                world_from_ego=noisy_pose(config, scene, index, offsets[number]) if offsets[number] else None,
                 id_path=f"ids/{camera.name}/{index:04d}.png",
             )
-            for camera in cameras
+            for number, camera in enumerate(cameras)
         )
         lidar_path = f"lidar/{index:04d}.bin" if config.with_lidar else ""
-        pose = scene.ego_pose(s_m)
+        pose = noisy_pose(config, scene, index, 0)
         frames.append(Frame(time_ns=time_ns, world_from_ego=pose, images=images, lidar_path=lidar_path))
     return DriveLog(
-        name=f"demo-city-{config.seed}",
+        name=drive_name(config),
         root=folder,
         cameras=cameras,
         frames=tuple(frames),
@@ -111,32 +118,30 @@ def _nearest_first(solids: F64, position: npt.ArrayLike) -> npt.NDArray[np.int32
     return np.argsort(distance, kind="stable").astype(np.int32)
 
 
-def _picture(
-    scene: Scene, config: CityConfig, solids: F64, frame: Frame, camera: Camera, number: int, index: int
+def picture(
+    scene: Scene, config: CityConfig, camera: Camera, number: int, index: int, offset_ns: int = 0
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-    view = view_of(camera, frame.world_from_ego)
-    rgb, ids, _ = render(
-        scene.ground,
-        solids,
-        len(scene.static),
-        _nearest_first(solids, view.position),
-        scene.light,
-        view,
-        config.cameras[number].exposure,
-        config.noise,
-        (config.seed * 1009 + index) * 64 + number,
-    )
-    return rgb, ids
+    """Return one image (H, W, 3) u8 RGB and its class ids (H, W) u8."""
+    time_s = index * config.spacing_m / config.speed_mps + offset_ns * 1e-9
+    world_from_ego = scene.ego_pose(time_s * config.speed_mps)
+    view = view_of(camera, world_from_ego)
+    solids = scene.solids_at(time_s)
+    order = _nearest_first(solids, view.position)
+    heads = scene.heads_at(time_s, world_from_ego)
+    linear, ids, _ = render(scene.ground, solids, len(scene.static), order, scene.light, heads, view)
+    counter = ((config.seed * 1009 + config.trip * 131 + index) * 64 + number) % (1 << 40)
+    return develop(linear, optics_of(config, scene.light, number), counter), ids
 
 
-def _scan(scene: Scene, config: CityConfig, solids: F64, frame: Frame, index: int) -> npt.NDArray[np.float32]:
-    world_from_lidar = frame.world_from_ego @ transform(np.eye(3), config.lidar.position_m)
+def _scan(scene: Scene, config: CityConfig, index: int) -> npt.NDArray[np.float32]:
+    driven = index * config.spacing_m
+    solids = scene.solids_at(driven / config.speed_mps)
+    world_from_lidar = scene.ego_pose(driven) @ transform(np.eye(3), config.lidar.position_m)
     x, y, z = (float(v) for v in world_from_lidar[:3, 3])
     points: npt.NDArray[np.float32] = sweep(
         scene.ground,
         solids,
         _nearest_first(solids, (x, y, z)),
-        scene.light,
         (x, y, z),
         np.ascontiguousarray(world_from_lidar[:3, :3]),
         beams(config.lidar),

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from recon.demo_city.ground_kernels import CURB_FACE_M, EDGE_STEP_M, TILE, bilinear, ground_lift, paint_tiles
+from recon.demo_city.glyphs import atlas
+from recon.demo_city.ground_kernels import CURB_FACE_M, EDGE_STEP_M, TILE, ground_lift
+from recon.demo_city.noise_kernels import bilinear
+from recon.demo_city.paint_kernels import (
+    ASPHALT,
+    BLUE,
+    CRACKS,
+    GRAIN,
+    KERB,
+    PAINT,
+    PALETTE_SIZE,
+    PAVED_BAYS,
+    SLAB,
+    SLAB_M,
+    SURFACE,
+    TRACKS,
+    VERGE,
+    WALK,
+    WARMTH,
+    WEAR,
+    paint_tiles,
+)
+from recon.demo_city.plan_kernels import Plan, outside
 from recon.demo_city.street import Street
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]
 
 BASE_CELL_M = 0.5  # bilinear between samples this far apart errs by less than half a millimetre
-LAND_MARGIN_M = 70.0  # base height beyond the street; farther out it is clamped
+LAND_MARGIN_M = 76.0  # base height beyond the street; farther out it is clamped
 VERGE_M = 2.0  # baked beyond the sidewalks; farther out grass is computed on the fly
 
 
@@ -33,6 +56,8 @@ class Ground(NamedTuple):
     flat: U8  # (rows, columns) as tile_index x FLAT_CELLS: 0 road all around, 1 raised all around, 2 mixed
     shade: U8  # (rows, columns) share of sunlight, 255 = all
     shade_raster: tuple[float, float, float]
+    glow: npt.NDArray[np.float32]  # (rows, columns) light of the street lamps, samples as base_z's
+    plan: Plan
     seed: int
 
     def height(self, x_m: float, y_m: float) -> float:
@@ -43,34 +68,38 @@ class Ground(NamedTuple):
 FLAT_CELLS = 16  # of `flat` along a tile's side
 
 
-def build_ground(street: Street, *, texel_m: float, seed: int, rng: np.random.Generator) -> Ground:
+def build_ground(street: Street, *, texel_m: float, seed: int, rng: np.random.Generator, threads: int = 2) -> Ground:
     """Bake the ground around a street."""
-    base_z, raster, st = _base(street, rng)
+    base_z, plan = _base(street, rng)
+    west, south, _ = plan.raster
     tile_m = TILE * texel_m
-    west, south = raster[0], raster[1]
     size = np.array(base_z.shape) * BASE_CELL_M
     rows, columns = (np.ceil(size / tile_m)).astype(int)
-    index = _tile_index(street, west, south, tile_m, rows, columns)
+    index = _tile_index(street, plan, tile_m, rows, columns)
     tile_rows, tile_columns = np.nonzero(index >= 0)
     corners = np.stack([west + tile_columns * tile_m, south + tile_rows * tile_m], axis=-1)
     section = street.section
-    color, ids, edge = paint_tiles(
-        corners,
+    kinds = {"drive": 0.0, "bike": 1.0, "park": 2.0}
+    fixed = (
         texel_m,
-        st,
-        raster,
-        (section.lane_m, section.left_kerb_t_m, section.right_kerb_t_m, section.left_walk_m, section.right_walk_m),
-        np.array([marking.row() for marking in street.markings], dtype=np.float64),
+        plan,
+        (section.left_walk_m, section.right_walk_m),
+        np.array([(lane.t_m, lane.width_m, kinds[lane.kind]) for lane in section.lanes]),
+        np.array([marking.row() for marking in street.markings], dtype=np.float64).reshape(-1, 12),
+        atlas(),
         street.repairs,
         street.manholes,
-        _palette(rng),
+        palette(rng),
         seed % 65_536,
     )
+    # Every texel is a function of its place alone: how the tiles are shared out does not show.
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        parts = list(pool.map(lambda part: paint_tiles(part, *fixed), np.array_split(corners, 4 * threads)))
+    color, ids, edge = (np.concatenate([part[i] for part in parts]) for i in range(3))
     shade_cell = 0.1
-    shade = np.full((int(size[0] / shade_cell) + 1, int(size[1] / shade_cell) + 1), 255, dtype=np.uint8)
     return Ground(
         base_z=base_z,
-        raster=raster,
+        raster=plan.raster,
         tile_index=index,
         tile_west_m=west,
         tile_south_m=south,
@@ -79,14 +108,16 @@ def build_ground(street: Street, *, texel_m: float, seed: int, rng: np.random.Ge
         ids=ids,
         edge=edge,
         flat=_flat(index, edge),
-        shade=shade,
+        shade=np.full((int(size[0] / shade_cell) + 1, int(size[1] / shade_cell) + 1), 255, dtype=np.uint8),
         shade_raster=(west, south, shade_cell),
+        glow=np.zeros(base_z.shape, dtype=np.float32),
+        plan=plan,
         seed=seed % 65_536,
     )
 
 
-def _base(street: Street, rng: np.random.Generator) -> tuple[F64, tuple[float, float, float], F64]:
-    """Return base heights, their raster, and road coordinates (rows, columns, 2) on the same raster."""
+def _base(street: Street, rng: np.random.Generator) -> tuple[F64, Plan]:
+    """Return base heights and the plan with road coordinates on the same raster."""
     line, section = street.line, street.section
     west, south = np.floor(line.xy.min(axis=0) - LAND_MARGIN_M)
     columns, rows = np.ceil((line.xy.max(axis=0) + LAND_MARGIN_M - (west, south)) / BASE_CELL_M).astype(int)
@@ -97,24 +128,32 @@ def _base(street: Street, rng: np.random.Generator) -> tuple[F64, tuple[float, f
     across = np.minimum(np.abs(t - middle) / half, 1.0)
     road = line.z_at(s) + section.crown_m * (1.0 - across**2)
     # Far from the street its heights would tear along the middle axis of the bends; the land fades to a plain.
-    away = np.clip((np.abs(t) - 12.0) / 40.0, 0.0, 1.0)
+    away = np.clip((np.abs(t) - 13.0) / 42.0, 0.0, 1.0)
     away = away * away * (3.0 - 2.0 * away)
     waves = rng.uniform(0.0, 2 * np.pi, 4)
     hills = np.sin(x / 23.0 + waves[0]) * np.sin(y / 29.0 + waves[1]) + 0.5 * np.sin((x + y) / 13.0 + waves[2])
-    plain = float(np.mean(line.z)) + 0.6 * hills
-    return road * (1.0 - away) + plain * away, (float(west), float(south), BASE_CELL_M), np.stack([s, t], axis=-1)
-
-
-def _tile_index(
-    street: Street, west: float, south: float, tile_m: float, rows: int, columns: int
-) -> npt.NDArray[np.int32]:
-    section = street.section
-    x, y = np.meshgrid(west + (np.arange(columns) + 0.5) * tile_m, south + (np.arange(rows) + 0.5) * tile_m)
-    s, t = street.line.road_coordinates(np.stack([x, y], axis=-1))
-    reach = tile_m * 0.75 + VERGE_M
-    near = (t < section.left_kerb_t_m + section.left_walk_m + reach) & (
-        t > section.right_kerb_t_m - section.right_walk_m - reach
+    # The plain follows the road's mean slope, so that side streets need not climb to it.
+    design = np.column_stack([line.xy[::50], np.ones(len(line.xy[::50]))])
+    slope = np.linalg.lstsq(design, line.z[::50], rcond=None)[0]
+    plain = slope[0] * x + slope[1] * y + slope[2] + 0.4 * hills
+    plan = Plan(
+        st=np.stack([s, t], axis=-1),
+        raster=(float(west), float(south), BASE_CELL_M),
+        left_m=section.left_kerb_t_m,
+        right_m=section.right_kerb_t_m,
+        arms=street.arms,
+        islands=street.islands,
     )
+    return road * (1.0 - away) + plain * away, plan
+
+
+def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: int) -> npt.NDArray[np.int32]:
+    section, (west, south, _) = street.section, plan.raster
+    x, y = np.meshgrid(west + (np.arange(columns) + 0.5) * tile_m, south + (np.arange(rows) + 0.5) * tile_m)
+    xy = np.stack([x, y], axis=-1)
+    s, _ = street.line.road_coordinates(xy)
+    reach = tile_m * 0.75 + VERGE_M + max(section.left_walk_m, section.right_walk_m)
+    near = outside(plan, xy.reshape(-1, 2)).reshape(rows, columns) < reach
     near &= (s > street.line.s[0] - tile_m) & (s < street.line.s[-1] + tile_m)
     index = np.full((rows, columns), -1, dtype=np.int32)
     index[near] = np.arange(int(near.sum()), dtype=np.int32)
@@ -143,16 +182,19 @@ def _flat(index: npt.NDArray[np.int32], edge: U8) -> U8:
     return flat
 
 
-def _palette(rng: np.random.Generator) -> F64:
-    """Return asphalt albedo, its blue share, kerb and slab albedo, slab size, paint albedo and wear of a seed."""
-    return np.array(
-        [
-            rng.uniform(0.09, 0.17),
-            rng.uniform(0.96, 1.06),
-            rng.uniform(0.34, 0.46),
-            rng.uniform(0.26, 0.38),
-            rng.choice([0.4, 0.5, 0.75]),
-            rng.uniform(0.62, 0.74),
-            rng.uniform(0.35, 0.75),
-        ]
-    )
+def palette(rng: np.random.Generator) -> F64:
+    """Return the tones of a seed's surfaces, in the order that the paint kernels read them."""
+    values = np.zeros(PALETTE_SIZE)
+    concrete = rng.random() < 0.15
+    values[ASPHALT] = rng.uniform(0.22, 0.32) if concrete else rng.uniform(0.07, 0.19)
+    values[BLUE], values[WARMTH] = rng.uniform(0.92, 1.08), rng.uniform(0.98, 1.05)
+    values[KERB], values[SLAB] = rng.uniform(0.22, 0.46), rng.uniform(0.2, 0.38)
+    values[SLAB_M] = rng.choice([0.3, 0.4, 0.5, 0.75])
+    values[PAINT], values[WEAR] = rng.uniform(0.5, 0.76), rng.uniform(0.1, 0.95)
+    values[CRACKS], values[GRAIN] = rng.uniform(0.45, 0.85), rng.uniform(0.12, 0.4)
+    values[SURFACE] = float(concrete)
+    values[PAVED_BAYS] = rng.choice([0.0, 0.0, 1.0, 2.0, -1.0])  # -1: bike strips are red instead
+    values[VERGE] = rng.choice([0.0, 0.0, 0.0, 1.0, 2.0])
+    values[TRACKS] = rng.uniform(0.0, 0.16)
+    values[WALK] = rng.choice([0.0, 0.0, 1.0, 2.0])
+    return values

@@ -1,13 +1,12 @@
-"""Numba kernels of the ground: painting texels, shrinking them to mip levels, and looking them up."""
+"""Numba kernels that look the baked ground up: class, kerb, albedo."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
-from recon.demo_city.noise_kernels import fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.noise_kernels import fractal_noise, smooth_step, value_noise
 from recon.demo_city.options import KERNEL
 
 TILE = 128  # texels a side
@@ -29,150 +28,6 @@ def grass(x, y, seed):
     light = 0.62 + 0.5 * broad + 0.35 * (fine - 0.5)
     dry = smooth_step(0.5, 0.8, value_noise(x * 0.12, y * 0.12, seed + 44))
     return (0.085 + 0.09 * dry) * light, (0.125 + 0.03 * dry) * light, 0.045 * light
-
-
-@njit(**KERNEL)
-def _asphalt(s, t, x, y, lane_m, repairs, manholes, palette, seed):
-    ix = math.floor(x * 40.0)
-    iy = math.floor(y * 40.0)
-    light = 0.82 + 0.30 * hash01(ix, iy, seed) + 0.22 * (fractal_noise(x * 0.9, y * 0.9, seed + 1) - 0.5)
-    light *= 0.9 + 0.2 * value_noise(x * 0.11, y * 0.11, seed + 5)
-    # Tyres polish two tracks in each lane; oil darkens the strip between them.
-    if abs(t) < lane_m:
-        across = abs(abs(t) - 0.5 * lane_m)
-        light *= 1.0 + 0.10 * math.exp(-(((across - 0.78) / 0.28) ** 2))
-        light *= 1.0 - 0.14 * math.exp(-((across / 0.3) ** 2)) * value_noise(s * 0.15, t, seed + 6)
-    base = palette[0]
-    for i in range(repairs.shape[0]):
-        if repairs[i, 0] <= s <= repairs[i, 1] and repairs[i, 2] <= t <= repairs[i, 3]:
-            rim = min(s - repairs[i, 0], repairs[i, 1] - s, t - repairs[i, 2], repairs[i, 3] - t)
-            light *= 0.55 if rim < 0.04 else repairs[i, 4]
-    crack = abs(fractal_noise(x * 0.45, y * 0.45, seed + 9) - 0.5)
-    if crack < 0.004 and value_noise(x * 0.2, y * 0.2, seed + 12) > 0.55:
-        light *= 0.45
-    warm = 1.0
-    for i in range(manholes.shape[0]):
-        ds = s - manholes[i, 0]
-        dt = t - manholes[i, 1]
-        if abs(ds) < 0.6 and abs(dt) < 0.6:
-            r = math.sqrt(ds * ds + dt * dt)
-            if r < manholes[i, 2]:
-                ribs = 0.12 if math.sin(ds * 50.0) * math.sin(dt * 50.0) > 0.0 else 0.0
-                light = 0.5 + ribs if r < manholes[i, 2] - 0.05 else 0.35
-                warm = 1.06
-    return base * light * warm, base * light, base * light * palette[1]
-
-
-@njit(**KERNEL)
-def _paint_at(s, t, markings):
-    """Return the class of the marking at a place on the road, or 0."""
-    for i in range(markings.shape[0]):
-        m = markings[i]
-        if m[0] <= s <= m[1] and m[2] <= t <= m[3] and (m[5] <= 0.0 or (s - m[7]) % m[5] <= m[6]):
-            return int(m[4])
-    return 0
-
-
-@njit(**KERNEL)
-def _walk(s, t_out, width, x, y, palette, seed):
-    """Return albedo and class of the land `t_out` metres behind the foot of the kerb."""
-    if t_out < 0.18:
-        joint = 0.6 if (s % 1.0) < 0.025 else 1.0
-        light = joint * (0.85 + 0.25 * fractal_noise(x * 3.0, y * 3.0, seed + 20))
-        light *= 0.8 if t_out < CURB_FACE_M else 1.0
-        return palette[2] * light, palette[2] * light * 0.99, palette[2] * light * 0.94, CURB
-    if t_out < 0.18 + width:
-        slab = palette[4]
-        u = (t_out - 0.18) / slab
-        v = s / slab + (0.5 if math.floor(u) % 2 == 1 else 0.0)
-        tone = 0.84 + 0.24 * hash01(math.floor(u), math.floor(v), seed + 21)
-        tone *= 0.88 + 0.2 * fractal_noise(x * 2.0, y * 2.0, seed + 22)
-        rim = min(u % 1.0, 1.0 - u % 1.0, v % 1.0, 1.0 - v % 1.0) * slab
-        tone *= 0.62 if rim < 0.013 else 1.0
-        return palette[3] * tone, palette[3] * tone * 0.975, palette[3] * tone * 0.92, OFF_ROAD
-    red, green, blue = grass(x, y, seed)
-    return red, green, blue, OFF_ROAD
-
-
-@njit(**KERNEL)
-def paint_tiles(corners, texel_m, st_raster, raster, section, markings, repairs, manholes, palette, seed):
-    """Paint tiles from road coordinates; return colour (n, texels, 3), ids and kerb distance (n, TILE, TILE).
-
-    `corners` (n, 2) world metres of each tile's lower left; `st_raster` (rows, columns, 2) s and t, interpolated
-    bilinearly, with `raster` = west, south, cell. Colours are square roots of albedo, 255 = 1.
-    """
-    n = corners.shape[0]
-    color = np.zeros((n, TILE_TEXELS, 3), np.uint8)
-    ids = np.zeros((n, TILE, TILE), np.uint8)
-    edge = np.zeros((n, TILE, TILE), np.uint8)
-    lane, left, right, walk_left, walk_right = section
-    for k in range(n):
-        for r in range(TILE):
-            y = corners[k, 1] + (r + 0.5) * texel_m
-            for c in range(TILE):
-                x = corners[k, 0] + (c + 0.5) * texel_m
-                s = bilinear(st_raster[:, :, 0], raster, x, y)
-                t = bilinear(st_raster[:, :, 1], raster, x, y)
-                out = max(t - left, right - t)
-                if out >= 0.0:
-                    width = walk_left if t > 0.0 else walk_right
-                    red, green, blue, road_class = _walk(s, out, width, x, y, palette, seed)
-                else:
-                    red, green, blue = _asphalt(s, t, x, y, lane, repairs, manholes, palette, seed)
-                    gutter = smooth_step(-0.5, 0.0, out) * (0.5 + 0.5 * value_noise(s * 1.3, t * 3.0, seed + 30))
-                    dirt = 1.0 - 0.3 * gutter
-                    red, green, blue = red * dirt, green * dirt, blue * dirt
-                    road_class = ROAD
-                    painted = _paint_at(s, t, markings)
-                    if painted:
-                        road_class = painted
-                        wear = 0.65 * fractal_noise(x * 2.2, y * 2.2, seed + 31) + 0.35 * hash01(
-                            int(x * 40), int(y * 40), seed + 34
-                        )
-                        cover = 0.95 * (1.0 - palette[6] * smooth_step(0.42, 0.72, wear))
-                        red += (palette[5] - red) * cover
-                        green += (palette[5] * 0.99 - green) * cover
-                        blue += (palette[5] * 0.95 - blue) * cover
-                ids[k, r, c] = road_class
-                edge[k, r, c] = round(min(max(out / EDGE_STEP_M, -127.0), 127.0)) + 128
-                texel = r * TILE + c
-                color[k, texel, 0] = int(255.0 * math.sqrt(min(max(red, 0.0), 1.0)) + 0.5)
-                color[k, texel, 1] = int(255.0 * math.sqrt(min(max(green, 0.0), 1.0)) + 0.5)
-                color[k, texel, 2] = int(255.0 * math.sqrt(min(max(blue, 0.0), 1.0)) + 0.5)
-        _shrink(color[k])
-    return color, ids, edge
-
-
-@njit(**KERNEL)
-def _shrink(color):
-    """Fill the mip levels of one tile: means of albedo, not of its square root."""
-    for level in range(1, LEVELS):
-        fine, coarse = LEVEL_BASE[level - 1], LEVEL_BASE[level]
-        side = TILE >> level
-        for r in range(side):
-            for c in range(side):
-                for band in range(3):
-                    total = 0.0
-                    for dr in range(2):
-                        for dc in range(2):
-                            v = float(color[fine + (2 * r + dr) * 2 * side + 2 * c + dc, band])
-                            total += v * v
-                    color[coarse + r * side + c, band] = int(math.sqrt(total * 0.25) + 0.5)
-
-
-@njit(**KERNEL, forceinline=True)
-def bilinear(values, raster, x, y):
-    """Return a raster's value at a world point; samples lie at the cells' lower left corners, edges are clamped."""
-    west, south, cell = raster
-    u = min(max((x - west) / cell, 0.0), values.shape[1] - 1.001)
-    v = min(max((y - south) / cell, 0.0), values.shape[0] - 1.001)
-    c = int(u)
-    r = int(v)
-    u -= c
-    v -= r
-    low = values[r, c] * (1.0 - u) + values[r, c + 1] * u
-    high = values[r + 1, c] * (1.0 - u) + values[r + 1, c + 1] * u
-    return low * (1.0 - v) + high * v
 
 
 @njit(**KERNEL, forceinline=True)

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.ground_kernels import ground_class
-from recon.demo_city.noise_kernels import hash01
+from recon.demo_city.ground_kernels import OFF_ROAD, ground_albedo, ground_class, texel_at
+from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step
 from recon.demo_city.options import KERNEL
 from recon.demo_city.ray_kernels import GROUND, SKY, cast, solid_hit
 from recon.demo_city.shade_kernels import ground_color, sky, solid_color
@@ -53,30 +53,58 @@ def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
 
 
 @njit(**KERNEL)
-def _color(ground, solids, moving, light, view, owner, face, tau, dx, dy, dz, pixel_rad):
+def _color(ground, solids, moving, light, heads, mirrored, count, view, owner, face, tau, dx, dy, dz):
     ox, oy, oz = view.position
     if owner == SKY:
         return sky(light, dx, dy, dz)
-    if owner == GROUND:
-        return ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
-    return solid_color(solids, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
+    if owner >= 0:
+        return solid_color(ground, solids, moving, heads, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
+    pixel_rad = 1.0 / view.focal_px
+    red, green, blue = ground_color(ground, solids, moving, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
+    if light.wet > 0.0:
+        x, y, z = ox + tau * dx, oy + tau * dy, oz + tau * dz
+        r, g, b, share = _reflection(
+            ground, solids, moving, light, heads, mirrored, count, x, y, z, dx, dy, dz, tau * pixel_rad
+        )
+        red += (r - red) * share
+        green += (g - green) * share
+        blue += (b - blue) * share
+    return red, green, blue
 
 
 @njit(**KERNEL)
-def _tone_curve(gain):
-    """Return the encoded 0..1 value of radiance (i / 1024) ** 2."""
-    curve = np.empty(2049)
-    for i in range(2049):
-        v = (i / 1024.0) ** 2 * gain
-        # A soft shoulder keeps sunlit paint and sky below white, then the usual display curve.
-        v = v * (1.0 + v / 6.0) / (1.0 + v)
-        curve[i] = min(v * 1.25, 1.0) ** (1.0 / 2.2)
-    return curve
+def _reflection(ground, solids, moving, light, heads, mirrored, count, x, y, z, dx, dy, dz, wide):
+    """Return what wet ground mirrors at a point, and its share of the point's colour."""
+    tile, _, _ = texel_at(ground, x, y)
+    if tile < 0:
+        return 0.0, 0.0, 0.0, 0.0
+    puddle = smooth_step(0.48, 0.66, fractal_noise(x * 0.22, y * 0.22, ground.seed + 60))
+    film = light.wet * (0.42 + 0.5 * puddle)
+    if ground_class(ground, x, y) == OFF_ROAD:
+        film *= 0.3
+    # Rough asphalt tilts the mirror from grain to grain, mostly up and down: lights turn to streaks.
+    rough = 0.012 + 0.16 * (1.0 - puddle)
+    grain = max(wide, 0.012)
+    tilt = hash01(math.floor(x / grain), math.floor(y / grain), ground.seed + 61) - 0.5
+    up = max(-dz + rough * tilt, 0.012)
+    share = film * (0.02 + 0.98 * (1.0 - min(-dz, 1.0)) ** 5)
+    size = 1.0 / math.sqrt(dx * dx + dy * dy + up * up)
+    ex, ey, ez = dx * size, dy * size, up * size
+    best, owner, face = np.inf, -2, -1
+    for k in range(count):
+        hit, side = solid_hit(solids, mirrored[k], x, y, z + 0.02, ex, ey, ez)
+        if hit < best:
+            best, owner, face = hit, mirrored[k], side
+    if owner < 0:
+        r, g, b = sky(light, ex, ey, ez)
+    else:
+        r, g, b = solid_color(ground, solids, moving, heads, owner, face, light, x, y, z, ex, ey, ez, best)
+    return r, g, b, share
 
 
 @njit(**KERNEL, nogil=True)
-def render(ground, solids, moving, order, light, view, exposure, noise, counter):
-    """Return colour (H, W, 3) u8 RGB, class ids (H, W) u8 and distance (H, W) f32 (infinite where sky).
+def render(ground, solids, moving, order, light, heads, view):
+    """Return linear light (H, W, 3) f32 RGB, class ids (H, W) u8 and distance (H, W) f32 (infinite where sky).
 
     The id and distance are those of the pixel's centre; colours are averaged over the pixel.
     """
@@ -85,18 +113,27 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
     faces = np.empty((height, width), np.int8)
     depth = np.empty((height, width), np.float32)
     ids = np.empty((height, width), np.uint8)
-    rgb = np.empty((height, width, 3), np.uint8)
+    rgb = np.empty((height, width, 3), np.float32)
     ox, oy, oz = view.position
     block_rows = (height + BLOCK_PX - 1) // BLOCK_PX
     block_columns = (width + BLOCK_PX - 1) // BLOCK_PX
     found = np.empty((block_rows, block_columns, max(order.shape[0], 1)), np.int32)
     counts = np.empty((block_rows, block_columns), np.int32)
+    wet = light.wet > 0.0
+    mirrored = np.empty((block_rows, block_columns, max(order.shape[0], 1) if wet else 1), np.int32)
+    mirrored_counts = np.zeros((block_rows, block_columns), np.int32)
+    below = 2.0 * (bilinear(ground.base_z, ground.raster, ox, oy)) - oz
     half_angle = (0.75 * BLOCK_PX + 1.0) / view.focal_px
     for br in range(block_rows):
         for bc in range(block_columns):
             dx, dy, dz = _ray(view, (bc + 0.5) * BLOCK_PX, (br + 0.5) * BLOCK_PX)
             near = found[br, bc]
             counts[br, bc] = in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, near)
+            if wet and dz - half_angle < 0.0:
+                # What flat ground mirrors, a camera below it would see; a wider cone allows for slopes.
+                mirrored_counts[br, bc] = in_cone(
+                    solids, order, ox, oy, below, dx, dy, -dz, half_angle + 0.12, mirrored[br, bc]
+                )
             for v in range(br * BLOCK_PX, min((br + 1) * BLOCK_PX, height)):
                 for u in range(bc * BLOCK_PX, min((bc + 1) * BLOCK_PX, width)):
                     dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
@@ -110,9 +147,6 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
                         ids[v, u] = BACKGROUND
                     else:
                         ids[v, u] = int(solids[owner, CLASS_ID])
-    pixel_rad = 1.0 / view.focal_px
-    scale = 255.0 * math.exp(exposure)
-    curve = _tone_curve(light.gain)
     for v in range(height):
         for u in range(width):
             owner = owners[v, u]
@@ -124,9 +158,11 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
                 nu = min(max(u + (k - 2 if k % 2 == 1 else 0), 0), width - 1)
                 edge = edge or owners[nv, nu] != owner
             red, green, blue = 0.0, 0.0, 0.0
+            br, bc = v // BLOCK_PX, u // BLOCK_PX
+            glass, panes = mirrored[br, bc], mirrored_counts[br, bc]
             if edge or inner:
-                near = found[v // BLOCK_PX, u // BLOCK_PX]
-                count = counts[v // BLOCK_PX, u // BLOCK_PX]
+                near = found[br, bc]
+                count = counts[br, bc]
                 for k in range(4):
                     # A rotated grid: four different columns and rows
                     du = (0.375, 0.875, 0.125, 0.625)[k]
@@ -137,23 +173,21 @@ def render(ground, solids, moving, order, light, view, exposure, noise, counter)
                         tau, face = solid_hit(solids, owner, ox, oy, oz, dx, dy, dz)
                     if tau == np.inf:
                         hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
-                    r, g, b = _color(ground, solids, moving, light, view, hit, face, tau, dx, dy, dz, pixel_rad)
-                    red += 0.25 * min(r, 2.0)
-                    green += 0.25 * min(g, 2.0)
-                    blue += 0.25 * min(b, 2.0)
+                    r, g, b = _color(
+                        ground, solids, moving, light, heads, glass, panes, view, hit, face, tau, dx, dy, dz
+                    )
+                    red += 0.25 * min(r, 4.0)
+                    green += 0.25 * min(g, 4.0)
+                    blue += 0.25 * min(b, 4.0)
             else:
                 dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
                 tau = float(depth[v, u])
                 red, green, blue = _color(
-                    ground, solids, moving, light, view, owner, int(faces[v, u]), tau, dx, dy, dz, pixel_rad
+                    ground, solids, moving, light, heads, glass, panes, view, owner, int(faces[v, u]), tau, dx, dy, dz
                 )
-            for band in range(3):
-                value = red if band == 0 else (green if band == 1 else blue)
-                value = scale * curve[min(int(math.sqrt(max(value, 0.0)) * 1024.0 + 0.5), 2048)]
-                # The sum of three uniform bytes is close to normal: standard deviation one half.
-                draw = int(hash01((v * width + u) * 3 + band, counter, 1) * 16777216.0)
-                spread = ((draw & 255) + ((draw >> 8) & 255) + (draw >> 16)) / 255.0 - 1.5
-                rgb[v, u, band] = int(min(max(value + 2.0 * noise * spread + 0.5, 0.0), 255.0))
+            rgb[v, u, 0] = red
+            rgb[v, u, 1] = green
+            rgb[v, u, 2] = blue
     return rgb, ids, depth
 
 
@@ -172,7 +206,7 @@ def _angle(a, b):
 
 
 @njit(**KERNEL, nogil=True)
-def sweep(ground, solids, order, light, position, rotation, directions, max_range_m, noise_m, counter):
+def sweep(ground, solids, order, position, rotation, directions, max_range_m, noise_m, counter):
     """Return (N, 4) f32 points of one LiDAR turn, x, y, z in the LiDAR's frame and intensity 0..1.
 
     `directions` (columns, beams, 3) unit vectors in the LiDAR's frame.
@@ -197,8 +231,7 @@ def sweep(ground, solids, order, light, position, rotation, directions, max_rang
             if owner == SKY or tau > max_range_m or hash01(ray, counter, 17) < 0.03:
                 continue
             if owner == GROUND:
-                bright, _, _ = ground_color(ground, solids, solids.shape[0], light, ox, oy, oz, dx, dy, dz, tau, 0.003)
-                bright *= 0.5
+                bright, _, _ = ground_albedo(ground, ox + tau * dx, oy + tau * dy, 1)
             else:
                 bright = solids[owner, COLOR]
             draw = hash01(ray, counter, 4) + hash01(ray, counter, 5) + hash01(ray, counter, 6) - 1.5

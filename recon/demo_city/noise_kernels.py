@@ -50,3 +50,18 @@ def smooth_step(low, high, x):
     """Return the cubic ramp from 0 at `low` to 1 at `high`."""
     u = min(max((x - low) / (high - low), 0.0), 1.0)
     return u * u * (3.0 - 2.0 * u)
+
+
+@njit(**KERNEL, forceinline=True)
+def bilinear(values, raster, x, y):
+    """Return a raster's value at a world point; samples lie at the cells' lower left corners, edges are clamped."""
+    west, south, cell = raster
+    u = min(max((x - west) / cell, 0.0), values.shape[1] - 1.001)
+    v = min(max((y - south) / cell, 0.0), values.shape[0] - 1.001)
+    c = int(u)
+    r = int(v)
+    u -= c
+    v -= r
+    low = values[r, c] * (1.0 - u) + values[r, c + 1] * u
+    high = values[r + 1, c] * (1.0 - u) + values[r + 1, c + 1] * u
+    return low * (1.0 - v) + high * v

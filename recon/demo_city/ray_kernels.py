@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.ground_kernels import RAISE_M, bilinear, ground_lift
-from recon.demo_city.noise_kernels import fractal_noise
+from recon.demo_city.ground_kernels import RAISE_M, ground_lift
+from recon.demo_city.noise_kernels import bilinear, fractal_noise, smooth_step
 from recon.demo_city.options import KERNEL
 from recon.demo_city.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
 
@@ -82,12 +82,15 @@ def ground_hit(ground, ox, oy, oz, dx, dy, dz):
             low = tau
             continue
         if flat == 1 and i == 0:
-            return above
-        if (below - tau) * fall <= ground_lift(ground, x, y):
+            miss = oz + above * dz - bilinear(ground.base_z, ground.raster, x, y) - RAISE_M
+            return max(above + miss / fall, 0.0)
+        if oz + tau * dz - bilinear(ground.base_z, ground.raster, x, y) <= ground_lift(ground, x, y):
             high = tau
             for _ in range(7):
                 mid = 0.5 * (low + high)
-                if (below - mid) * fall <= ground_lift(ground, ox + mid * dx, oy + mid * dy):
+                x = ox + mid * dx
+                y = oy + mid * dy
+                if oz + mid * dz - bilinear(ground.base_z, ground.raster, x, y) <= ground_lift(ground, x, y):
                     high = mid
                 else:
                     low = mid
@@ -278,3 +281,25 @@ def shade_ground(ground, solids, sx, sy, sz):
                 if hit < np.inf:
                     keep = 0.5 if int(solids[i, MATERIAL]) == LEAVES else 0.0
                     ground.shade[r, c] = int(ground.shade[r, c] * keep)
+
+
+@njit(**KERNEL)
+def light_lamps(ground, lamps):
+    """Fill `ground.glow` with the light of street lamps (N, 3): 1 under a lamp 6 m high."""
+    west, south, cell = ground.raster
+    rows, columns = ground.glow.shape
+    for i in range(lamps.shape[0]):
+        c0 = max(int((lamps[i, 0] - 28.0 - west) / cell), 0)
+        c1 = min(int((lamps[i, 0] + 28.0 - west) / cell) + 1, columns)
+        r0 = max(int((lamps[i, 1] - 28.0 - south) / cell), 0)
+        r1 = min(int((lamps[i, 1] + 28.0 - south) / cell) + 1, rows)
+        for r in range(r0, r1):
+            for c in range(c0, c1):
+                dx = west + c * cell - lamps[i, 0]
+                dy = south + r * cell - lamps[i, 1]
+                dz = lamps[i, 2] - ground.base_z[r, c]
+                far = dx * dx + dy * dy + dz * dz
+                # A lamp's optics throw more to the sides than straight down.
+                ground.glow[r, c] += (
+                    36.0 * dz / (far * math.sqrt(far)) * (dz + 4.0) / 1.6 * smooth_step(784.0, 300.0, far)
+                )

@@ -1,4 +1,4 @@
-"""A seeded scene: the street, its ground, what stands along it, what moves, and the light."""
+"""A seeded scene: the streets, their ground, what stands along them, what moves, and the light."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from typing import Self
 
 import numpy as np
 
-from recon.demo_city.config import CityConfig
+from recon.demo_city.config import CONDITIONS, CityConfig
 from recon.demo_city.ground import Ground, build_ground
 from recon.demo_city.light import Light
-from recon.demo_city.objects import SolidList, building, car, lamp, tree, upright
-from recon.demo_city.ray_kernels import shade_ground
+from recon.demo_city.objects import SolidList, upright
+from recon.demo_city.ray_kernels import light_lamps, shade_ground
+from recon.demo_city.roadside import furnish, park
 from recon.demo_city.street import Street
+from recon.demo_city.traffic import Mover, draw_traffic
+from recon.demo_city.vehicles import car, cyclist, person, truck
 from recon.geometry import F64, apply, transform
 
 WHEELBASE_M = 2.8
 TRACK_M = 1.6
-ONCOMING_MPS = 9.0
+HEAD_LAMP_M = (3.6, 0.65)  # of the vehicle itself: ahead of the rear axle, above the road
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -28,33 +31,44 @@ class Scene:
     ground: Ground
     light: Light
     static: F64  # (N, COLUMNS) table of solids
-    oncoming_s_m: F64  # (N,) where oncoming cars are at time 0
-    oncoming_seeds: tuple[int, ...]
+    movers: tuple[Mover, ...]
+    ego_t_m: float  # the lane that is driven in
+    forward: bool  # towards growing s
+    start_s_m: float
 
     @classmethod
-    def build(cls, config: CityConfig) -> Self:
+    def build(cls, config: CityConfig, *, threads: int = 2) -> Self:
         """Build the scene of a seed; what one part draws does not shift what another part draws."""
-        streams = [np.random.default_rng((config.seed, i)) for i in range(5)]
-        street = Street.random(config, streams[0])
-        ground = build_ground(street, texel_m=config.texel_m, seed=config.seed, rng=streams[1])
-        light = Light.random(streams[2])
-        static = _roadside(street, ground, config, streams[3]).table()
+        street_rng, ground_rng, side_rng = (np.random.default_rng((config.seed, i)) for i in range(3))
+        trip = (config.seed, config.trip, CONDITIONS.index(config.condition))
+        light_rng, lane_rng, park_rng, traffic_rng = (np.random.default_rng((*trip, 10 + i)) for i in range(4))
+        street = Street.random(config, street_rng)
+        ground = build_ground(street, texel_m=config.texel_m, seed=config.seed, rng=ground_rng, threads=threads)
+        light = Light.random(light_rng, config.condition)
+        solids, lamps = furnish(street, ground, side_rng)
+        solids.extend(park(street, ground, config, park_rng))
+        static = solids.table()
         shade_ground(ground, static, *light.sun)
-        rng = streams[4]
-        # They are met between the first quarter and the end of the drive.
-        meeting = np.sort(rng.uniform(0.2, 0.9, config.oncoming_cars)) * max(config.driven_m, 20.0)
+        if light.lamps_on:
+            light_lamps(ground, lamps)
+        forward = config.trip % 2 == 0
+        lanes = street.section.driving(forward=forward)
+        ego_t = lanes[int(lane_rng.integers(len(lanes)))].t_m + float(np.clip(lane_rng.normal(0.0, 0.12), -0.3, 0.3))
         return cls(
             street=street,
             ground=ground,
             light=light,
             static=static,
-            oncoming_s_m=meeting * (1.0 + ONCOMING_MPS / config.speed_mps),
-            oncoming_seeds=tuple(int(v) for v in rng.integers(0, 1 << 30, config.oncoming_cars)),
+            movers=draw_traffic(street, config, traffic_rng, ego_t_m=ego_t, forward=forward),
+            ego_t_m=ego_t,
+            forward=forward,
+            start_s_m=0.0 if forward else config.driven_m,
         )
 
-    def ego_pose(self, s_m: float) -> F64:
+    def ego_pose(self, driven_m: float) -> F64:
         """Return `world_from_ego` with the wheels on the road: the ego frame lies under the rear axle."""
-        return self.wheels_pose(s_m, self.street.ego_t_m, backwards=False)
+        s = self.start_s_m + (driven_m if self.forward else -driven_m)
+        return self.wheels_pose(s, self.ego_t_m, backwards=not self.forward)
 
     def wheels_pose(self, s_m: float, t_m: float, *, backwards: bool) -> F64:
         """Return the pose of a vehicle on four wheels, pitched and rolled by the road under them."""
@@ -72,75 +86,40 @@ class Scene:
         up /= np.linalg.norm(up)
         return transform(np.stack([forward, np.cross(up, forward), up], axis=1), [x, y, rear])
 
+    def _moving(self, time_s: float) -> list[tuple[Mover, F64]]:
+        low, high = float(self.street.line.s[0]) + 6.0, float(self.street.line.s[-1]) - 6.0
+        result = []
+        for mover in self.movers:
+            s, t = mover.s_m + mover.along_mps * time_s, mover.t_m + mover.across_mps * time_s
+            if not (low < s < high and abs(t) < 20.0):
+                continue
+            if mover.kind == "person":
+                x, y = self.street.line.at(s, t).tolist()
+                yaw = float(self.street.line.heading_at(s)) + np.arctan2(mover.across_mps, mover.along_mps)
+                result.append((mover, upright(x, y, self.ground.height(x, y), yaw)))
+            else:
+                pose = self.wheels_pose(s, t, backwards=mover.along_mps < 0.0)
+                result.append((mover, pose @ transform(np.eye(3), [WHEELBASE_M / 2, 0, 0])))
+        return result
+
     def solids_at(self, time_s: float) -> F64:
         """Return all solids at a time after the first frame; those that move come last."""
-        cars = SolidList()
-        for s0, seed in zip(self.oncoming_s_m.tolist(), self.oncoming_seeds, strict=True):
-            s = s0 - ONCOMING_MPS * time_s
-            if self.street.line.s[0] + 5.0 < s < self.street.line.s[-1] - 5.0:
-                pose = self.wheels_pose(s, 0.5 * self.street.section.lane_m, backwards=True)
-                cars.extend(car(pose @ transform(np.eye(3), [WHEELBASE_M / 2, 0, 0]), np.random.default_rng(seed)))
-        return np.concatenate([self.static, cars.table()])
+        make = {"car": car, "truck": truck, "cyclist": cyclist, "person": person}
+        solids = SolidList()
+        for mover, pose in self._moving(time_s):
+            solids.extend(make[mover.kind](pose, np.random.default_rng(mover.seed)))
+        return np.concatenate([self.static, solids.table()])
 
-
-def _roadside(street: Street, ground: Ground, config: CityConfig, rng: np.random.Generator) -> SolidList:
-    solids, section = SolidList(), street.section
-    first, last = float(street.line.s[0]) + 8.0, float(street.line.s[-1]) - 8.0
-    for side in (1.0, -1.0):
-        kerb = section.left_kerb_t_m if side > 0 else -section.right_kerb_t_m
-        walk = section.left_walk_m if side > 0 else section.right_walk_m
-        _houses(solids, street, ground, side, kerb + walk, first, last, rng)
-        s = first + rng.uniform(0.0, 9.0)
-        while s < last:
-            if rng.random() < 0.75:
-                solids.extend(tree(_stand(street, ground, s, side * (kerb + walk + rng.uniform(0.8, 2.2)), rng), rng))
-            s += rng.uniform(8.0, 17.0)
-        s = first + rng.uniform(0.0, 20.0)
-        while s < last:
-            x, y = street.line.at(s, side * (kerb + 0.45)).tolist()
-            towards = float(street.line.heading_at(s)) - side * np.pi / 2
-            solids.extend(lamp(upright(x, y, ground.height(x, y), towards)))
-            s += rng.uniform(26.0, 34.0)
-    _parked(solids, street, ground, config, rng)
-    return solids
-
-
-def _stand(street: Street, ground: Ground, s_m: float, t_m: float, rng: np.random.Generator) -> F64:
-    x, y = street.line.at(s_m, t_m).tolist()
-    return upright(x, y, ground.height(x, y) - 0.05, float(rng.uniform(0.0, 2 * np.pi)))
-
-
-def _houses(
-    solids: SolidList,
-    street: Street,
-    ground: Ground,
-    side: float,
-    front_m: float,
-    first: float,
-    last: float,
-    rng: np.random.Generator,
-) -> None:
-    s = first
-    while s < last - 12.0:
-        length = rng.uniform(9.0, 17.0)
-        depth, setback = rng.uniform(8.0, 11.0), rng.uniform(3.5, 7.0)
-        if rng.random() < 0.8:
-            x, y = street.line.at(s + length / 2, side * (front_m + setback + depth / 2)).tolist()
-            pose = upright(x, y, ground.height(x, y), float(street.line.heading_at(s + length / 2)))
-            solids.extend(building(pose, length, depth, int(rng.integers(2, 5)), rng))
-        s += length + rng.uniform(1.5, 8.0)
-
-
-def _parked(solids: SolidList, street: Street, ground: Ground, config: CityConfig, rng: np.random.Generator) -> None:
-    section, crossing = street.section, street.crossing
-    bays = np.arange(street.line.s[0] + 15.0, street.line.s[-1] - 15.0, 6.2)
-    # No parking close to the zebra: pedestrians must be seen.
-    bays = bays[(bays < crossing.s0_m - 8.0) | (bays > crossing.s1_m + 6.0)]
-    near = bays[(bays > -5.0) & (bays < config.driven_m + 15.0)]
-    count = min(config.parked_cars, len(near))
-    for s in np.sort(rng.choice(near, count, replace=False)).tolist():
-        t = section.right_kerb_t_m + 1.05 + rng.normal(0.0, 0.04)
-        at = s + rng.normal(0.0, 0.3)
-        x, y = street.line.at(at, t).tolist()
-        yaw = float(street.line.heading_at(at)) + rng.normal(0.0, 0.015)
-        solids.extend(car(upright(x, y, ground.height(x, y), yaw), rng))
+    def heads_at(self, time_s: float, world_from_ego: F64) -> F64:
+        """Return head lamps (N, 6): world position, direction in the plane, strength; none by day."""
+        if not self.light.lamps_on:
+            return np.zeros((0, 6))
+        strength = 1.3 if self.light.ambient_rgb[1] < 0.1 else 0.25
+        rows = []
+        lamps = [(world_from_ego, HEAD_LAMP_M[0])]
+        lamps += [(pose, 2.2) for mover, pose in self._moving(time_s) if mover.kind in ("car", "truck")]
+        for pose, ahead in lamps:
+            x, y, z = apply(pose, np.array([[ahead, 0.0, HEAD_LAMP_M[1]]]))[0].tolist()
+            size = float(np.hypot(pose[0, 0], pose[1, 0]))
+            rows.append((x, y, z, pose[0, 0] / size, pose[1, 0] / size, strength))
+        return np.array(rows)

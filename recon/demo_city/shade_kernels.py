@@ -7,16 +7,20 @@ import math
 from numba import njit
 
 from recon.demo_city.ground_kernels import LEVELS, ground_albedo
-from recon.demo_city.noise_kernels import fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
 from recon.demo_city.options import KERNEL
 from recon.demo_city.ray_kernels import sunlit
 from recon.demo_city.solid_columns import (
     BARK,
+    BOXBODY,
     CAR_BODY,
     CAR_CABIN,
+    CLOTH,
     COLOR,
+    FENCE,
     HALF,
     KIND,
+    LAMP,
     LEAVES,
     MATERIAL,
     ROOF,
@@ -25,8 +29,6 @@ from recon.demo_city.solid_columns import (
     TYRE,
     WALL,
 )
-
-HAZE_M = 420.0  # distance at which two thirds of a thing's colour are air
 
 
 @njit(**KERNEL)
@@ -42,23 +44,29 @@ def sky(light, dx, dy, dz):
     woods += 0.012 * value_noise(bearing * 90.0 + 400.0, 0.5, light.seed + 1)
     if dz < woods:
         tone = 0.8 + 0.4 * value_noise(bearing * 140.0 + 900.0, dz * 160.0, light.seed + 2)
-        return 0.20 * tone, 0.27 * tone, 0.24 * tone
+        return (
+            light.ambient_rgb[0] * 0.45 * tone,
+            light.ambient_rgb[1] * 0.55 * tone,
+            light.ambient_rgb[2] * 0.40 * tone,
+        )
     if dz > 0.03:
         u = dx / (dz + 0.12)
         v = dy / (dz + 0.12)
         cover = fractal_noise(u * 1.3 + 11.0, v * 1.3, light.seed + 3)
         cover = smooth_step(0.72 - 0.35 * light.cloud, 0.95 - 0.25 * light.cloud, cover) * smooth_step(0.03, 0.15, dz)
-        white = 0.92 - 0.18 * cover
-        red += (white - red) * cover
-        green += (white - green) * cover
-        blue += (white * 1.02 - blue) * cover
-    glow = max(dx * light.sun[0] + dy * light.sun[1] + dz * light.sun[2], 0.0) ** 24
-    return red + 0.5 * glow, green + 0.45 * glow, blue + 0.35 * glow
+        white = 1.07 - 0.2 * cover
+        red += (light.cloud_rgb[0] * white - red) * cover
+        green += (light.cloud_rgb[1] * white - green) * cover
+        blue += (light.cloud_rgb[2] * white - blue) * cover
+    if light.sun[2] > 0.99:
+        return red, green, blue
+    glow = 0.16 * max(dx * light.sun[0] + dy * light.sun[1] + dz * light.sun[2], 0.0) ** 24
+    return red + light.sun_rgb[0] * glow, green + light.sun_rgb[1] * glow, blue + light.sun_rgb[2] * glow
 
 
 @njit(**KERNEL, inline="always")
 def _haze(light, tau, red, green, blue):
-    clear = math.exp(-tau / HAZE_M)
+    clear = math.exp(-tau / light.haze_m)
     return (
         light.horizon_rgb[0] * 0.85 * (1.0 - clear) + red * clear,
         light.horizon_rgb[1] * 0.85 * (1.0 - clear) + green * clear,
@@ -83,7 +91,24 @@ def _shade_at(ground, x, y):
 
 
 @njit(**KERNEL)
-def ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
+def _head_light(heads, x, y, z):
+    """Return the light of vehicles' head lamps at a point; a row of `heads` is x, y, z, direction x, y, strength."""
+    total = 0.0
+    for i in range(heads.shape[0]):
+        vx = x - heads[i, 0]
+        vy = y - heads[i, 1]
+        along = vx * heads[i, 3] + vy * heads[i, 4]
+        if along < 0.5 or along > 70.0:
+            continue
+        side = abs(vx * heads[i, 4] - vy * heads[i, 3]) / along
+        rise = (z - heads[i, 2]) / along
+        beam = math.exp(-((side / 0.38) ** 2)) * (0.06 + 0.94 * smooth_step(0.03, -0.03, rise))
+        total += heads[i, 5] * beam * smooth_step(0.5, 5.0, along) / (1.0 + (along / 11.0) ** 2)
+    return total
+
+
+@njit(**KERNEL)
+def ground_color(ground, solids, moving, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
     """Return the colour of the ground along a ray whose pixel spans `pixel_rad`, filtered over its footprint.
 
     `moving` = index of the first solid whose shadow is not baked.
@@ -103,13 +128,20 @@ def ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pix
     green = 0.0
     blue = 0.0
     shade = 0.0
+    soft = light.soft
+    lamp = bilinear(ground.glow, ground.raster, x, y) if light.lamps_on > 0.0 else 0.0
+    head = _head_light(heads, x, y, z)
+    add_red = lamp * light.lamp_rgb[0] + head
+    add_green = lamp * light.lamp_rgb[1] + head * 0.93
+    add_blue = lamp * light.lamp_rgb[2] + head * 0.8
     for k in range(taps):
         off = ((k + 0.5) / taps - 0.5) * deep
         r, g, b = ground_albedo(ground, x + off * ux, y + off * uy, level)
         lit = _shade_at(ground, x + off * ux, y + off * uy)
-        red += r * (lit * light.sun_rgb[0] * light.sun[2] + light.ambient_rgb[0])
-        green += g * (lit * light.sun_rgb[1] * light.sun[2] + light.ambient_rgb[1])
-        blue += b * (lit * light.sun_rgb[2] * light.sun[2] + light.ambient_rgb[2])
+        under = 1.0 - soft + soft * lit
+        red += r * (lit * light.sun_rgb[0] * light.sun[2] + under * light.ambient_rgb[0] + add_red)
+        green += g * (lit * light.sun_rgb[1] * light.sun[2] + under * light.ambient_rgb[1] + add_green)
+        blue += b * (lit * light.sun_rgb[2] * light.sun[2] + under * light.ambient_rgb[2] + add_blue)
         shade += lit
     scale = 1.0 / taps
     if shade > 0.0 and moving < solids.shape[0]:
@@ -118,7 +150,10 @@ def ground_color(ground, solids, moving, light, ox, oy, oz, dx, dy, dz, tau, pix
             mean = shade * scale
             # The baked sum cannot be split again; the sun's share of it is close enough for an edge pixel.
             for_sun = mean * light.sun_rgb[1] * light.sun[2]
-            scale *= light.ambient_rgb[1] / (for_sun + light.ambient_rgb[1])
+            rest = (1.0 - soft + soft * lit) * light.ambient_rgb[1] + add_green
+            scale *= (for_sun * lit + rest) / (for_sun + light.ambient_rgb[1] + add_green)
+    if light.wet > 0.0:
+        scale *= 1.0 - 0.45 * light.wet
     return _haze(light, tau, red * scale, green * scale, blue * scale)
 
 
@@ -146,8 +181,8 @@ def _normal(solids, i, face, lx, ly, lz):
 
 
 @njit(**KERNEL)
-def _wall(u, z, length, seed, red, green, blue):
-    """Return albedo and gloss of a front at `u` metres along it and `z` metres above its foot."""
+def _wall(u, z, length, seed, lit, red, green, blue):
+    """Return albedo, gloss and own light of a front at `u` metres along it and `z` metres above its foot."""
     storey = math.floor(z / 3.1)
     bay = 2.2 + 0.9 * hash01(seed, 1, 5)
     count = max(math.floor(length / bay), 1)
@@ -158,57 +193,58 @@ def _wall(u, z, length, seed, red, green, blue):
     tall = 0.62 + 0.2 * hash01(seed, 3, 5)
     door = storey == 0 and hash01(column, seed, 9) < 0.25
     if storey < 0:
-        return red * 0.55, green * 0.55, blue * 0.55, 0.0
+        return red * 0.55, green * 0.55, blue * 0.55, 0.0, 0.0
     if door and abs(a) < 0.24 and b < 0.7:
         tone = 0.3 + 0.5 * hash01(column, seed, 10)
-        return 0.25 * tone, 0.16 * tone, 0.10 * tone, 0.05
+        return 0.25 * tone, 0.16 * tone, 0.10 * tone, 0.05, 0.0
     if abs(a) < wide and abs(b) < tall:
         edge = min((wide - abs(a)) * bay, tall - abs(b))
         if edge < 0.07 or abs(a) * bay < 0.035:
-            return 0.62, 0.61, 0.58, 0.0
+            return 0.62, 0.61, 0.58, 0.0, 0.0
         tone = 0.03 + 0.05 * hash01(column, storey, seed)
-        return tone, tone * 1.1, tone * 1.25, 0.30
+        glow = 0.25 + 0.6 * hash01(storey, column, seed + 2) if hash01(column, storey, seed + 77) < lit else 0.0
+        return tone, tone * 1.1, tone * 1.25, 0.30, glow * (0.7 + 0.5 * b / tall)
     stain = 0.82 + 0.26 * fractal_noise(u * 0.5, z * 0.5, seed)
     stain *= 0.93 + 0.14 * value_noise(u * 4.0, z * 13.0, seed + 3)
     stain *= 0.75 if z < 0.6 else 1.0
     if abs(z % 3.1 - 0.04) < 0.08:
         stain *= 1.18
-    return red * stain, green * stain, blue * stain, 0.0
+    return red * stain, green * stain, blue * stain, 0.0, 0.0
 
 
 @njit(**KERNEL)
 def _car(material, face, ax, ay, az, half, red, green, blue):
-    """Return albedo and gloss of a car at a point in metres from the middle of its body or cabin."""
+    """Return albedo, gloss and own light (negative = red) of a car at a point in metres from its middle."""
     if material == CAR_CABIN:
         if face == 4:
-            return red, green, blue, 0.10
+            return red, green, blue, 0.10, 0.0
         pillar = abs(abs(ax) - half[0] * 0.06) < 0.05 if face >= 2 else abs(ay) > half[1] * 0.86
         if pillar or az > half[2] * 0.86:
-            return red, green, blue, 0.10
-        return 0.015, 0.018, 0.02, 0.28
+            return red, green, blue, 0.10, 0.0
+        return 0.015, 0.018, 0.02, 0.28, 0.0
     low = (az + half[2]) / (2.0 * half[2])
     if low < 0.14:
-        return 0.03, 0.03, 0.03, 0.0
+        return 0.03, 0.03, 0.03, 0.0, 0.0
     if face < 2 and abs(ay) > half[1] * 0.55 and 0.5 < low < 0.78:
         if face == 0:
-            return 0.75, 0.76, 0.74, 0.3
-        return 0.45, 0.02, 0.02, 0.2
+            return 0.75, 0.76, 0.74, 0.3, 3.0
+        return 0.45, 0.02, 0.02, 0.2, -1.0
     if face < 2 and abs(ay) < 0.26 and 0.3 < low < 0.46:
-        return 0.7, 0.7, 0.66, 0.0
+        return 0.7, 0.7, 0.66, 0.0, 0.0
     if face == 0 and abs(ay) < half[1] * 0.5 and 0.5 < low < 0.72:
-        return 0.02, 0.02, 0.02, 0.1
+        return 0.02, 0.02, 0.02, 0.1, 0.0
     if 2 <= face < 4:
         for wheel in (-0.58, 0.62):
             reach = math.hypot(ax - wheel * half[0], az + half[2] - 0.1)
             if reach < 0.40:
-                return 0.012, 0.012, 0.012, 0.0
+                return 0.012, 0.012, 0.012, 0.0, 0.0
         if abs(ax - 0.02 * half[0]) < 0.012 or abs(ax + 0.5 * half[0]) < 0.012:
-            return red * 0.4, green * 0.4, blue * 0.4, 0.0
-    return red, green, blue, 0.10
+            return red * 0.4, green * 0.4, blue * 0.4, 0.0, 0.0
+    return red, green, blue, 0.10, 0.0
 
 
 @njit(**KERNEL)
-def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
+def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, dy, dz, tau):
     """Return the colour of a solid where a ray meets it."""
     x = ox + tau * dx
     y = oy + tau * dy
@@ -225,25 +261,43 @@ def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
     material = int(solids[i, MATERIAL])
     seed = int(solids[i, SEED])
     gloss = 0.0
+    own = 0.0
     facing = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
     hidden = 1.0  # share of the sky's light
     if material == WALL:
         length = 2.0 * (half[1] if face < 2 else half[0])
         u = (ay + half[1]) if face < 2 else (ax + half[0])
         # The lowest metre of a wall lies below the ground.
-        red, green, blue, gloss = _wall(u, az + half[2] - 2.0, length, seed, red, green, blue)
+        red, green, blue, gloss, own = _wall(u, az + half[2] - 2.0, length, seed, light.windows, red, green, blue)
         hidden = 0.65 + 0.35 * smooth_step(-half[2], half[2], az)
     elif material == ROOF:
         tone = 0.8 + 0.3 * value_noise(ax * 3.0, ay * 3.0, seed)
         tone *= 0.8 if ((az * 3.0) % 1.0) < 0.2 else 1.0
         red, green, blue = red * tone, green * tone, blue * tone
     elif material in (CAR_BODY, CAR_CABIN):
-        red, green, blue, gloss = _car(material, face, ax, ay, az, half, red, green, blue)
+        red, green, blue, gloss, own = _car(material, face, ax, ay, az, half, red, green, blue)
         hidden = 0.5 + 0.5 * smooth_step(-half[2], 0.0, az) if material == CAR_BODY else 1.0
+        if i < moving or light.lamps_on == 0.0:
+            own = 0.0
+        if 2 <= face < 4 and material == CAR_BODY:
+            nz += 0.4 * lz  # sheet metal bulges
+            size = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz)
+            nx, ny, nz = nx * size, ny * size, nz * size
+            facing = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
     elif material == TYRE:
         if face == 7 and lx * lx + ly * ly < 0.36:
             spoke = 0.5 + 0.5 * math.cos(5.0 * math.atan2(ly, lx))
             red = green = blue = 0.12 + 0.25 * spoke
+    elif material == CLOTH:
+        tone = 0.75 + 0.5 * value_noise(ax * 14.0 + ay * 9.0, az * 12.0, seed)
+        red, green, blue = red * tone, green * tone, blue * tone
+    elif material == FENCE:
+        plank = (ax if abs(ax) > abs(ay) else ay) * 7.0
+        tone = 0.75 + 0.35 * hash01(math.floor(plank), 5, seed) + 0.2 * (value_noise(ax * 9.0, az * 9.0, seed) - 0.5)
+        red, green, blue = red * tone, green * tone, blue * tone
+    elif material == BOXBODY:
+        tone = 0.86 if abs((ax * 1.7) % 1.0 - 0.5) > 0.46 else 1.0
+        red, green, blue = red * tone, green * tone, blue * tone
     elif material == LEAVES:
         # Two slanted projections: a single one would draw streaks along its axis.
         clump = fractal_noise((ax + 0.5 * ay) * 2.2, az * 2.2, seed + 7)
@@ -260,9 +314,17 @@ def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
         red, green, blue = red * tone, green * tone, blue * tone
     sun = max(facing, 0.0)
     around = (0.62 + 0.38 * nz) * hidden
-    red *= sun * light.sun_rgb[0] + around * light.ambient_rgb[0]
-    green *= sun * light.sun_rgb[1] + around * light.ambient_rgb[1]
-    blue *= sun * light.sun_rgb[2] + around * light.ambient_rgb[2]
+    lamp = 0.0
+    head = 0.0
+    if light.lamps_on > 0.0:
+        base = bilinear(ground.base_z, ground.raster, x, y)
+        lamp = bilinear(ground.glow, ground.raster, x, y) * (
+            0.75 if z - base < 5.5 else 0.75 * math.exp(base + 5.5 - z)
+        )
+        head = _head_light(heads, x, y, z) * (0.35 + 0.65 * abs(nx * dx + ny * dy + nz * dz))
+    red *= sun * light.sun_rgb[0] + around * light.ambient_rgb[0] + lamp * light.lamp_rgb[0] + head
+    green *= sun * light.sun_rgb[1] + around * light.ambient_rgb[1] + lamp * light.lamp_rgb[1] + head * 0.93
+    blue *= sun * light.sun_rgb[2] + around * light.ambient_rgb[2] + lamp * light.lamp_rgb[2] + head * 0.8
     if gloss > 0.0:
         cosine = -(nx * dx + ny * dy + nz * dz)
         mirror = gloss + (1.0 - gloss) * (1.0 - min(max(cosine, 0.0), 1.0)) ** 5
@@ -270,4 +332,12 @@ def solid_color(solids, i, face, light, ox, oy, oz, dx, dy, dz, tau):
         red += (r - red) * mirror * 0.8
         green += (g - green) * mirror * 0.8
         blue += (b - blue) * mirror * 0.8
+    if material == LAMP:
+        red += min(20.0 * light.lamp_rgb[0], 4.0)
+        green += min(20.0 * light.lamp_rgb[1], 3.6)
+        blue += min(20.0 * light.lamp_rgb[2], 3.0)
+    elif own > 0.0:
+        red, green, blue = red + own, green + own * 0.74, blue + own * (0.42 if material == WALL else 0.62)
+    elif own < 0.0:
+        red = red - own
     return _haze(light, tau, red, green, blue)

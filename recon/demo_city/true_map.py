@@ -1,12 +1,15 @@
-"""The true map of a street: the lines it was painted and built from, in world metres."""
+"""The true map of a city: the lines it was painted and built from, in world metres."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from skimage.measure import find_contours
 
 from recon.demo_city.ground import Ground
+from recon.demo_city.marking import MAIN
+from recon.demo_city.plan_kernels import START, outside
 from recon.demo_city.street import RUN_OUT_M, Street
 from recon.geometry import F64
 
@@ -14,46 +17,101 @@ FORMAT = "roadscribe-true-map"
 VERSION = 1
 VERTEX_SPACING_M = 1.0
 REACH_M = 60.0  # of the map before the first and beyond the last pose; cameras resolve no more
+ARM_REACH_M = 40.0  # of the map along side streets
+CONTOUR_CELL_M = 0.25
 
 
 def true_map(street: Street, ground: Ground) -> dict[str, Any]:
     """Return the map as a JSON object: `elements`, each with class, style, closed and world vertices (N, 3).
 
-    Dividers run on over a crossing, as lanes do; boundaries are the feet of the kerbs, where drivable ground ends.
+    Lane lines are dividers as far as they are painted; boundaries are the feet of the kerbs, where drivable ground
+    ends, around corners and islands.
     """
-    section, crossing = street.section, street.crossing
-    span = (float(street.line.s[0]) + RUN_OUT_M - REACH_M, float(street.line.s[-1]) - RUN_OUT_M + REACH_M)
-    along = np.linspace(*span, max(2, round((span[1] - span[0]) / VERTEX_SPACING_M) + 1))
+    low, high = float(street.line.s[0]) + RUN_OUT_M - REACH_M, float(street.line.s[-1]) - RUN_OUT_M + REACH_M
     elements = []
-    for t, style in ((section.lane_m, "solid"), (0.0, "dashed"), (-section.lane_m, "solid")):
-        elements.append(_element(street, ground, "divider", along, np.full(len(along), t), style=style))
-    for t in (section.left_kerb_t_m, section.right_kerb_t_m):
-        # A hair towards the road: the height is that of the gutter, not of the kerb's face.
-        inside = np.full(len(along), t - 0.005 * np.sign(t))
-        elements.append(_element(street, ground, "boundary", along, inside))
-    zebra = [m for m in street.markings if m.road_class.name == "CROSSWALK"]
-    low, high = min(m.t0_m for m in zebra), max(m.t1_m for m in zebra)
-    corners_s = np.array([crossing.s0_m, crossing.s1_m, crossing.s1_m, crossing.s0_m])
-    corners_t = np.array([low, low, high, high])
-    elements.append(_element(street, ground, "ped_crossing", corners_s, corners_t, closed=True))
+    for divider in street.dividers:
+        s0, s1 = max(divider.s0_m, low), min(divider.s1_m, high)
+        if divider.street != MAIN:
+            s0, s1 = divider.s0_m, min(divider.s1_m, float(street.arms[divider.street, START]) + ARM_REACH_M)
+        if s1 - s0 < 1.0 or not _inside(street, divider.street, low, high):
+            continue
+        s = np.linspace(s0, s1, max(2, round((s1 - s0) / VERTEX_SPACING_M) + 1))
+        xy = street.at(divider.street, s, divider.t_m)
+        elements.append(_element(ground, "divider", xy, style=divider.style))
+    elements.extend(_boundaries(street, ground, low, high))
+    for crossing in street.crossings:
+        middle = 0.5 * (crossing.s0_m + crossing.s1_m)
+        if _inside(street, crossing.street, low, high) and (crossing.street != MAIN or low < middle < high):
+            s = np.array([crossing.s0_m, crossing.s1_m, crossing.s1_m, crossing.s0_m])
+            t = np.array([crossing.t0_m, crossing.t0_m, crossing.t1_m, crossing.t1_m])
+            elements.append(_element(ground, "ped_crossing", street.at(crossing.street, s, t), closed=True))
     for mark in street.markings:
-        if mark.road_class.name == "STOP_LINE":
-            middle = 0.5 * (mark.s0_m + mark.s1_m)
-            ends = np.array([mark.t0_m, mark.t1_m])
-            elements.append(_element(street, ground, "stop_line", np.full(2, middle), ends))
+        middle = 0.5 * (mark.s0_m + mark.s1_m)
+        if mark.road_class.name != "STOP_LINE" or not _inside(street, mark.street, low, high):
+            continue
+        if mark.street != MAIN or low < middle < high:
+            xy = street.at(mark.street, np.full(2, middle), np.array([mark.t0_m, mark.t1_m]))
+            elements.append(_element(ground, "stop_line", xy))
     return {"format": FORMAT, "version": VERSION, "elements": elements}
 
 
+def _inside(street: Street, number: int, low: float, high: float) -> bool:
+    """Tell whether a street belongs to the map: arms do if their mouths lie in its range."""
+    if number == MAIN:
+        return True
+    return any(low + 10.0 < j.s_m < high - 10.0 for j in street.junctions if number in j.arms)
+
+
+def _boundaries(street: Street, ground: Ground, low: float, high: float) -> list[dict[str, Any]]:
+    """Trace the feet of the kerbs: level zero of the signed distance, refined to it by Newton's method."""
+    plan = ground.plan
+    spine = street.line.at(np.linspace(low, high, 50))
+    west, south = spine.min(axis=0) - ARM_REACH_M - 20.0
+    size = spine.max(axis=0) + ARM_REACH_M + 20.0 - (west, south)
+    columns, rows = np.ceil(size / CONTOUR_CELL_M).astype(int) + 1
+    x, y = np.meshgrid(west + np.arange(columns) * CONTOUR_CELL_M, south + np.arange(rows) * CONTOUR_CELL_M)
+    xy = np.stack([x, y], axis=-1)
+    distance = outside(plan, xy.reshape(-1, 2)).reshape(rows, columns)
+    s, t = street.line.road_coordinates(xy[::4, ::4])
+    kerb = max(street.section.left_kerb_t_m, -street.section.right_kerb_t_m)
+    kept = (s > low) & (s < high) & (np.abs(t) < kerb + ARM_REACH_M)
+    mask = np.repeat(np.repeat(kept, 4, axis=0), 4, axis=1)[:rows, :columns]
+    elements = []
+    for ring in find_contours(distance, 0.0, mask=mask):  # type: ignore[no-untyped-call]
+        points = np.stack([west + ring[:, 1] * CONTOUR_CELL_M, south + ring[:, 0] * CONTOUR_CELL_M], axis=-1)
+        closed = bool(np.array_equal(ring[0], ring[-1]))
+        points = _spaced(points[:-1] if closed else points, closed=closed)
+        if len(points) > 3:
+            # A hair towards the road: the height is that of the gutter, not of the kerb's face.
+            elements.append(_element(ground, "boundary", _refined(plan, points, -0.005), closed=closed))
+    return elements
+
+
+def _spaced(points: F64, *, closed: bool) -> F64:
+    line = np.concatenate([points, points[:1]]) if closed else points
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+    # Corners of small islands need closer vertices than a long kerb.
+    count = max(round(along[-1] / (0.4 if closed else 0.75)), 3)
+    at = np.linspace(0.0, along[-1], count + 1)
+    even = np.stack([np.interp(at, along, line[:, i]) for i in range(2)], axis=-1)
+    return even[:-1] if closed else even
+
+
+def _refined(plan: Any, points: F64, level: float) -> F64:
+    step = 0.02
+    for _ in range(4):
+        miss = outside(plan, points) - level
+        slope = [
+            (outside(plan, points + shift) - outside(plan, points - shift)) / (2 * step)
+            for shift in (np.array([step, 0.0]), np.array([0.0, step]))
+        ]
+        gradient = np.stack(slope, axis=-1)
+        points = points - gradient * (miss / np.maximum((gradient**2).sum(axis=1), 0.05))[:, None]
+    return points
+
+
 def _element(
-    street: Street,
-    ground: Ground,
-    element_class: str,
-    s: F64,
-    t: F64,
-    *,
-    style: str = "unknown",
-    closed: bool = False,
+    ground: Ground, element_class: str, xy: F64, *, style: str = "unknown", closed: bool = False
 ) -> dict[str, Any]:
-    xy = street.line.at(s, t)
     vertices = [[round(x, 4), round(y, 4), round(ground.height(x, y), 4)] for x, y in xy.tolist()]
     return {"class": element_class, "style": style, "closed": closed, "vertices": vertices}

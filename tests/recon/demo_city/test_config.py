@@ -32,7 +32,11 @@ def test_the_rig_sees_all_around():
         {"jpeg_quality": 10},
         {"texel_m": 0.0},
         {"noise": -1.0},
-        {"oncoming_cars": 11},
+        {"traffic": -1.0},
+        {"condition": "fog"},
+        {"trip": -1},
+        {"pose_noise_m": 9.0},
+        {"camera_offset_ms": -1.0},
     ],
 )
 def test_settings_out_of_range_are_refused(change):

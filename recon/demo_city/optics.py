@@ -1,0 +1,35 @@
+"""What the cameras of a drive do to the light: each a little different from the next."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recon.demo_city.config import CityConfig
+from recon.demo_city.develop import Optics
+from recon.demo_city.light import Light
+
+DARK = 0.1  # ambient light below which a camera gathers light longer and amplifies it more
+
+
+def optics_of(config: CityConfig, light: Light, number: int) -> Optics:
+    """Return the optics of a camera: exposure, vignetting and focus are its own in every drive of a seed and trip."""
+    rng = np.random.default_rng((config.seed, config.trip, number, 77))
+    exposure, vignette, blur, smear = (
+        rng.normal(0.0, 0.06),
+        rng.uniform(0.05, 0.4),
+        rng.uniform(0.15, 0.85),
+        rng.random(),
+    )
+    dark = light.ambient_rgb[1] < DARK
+    scale = config.width_px / 800.0
+    sideways = abs(np.sin(np.radians(config.cameras[number].yaw_deg)))
+    length = (1.0 + smear * sideways * (7.0 if dark else 2.5)) * scale
+    return Optics(
+        exposure=config.cameras[number].exposure + config.optics * float(exposure),
+        vignette=config.optics * float(vignette),
+        blur_px=config.optics * float(blur) * scale * (1.25 if dark else 1.0),
+        smear_px=config.optics * float(length),
+        bloom=config.optics * (0.5 if light.lamps_on else 0.0),
+        noise=config.noise * (3.2 if dark else (1.6 if light.lamps_on else 1.0)),
+        gain=light.gain,
+    )

@@ -1,0 +1,197 @@
+"""What stands along the streets: houses, trees, lamps, signs, fences, parked vehicles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recon.demo_city.config import CityConfig
+from recon.demo_city.ground import Ground
+from recon.demo_city.marking import MAIN
+from recon.demo_city.objects import SolidList, building, fence, lamp, sign, tree, upright
+from recon.demo_city.plan_kernels import LEFT, LENGTH, START, outside
+from recon.demo_city.street import Street
+from recon.demo_city.vehicles import car, truck
+from recon.geometry import F64
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One side of one street, along which things are set up."""
+
+    street: Street
+    ground: Ground
+    number: int  # MAIN or an arm
+    side: float  # 1 left, -1 right
+    kerb_m: float
+    walk_m: float
+    first_m: float
+    last_m: float
+
+    def xy(self, s_m: float, behind_m: float) -> tuple[float, float]:
+        """Return the world point this far behind the kerb."""
+        x, y = self.street.at(self.number, s_m, self.side * (self.kerb_m + behind_m)).tolist()
+        return x, y
+
+    def stand(self, s_m: float, behind_m: float, turn_rad: float = 0.0) -> F64 | None:
+        """Return an upright pose along the street, or None where that is on a road."""
+        x, y = self.xy(s_m, behind_m)
+        if float(outside(self.ground.plan, np.array([[x, y]]))[0]) < min(behind_m, 0.4) - 0.05:
+            return None
+        return upright(x, y, self.ground.height(x, y), self.street.heading(self.number, s_m) + turn_rad)
+
+    def is_free(self, s_m: float, behind_m: float, half_s: float, half_t: float, margin_m: float) -> bool:
+        """Tell whether a rectangle keeps clear of every road."""
+        grid = [(a, b) for a in (-1.0, -0.5, 0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)]
+        points = [self.xy(s_m + a * half_s, behind_m + b * half_t) for a, b in grid]
+        return bool(outside(self.ground.plan, np.array(points)).min() > margin_m)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Style:
+    """How a quarter of the city is built and planted."""
+
+    house_share: float
+    setback_m: float
+    gap_m: float
+    storeys: int
+    tree_gap_m: float
+    trees: tuple[str, ...]
+    fences: str
+    lamp_gap_m: float
+    lamp_height_m: float
+
+    @classmethod
+    def random(cls, rng: Rng) -> Style:
+        """Draw a style."""
+        trees = [("round",), ("round", "bush"), ("tall",), ("cone", "round"), ("round", "tall", "bush", "cone")]
+        return cls(
+            house_share=float(rng.uniform(0.35, 1.0)),
+            setback_m=float(rng.choice([0.3, 2.0, 4.0, 7.0])),
+            gap_m=float(rng.choice([0.2, 3.0, 7.0, 12.0])),
+            storeys=int(rng.integers(1, 6)),
+            tree_gap_m=float(rng.choice([7.0, 11.0, 18.0, 40.0])),
+            trees=trees[int(rng.integers(len(trees)))],
+            fences=str(rng.choice(["", "wall", "fence", "hedge"])),
+            lamp_gap_m=float(rng.uniform(22.0, 36.0)),
+            lamp_height_m=float(rng.uniform(5.0, 8.0)),
+        )
+
+
+def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
+    """Build what never moves; return it and the lamps (N, 3) in world metres."""
+    solids, lamps = SolidList(), list[tuple[float, float, float]]()
+    styles = {1.0: Style.random(rng), -1.0: Style.random(rng)}
+    for site in _sites(street, ground):
+        style = styles[site.side]
+        _houses(solids, site, style, rng)
+        _plants(solids, site, style, rng)
+        _fences(solids, site, style, rng)
+        s = site.first_m + rng.uniform(0.0, 20.0)
+        reach = float(rng.uniform(0.9, 2.2))
+        while s < site.last_m:
+            pose = site.stand(s, 0.45, -site.side * np.pi / 2)
+            if pose is not None:
+                solids.extend(lamp(pose, style.lamp_height_m, reach))
+                lamps.append((*site.xy(s, 0.45 - reach), float(pose[2, 3]) + style.lamp_height_m))
+            s += style.lamp_gap_m * rng.uniform(0.9, 1.1)
+        s = site.first_m + rng.uniform(0.0, 25.0)
+        while s < site.last_m:
+            pose = site.stand(s, 0.6, 0.0 if site.side < 0 else np.pi)
+            if pose is not None:
+                solids.extend(sign(pose, rng))
+            s += rng.uniform(14.0, 55.0)
+    for j in range(len(street.arms)):
+        # A house closes the view along a side street.
+        end = float(street.arms[j, LENGTH]) + 9.0
+        x, y = street.at(j, end, 0.0).tolist()
+        pose = upright(x, y, ground.height(x, y), street.heading(j, end) + np.pi / 2)
+        if float(outside(ground.plan, np.array([[x, y]]))[0]) > 5.0:
+            solids.extend(building(pose, float(rng.uniform(12.0, 20.0)), 8.0, int(rng.integers(2, 5)), rng))
+    return solids, np.array(lamps).reshape(-1, 3)
+
+
+def _sites(street: Street, ground: Ground) -> list[Site]:
+    section = street.section
+    first, last = float(street.line.s[0]) + 8.0, float(street.line.s[-1]) - 8.0
+    sites = [
+        Site(street, ground, MAIN, 1.0, section.left_kerb_t_m, section.left_walk_m, first, last),
+        Site(street, ground, MAIN, -1.0, -section.right_kerb_t_m, section.right_walk_m, first, last),
+    ]
+    for j in range(len(street.arms)):
+        arm = street.arms[j]
+        for side in (1.0, -1.0):
+            begin = float(arm[START]) + 10.0
+            sites.append(Site(street, ground, j, side, float(arm[LEFT]), 2.5, begin, float(arm[LENGTH]) - 2.0))
+    return sites
+
+
+def _houses(solids: SolidList, site: Site, style: Style, rng: Rng) -> None:
+    s = site.first_m
+    while s < site.last_m - 6.0:
+        length, depth = rng.uniform(8.0, 18.0), rng.uniform(8.0, 11.0)
+        behind = site.walk_m + style.setback_m + rng.uniform(0.0, 1.5) + depth / 2
+        storeys = max(1, style.storeys + int(rng.integers(-1, 2)))
+        wanted = rng.random() < style.house_share
+        middle = s + length / 2
+        if wanted and site.is_free(middle, behind, length / 2 + 0.5, depth / 2 + 0.3, site.walk_m * 0.8):
+            x, y = site.xy(middle, behind)
+            pose = upright(x, y, site.ground.height(x, y), site.street.heading(site.number, middle))
+            solids.extend(building(pose, length, depth, storeys, rng))
+        s += length + style.gap_m * rng.uniform(0.5, 1.5)
+
+
+def _plants(solids: SolidList, site: Site, style: Style, rng: Rng) -> None:
+    s = site.first_m + rng.uniform(0.0, 9.0)
+    while s < site.last_m:
+        kind = str(rng.choice(style.trees))
+        pose = site.stand(s, site.walk_m + rng.uniform(0.5, max(1.0, style.setback_m)), rng.uniform(0.0, 2 * np.pi))
+        if pose is not None:
+            pose[2, 3] -= 0.05
+            solids.extend(tree(pose, rng, kind))
+        s += style.tree_gap_m * rng.uniform(0.6, 1.5)
+
+
+def _fences(solids: SolidList, site: Site, style: Style, rng: Rng) -> None:
+    if not style.fences or style.setback_m < 2.0:
+        return
+    s = site.first_m + 2.0
+    while s < site.last_m:
+        if rng.random() < 0.6 and site.is_free(s, site.walk_m + 0.5, 2.0, 0.1, site.walk_m * 0.7):
+            pose = site.stand(s, site.walk_m + 0.5)
+            if pose is not None:
+                solids.extend(fence(pose, 4.0, rng, style.fences))
+        s += 4.0
+
+
+def park(street: Street, ground: Ground, config: CityConfig, rng: Rng) -> SolidList:
+    """Return the vehicles that stand in the parking lanes and the side streets during one trip."""
+    solids = SolidList()
+    first, last = float(street.line.s[0]) + 15.0, float(street.line.s[-1]) - 15.0
+    blocked = [(c.s0_m - 7.0, c.s1_m + 7.0) for c in street.crossings if c.street == MAIN]
+    blocked += [(j.s_m - j.reach_m - 6.0, j.s_m + j.reach_m + 6.0) for j in street.junctions]
+    places = [(MAIN, lane.t_m, lane.forward, first, last) for lane in street.section.lanes if lane.kind == "park"]
+    for j in range(len(street.arms)):
+        for side in (1.0, -1.0):
+            arm = street.arms[j]
+            places.append(
+                (j, side * (float(arm[LEFT]) - 1.1), side < 0, float(arm[START]) + 19.0, float(arm[LENGTH]) - 4.0)
+            )
+    density = float(rng.uniform(0.15, 0.75)) * config.traffic
+    for number, t, forward, low, high in places:
+        at = low
+        while at < high:
+            free = number != MAIN or not any(a < at < b for a, b in blocked)
+            draw = rng.random()
+            if free and draw < density:
+                s, across = at + rng.normal(0.0, 0.3), t + rng.normal(0.0, 0.06)
+                x, y = street.at(number, s, across).tolist()
+                yaw = street.heading(number, s) + (0.0 if forward else np.pi) + rng.normal(0.0, 0.02)
+                large = draw < 0.04 * density and number == MAIN
+                solids.extend((truck if large else car)(upright(x, y, ground.height(x, y), yaw), rng))
+                at += 4.0 if large else 0.0
+            at += 6.1
+    return solids

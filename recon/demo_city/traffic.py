@@ -1,0 +1,89 @@
+"""What moves during one trip: vehicles in both directions, cyclists, people on the sidewalks and on crossings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from recon.demo_city.config import CityConfig
+from recon.demo_city.marking import MAIN
+from recon.demo_city.street import Street
+
+Kind = Literal["car", "truck", "cyclist", "person"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mover:
+    """Something in steady motion along or across the main street."""
+
+    kind: Kind
+    s_m: float  # at time 0
+    t_m: float
+    along_mps: float
+    across_mps: float = 0.0
+    seed: int = 0
+
+
+def draw_traffic(
+    street: Street, config: CityConfig, rng: np.random.Generator, *, ego_t_m: float, forward: bool
+) -> tuple[Mover, ...]:
+    """Draw the traffic that the vehicle meets; it drives at `ego_t_m`."""
+    ego_mps = config.speed_mps if forward else -config.speed_mps
+    start = 0.0 if forward else config.driven_m
+    span = max(config.driven_m, 20.0)
+    movers: list[Mover] = []
+
+    def seed() -> int:
+        return int(rng.integers(1 << 30))
+
+    for lane in street.section.lanes:
+        sign = 1.0 if lane.forward else -1.0
+        if lane.kind == "drive" and abs(lane.t_m - ego_t_m) > 0.5:
+            speed = sign * float(rng.uniform(6.0, 11.0))
+            # They are met between the first metres and the end of the drive.
+            for _ in range(int(rng.poisson(1.6 * config.traffic * max(span / 100.0, 0.5)))):
+                when = float(rng.uniform(0.05, 1.0)) * span / config.speed_mps
+                meet = start + ego_mps * when + float(rng.uniform(-12.0, 12.0))
+                kind: Kind = "truck" if rng.random() < 0.15 else "car"
+                movers.append(Mover(kind=kind, s_m=meet - speed * when, t_m=lane.t_m, along_mps=speed, seed=seed()))
+        elif lane.kind == "drive":
+            for ahead in (1.0, -1.0):
+                if rng.random() < 0.4 * config.traffic:
+                    gap = float(rng.uniform(13.0, 30.0)) * ahead * np.sign(ego_mps)
+                    kind = "truck" if rng.random() < 0.12 else "car"
+                    movers.append(Mover(kind=kind, s_m=start + gap, t_m=lane.t_m, along_mps=ego_mps, seed=seed()))
+        elif lane.kind == "bike":
+            for _ in range(int(rng.poisson(1.2 * config.traffic))):
+                at = start + float(rng.uniform(-10.0, span)) * float(np.sign(ego_mps))
+                movers.append(
+                    Mover(kind="cyclist", s_m=at, t_m=lane.t_m, along_mps=sign * float(rng.uniform(3, 6)), seed=seed())
+                )
+    section = street.section
+    for _ in range(int(rng.poisson(config.traffic * (2.0 + span / 12.0)))):
+        left = bool(rng.random() < 0.5)
+        kerb, walk = (
+            (section.left_kerb_t_m, section.left_walk_m) if left else (-section.right_kerb_t_m, section.right_walk_m)
+        )
+        t = (kerb + 0.5 + float(rng.uniform(0.2, 1.0)) * max(walk - 0.6, 0.3)) * (1.0 if left else -1.0)
+        at = float(rng.uniform(-20.0, span + 25.0))
+        movers.append(Mover(kind="person", s_m=at, t_m=t, along_mps=float(rng.choice([-1.3, 0.0, 1.3])), seed=seed()))
+    for crossing in street.crossings:
+        if crossing.street == MAIN and rng.random() < 0.5 * config.traffic:
+            middle = 0.5 * (crossing.s0_m + crossing.s1_m) + float(rng.uniform(-1.0, 1.0))
+            pace = float(rng.choice([-1.0, 1.0])) * 1.2
+            reach = abs(middle - start) / config.speed_mps
+            far = crossing.t1_m if pace > 0 else crossing.t0_m
+            # Whoever crosses has left the lane when the vehicle comes.
+            movers.append(
+                Mover(
+                    kind="person",
+                    s_m=middle,
+                    t_m=far - pace * (reach - 2.0),
+                    along_mps=0.0,
+                    across_mps=pace,
+                    seed=seed(),
+                )
+            )
+    return tuple(movers)
