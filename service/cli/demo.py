@@ -85,11 +85,15 @@ def _claim(out: Path) -> None:
 def _write_drive(out: Path) -> Path:
     """Write the demo drive in a process of its own, so that this one stays small; a finished one is kept."""
     drive = out / "drive"
-    if (drive / "drive.json").is_file():
-        return drive
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli.demo_drive", str(drive)], stdout=subprocess.PIPE, text=True
-    )
+    if not (drive / "drive.json").is_file():
+        write_city(drive, {})
+    return drive
+
+
+def write_city(drive: Path, settings: dict[str, Any]) -> None:
+    """Write a drive through the demo city in a child process; `settings` = CityConfig fields that are not default."""
+    command = [sys.executable, "-m", "service.cli.demo_drive", str(drive), json.dumps(settings)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with StageBars() as bars:
         bars.show("stage.started", {"stage": "drive", "index": 0, "count": 1})
@@ -102,7 +106,6 @@ def _write_drive(out: Path) -> Path:
             bars.show("stage.finished", {"stage": "drive", "index": 0, "count": 1, "seconds": seconds})
     if process.returncode != 0:
         raise WorkerLost("the demo drive could not be written", where=str(drive), hint="See the messages above.")
-    return drive
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Write the demo drive: the child process of `roadscribe demo`. Progress leaves as JSON lines on stdout."""
+"""Write a drive through the demo city: a child process of the CLI. Progress leaves as JSON lines on stdout."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from recon.errors import RoadscribeError
 
 
-def main(folder: Path) -> None:
-    """Write the drive to `folder`."""
+def main(folder: Path, settings: dict[str, Any]) -> None:
+    """Write the drive of these CityConfig settings to `folder`."""
     from recon.demo_city.config import CityConfig
     from recon.demo_city.drive import write_demo_drive
 
@@ -23,11 +24,11 @@ def main(folder: Path) -> None:
             last = time.monotonic()
             print(json.dumps({"done": int(done), "total": int(total), "unit": unit}), flush=True)
 
-    write_demo_drive(folder, CityConfig(), tick)
+    write_demo_drive(folder, CityConfig(**settings), tick)
 
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]))
+        main(Path(sys.argv[1]), json.loads(sys.argv[2]) if len(sys.argv) > 2 else {})
     except RoadscribeError as error:
         sys.exit(str(error))
