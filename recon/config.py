@@ -18,7 +18,7 @@ def require(condition: bool, message: str) -> None:
 class SegmentConfig:
     """How images become class ids."""
 
-    backend: Literal["id_images", "openvino", "mask2former"] = "id_images"
+    backend: Literal["id_images", "openvino", "mask2former", "mmseg"] = "id_images"
     weights: str = ""  # model file or checkpoint folder (or hub id) of the back end; empty for id_images
     class_map: str = ""  # a shipped name or a path to a JSON file; empty: the one that belongs to the weights
     max_bad_share: float = 0.05  # images that may fail before the stage fails
@@ -42,6 +42,8 @@ class SegmentConfig:
         require(
             self.backend == "id_images" or bool(self.weights), f"segment.weights: {self.backend} needs a model file"
         )
+        # Its checkpoints need not say what their classes are called, and 19 classes may be anybody's.
+        require(self.backend != "mmseg" or bool(self.class_map), "segment.class_map: mmseg needs a class map")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,10 +33,13 @@ def resolve_below(roots: Iterable[Path], path: str) -> Path:
 def _companions_allowed(root: Path, path: Path) -> bool:
     """Return whether what is opened along with a model file may be read as well.
 
-    OpenVINO opens the .bin beside an .xml, and a checkpoint is a folder whose files are opened by name.
+    OpenVINO opens the .bin beside an .xml, mmsegmentation's configuration is a .py beside its .pth, and a checkpoint
+    of transformers is a folder whose files are opened by name.
     """
     if path.suffix == ".xml":
         companions = [path.with_suffix(".bin")]
+    elif path.suffix == ".pth":
+        companions = list(path.parent.glob("*.py"))
     else:
         companions = list(path.iterdir()) if (path / "config.json").is_file() else []
     return all(_walk(root, file.relative_to(root).parts) for file in companions if os.path.lexists(file))

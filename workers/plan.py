@@ -14,6 +14,7 @@ from recon.artifact import Manifest, digest_file, digest_json
 from recon.config import SegmentConfig
 from recon.errors import ModelInvalid
 from recon.segment.checkpoint import find_checkpoint, weights_digest
+from recon.segment.mmseg_files import find_files
 from workers.spec import LabelJob, ProbeJob
 
 RECON = ("recon", "workers")
@@ -122,6 +123,8 @@ def _segment_identity(config: SegmentConfig) -> dict[str, Any]:
     if config.backend == "mask2former":
         folder = find_checkpoint(config.weights, allow_download=config.allow_download)
         record["weights"] = weights_digest(folder)
+    elif config.backend == "mmseg":
+        record["weights"] = find_files(Path(config.weights)).digest
     elif config.weights:
         weights = Path(config.weights)
         # An OpenVINO net is two files: the .xml beside a .bin of the same name.

@@ -7,7 +7,7 @@ object") left out. We normalise P over classes, so that it is a probability per 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -82,19 +82,10 @@ class Mask2Former:
             return []
         with inference(self._device, self._dtype):
             if self._tile:
-                return [self._segment_tiled(image) for image in images]
+                size, overlap = self._size_px, self._overlap_px
+                return [segment_tiled(image, size, overlap, self._probability, self._device) for image in images]
             small = self._probability([to_working(image, self._size_px) for image in images])
             return [decide(resize(p[None], image.shape)[0]) for p, image in zip(small, images, strict=True)]
-
-    def _segment_tiled(self, image: U8) -> Segmentation:
-        tiles = tiles_of(image.shape[1], image.shape[0], self._size_px, self._overlap_px)
-        total = torch.zeros((CLASS_COUNT + 1, *image.shape[:2]), device=self._device)
-        windows = [to_working(_cut(image, tile), self._size_px) for tile in tiles]
-        for tile, probability in zip(tiles, self._probability(windows), strict=True):
-            weight = torch.from_numpy(ramp(tile, self._overlap_px)).to(self._device)
-            window = (slice(None), slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
-            total[window] += resize(probability[None], (tile.height, tile.width))[0] * weight
-        return decide(total / total.sum(dim=0, keepdim=True))
 
     def _probability(self, images: Sequence[U8]) -> Iterator[Tensor]:
         """Yield (CLASS_COUNT + 1, h, w) of images that have the working size, at that size."""
@@ -118,6 +109,24 @@ def compose(class_logits: Tensor, mask_logits: Tensor, fold: Tensor) -> Tensor:
     weight = class_logits.softmax(dim=-1)[..., :-1] @ fold
     total = torch.einsum("bqk,bqhw->bkhw", weight, mask_logits.sigmoid()).clamp_min(0.0) + _FLOOR / fold.shape[1]
     return total / total.sum(dim=1, keepdim=True)
+
+
+def segment_tiled(
+    image: U8,
+    size_px: tuple[int, int],
+    overlap_px: int,
+    probability: Callable[[Sequence[U8]], Iterable[Tensor]],
+    device: torch.device,
+) -> Segmentation:
+    """Return classes of an image from tiles of `size_px`, of which `probability` yields (CLASS_COUNT + 1, h, w)."""
+    tiles = tiles_of(image.shape[1], image.shape[0], size_px, overlap_px)
+    total = torch.zeros((CLASS_COUNT + 1, *image.shape[:2]), device=device)
+    windows = [to_working(_cut(image, tile), size_px) for tile in tiles]
+    for tile, planes in zip(tiles, probability(windows), strict=True):
+        weight = torch.from_numpy(ramp(tile, overlap_px)).to(device)
+        window = (slice(None), slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
+        total[window] += resize(planes[None], (tile.height, tile.width))[0] * weight
+    return decide(total / total.sum(dim=0, keepdim=True))
 
 
 def decide(probability: Tensor) -> Segmentation:

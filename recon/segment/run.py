@@ -46,6 +46,10 @@ def open_segmenter(config: SegmentConfig) -> Segmenter:
         from recon.segment.mask2former import Mask2Former  # transformers take seconds to import
 
         return Mask2Former(config)
+    if config.backend == "mmseg":
+        from recon.segment.mmseg import MmsegMask2Former
+
+        return MmsegMask2Former(config)
     return IdImages()
 
 
@@ -72,7 +76,7 @@ def segment(
             (work / folder).mkdir(parents=True, exist_ok=True)
         (work / MANIFEST).unlink(missing_ok=True)
     cameras = {camera.name: camera for camera in drive.cameras}
-    batch = config.batch if config.backend == "mask2former" else 1
+    batch = config.batch if config.backend in ("mask2former", "mmseg") else 1
     todo = [group for group in _groups(items, batch) if not all(_is_done(work, n, cameras[i.camera]) for n, i in group)]
     done, left_out = len(items) - sum(map(len, todo)), []
     tick(done, len(items), "images")

@@ -14,11 +14,11 @@ from workers.spec import LabelJob, parse_spec, pointer
 
 Format = Annotated[str, typer.Option("--format", help="Format of the drive: auto, drive_folder, kitti_raw.")]
 Segmenter = Annotated[
-    Literal["id_images", "openvino", "mask2former"],
+    Literal["id_images", "openvino", "mask2former", "mmseg"],
     typer.Option("--segmenter", help="Where class ids come from: id PNGs of the drive, or a net."),
 ]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Model file (.xml, .onnx) or checkpoint folder of the net.")
+    Path | None, typer.Option("--weights", help="Model file (.xml, .onnx, .pth) or checkpoint folder of the net.")
 ]
 ClassMap = Annotated[str, typer.Option("--class-map", help="Shipped class map, or a path to a JSON file.")]
 Holdout = Annotated[
