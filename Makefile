@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench setup clean
+.PHONY: demo test test-slow check bench setup mmseg clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -17,6 +18,20 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(READY) ## Create .venv with everything
+
+mmseg: $(MMSEG_READY) ## Add the mmseg back end: builds mmcv, about 10 minutes on 2 free cores
+
+# mmcv's build looks at the torch beside it, and needs setuptools' old pkg_resources, and ninja to use both cores.
+# The mm* packages come without their dependencies: mmengine would bring a second OpenCV.
+$(MMSEG_READY): $(READY)
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['mmseg'], sep='\n')" > $(VENV)/mmseg.txt
+	grep '^mm' $(VENV)/mmseg.txt > $(VENV)/mmseg-mm.txt
+	grep -v '^mm' $(VENV)/mmseg.txt > $(VENV)/mmseg-rest.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt 'setuptools<80' ninja -r $(VENV)/mmseg-rest.txt
+	PATH="$(abspath $(BIN)):$$PATH" MMCV_WITH_OPS=1 MAX_JOBS=$${MAX_JOBS:-2} \
+		$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -r $(VENV)/mmseg-mm.txt
+	$(BIN)/python -W ignore -c "import mmcv.ops, mmdet.models, mmseg.models"
+	@touch $@
 
 demo: $(READY) ## Write a demo drive, label it through the service on Ray, show the pictures
 	$(BIN)/roadscribe demo demo_out

@@ -82,3 +82,14 @@ def test_the_weights_beside_a_model_pass_the_same_gate(root, tmp_path):
     (root / "drive" / "model.bin").symlink_to(tmp_path / "secret" / "model.bin")
     with pytest.raises(PathRefused):
         resolve_below([root], f"{root}/drive/model.xml")
+
+
+def test_the_configuration_beside_a_checkpoint_passes_the_same_gate(root, tmp_path):
+    (root / "drive" / "net.pth").touch()
+    (root / "drive" / "net.py").touch()
+    assert resolve_below([root], f"{root}/drive/net.pth") == root / "drive" / "net.pth"
+    (root / "drive" / "net.py").unlink()
+    (tmp_path / "secret" / "net.py").touch()
+    (root / "drive" / "net.py").symlink_to(tmp_path / "secret" / "net.py")
+    with pytest.raises(PathRefused):
+        resolve_below([root], f"{root}/drive/net.pth")
