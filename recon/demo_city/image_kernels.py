@@ -14,8 +14,9 @@ from recon.demo_city.ray_kernels import GROUND, SKY, cast, solid_hit
 from recon.demo_city.shade_kernels import ground_color, sky, solid_color
 from recon.demo_city.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
 
-BLOCK_PX = 16
+BLOCK_PX = 8
 BACKGROUND = 6
+SHADOW_M = 60.0  # from the camera to what still throws a moving shadow
 
 
 @njit(**KERNEL, inline="always")
@@ -53,14 +54,14 @@ def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
 
 
 @njit(**KERNEL)
-def _color(ground, solids, moving, light, heads, mirrored, count, view, owner, face, tau, dx, dy, dz):
+def _color(ground, solids, casters, moving, light, heads, mirrored, count, view, owner, face, tau, dx, dy, dz):
     ox, oy, oz = view.position
     if owner == SKY:
         return sky(light, dx, dy, dz)
     if owner >= 0:
         return solid_color(ground, solids, moving, heads, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
     pixel_rad = 1.0 / view.focal_px
-    red, green, blue = ground_color(ground, solids, moving, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
+    red, green, blue = ground_color(ground, casters, 0, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
     if light.wet > 0.0:
         x, y, z = ox + tau * dx, oy + tau * dy, oz + tau * dz
         r, g, b, share = _reflection(
@@ -102,6 +103,87 @@ def _reflection(ground, solids, moving, light, heads, mirrored, count, x, y, z, 
     return r, g, b, share
 
 
+@njit(**KERNEL)
+def _casters(solids, moving, ox, oy):
+    """Return the moving solids whose shadows can be made out from a place."""
+    casters = np.empty((solids.shape[0] - moving, solids.shape[1]))
+    count = 0
+    for i in range(moving, solids.shape[0]):
+        if math.hypot(solids[i, CENTER] - ox, solids[i, CENTER + 1] - oy) < SHADOW_M:
+            casters[count] = solids[i]
+            count += 1
+    return casters[:count]
+
+
+@njit(**KERNEL)
+def _shade(
+    ground, solids, casters, moving, light, heads, view, owners, faces, depth, found, counts, mirrored, mirrored_counts
+):
+    """Return the linear colour of every pixel, whose middle meets `owners` at `depth`."""
+    height, width = owners.shape
+    ox, oy, oz = view.position
+    rgb = np.empty((height, width, 3), np.float32)
+    for v in range(height):
+        for u in range(width):
+            owner = owners[v, u]
+            # Only pixels that hold an edge or a fine pattern are worth four rays.
+            inner = owner >= 0 and int(solids[owner, MATERIAL]) != LEAVES
+            edge = False
+            for k in range(4):
+                nv = min(max(v + (k - 1 if k % 2 == 0 else 0), 0), height - 1)
+                nu = min(max(u + (k - 2 if k % 2 == 1 else 0), 0), width - 1)
+                edge = edge or owners[nv, nu] != owner
+            red, green, blue = 0.0, 0.0, 0.0
+            br, bc = v // BLOCK_PX, u // BLOCK_PX
+            glass, panes = mirrored[br, bc], mirrored_counts[br, bc]
+            if edge or inner:
+                near = found[br, bc]
+                count = counts[br, bc]
+                # Two rays do for a pattern, whose surface is known; an edge takes four.
+                rays = 4 if edge else 2
+                share = 1.0 / rays
+                for k in range(rays):
+                    # A rotated grid: four different columns and rows, the first two across the pixel's middle
+                    du = (0.125, 0.875, 0.375, 0.625)[k]
+                    dv = (0.625, 0.375, 0.125, 0.875)[k]
+                    dx, dy, dz = _ray(view, u + du, v + dv)
+                    hit, tau, face = owner, np.inf, -1
+                    if not edge:
+                        tau, face = solid_hit(solids, owner, ox, oy, oz, dx, dy, dz)
+                    if tau == np.inf:
+                        hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
+                    r, g, b = _color(
+                        ground, solids, casters, moving, light, heads, glass, panes, view, hit, face, tau, dx, dy, dz
+                    )
+                    red += share * min(r, 4.0)
+                    green += share * min(g, 4.0)
+                    blue += share * min(b, 4.0)
+            else:
+                dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
+                tau = float(depth[v, u])
+                red, green, blue = _color(
+                    ground,
+                    solids,
+                    casters,
+                    moving,
+                    light,
+                    heads,
+                    glass,
+                    panes,
+                    view,
+                    owner,
+                    int(faces[v, u]),
+                    tau,
+                    dx,
+                    dy,
+                    dz,
+                )
+            rgb[v, u, 0] = red
+            rgb[v, u, 1] = green
+            rgb[v, u, 2] = blue
+    return rgb
+
+
 @njit(**KERNEL, nogil=True)
 def render(ground, solids, moving, order, light, heads, view):
     """Return linear light (H, W, 3) f32 RGB, class ids (H, W) u8 and distance (H, W) f32 (infinite where sky).
@@ -113,11 +195,15 @@ def render(ground, solids, moving, order, light, heads, view):
     faces = np.empty((height, width), np.int8)
     depth = np.empty((height, width), np.float32)
     ids = np.empty((height, width), np.uint8)
-    rgb = np.empty((height, width, 3), np.float32)
     ox, oy, oz = view.position
+    # What the whole image cannot see, no block of it needs to look at.
+    dx, dy, dz = _ray(view, view.cx, view.cy)
+    seen = np.empty(max(order.shape[0], 1), np.int32)
+    corner = math.atan(math.hypot(max(view.cx, width - view.cx), max(view.cy, height - view.cy)) / view.focal_px)
+    order_seen = seen[: in_cone(solids, order, ox, oy, oz, dx, dy, dz, corner + 0.01, seen)]
     block_rows = (height + BLOCK_PX - 1) // BLOCK_PX
     block_columns = (width + BLOCK_PX - 1) // BLOCK_PX
-    found = np.empty((block_rows, block_columns, max(order.shape[0], 1)), np.int32)
+    found = np.empty((block_rows, block_columns, max(order_seen.shape[0], 1)), np.int32)
     counts = np.empty((block_rows, block_columns), np.int32)
     wet = light.wet > 0.0
     mirrored = np.empty((block_rows, block_columns, max(order.shape[0], 1) if wet else 1), np.int32)
@@ -128,7 +214,7 @@ def render(ground, solids, moving, order, light, heads, view):
         for bc in range(block_columns):
             dx, dy, dz = _ray(view, (bc + 0.5) * BLOCK_PX, (br + 0.5) * BLOCK_PX)
             near = found[br, bc]
-            counts[br, bc] = in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, near)
+            counts[br, bc] = in_cone(solids, order_seen, ox, oy, oz, dx, dy, dz, half_angle, near)
             if wet and dz - half_angle < 0.0:
                 # What flat ground mirrors, a camera below it would see; a wider cone allows for slopes.
                 mirrored_counts[br, bc] = in_cone(
@@ -147,47 +233,23 @@ def render(ground, solids, moving, order, light, heads, view):
                         ids[v, u] = BACKGROUND
                     else:
                         ids[v, u] = int(solids[owner, CLASS_ID])
-    for v in range(height):
-        for u in range(width):
-            owner = owners[v, u]
-            # Only pixels that hold an edge or a fine pattern are worth four rays.
-            inner = owner >= 0 and int(solids[owner, MATERIAL]) != LEAVES
-            edge = False
-            for k in range(4):
-                nv = min(max(v + (k - 1 if k % 2 == 0 else 0), 0), height - 1)
-                nu = min(max(u + (k - 2 if k % 2 == 1 else 0), 0), width - 1)
-                edge = edge or owners[nv, nu] != owner
-            red, green, blue = 0.0, 0.0, 0.0
-            br, bc = v // BLOCK_PX, u // BLOCK_PX
-            glass, panes = mirrored[br, bc], mirrored_counts[br, bc]
-            if edge or inner:
-                near = found[br, bc]
-                count = counts[br, bc]
-                for k in range(4):
-                    # A rotated grid: four different columns and rows
-                    du = (0.375, 0.875, 0.125, 0.625)[k]
-                    dv = (0.125, 0.375, 0.625, 0.875)[k]
-                    dx, dy, dz = _ray(view, u + du, v + dv)
-                    hit, tau, face = owner, np.inf, -1
-                    if not edge:
-                        tau, face = solid_hit(solids, owner, ox, oy, oz, dx, dy, dz)
-                    if tau == np.inf:
-                        hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
-                    r, g, b = _color(
-                        ground, solids, moving, light, heads, glass, panes, view, hit, face, tau, dx, dy, dz
-                    )
-                    red += 0.25 * min(r, 4.0)
-                    green += 0.25 * min(g, 4.0)
-                    blue += 0.25 * min(b, 4.0)
-            else:
-                dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
-                tau = float(depth[v, u])
-                red, green, blue = _color(
-                    ground, solids, moving, light, heads, glass, panes, view, owner, int(faces[v, u]), tau, dx, dy, dz
-                )
-            rgb[v, u, 0] = red
-            rgb[v, u, 1] = green
-            rgb[v, u, 2] = blue
+    casters = _casters(solids, moving, ox, oy)
+    rgb = _shade(
+        ground,
+        solids,
+        casters,
+        moving,
+        light,
+        heads,
+        view,
+        owners,
+        faces,
+        depth,
+        found,
+        counts,
+        mirrored,
+        mirrored_counts,
+    )
     return rgb, ids, depth
 
 

@@ -244,25 +244,18 @@ def _car(material, face, ax, ay, az, half, red, green, blue):
 
 
 @njit(**KERNEL)
-def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, dy, dz, tau):
-    """Return the colour of a solid where a ray meets it."""
-    x = ox + tau * dx
-    y = oy + tau * dy
-    z = oz + tau * dz
-    lx = solids[i, 0] * x + solids[i, 1] * y + solids[i, 2] * z + solids[i, 3]
-    ly = solids[i, 4] * x + solids[i, 5] * y + solids[i, 6] * z + solids[i, 7]
-    lz = solids[i, 8] * x + solids[i, 9] * y + solids[i, 10] * z + solids[i, 11]
-    half = (solids[i, HALF], solids[i, HALF + 1], solids[i, HALF + 2])
+def _surface(solids, moving, i, face, light, half, lx, ly, lz):
+    """Return albedo, gloss, own light, share of the sky, bulge of sheet metal and mottling of leaves at a point."""
     ax = lx * half[0]
     ay = ly * half[1]
     az = lz * half[2]
-    nx, ny, nz = _normal(solids, i, face, lx, ly, lz)
     red, green, blue = solids[i, COLOR], solids[i, COLOR + 1], solids[i, COLOR + 2]
     material = int(solids[i, MATERIAL])
     seed = int(solids[i, SEED])
     gloss = 0.0
     own = 0.0
-    facing = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
+    bulge = 0.0
+    lit = 0.0
     hidden = 1.0  # share of the sky's light
     if material == WALL:
         length = 2.0 * (half[1] if face < 2 else half[0])
@@ -280,10 +273,7 @@ def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, d
         if i < moving or light.lamps_on == 0.0:
             own = 0.0
         if 2 <= face < 4 and material == CAR_BODY:
-            nz += 0.4 * lz  # sheet metal bulges
-            size = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz)
-            nx, ny, nz = nx * size, ny * size, nz * size
-            facing = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
+            bulge = 0.4 * lz  # sheet metal bulges
     elif material == TYRE:
         if face == 7 and lx * lx + ly * ly < 0.36:
             spoke = 0.5 + 0.5 * math.cos(5.0 * math.atan2(ly, lx))
@@ -307,11 +297,34 @@ def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, d
         clump = min(max(0.5 + 1.6 * (clump - 0.5), 0.0), 1.0)
         tone = (0.35 + 0.8 * clump) * (0.7 + 0.6 * fine)
         red, green, blue = red * tone, green * tone, blue * tone
-        facing = 0.25 + 0.75 * facing + 0.6 * (clump - 0.5)
+        lit = 0.6 * (clump - 0.5)
         hidden = 0.55 + 0.45 * smooth_step(-1.0, 0.6, lz)
     elif material == BARK:
         tone = 0.7 + 0.6 * value_noise(math.atan2(ly, lx) * 6.0 + 30.0, az * 2.0, seed)
         red, green, blue = red * tone, green * tone, blue * tone
+    return red, green, blue, gloss, own, hidden, bulge, lit
+
+
+@njit(**KERNEL)
+def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, dy, dz, tau):
+    """Return the colour of a solid where a ray meets it."""
+    x = ox + tau * dx
+    y = oy + tau * dy
+    z = oz + tau * dz
+    lx = solids[i, 0] * x + solids[i, 1] * y + solids[i, 2] * z + solids[i, 3]
+    ly = solids[i, 4] * x + solids[i, 5] * y + solids[i, 6] * z + solids[i, 7]
+    lz = solids[i, 8] * x + solids[i, 9] * y + solids[i, 10] * z + solids[i, 11]
+    half = (solids[i, HALF], solids[i, HALF + 1], solids[i, HALF + 2])
+    nx, ny, nz = _normal(solids, i, face, lx, ly, lz)
+    material = int(solids[i, MATERIAL])
+    red, green, blue, gloss, own, hidden, bulge, lit = _surface(solids, moving, i, face, light, half, lx, ly, lz)
+    if bulge != 0.0:
+        nz += bulge
+        size = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz)
+        nx, ny, nz = nx * size, ny * size, nz * size
+    facing = nx * light.sun[0] + ny * light.sun[1] + nz * light.sun[2]
+    if material == LEAVES:
+        facing = 0.25 + 0.75 * facing + lit
     sun = max(facing, 0.0)
     around = (0.62 + 0.38 * nz) * hidden
     lamp = 0.0
