@@ -11,17 +11,15 @@ we divide by their sum over classes, where a softmax would flatten them.
 
 from __future__ import annotations
 
-import pickle
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from recon.classes import ClassMap
+from recon.classes import ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
 from recon.segment.mask2former import (
@@ -35,19 +33,13 @@ from recon.segment.mask2former import (
     to_working,
 )
 from recon.segment.mmseg_files import Scale, find_files, read_config, scale_of
+from recon.segment.mmseg_net import build_net, class_names, load_checkpoint, load_weights, quiet
 from recon.segment.net_spec import class_map_path
 from recon.segment.segmenter import U8, Segmentation
 
 Tensor = torch.Tensor
 
-_INSTALL = "make mmseg, or pip install --no-build-isolation 'roadscribe[mmseg]' beside torch and setuptools < 80"
-_KEEP_WEIGHTS = (
-    "Where you trust it, keep what is needed: python -c \"import torch; c = torch.load('OLD.pth', "
-    "map_location='cpu', weights_only=False); torch.save({k: c[k] for k in ('meta', 'state_dict')}, 'NEW.pth')\"."
-)
 _FLOOR = 1e-6  # of the sum over classes where no query claims a pixel
-# What only training needs; parts of it would be fetched or built for nothing.
-_UNUSED = frozenset({"train_cfg", "init_cfg", "pretrained"})
 
 
 class MmsegMask2Former:
@@ -73,8 +65,10 @@ class MmsegMask2Former:
         class_map = ClassMap.load(class_map_path(config.class_map))
         net = build_net(body, where=str(files.config))
         checkpoint = load_checkpoint(files.weights)
+        names = class_names(checkpoint)
+        class_map = with_unlabelled(class_map, names)
         self._fold = fold_matrix(class_map, net.num_classes, where=self._where).to(self._device)
-        check_names(class_map, checkpoint, where=self._where)
+        check_names(class_map, names, where=self._where)
         load_weights(net, checkpoint, where=self._where)
         self._net = net.to(self._device)
         self._batch, self._tile, self._overlap_px = config.batch, config.tile, config.tile_overlap_px
@@ -111,7 +105,7 @@ class MmsegMask2Former:
         shape = tuple(batch["inputs"].shape[2:])
         # Without a `pad_shape`: the head would prefer it to the size of a sliding window.
         metas = [{"ori_shape": shape, "img_shape": shape} for _ in planes]
-        with _quiet():
+        with quiet():
             scores: Tensor = self._net.inference(batch["inputs"], metas)
         return scores[..., :height, :width].float()  # padding lies to the right and below
 
@@ -124,132 +118,21 @@ class MmsegMask2Former:
         return total / total.sum(dim=1, keepdim=True)
 
 
-def build_net(body: Mapping[str, Any], *, where: str) -> Any:
-    """Return the net a configuration describes, with random weights, for inference; ModelInvalid when it cannot be."""
-    model = _without_training(body.get("model"))
-    kind = model.get("type") if isinstance(model, dict) else None
-    head = model.get("decode_head") if isinstance(model, dict) else None
-    head_kind = head.get("type") if isinstance(head, dict) else None
-    if (str(kind).split(".")[-1], str(head_kind).split(".")[-1]) != ("EncoderDecoder", "Mask2FormerHead"):
-        hint = "Give a Mask2Former; other nets run as ONNX with segment.backend=openvino."
-        raise ModelInvalid(f"the model is a {kind} with a {head_kind}", where=where, hint=hint)
-    if "data_preprocessor" not in model and "data_preprocessor" in body:
-        model["data_preprocessor"] = _without_training(body["data_preprocessor"])
-    model.setdefault("test_cfg", {"mode": "whole"})
-    registry = _registry(where)
-    _check_types(model, registry, where)
-    from mmengine.config import ConfigDict
-    from mmengine.model import revert_sync_batchnorm
+def with_unlabelled(class_map: ClassMap, names: Sequence[str]) -> ClassMap:
+    """Return the class map with a last class for what nobody labelled, where the checkpoint has one and the map none.
 
-    try:
-        with _quiet():
-            net: Any = revert_sync_batchnorm(registry[""].build(ConfigDict(model)))
-    except Exception as error:  # whatever their constructors raise, the configuration is the reason
-        first = (str(error).strip().splitlines() or [""])[0][:200]
-        message = f"mmsegmentation cannot build the net: {type(error).__name__} {first}".rstrip()
-        raise ModelInvalid(
-            message, where=where, hint="Give the configuration the checkpoint was trained with."
-        ) from error
-    return net.eval()
+    mmsegmentation trains Vistas v1.2 with 66 classes, of which the last is no class of the data set.
+    """
+    if len(names) != len(class_map.names) + 1 or _plain(names[-1]) != "unlabeled":
+        return class_map
+    targets = (*class_map.targets, RoadClass.UNKNOWN)
+    return replace(class_map, names=(*class_map.names, names[-1]), targets=targets)
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide warnings about deprecated calls of packages that nobody maintains: no reader could act on them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _registry(where: str) -> dict[str, Any]:
-    """Return the registries by scope, "" being where a net is built; ModelInvalid when the packages are missing."""
-    try:
-        with _quiet():
-            import mmcv.ops.multi_scale_deform_attn as deformable
-            import mmdet.models  # noqa: F401 importing is registering
-            import mmseg.models  # noqa: F401
-            from mmdet.registry import MODELS as DETECTION
-            from mmengine.registry import MODELS as COMMON
-            from mmengine.registry import DefaultScope
-            from mmseg.registry import MODELS as SEGMENTATION
-
-            if DefaultScope.get_current_instance() is None:
-                DefaultScope.get_instance("roadscribe", scope_name="mmseg")
-    except (ImportError, AssertionError) as error:  # they assert each other's versions
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise ModelInvalid(f"mmsegmentation cannot be used: {first}", where=where, hint=_INSTALL) from error
-    # The compiled sampling exists only where mmcv was built with CUDA, and not in bfloat16. mmcv's own form in PyTorch
-    # gives the same sums on every device.
-    deformable.IS_CUDA_AVAILABLE = False
-    return {"": SEGMENTATION, "mmseg": SEGMENTATION, "mmdet": DETECTION, "mmengine": COMMON, "mmcv": COMMON}
-
-
-def _check_types(value: Any, registry: Mapping[str, Any], where: str) -> None:
-    """Raise ModelInvalid for a type nobody registered: mmengine would import any dotted name and call it."""
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            _check_types(item, registry, where)
-    if not isinstance(value, dict):
-        return
-    if "type" in value:
-        name = str(value["type"])
-        scope, _, plain = name.rpartition(".")
-        scopes = [scope] if scope else ["mmseg", "mmdet", "mmengine"]
-        if not any(plain in registry[s].module_dict for s in scopes if s in registry):
-            hint = "Only what mmsegmentation, mmdet and mmcv register is built, by its registered name."
-            raise ModelInvalid(f"the configuration names an unknown type {name!r}", where=where, hint=hint)
-    for item in value.values():
-        _check_types(item, registry, where)
-
-
-def _without_training(value: Any) -> Any:
-    if isinstance(value, (list, tuple)):
-        return type(value)(_without_training(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _without_training(item) for key, item in value.items() if key not in _UNUSED}
-    return value
-
-
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return a checkpoint's mapping, loaded with `weights_only`; ModelInvalid when it is damaged or holds objects."""
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        message = "the checkpoint is damaged, or holds more than weights: such a file can run code and is not opened"
-        raise ModelInvalid(message, where=str(path), hint=_KEEP_WEIGHTS) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        hint = "Copy the checkpoint again."
-        raise ModelInvalid(f"the checkpoint does not load: {first}", where=str(path), hint=hint) from error
-    state = checkpoint.get("state_dict") if isinstance(checkpoint, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        hint = "Give a checkpoint of mmsegmentation."
-        raise ModelInvalid("the checkpoint holds no state_dict of weights", where=str(path), hint=hint)
-    return dict(checkpoint)
-
-
-def load_weights(net: Any, checkpoint: Mapping[str, Any], *, where: str) -> None:
-    """Put the weights of a checkpoint into a net; ModelInvalid when one is missing or has another shape."""
-    hint = "Give the configuration the checkpoint was trained with."
-    try:
-        missing = net.load_state_dict(checkpoint["state_dict"], strict=False).missing_keys
-    except RuntimeError as error:  # of another shape
-        lines = str(error).strip().splitlines()
-        raise ModelInvalid(
-            f"the weights do not fit: {lines[min(1, len(lines) - 1)].strip()[:200]}", where=where, hint=hint
-        ) from error
-    if missing:
-        raise ModelInvalid(f"{len(missing)} weights are missing, the first {missing[0]}", where=where, hint=hint)
-
-
-def check_names(class_map: ClassMap, checkpoint: Mapping[str, Any], *, where: str) -> None:
+def check_names(class_map: ClassMap, names: Sequence[str], *, where: str) -> None:
     """Raise ModelInvalid when the checkpoint says what its classes are called and the class map says otherwise."""
-    meta = checkpoint.get("meta")
-    meta = meta if isinstance(meta, dict) else {}
-    dataset = meta.get("dataset_meta")
-    given = (dataset if isinstance(dataset, dict) else {}).get("classes") or meta.get("CLASSES") or ()
-    for model_id, (theirs, ours) in enumerate(zip(given, class_map.names, strict=False)):
-        if _plain(str(theirs)) != _plain(ours):
+    for model_id, (theirs, ours) in enumerate(zip(names, class_map.names, strict=False)):
+        if _plain(theirs) != _plain(ours):
             message = f"class {model_id} is {theirs!r} in the checkpoint and {ours!r} in the class map {class_map.name}"
             raise ModelInvalid(message, where=where, hint="Use the class map that belongs to these weights.")
 

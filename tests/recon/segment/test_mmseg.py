@@ -20,8 +20,9 @@ from recon.config import SegmentConfig
 from recon.errors import Cancelled, ConfigInvalid, ModelInvalid
 from recon.formats.read import read_drive
 from recon.segment.frame_labels import FrameLabels
-from recon.segment.mmseg import MmsegMask2Former, build_net, check_names, load_checkpoint
+from recon.segment.mmseg import MmsegMask2Former, check_names, with_unlabelled
 from recon.segment.mmseg_files import read_config
+from recon.segment.mmseg_net import build_net, class_names, load_checkpoint
 from recon.segment.run import segment
 
 needs_mmseg = pytest.mark.skipif(not tiny_mmseg.importable(), reason="needs the extra [mmseg] (make mmseg)")
@@ -189,6 +190,11 @@ def test_other_nets_and_unfit_settings_are_refused() -> None:
         build_net(body, where="net.py")
     with pytest.raises(ModelInvalid, match="None"):
         build_net({}, where="net.py")
+    for test in ({"mode": "half"}, {"mode": "slide", "crop_size": (64, 64)}, "whole"):
+        with pytest.raises(ModelInvalid, match="test_cfg"):
+            build_net(tiny_mmseg.body(9, test_cfg=test), where="net.py")
+    with pytest.raises(ModelInvalid, match="no data_preprocessor"):
+        build_net(tiny_mmseg.body(9, data_preprocessor=None), where="net.py")
     body = tiny_mmseg.body(9)
     body["model"]["backbone"]["colour"] = "red"
     with pytest.raises(ModelInvalid, match="cannot build the net: TypeError"):
@@ -227,8 +233,10 @@ def test_shipped_class_maps_name_what_mmsegmentation_names() -> None:
         "cityscapes": CityscapesDataset,
     }
     for name, dataset in pairs.items():
-        class_map = ClassMap.load(CLASS_MAP_FOLDER / f"{name}.json")
-        check_names(class_map, {"meta": {"dataset_meta": dataset.METAINFO}}, where=name)
+        names = class_names({"meta": {"dataset_meta": dataset.METAINFO}})
+        class_map = with_unlabelled(ClassMap.load(CLASS_MAP_FOLDER / f"{name}.json"), names)
+        assert len(names) == len(class_map.names)
+        check_names(class_map, names, where=name)
 
 
 def test_a_missing_package_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,11 +280,17 @@ def test_a_checkpoint_with_objects_is_not_opened(tmp_path: Path, monkeypatch: py
 
 def test_names_in_the_checkpoint_are_compared_without_spelling() -> None:
     class_map = ClassMap(name="mine", version=1, names=("Curb Cut", "Road"), targets=(RoadClass.CURB, RoadClass.ROAD))
-    check_names(class_map, {"meta": {"dataset_meta": {"classes": ("curb-cut", "road")}}}, where="")
-    check_names(class_map, {"meta": {"CLASSES": None}}, where="")
-    check_names(class_map, {}, where="")
+    check_names(class_map, ("curb-cut", "road"), where="")
+    check_names(class_map, (), where="")
     with pytest.raises(ModelInvalid, match="class 1 is 'Sky' in the checkpoint and 'Road' in the class map mine"):
-        check_names(class_map, {"meta": {"CLASSES": ["Curb Cut", "Sky"]}}, where="net.pth")
+        check_names(class_map, ("Curb Cut", "Sky"), where="net.pth")
+    more = with_unlabelled(class_map, ("Curb Cut", "Road", "Unlabeled"))
+    assert (more.names[2], more.targets[2]) == ("Unlabeled", RoadClass.UNKNOWN)
+    assert with_unlabelled(class_map, ("Curb Cut", "Road", "Sky")) is class_map
+    assert class_names({"meta": {"dataset_meta": {"classes": ("a", "b")}}}) == ("a", "b")
+    assert class_names({"meta": {"CLASSES": ["a"]}}) == ("a",)
+    for checkpoint in ({}, {"meta": None}, {"meta": {"dataset_meta": None}}, {"meta": {"CLASSES": 3}}):
+        assert class_names(checkpoint) == ()
 
 
 def test_replacing_the_class_map_by_none_is_refused(tmp_path: Path) -> None:
