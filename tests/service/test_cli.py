@@ -49,6 +49,7 @@ def drive(tmp_path_factory):
 FAST = ("--set", "fit.cell_m=0.3", "--set", "fit.corridor_m=6", "--set", "fit.epochs=1")
 
 
+@pytest.mark.slow
 def test_label_leaves_what_the_readme_says_and_skips_the_second_time(drive, tmp_path):
     out = tmp_path / "out"
     status, stdout, _ = call("label", drive, out, "--holdout", "3", *FAST)

@@ -13,6 +13,8 @@ from recon.demo_city.scene import Scene
 from recon.demo_city.true_map import true_map
 from recon.formats.read import read_drive
 
+pytestmark = pytest.mark.slow  # each builds several streets
+
 SMALL = CityConfig(
     seed=15, frames=2, width_px=96, height_px=54, texel_m=0.08, lidar=LidarRig(beams=4, columns=40), with_lidar=False
 )
