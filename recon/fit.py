@@ -27,6 +27,7 @@ from recon.losses import TERMS, Exposure, Target, losses
 from recon.memory import kept_memory
 from recon.observe import Observations, box_around, observe
 from recon.progress import Tick, silent
+from recon.rectify import pixel_rays
 from recon.render import cpu
 from recon.render.surfels import SIGMA_MAX_CELLS, Rays, Renderer, Surfels
 from recon.segment.frame_labels import FrameLabels
@@ -147,9 +148,7 @@ def _window(site: Site, view: View, z: F32, config: FitConfig) -> Window:
 def target_of(view: View, window: Window, ground_z_ego_m: float, max_distance_m: float) -> tuple[Rays, Target] | None:
     """Return rays and targets of the pixels that see ground within reach, or None when there is none."""
     height, width = view.labels.ids.shape
-    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    pixels = np.stack([columns, rows, np.ones_like(rows)], axis=-1)
-    direction = pixels @ (view.world_from_camera[:3, :3] @ np.linalg.inv(view.k)).T
+    direction = pixel_rays(view.k, (height, width)) @ view.world_from_camera[:3, :3].T
     up = view.world_from_ego[:3, 2]
     ground = view.world_from_ego[:3, 3] + ground_z_ego_m * up
     above = float(up @ (view.world_from_camera[:3, 3] - ground))

@@ -52,8 +52,10 @@ class Rectifier:
         warped = cv2.remap(ids, *self.maps, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=[border])
         return np.asarray(warped, dtype=np.uint8)
 
-    def rays(self) -> F64:
-        """Return (H, W, 3) directions through the pixel centres in the camera frame, z = 1."""
-        columns, rows = np.meshgrid(np.arange(self.camera.width_px) + 0.5, np.arange(self.camera.height_px) + 0.5)
-        rays: F64 = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(self.k).T
-        return rays
+
+def pixel_rays(k: F64, shape: tuple[int, int]) -> F64:
+    """Return (H, W, 3) directions through the pixel centres of a pinhole image in the camera frame, z = 1."""
+    height, width = shape
+    columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    rays: F64 = np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ np.linalg.inv(k).T
+    return rays
