@@ -31,6 +31,7 @@ class TrainConfig:
     loader_threads: int = 2
     threads: int = 2  # of the net on a CPU
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # of the net's forward pass; auto: bfloat16 on CUDA only
 
     def __post_init__(self) -> None:
         require(1 <= self.steps <= 10_000_000, "train.steps must lie in 1..10000000")

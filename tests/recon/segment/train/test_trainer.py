@@ -76,6 +76,17 @@ def test_a_run_writes_what_it_promises(source: Source, tmp_path: Path) -> None:
     assert scores[""].seconds > 0
 
 
+def test_a_rounded_run_learns_nearly_the_same(source: Source, tmp_path: Path) -> None:
+    weights, losses = [], []
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path / precision
+        weights.append(load_file(train(out, replace(TINY, precision=precision), [source]) / "model.safetensors"))
+        losses.append(json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["loss/total"])
+    assert any(not torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    assert all(torch.isfinite(value).all() for value in weights[1].values())
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
+
+
 def test_a_stopped_run_continues_to_the_same_weights(source: Source, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", TINY, [source])
     steps: list[int] = []
