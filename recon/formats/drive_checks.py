@@ -26,18 +26,22 @@ from recon.formats.image_file import check_image, decode_gray, decode_ids
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import LOCAL_FRAME_LIMIT_M, rigid_fault
 from recon.progress import Tick, silent
+from recon.sweep import LidarFormat, decode_sweep
 
 MAX_SPEED_M_S = 100.0  # no road vehicle: a jump of the positioning, or a wrong unit
 MAX_IMAGE_DELAY_NS = 1_000_000_000  # an image farther than this from its frame's time carries a wrong unit
-LIDAR_POINT_BYTES = 16
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
-def check_drive(parsed: ParsedDrive, problems: Problems, tick: Tick = silent) -> DriveLog:
+def check_drive(
+    parsed: ParsedDrive, problems: Problems, tick: Tick = silent, *, images_required: bool = True
+) -> DriveLog:
     """Report every problem of a drive and return it with the sha256 of each file it names."""
     drive = parsed.drive
-    if not drive.images() and not problems.found:  # else they were lost to what is already reported
-        problems.add(DriveEmpty(where=drive.name, hint="Give at least one frame with one image."))
+    # Where something was reported before, images were lost to that.
+    if images_required and not drive.images() and not problems.found:
+        hint = parsed.without_images or "Give at least one frame with one image."
+        problems.add(DriveEmpty(where=drive.name, hint=hint))
     _check_cameras(drive, problems)
     misplaced = _check_frames(parsed, problems)
     _check_images(parsed, misplaced, problems)
@@ -203,7 +207,9 @@ def _files(parsed: ParsedDrive) -> list[_File]:
             if image.id_path:
                 files.append(_File(image.id_path, f"{place}, {image.id_path}", ImageInvalid, _ids_check(camera)))
         if frame.lidar_path:
-            files.append(_File(frame.lidar_path, f"{place}, {frame.lidar_path}", DriveInvalid, check_lidar))
+            files.append(
+                _File(frame.lidar_path, f"{place}, {frame.lidar_path}", DriveInvalid, _lidar_check(drive.lidar_format))
+            )
     return files
 
 
@@ -228,13 +234,8 @@ def _mask_check(camera: Camera) -> Callable[[bytes, str], None]:
     return check
 
 
-def check_lidar(data: bytes, where: str) -> None:
-    """Raise DriveInvalid unless `data` are whole, finite f32x4 points."""
-    if not data or len(data) % LIDAR_POINT_BYTES:
-        hint = "A point is four little-endian float32: x, y, z in metres and intensity."
-        raise DriveInvalid(f"{len(data)} bytes are no whole number of LiDAR points", where=where, hint=hint)
-    bad = int(np.count_nonzero(~np.isfinite(np.frombuffer(data, dtype="<f4").reshape(-1, 4)).all(axis=1)))
-    if bad:
-        raise DriveInvalid(
-            f"{bad} LiDAR points hold NaN or infinity", where=where, hint="Drop points without a return."
-        )
+def _lidar_check(lidar_format: LidarFormat) -> Callable[[bytes, str], None]:
+    def check(data: bytes, where: str) -> None:
+        decode_sweep(data, lidar_format, where=where)
+
+    return check

@@ -164,6 +164,9 @@ def write_drive_json(drive: DriveLog, folder: Path) -> Path:
     if drive.lidar_format:
         if drive.ego_from_lidar is None:
             raise CalibrationMissing("the drive has LiDAR points without ego_from_lidar", where=drive.name)
+        if drive.lidar_format != "f32x4":
+            hint = "Store x, y, z, intensity as float32."
+            raise DriveInvalid(f"a drive folder holds no {drive.lidar_format} sweeps", where=drive.name, hint=hint)
         head["lidar"] = {"format": drive.lidar_format, "ego_from_lidar": drive.ego_from_lidar.tolist()}
     if drive.true_map:
         head["true_map"] = drive.true_map

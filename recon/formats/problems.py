@@ -32,3 +32,4 @@ class ParsedDrive:
     drive: DriveLog
     places: tuple[str, ...]  # one per frame, such as "frame 12"
     unplaced: frozenset[int] = frozenset()  # frames whose pose was refused: their files are still checked
+    without_images: str = ""  # what a drive without images is still good for, said when images are asked for

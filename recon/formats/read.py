@@ -7,7 +7,7 @@ from typing import Protocol
 
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused, RoadscribeError
-from recon.formats import drive_folder, kitti_raw
+from recon.formats import argoverse2, drive_folder, kitti_raw
 from recon.formats.drive_checks import check_drive
 from recon.formats.problems import ParsedDrive, Problems
 from recon.progress import Tick, silent
@@ -25,15 +25,16 @@ class DriveFormat(Protocol):
         """Read poses and calibration, reporting to `problems`; None when nothing can be used."""
 
 
-FORMATS: tuple[DriveFormat, ...] = (drive_folder, kitti_raw)
+FORMATS: tuple[DriveFormat, ...] = (drive_folder, kitti_raw, argoverse2)
 
 
-def read_drive(path: Path, *, format: str = "auto", tick: Tick = silent) -> DriveLog:
+def read_drive(path: Path, *, format: str = "auto", tick: Tick = silent, images_required: bool = True) -> DriveLog:
     """Return the drive at `path` with the sha256 of every file it names.
 
+    Without `images_required` a log that came without images is read for its poses, LiDAR and true map.
     Raises the first problem found: DriveInvalid and its kinds, or PathRefused; ConfigInvalid for an unknown format.
     """
-    drive = _read(path, format, Problems(strict=True), tick)
+    drive = _read(path, format, Problems(strict=True), tick, images_required)
     if drive is None:
         raise DriveInvalid(where=str(path))
     return drive
@@ -45,11 +46,11 @@ def find_problems(path: Path, *, format: str = "auto", tick: Tick = silent) -> l
     Raises ConfigInvalid for an unknown format.
     """
     problems = Problems(strict=False)
-    _read(path, format, problems, tick)
+    _read(path, format, problems, tick, images_required=True)
     return problems.found
 
 
-def _read(path: Path, name: str, problems: Problems, tick: Tick) -> DriveLog | None:
+def _read(path: Path, name: str, problems: Problems, tick: Tick, images_required: bool) -> DriveLog | None:
     try:
         source = _format(path, name)
         parsed = source.parse(path, problems)
@@ -60,7 +61,7 @@ def _read(path: Path, name: str, problems: Problems, tick: Tick) -> DriveLog | N
         hint = "Check the folder and its permissions."
         problems.add(DriveInvalid(f"the drive cannot be read: {error.strerror}", where=str(path), hint=hint))
         return None
-    return None if parsed is None else check_drive(parsed, problems, tick)
+    return None if parsed is None else check_drive(parsed, problems, tick, images_required=images_required)
 
 
 def _format(path: Path, name: str) -> DriveFormat:
@@ -72,5 +73,8 @@ def _format(path: Path, name: str) -> DriveFormat:
     for source in FORMATS:
         if (name == "auto" and source.detect(path)) or name == source.NAME:
             return source
-    hint = f"A drive folder holds drive.json, a KITTI raw drive holds oxts/data. Known formats: {', '.join(names)}."
+    hint = (
+        "A drive folder holds drive.json, a KITTI raw drive oxts/data, an Argoverse 2 log city_SE3_egovehicle.feather."
+        f" Known formats: {', '.join(names)}."
+    )
     raise DriveInvalid("no known drive format", where=str(path), hint=hint)

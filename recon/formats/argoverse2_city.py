@@ -1,0 +1,141 @@
+"""Argoverse 2's city frames: where they lie on Earth, and the height of the ground in them.
+
+City coordinates are UTM metres less those of the city's origin, so their y axis is grid north: up to 1.4 degrees off
+true north. The world of a log is true east-north-up with its zero at the first pose.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.errors import DriveInvalid
+from recon.formats.contained import read_inside
+from recon.geometry import EARTH_RADIUS_M, GeoOrigin, rotation_from_euler, transform
+
+F64 = npt.NDArray[np.float64]
+
+# City code -> UTM zone, latitude and longitude of the city frame's zero, as the data set's own API states them.
+CITIES = {
+    "ATX": (14, 30.27464237939507, -97.7404457407424),
+    "DTW": (17, 42.29993066912924, -83.17555750783717),
+    "MIA": (17, 25.77452579915163, -80.19656914449405),
+    "PAO": (10, 37.416065, -122.13571963362166),
+    "PIT": (17, 40.44177902989321, -80.01294377242584),
+    "WDC": (18, 38.889377, -77.0355047439081),
+}
+_SCALE = 0.9996  # of UTM on its central meridian
+_N = (1 / 298.257223563) / (2 - 1 / 298.257223563)  # third flattening of WGS84
+_A = EARTH_RADIUS_M / (1 + _N) * (1 + _N**2 / 4 + _N**4 / 64)
+# Series of Karney, Transverse Mercator with an accuracy of a few nanometers (2011), to third order: below 1 mm.
+_ALPHA = (_N / 2 - 2 / 3 * _N**2 + 5 / 16 * _N**3, 13 / 48 * _N**2 - 3 / 5 * _N**3, 61 / 240 * _N**3)
+_BETA = (_N / 2 - 2 / 3 * _N**2 + 37 / 96 * _N**3, 1 / 48 * _N**2 + 1 / 15 * _N**3, 17 / 480 * _N**3)
+_DELTA = (2 * _N - 2 / 3 * _N**2 - 2 * _N**3, 7 / 3 * _N**2 - 8 / 5 * _N**3, 56 / 15 * _N**3)
+_HINT = "Restore the file as Argoverse 2 distributes it."
+
+
+def utm_from_degrees(latitude_deg: float, longitude_deg: float, zone: int) -> F64:
+    """Return easting and northing (m) of a place of the northern hemisphere (WGS84)."""
+    lat, east = np.radians(latitude_deg), np.radians(longitude_deg - (6 * zone - 183))
+    root = 2 * np.sqrt(_N) / (1 + _N)
+    t = np.sinh(np.arctanh(np.sin(lat)) - root * np.arctanh(root * np.sin(lat)))
+    xi, eta = np.arctan2(t, np.cos(east)), np.arctanh(np.sin(east) / np.hypot(1.0, t))
+    x = eta + sum(a * np.cos(2 * j * xi) * np.sinh(2 * j * eta) for j, a in enumerate(_ALPHA, start=1))
+    y = xi + sum(a * np.sin(2 * j * xi) * np.cosh(2 * j * eta) for j, a in enumerate(_ALPHA, start=1))
+    return np.array([500_000.0, 0.0]) + _SCALE * _A * np.array([x, y])
+
+
+def degrees_from_utm(utm_m: F64, zone: int) -> F64:
+    """Return longitude and latitude (degrees) of easting and northing (m) on the northern hemisphere."""
+    eta, xi = (utm_m - np.array([500_000.0, 0.0])) / (_SCALE * _A)
+    xi0 = xi - sum(b * np.sin(2 * j * xi) * np.cosh(2 * j * eta) for j, b in enumerate(_BETA, start=1))
+    eta0 = eta - sum(b * np.cos(2 * j * xi) * np.sinh(2 * j * eta) for j, b in enumerate(_BETA, start=1))
+    chi = np.arcsin(np.sin(xi0) / np.cosh(eta0))
+    lat = chi + sum(d * np.sin(2 * j * chi) for j, d in enumerate(_DELTA, start=1))
+    lon = np.arctan2(np.sinh(eta0), np.cos(xi0))
+    return np.array([np.degrees(lon) + 6 * zone - 183, np.degrees(lat)])
+
+
+def place_world(city: str, city_zero_m: F64) -> tuple[F64, GeoOrigin | None]:
+    """Return `world_from_city` (4, 4) and the origin of a world whose zero is the city point `city_zero_m` (3,).
+
+    UTM's scale (0.04 % at most) is left in, because a pose is rigid. An unknown city keeps its own axes, and its
+    world has no origin.
+    """
+    rotation, origin = np.eye(3), None
+    if city in CITIES:
+        zone, latitude, longitude = CITIES[city]
+        zero = utm_from_degrees(latitude, longitude, zone) + city_zero_m[:2]
+        lon, lat = degrees_from_utm(zero, zone)
+        origin = GeoOrigin(latitude_deg=float(lat), longitude_deg=float(lon))
+        # Grid north seen from true north: where a point 100 m up the grid lies.
+        east, north = origin.to_metres(degrees_from_utm(zero + np.array([0.0, 100.0]), zone))
+        rotation = rotation_from_euler(yaw_rad=float(-np.arctan2(east, north)))
+    return transform(rotation, -rotation @ city_zero_m), origin
+
+
+def map_archive(root: Path) -> str:
+    """Return the log's map archive relative to `root`; empty if there is none."""
+    return _only(root, "log_map_archive_*.json")
+
+
+def city_code(root: Path) -> str:
+    """Return the city as the map's file name states it (such as PIT); empty if there is no map."""
+    return Path(map_archive(root)).stem.rpartition("____")[2].split("_")[0]
+
+
+def _only(root: Path, pattern: str) -> str:
+    found = sorted((root / "map").glob(pattern))
+    if len(found) > 1:
+        raise DriveInvalid(f"{len(found)} files are called {pattern}", where=f"{root.name}/map", hint=_HINT)
+    return f"map/{found[0].name}" if found else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GroundHeight:
+    """The ground height raster of a log; Sim(2) maps city metres to its pixels."""
+
+    height_m: npt.NDArray[np.float32]  # (H, W) in the city frame, NaN outside the mapped area
+    image_from_city: F64  # (3, 3): column, row of a city point
+
+    def at(self, city_xy: F64) -> tuple[F64, npt.NDArray[np.bool_]]:
+        """Return heights (N,) in the city frame and whether each is known (0 where it is not)."""
+        pixels = city_xy @ self.image_from_city[:2, :2].T + self.image_from_city[:2, 2]
+        column, row = np.round(pixels).astype(np.int64).T
+        inside = (column >= 0) & (row >= 0) & (column < self.height_m.shape[1]) & (row < self.height_m.shape[0])
+        height = np.full(len(city_xy), np.nan)
+        height[inside] = self.height_m[row[inside], column[inside]]
+        known = np.isfinite(height)
+        return np.where(known, height, 0.0), known
+
+
+def read_ground_height(root: Path) -> GroundHeight | None:
+    """Return the log's ground height; None if it has none, DriveInvalid if a file of it is broken."""
+    name, frame = _only(root, "*_ground_height_surface____*.npy"), _only(root, "*___img_Sim2_city.json")
+    if not name:
+        return None
+    if not frame:
+        raise DriveInvalid("the ground height has no *___img_Sim2_city.json", where=name, hint=_HINT)
+    try:
+        height = np.load(io.BytesIO(read_inside(root, name, where=name)), allow_pickle=False)
+        if height.ndim != 2 or height.dtype.kind != "f":
+            raise ValueError(f"{height.dtype} of shape {height.shape}")
+    except (ValueError, EOFError, OSError) as error:
+        raise DriveInvalid(f"the ground height does not parse: {error}", where=name, hint=_HINT) from error
+    try:
+        body: dict[str, Any] = json.loads(read_inside(root, frame, where=frame))
+        scale = float(body["s"])
+        image_from_city = np.eye(3)
+        image_from_city[:2, :2] = scale * np.array(body["R"], dtype=np.float64).reshape(2, 2)
+        image_from_city[:2, 2] = scale * np.array(body["t"], dtype=np.float64).reshape(2)
+        if not (np.isfinite(image_from_city).all() and scale > 0):
+            raise ValueError("a number is not finite")
+    except (ValueError, TypeError, KeyError) as error:
+        raise DriveInvalid(f"the raster's frame does not parse: {error}", where=frame, hint=_HINT) from error
+    return GroundHeight(height_m=height.astype(np.float32), image_from_city=image_from_city)

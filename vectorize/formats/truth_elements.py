@@ -1,0 +1,86 @@
+"""What readers of true maps share: elements that are certain, lines joined end to end, edges of areas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from scipy.spatial import cKDTree
+
+from vectorize.road_map import Element, ElementClass, Style
+
+F64 = npt.NDArray[np.float64]
+
+SAME_LINE_M = 0.15  # two drawings of one painted line lie closer, two painted lines do not
+SAME_SHARE = 0.9
+
+
+def certain(element_class: ElementClass, vertices: F64, *, style: Style = "unknown", closed: bool = False) -> Element:
+    """Return an element of a true map: seen everywhere, of full confidence. ValueError for a faulty polyline."""
+    if closed and len(vertices) > 1 and np.array_equal(vertices[0], vertices[-1]):
+        vertices = vertices[:-1]
+    count = len(vertices)
+    return Element(
+        element_class=element_class,
+        vertices=vertices,
+        seen=np.ones(count, dtype=bool),
+        confidence=np.ones(count, dtype=np.float32),
+        score=1.0,
+        style=style,
+        closed=closed,
+    )
+
+
+def drawn_once(lines: Iterable[F64]) -> list[F64]:
+    """Return the lines (N, 2 or 3) without those that run along a longer one: neighbours share their border."""
+    kept: list[F64] = []
+    shapes: list[shapely.LineString] = []
+    for line in sorted(lines, key=lambda xyz: -float(np.linalg.norm(np.diff(xyz[:, :2], axis=0), axis=1).sum())):
+        shape = shapely.LineString(line[:, :2])
+        if shapes and shape.length > 0:
+            near = [other for other in shapes if other.distance(shape) < SAME_LINE_M]
+            at = shapely.line_interpolate_point(shape, np.linspace(0.0, 1.0, 32), normalized=True)
+            if near and float((shapely.distance(at, shapely.union_all(near)) < SAME_LINE_M).mean()) >= SAME_SHARE:
+                continue
+        kept.append(line)
+        shapes.append(shape)
+    return kept
+
+
+def joined(lines: Sequence[F64]) -> list[F64]:
+    """Return lines joined where the ends of exactly two meet; three ends stay a junction."""
+    if not lines:
+        return []
+    merged = shapely.line_merge(shapely.MultiLineString([shapely.LineString(line) for line in lines]))
+    has_z = lines[0].shape[1] == 3
+    return [shapely.get_coordinates(part, include_z=has_z) for part in shapely.get_parts(merged)]
+
+
+def edges(areas: Sequence[shapely.Polygon], within: shapely.Geometry | None = None) -> list[tuple[F64, bool]]:
+    """Return (vertices (N, 2), closed) of the edges of united areas; what lies beyond `within` is cut off openly.
+
+    An edge between two areas is none of the road. Slivers narrower than 0.1 m between areas are drawing errors.
+    """
+    union = shapely.union_all([shapely.buffer(area, 0.05, join_style="mitre") for area in areas])
+    rim = shapely.buffer(union, -0.05, join_style="mitre").boundary
+    if within is not None:
+        rim = rim.intersection(within)
+    lines = [part for part in shapely.get_parts(rim) if part.geom_type in ("LineString", "LinearRing")]
+    if not lines:
+        return []
+    result = []
+    for part in shapely.get_parts(shapely.line_merge(shapely.MultiLineString([shapely.LineString(x) for x in lines]))):
+        closed = bool(part.is_ring)
+        xy = shapely.get_coordinates(shapely.simplify(part, 0.01))
+        if len(xy) > (3 if closed else 1):
+            result.append((xy[:-1] if closed else xy, closed))
+    return result
+
+
+def with_height(xy: F64, known_xyz: F64) -> F64:
+    """Return (N, 3): points with the height of the nearest vertex of which it is known."""
+    _, nearest = cKDTree(known_xyz[:, :2]).query(xy)
+    result: F64 = np.c_[xy, known_xyz[nearest, 2]]
+    return result
