@@ -22,7 +22,9 @@ class LabelJob(_Spec):
 
     kind: Literal["label"] = "label"
     drive: str = Field(min_length=1, max_length=4096, description="Folder of the drive on the service's machine.")
-    format: Literal["auto", "drive_folder", "kitti_raw"] = "auto"
+    format: Literal["auto", "drive_folder", "kitti_raw", "argoverse2", "nuscenes"] = "auto"
+    scene: str = Field(default="", max_length=200, description="Scene of a nuScenes data root: NAME or VERSION/NAME.")
+    sweeps: bool = Field(default=False, description="Also read what nuScenes recorded between its keyframes.")
     segment: SegmentConfig = SegmentConfig()
     fit: FitConfig = FitConfig()
     bake: BakeConfig = BakeConfig()

@@ -12,7 +12,9 @@ from pydantic import ValidationError
 from recon.errors import ConfigInvalid
 from workers.spec import LabelJob, parse_spec, pointer
 
-Format = Annotated[str, typer.Option("--format", help="Format of the drive: auto, drive_folder, kitti_raw.")]
+Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
+Scene = Annotated[str, typer.Option("--scene", help="Scene of a nuScenes data root: NAME or VERSION/NAME.")]
+Sweeps = Annotated[bool, typer.Option("--sweeps", help="Also read what nuScenes recorded between its keyframes.")]
 Segmenter = Annotated[
     Literal["id_images", "openvino", "mask2former", "mmseg"],
     typer.Option("--segmenter", help="Where class ids come from: id PNGs of the drive, or a net."),
@@ -34,6 +36,8 @@ def label_spec(
     drive: Path,
     *,
     drive_format: str,
+    scene: str,
+    sweeps: bool,
     segmenter: str,
     weights: Path | None,
     class_map: str,
@@ -50,6 +54,7 @@ def label_spec(
         # A file is named for the service as it is for us; a shipped map is a bare name.
         segment |= {"class_map": str(Path(class_map).absolute()) if class_map.endswith(".json") else class_map}
     body: dict[str, Any] = {"kind": "label", "drive": str(drive.resolve()), "format": drive_format, "segment": segment}
+    body |= {"scene": scene, "sweeps": sweeps}
     body |= {"fit": {"holdout_every": holdout}} if holdout else {}
     for change in changes or []:
         name, equals, text = change.partition("=")
