@@ -18,7 +18,8 @@ def ingest(given: StageInput) -> None:
     from recon.formats.read import read_drive
 
     assert isinstance(given.spec, LabelJob)
-    drive = read_drive(Path(given.spec.drive), format=given.spec.format, tick=given.tick)
+    spec = given.spec
+    drive = read_drive(Path(spec.drive), format=spec.format, scene=spec.scene, sweeps=spec.sweeps, tick=given.tick)
     _leave(drive, given)
 
 

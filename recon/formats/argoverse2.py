@@ -16,6 +16,7 @@ from recon.errors import CalibrationMissing, DriveInvalid, PathRefused, PoseInva
 from recon.formats.argoverse2_city import city_code, map_archive, place_world, read_ground_height
 from recon.formats.argoverse2_poses import POSES, Poses, read_extrinsics, read_poses
 from recon.formats.feather_table import read_columns
+from recon.formats.moments import share_out
 from recon.formats.problems import ParsedDrive, Problems
 
 F64 = npt.NDArray[np.float64]
@@ -57,7 +58,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         problems.add(error)
         return None
     moments = _moments(np.array(sorted(sweeps), dtype=np.int64), poses)
-    shared = {name: share_out(np.array(sorted(files), dtype=np.int64), moments) for name, files in images.items()}
+    shared = {name: _share(files, moments) for name, files in images.items()}
     frames: list[Frame] = []
     places: list[str] = []
     for index, time_ns in enumerate(moments.tolist()):
@@ -112,20 +113,8 @@ def _moments(sweeps_ns: I64, poses: Poses) -> I64:
     return np.unique(np.concatenate([sweeps_ns, grid[far]]))
 
 
-def share_out(image_ns: I64, frame_ns: I64, *, reach_ns: int = SWEEP_NS // 2) -> dict[int, int]:
-    """Return frame index -> time of the image it takes: an image goes to its nearest frame, a frame keeps the nearest.
-
-    Both arrays are sorted. No image is taken twice, and none farther than `reach_ns` from its frame.
-    """
-    taken: dict[int, int] = {}
-    after = np.searchsorted(frame_ns, image_ns)
-    for time_ns, right in zip(image_ns.tolist(), after.tolist(), strict=True):
-        near = [i for i in (right - 1, right) if 0 <= i < len(frame_ns)]
-        frame = min(near, key=lambda i: abs(int(frame_ns[i]) - time_ns))
-        distance = abs(int(frame_ns[frame]) - time_ns)
-        if distance <= reach_ns and (frame not in taken or distance < abs(int(frame_ns[frame]) - taken[frame])):
-            taken[frame] = time_ns
-    return taken
+def _share(files: dict[int, str], moments: I64) -> dict[int, int]:
+    return share_out(np.array(sorted(files), dtype=np.int64), moments, reach_ns=SWEEP_NS // 2)
 
 
 def _image(path: str, camera: str, time_ns: int, poses: Poses, world_from_city: F64) -> Image:

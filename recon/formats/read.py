@@ -7,7 +7,7 @@ from typing import Protocol
 
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused, RoadscribeError
-from recon.formats import argoverse2, drive_folder, kitti_raw
+from recon.formats import argoverse2, drive_folder, kitti_raw, nuscenes
 from recon.formats.drive_checks import check_drive
 from recon.formats.problems import ParsedDrive, Problems
 from recon.progress import Tick, silent
@@ -25,35 +25,54 @@ class DriveFormat(Protocol):
         """Read poses and calibration, reporting to `problems`; None when nothing can be used."""
 
 
-FORMATS: tuple[DriveFormat, ...] = (drive_folder, kitti_raw, argoverse2)
+FORMATS: tuple[DriveFormat, ...] = (drive_folder, kitti_raw, argoverse2, nuscenes)
 
 
-def read_drive(path: Path, *, format: str = "auto", tick: Tick = silent, images_required: bool = True) -> DriveLog:
+def read_drive(
+    path: Path,
+    *,
+    format: str = "auto",
+    scene: str = "",
+    sweeps: bool = False,
+    tick: Tick = silent,
+    images_required: bool = True,
+) -> DriveLog:
     """Return the drive at `path` with the sha256 of every file it names.
 
-    Without `images_required` a log that came without images is read for its poses, LiDAR and true map.
-    Raises the first problem found: DriveInvalid and its kinds, or PathRefused; ConfigInvalid for an unknown format.
+    `scene` and `sweeps` choose from a nuScenes data root. Without `images_required` a log that came without images is
+    read for its poses, LiDAR and true map. Raises the first problem found: DriveInvalid and its kinds, or PathRefused;
+    ConfigInvalid for an unknown format or scene.
     """
-    drive = _read(path, format, Problems(strict=True), tick, images_required)
-    if drive is None:
+    problems = Problems(strict=True)
+    parsed = _parse(path, format, scene, sweeps, problems)
+    if parsed is None:
         raise DriveInvalid(where=str(path))
-    return drive
+    return check_drive(parsed, problems, tick, images_required=images_required)
 
 
-def find_problems(path: Path, *, format: str = "auto", tick: Tick = silent) -> list[RoadscribeError]:
+def find_problems(
+    path: Path, *, format: str = "auto", scene: str = "", sweeps: bool = False, tick: Tick = silent
+) -> list[RoadscribeError]:
     """Return every problem of the drive at `path`, each with its frame; none means `read_drive` succeeds.
 
-    Raises ConfigInvalid for an unknown format.
+    Raises ConfigInvalid for an unknown format or scene.
     """
     problems = Problems(strict=False)
-    _read(path, format, problems, tick, images_required=True)
+    parsed = _parse(path, format, scene, sweeps, problems)
+    if parsed is not None:
+        check_drive(parsed, problems, tick)
     return problems.found
 
 
-def _read(path: Path, name: str, problems: Problems, tick: Tick, images_required: bool) -> DriveLog | None:
+def _parse(path: Path, name: str, scene: str, sweeps: bool, problems: Problems) -> ParsedDrive | None:
     try:
         source = _format(path, name)
-        parsed = source.parse(path, problems)
+        if source is nuscenes:
+            return nuscenes.parse(path, problems, scene=scene, sweeps=sweeps)
+        if scene or sweeps:
+            hint = "--scene and --sweeps choose from a nuScenes data root."
+            raise ConfigInvalid(f"a drive of format {source.NAME} has no scenes", where=str(path), hint=hint)
+        return source.parse(path, problems)
     except (DriveInvalid, PathRefused) as error:
         problems.add(error)
         return None
@@ -61,7 +80,6 @@ def _read(path: Path, name: str, problems: Problems, tick: Tick, images_required
         hint = "Check the folder and its permissions."
         problems.add(DriveInvalid(f"the drive cannot be read: {error.strerror}", where=str(path), hint=hint))
         return None
-    return None if parsed is None else check_drive(parsed, problems, tick, images_required=images_required)
 
 
 def _format(path: Path, name: str) -> DriveFormat:
@@ -74,7 +92,8 @@ def _format(path: Path, name: str) -> DriveFormat:
         if (name == "auto" and source.detect(path)) or name == source.NAME:
             return source
     hint = (
-        "A drive folder holds drive.json, a KITTI raw drive oxts/data, an Argoverse 2 log city_SE3_egovehicle.feather."
+        "A drive folder holds drive.json, a KITTI raw drive oxts/data, an Argoverse 2 log city_SE3_egovehicle.feather,"
+        " a nuScenes data root v1.0-.../sample_data.json."
         f" Known formats: {', '.join(names)}."
     )
     raise DriveInvalid("no known drive format", where=str(path), hint=hint)

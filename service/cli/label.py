@@ -13,7 +13,7 @@ import typer
 
 from recon.errors import Cancelled, RoadscribeError
 from service.cli.progress import StageBars, say
-from service.cli.spec import Changes, ClassMap, Format, Holdout, Segmenter, Weights, label_spec
+from service.cli.spec import Changes, ClassMap, Format, Holdout, Scene, Segmenter, Sweeps, Weights, label_spec
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
@@ -33,6 +33,8 @@ def label(
     drive: Annotated[Path, typer.Argument(help="Folder of the drive.")],
     out: Annotated[Path, typer.Argument(help="Folder for the results: new, empty, or of an earlier run.")],
     format_: Format = "auto",
+    scene: Scene = "",
+    sweeps: Sweeps = False,
     segmenter: Segmenter = "id_images",
     weights: Weights = None,
     class_map: ClassMap = "",
@@ -50,6 +52,8 @@ def label(
     spec = label_spec(
         drive,
         drive_format=format_,
+        scene=scene,
+        sweeps=sweeps,
         segmenter=segmenter,
         weights=weights,
         class_map=class_map,

@@ -12,7 +12,7 @@ import typer
 
 from recon.errors import PathRefused
 from service.cli.progress import StageBars, say
-from service.cli.spec import Changes, ClassMap, Format, Holdout, Segmenter, Weights, label_spec
+from service.cli.spec import Changes, ClassMap, Format, Holdout, Scene, Segmenter, Sweeps, Weights, label_spec
 from service.client import Client, part_of
 from workers.spec import spec_record
 
@@ -36,6 +36,8 @@ def connect(url: str) -> Client:
 def submit(
     drive: Annotated[Path, typer.Argument(help="Folder of the drive on the service's machine.")],
     format_: Format = "auto",
+    scene: Scene = "",
+    sweeps: Sweeps = False,
     segmenter: Segmenter = "id_images",
     weights: Weights = None,
     class_map: ClassMap = "",
@@ -54,6 +56,8 @@ def submit(
     spec = label_spec(
         drive,
         drive_format=format_,
+        scene=scene,
+        sweeps=sweeps,
         segmenter=segmenter,
         weights=weights,
         class_map=class_map,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.spec import Format
+from service.cli.spec import Format, Scene, Sweeps
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +19,8 @@ def register(app: typer.Typer) -> None:
 def validate(
     drive: Annotated[Path, typer.Argument(help="Folder of the drive.")],
     format_: Format = "auto",
+    scene: Scene = "",
+    sweeps: Sweeps = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the problems as JSON.")] = False,
 ) -> None:
     """List every problem of a drive with its frame; exit with 1 when there is one.
@@ -27,7 +29,7 @@ def validate(
     """
     from recon.formats.read import find_problems
 
-    problems = list(find_problems(drive, format=format_))
+    problems = list(find_problems(drive, format=format_, scene=scene, sweeps=sweeps))
     if as_json:
         print(json.dumps({"drive": str(drive), "problems": [problem.record() for problem in problems]}))
     else:
