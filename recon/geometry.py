@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from recon import transverse_mercator
+
 F64 = npt.NDArray[np.float64]
 
 EARTH_RADIUS_M = 6_378_137.0  # WGS84 semi-major axis
@@ -48,6 +50,12 @@ def rotation_from_quaternion(wxyz: npt.ArrayLike) -> F64:
     return matrix
 
 
+def quaternion_from_rotation(rotation: npt.ArrayLike) -> F64:
+    """Return the unit quaternion (4,) of a (3, 3) rotation in w, x, y, z order, with w not negative."""
+    quaternion: F64 = Rotation.from_matrix(np.asarray(rotation, dtype=np.float64)).as_quat(canonical=True)[[3, 0, 1, 2]]
+    return quaternion
+
+
 def rotation_from_euler(*, yaw_rad: float, pitch_rad: float = 0.0, roll_rad: float = 0.0) -> F64:
     """Return Rz(yaw) Ry(pitch) Rx(roll); positive pitch points the x axis down (z up frames)."""
     matrix: F64 = Rotation.from_euler("ZYX", [yaw_rad, pitch_rad, roll_rad]).as_matrix()
@@ -80,8 +88,10 @@ def rigid_fault(matrix: F64, *, tolerance: float = 1e-3) -> str:
 class GeoOrigin:
     """Where the local frame's zero lies on Earth: degrees (WGS84) and metres above the ellipsoid.
 
-    Local metres are an equirectangular tangent plane with the ellipsoid's two radii at the origin: the error stays
-    below 0.1 m within 5 km and about 10 m at `LOCAL_FRAME_LIMIT_M`, beyond which points are refused.
+    Local metres are those of a transverse Mercator projection about the origin, true to scale there: x and y are east
+    and north of the tangent plane to 3 mm where both stay within 5 km, and to 2.5 m at `LOCAL_FRAME_LIMIT_M`, beyond
+    which points are refused. PROJ knows it as +proj=tmerc +lat_0 +lon_0 +k=1: rasters in metres and lines in degrees
+    agree.
     """
 
     latitude_deg: float
@@ -92,24 +102,19 @@ class GeoOrigin:
         if not (-85 <= self.latitude_deg <= 85 and -180 <= self.longitude_deg <= 180 and np.isfinite(self.altitude_m)):
             raise ValueError(f"origin {self.latitude_deg}, {self.longitude_deg} is no place on Earth's local frames")
 
-    def _metres_per_radian(self) -> tuple[float, float]:
-        squared_eccentricity = 6.694_379_990_14e-3
-        sin_lat = np.sin(np.radians(self.latitude_deg))
-        w = np.sqrt(1 - squared_eccentricity * sin_lat**2)
-        north = EARTH_RADIUS_M * (1 - squared_eccentricity) / w**3
-        east = EARTH_RADIUS_M / w * np.cos(np.radians(self.latitude_deg))
-        return float(east), float(north)
+    def _zero_m(self) -> F64:
+        """Return the projected place of the origin, on its own meridian."""
+        return transverse_mercator.metres_of(np.array([0.0, self.latitude_deg]))
 
     def to_degrees(self, xy_m: npt.NDArray[np.floating]) -> F64:
         """Return (..., 2) longitude, latitude in degrees of local east, north metres; ValueError when too far."""
         if xy_m.size and float(np.abs(xy_m).max()) > LOCAL_FRAME_LIMIT_M:
             raise ValueError(f"a point lies more than {LOCAL_FRAME_LIMIT_M / 1000:.0f} km from the origin")
-        degrees: F64 = np.degrees(xy_m / np.array(self._metres_per_radian()))
-        result: F64 = degrees + np.array([self.longitude_deg, self.latitude_deg])
+        degrees = transverse_mercator.degrees_of(xy_m + self._zero_m())
+        result: F64 = degrees + np.array([self.longitude_deg, 0.0])
         return result
 
     def to_metres(self, lonlat_deg: npt.NDArray[np.floating]) -> F64:
         """Return (..., 2) local east, north metres of longitude, latitude in degrees."""
-        radians: F64 = np.radians(lonlat_deg - np.array([self.longitude_deg, self.latitude_deg]))
-        result: F64 = radians * np.array(self._metres_per_radian())
+        result: F64 = transverse_mercator.metres_of(lonlat_deg - np.array([self.longitude_deg, 0.0])) - self._zero_m()
         return result

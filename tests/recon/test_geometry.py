@@ -7,6 +7,7 @@ from recon.geometry import (
     GeoOrigin,
     apply,
     invert,
+    quaternion_from_rotation,
     rigid_fault,
     rotation_from_euler,
     rotation_from_quaternion,
@@ -73,3 +74,12 @@ def test_points_too_far_and_origins_off_earth_are_refused() -> None:
         GeoOrigin(latitude_deg=49.0, longitude_deg=8.4).to_degrees(np.array([[60_000.0, 0.0]]))
     with pytest.raises(ValueError, match="no place"):
         GeoOrigin(latitude_deg=91.0, longitude_deg=8.4)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=3, max_size=3))
+def test_quaternions_and_rotations_are_inverse(angles: list[float]) -> None:
+    yaw, pitch, roll = angles
+    rotation = rotation_from_euler(yaw_rad=yaw, pitch_rad=pitch, roll_rad=roll)
+    quaternion = quaternion_from_rotation(rotation)
+    assert quaternion[0] >= 0
+    assert np.allclose(rotation_from_quaternion(quaternion), rotation, atol=1e-12)
