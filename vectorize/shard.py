@@ -60,6 +60,17 @@ class ShardSet:
             yield from _samples(self.folder / name)
 
 
+def key_prefix(labels: LabelSet, drive: DriveLog) -> str:
+    """Return what the keys of a drive's samples share: its name, made safe, and the digest of its content."""
+    # Drives of one name must not collide in a consumer's pool: the key also names their content.
+    return f"{_slug(labels.drive)}-{_content(drive)[:8]}"
+
+
+def sample_key(prefix: str, one: PseudoLabels) -> str:
+    """Return the key of one keyframe's sample, wherever it is written."""
+    return f"{prefix}-{one.frame:06d}"
+
+
 def pack(
     labels: LabelSet,
     drive: DriveLog,
@@ -74,8 +85,7 @@ def pack(
 
     Raises ImageInvalid when images are asked for and one is missing or changed, and DiskFull or StorageError.
     """
-    # Drives of one name must not collide in a consumer's pool: the key also names their content.
-    slug = f"{_slug(labels.drive)}-{_content(drive)[:8]}"
+    slug = key_prefix(labels, drive)
     rows: list[dict[str, Any]] = []
     with atomic_folder(folder) as scratch:
         for start in range(0, max(1, len(labels.labels)), config.samples_per_shard):
@@ -85,7 +95,7 @@ def pack(
                 tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
             ):
                 for one in labels.labels[start : start + config.samples_per_shard]:
-                    key = f"{slug}-{one.frame:06d}"
+                    key = sample_key(slug, one)
                     offset = tar.offset
                     for extension, data in _members(key, one, labels, drive, config):
                         _add(tar, f"{key}.{extension}", data)

@@ -1,0 +1,26 @@
+"""Run a piece of code where a library lives that cannot live beside ours (it caps numpy, or brings another OpenCV)."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+def run_with(package: str, code: str, *arguments: object) -> Any:
+    """Return the JSON that `code` prints in a Python with `package`: ours, or the one a variable names; else skip."""
+    variable = f"ROADSCRIBE_{package.upper()}_PYTHON"
+    python = os.environ.get(variable, "")
+    if not python and importlib.util.find_spec(package) is not None:
+        python = sys.executable
+    if not python:
+        pytest.skip(f"{package} is not installed; set {variable} to a Python that has it")
+    call = [python, "-W", "ignore", "-c", code, *map(str, arguments)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])

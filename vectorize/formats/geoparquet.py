@@ -1,0 +1,58 @@
+"""RoadMap as GeoParquet 1.1: one table, for geopandas, DuckDB and Spark."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+
+from vectorize.formats.features import Row, flat_note, row_of
+from vectorize.formats.shape import shapes_of
+from vectorize.formats.written import Written, origin_of
+from vectorize.road_map import RoadMap
+
+LOSES = ("closed lines: an island's boundary is a line string whose ends meet",)
+SCHEMA = pa.schema(
+    [
+        ("geometry", pa.binary()),
+        ("element", pa.int32()),
+        ("class", pa.string()),
+        ("style", pa.string()),
+        ("closed", pa.bool_()),
+        ("score", pa.float64()),
+        ("length_m", pa.float64()),
+        ("seen_share", pa.float64()),
+        ("seen", pa.list_(pa.bool_())),
+        ("confidence", pa.list_(pa.float32())),
+    ]
+)
+
+
+def write_geoparquet(name: str, road_map: RoadMap) -> Written:
+    """Return `<name>.parquet` in longitude and latitude (OGC:CRS84), which is what a missing `crs` means.
+
+    Raises ConfigInvalid without an origin, ArtifactInvalid for a vertex that is not finite.
+    """
+    origin = origin_of(road_map, "GeoParquet")
+    shapes, notes = shapes_of(road_map)
+    rows = [row_of(shape, origin) for shape in shapes]
+    columns = {"geometry": [row.wkb for row in rows], "class": [row.element_class for row in rows]}
+    others = [field for field in SCHEMA.names if field not in columns]
+    columns |= {field: [getattr(row, field) for row in rows] for field in others}
+    schema = SCHEMA.with_metadata({"geo": json.dumps(_geo(rows), sort_keys=True)})
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), stream, compression="zstd")
+    return Written(files={f"{name}.parquet": stream.getvalue()}, notes=(*notes, *flat_note(shapes)))
+
+
+def _geo(rows: list[Row]) -> dict[str, object]:
+    """Return the file's `geo` metadata (GeoParquet 1.1.0)."""
+    geometries = shapely.from_wkb([row.wkb for row in rows])
+    kinds = {f"{g.geom_type} Z" if g.has_z else g.geom_type for g in geometries}
+    column: dict[str, object] = {"encoding": "WKB", "geometry_types": sorted(kinds), "orientation": "counterclockwise"}
+    if rows:
+        column["bbox"] = shapely.total_bounds(geometries).tolist()
+    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}

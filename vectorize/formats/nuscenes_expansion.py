@@ -1,0 +1,116 @@
+"""RoadMap as the JSON of a nuScenes map expansion (version 1.3)."""
+
+from __future__ import annotations
+
+import math
+import uuid
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from recon.bev import BevMap
+from vectorize.formats.drivable import RIM_NOTE, drivable_polygons
+from vectorize.formats.shape import Shape, shapes_of
+from vectorize.formats.written import Written, json_bytes
+from vectorize.road_map import RoadMap
+
+LOSES = (
+    "height: nodes are flat",
+    "seen, confidence and score: only in the member `roadscribe`, which the devkit does not read",
+    "styles: segment types join pattern and colour; colour is not measured and written as white, dashed lines are"
+    " NIL because the format has no single dashed type",
+    "boundaries and stop lines: only in the member `roadscribe` (the format derives boundaries from lane areas and"
+    " draws stop lines as areas)",
+    "lanes, road segments, connectivity: not measured, so those layers are empty and every divider is a lane_divider",
+    RIM_NOTE,
+)
+EMPTY_LAYERS = ("road_segment", "road_block", "lane", "walkway", "carpark_area", "stop_line", "road_divider")
+SEGMENT_TYPE = {"solid": "SINGLE_SOLID_WHITE", "double": "DOUBLE_SOLID_WHITE"}
+
+
+def write_nuscenes(name: str, road_map: RoadMap, bev: BevMap) -> Written:
+    """Return `<name>_nuscenes_map.json` in the drive's own metres, so that poses of the drive fit the map.
+
+    Raises ArtifactInvalid for a vertex that is not finite.
+    """
+    shapes, notes = shapes_of(road_map)
+    tables = _Tables(name)
+    for shape in shapes:
+        tables.add(shape)
+    tables.add_drivable(drivable_polygons(bev))
+    elsewhere = sum(not shape.area and shape.element.element_class != "divider" for shape in shapes)
+    if elsewhere:
+        notes.append(f"{elsewhere} boundaries, stop lines and centre lines are in the member `roadscribe` only")
+    return Written(files={f"{name}_nuscenes_map.json": json_bytes(tables.body())}, notes=tuple(notes))
+
+
+class _Tables:
+    """The tables of one map; a token is the digest of the map's name, the table and the row's number."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+        layers = ("node", "line", "polygon", "drivable_area", "ped_crossing", "lane_divider", *EMPTY_LAYERS)
+        for layer in (*layers, "traffic_light", "lane_connector"):
+            self._rows[layer] = []
+        self._facts: list[dict[str, Any]] = []
+
+    def _add(self, layer: str, row: dict[str, Any]) -> str:
+        rows = self._rows[layer]
+        token = str(uuid.uuid5(uuid.NAMESPACE_OID, f"roadscribe/{self._name}/{layer}/{len(rows)}"))
+        rows.append({"token": token, **row})
+        return token
+
+    def _nodes(self, xy: npt.NDArray[np.float64]) -> list[str]:
+        return [self._add("node", {"x": x, "y": y}) for x, y in (np.round(xy, 4) + 0.0).tolist()]
+
+    def _polygon(self, exterior: npt.NDArray[np.float64], holes: list[npt.NDArray[np.float64]]) -> str:
+        inner = [{"node_tokens": self._nodes(hole)} for hole in holes]
+        return self._add("polygon", {"exterior_node_tokens": self._nodes(exterior), "holes": inner})
+
+    def add(self, shape: Shape) -> None:
+        """Add a shape to the layer of its class, or only to our own member."""
+        element = shape.element
+        if shape.area:
+            polygon = self._polygon(shape.vertices[:, :2], [])
+            token = self._add("ped_crossing", {"polygon_token": polygon, "road_segment_token": ""})
+        else:
+            nodes = self._nodes(shape.vertices[:, :2])
+            nodes += nodes[:1] if shape.closed else []
+            token = self._add("line", {"node_tokens": nodes})
+            if element.element_class == "divider":
+                kind = SEGMENT_TYPE.get(element.style, "NIL")
+                # The type of a segment stands at its first node; the last node starts none.
+                kinds = [kind] * (len(nodes) - 1) + ["NIL"]
+                segments = [{"node_token": n, "segment_type": k} for n, k in zip(nodes, kinds, strict=True)]
+                token = self._add("lane_divider", {"line_token": token, "lane_divider_segments": segments})
+        self._facts.append(
+            {
+                "token": token,
+                "class": element.element_class,
+                "style": element.style,
+                "score": round(element.score, 4),
+                "seen": shape.seen.tolist(),
+                "confidence": np.round(shape.confidence, 4).tolist(),
+            }
+        )
+
+    def add_drivable(self, polygons: list[shapely.Polygon]) -> None:
+        """Add the drivable area, one record a polygon."""
+        for polygon in polygons:
+            rings = [shapely.get_coordinates(ring)[:-1] for ring in (polygon.exterior, *polygon.interiors)]
+            self._add("drivable_area", {"polygon_tokens": [self._polygon(rings[0], rings[1:])]})
+
+    def body(self) -> dict[str, Any]:
+        """Return the file's JSON; the canvas reaches from zero to the farthest node."""
+        farthest = [max((node[axis] for node in self._rows["node"]), default=1.0) for axis in ("x", "y")]
+        return {
+            "version": "1.3",
+            **self._rows,
+            "arcline_path_3": {},
+            "connectivity": {},
+            "canvas_edge": [float(max(1, math.ceil(edge))) for edge in farthest],
+            "roadscribe": {"name": self._name, "frame": "local metres, x east, y north", "elements": self._facts},
+        }

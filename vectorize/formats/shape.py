@@ -1,0 +1,135 @@
+"""Elements of a map as shapes that exchange formats accept: finite, areas simple and counter-clockwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from recon.errors import ArtifactInvalid
+from recon.geometry import GeoOrigin
+from vectorize.polyline import arc_length
+from vectorize.road_map import Element, RoadMap
+
+F64 = npt.NDArray[np.float64]
+Bool = npt.NDArray[np.bool_]
+
+SMALLEST_M2 = 1e-4  # what a self-crossing leaves below this is rounding, no area
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shape:
+    """A line, a closed line or an area of one element."""
+
+    index: int  # of the element in the map; parts of a split area share it
+    element: Element
+    vertices: (
+        F64  # (N, 3) world metres; NaN height where unknown; a closed line or ring does not repeat its first vertex
+    )
+    seen: Bool  # (N,)
+    confidence: F64  # (N,)
+    area: bool  # an area's ring runs counter-clockwise
+
+    @property
+    def closed(self) -> bool:
+        """Return whether the last vertex joins the first."""
+        return self.element.closed
+
+    @property
+    def has_height(self) -> bool:
+        """Return whether every vertex has a height."""
+        return bool(np.isfinite(self.vertices[:, 2]).all())
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """Return vertex indices with the first repeated at the end where the shape is closed."""
+        count = len(self.vertices)
+        return np.r_[0:count, 0] if self.closed else np.arange(count)
+
+
+def shapes_of(road_map: RoadMap) -> tuple[list[Shape], list[str]]:
+    """Return the map's shapes in order, and a note for every element that was split or left out.
+
+    A crossing whose outline crosses itself becomes one simple area per loop, since no format lets areas cross
+    themselves. Raises ArtifactInvalid for a vertex whose x or y is not finite.
+    """
+    shapes: list[Shape] = []
+    notes: list[str] = []
+    for index, element in enumerate(road_map.elements):
+        shape = _shape(index, element)
+        if not shape.area:
+            shapes.append(shape)
+            continue
+        parts = _simple_areas(shape)
+        if len(parts) != 1:
+            fate = f"is written as {len(parts)} areas" if parts else "is left out"
+            reason = "its outline crosses itself" if parts else "its outline encloses nothing"
+            notes.append(f"element {index} ({element.element_class}) {fate}: {reason}")
+        shapes += parts
+    return shapes, notes
+
+
+def require_heights(shapes: list[Shape], format_name: str) -> None:
+    """Raise ArtifactInvalid for a shape without heights: a format that demands them gets no invented ones."""
+    for shape in shapes:
+        if not shape.has_height:
+            where = f"element {shape.index} ({shape.element.element_class})"
+            hint = "Export to a format that does without heights, e.g. geoparquet or nuscenes."
+            raise ArtifactInvalid(
+                f"{format_name} demands a height of every vertex, and one has none", where=where, hint=hint
+            )
+
+
+def degrees(shape: Shape, origin: GeoOrigin, *, height: bool) -> F64:
+    """Return (N, 2 or 3) longitude, latitude in degrees and, if wanted, metres above the ellipsoid; rings repeat."""
+    vertices = shape.vertices[shape.order]
+    lonlat = np.round(origin.to_degrees(vertices[:, :2]), 9)
+    if not height:
+        return lonlat
+    result: F64 = np.c_[lonlat, np.round(vertices[:, 2] + origin.altitude_m, 3)]
+    return result
+
+
+def _shape(index: int, element: Element) -> Shape:
+    vertices = element.vertices
+    if not np.isfinite(vertices[:, :2]).all():
+        where = f"element {index} ({element.element_class})"
+        raise ArtifactInvalid("a vertex of the map is not finite", where=where, hint="Run the job again.")
+    if vertices.shape[1] == 2:
+        vertices = np.c_[vertices, np.full(len(vertices), np.nan)]
+    seen, confidence = element.seen, element.confidence.astype(np.float64)
+    area = element.closed and element.element_class == "ped_crossing"
+    if element.closed and not shapely.LinearRing(vertices[:, :2]).is_ccw:
+        vertices, seen, confidence = vertices[::-1], seen[::-1], confidence[::-1]
+    return Shape(index=index, element=element, vertices=vertices, seen=seen, confidence=confidence, area=area)
+
+
+def _simple_areas(shape: Shape) -> list[Shape]:
+    polygon = shapely.Polygon(shape.vertices[:, :2])
+    if polygon.is_valid and polygon.area > SMALLEST_M2:
+        return [shape]
+    found = shapely.get_parts(shapely.make_valid(polygon)).tolist()
+    flat = [part for one in found for part in shapely.get_parts(one).tolist()]
+    areas = [part for part in flat if part.geom_type == "Polygon" and part.area > SMALLEST_M2]
+    return [_read_along(shape, shapely.Polygon(part.exterior)) for part in areas]
+
+
+def _read_along(shape: Shape, part: shapely.Polygon) -> Shape:
+    """Return a loop of a self-crossing outline with the attributes the outline has at each of its vertices."""
+    ring: F64 = shapely.get_coordinates(shapely.orient_polygons(part).exterior)[:-1]
+    outline = shape.vertices[shape.order]
+    line = shapely.LineString(outline[:, :2])
+    along = arc_length(outline)
+    where = np.interp(shapely.line_locate_point(line, shapely.points(ring)), along, np.arange(len(along)))
+    low, high = np.floor(where).astype(int), np.ceil(where).astype(int)
+    index = np.arange(len(along))
+    return Shape(
+        index=shape.index,
+        element=shape.element,
+        vertices=np.c_[ring, np.interp(where, index, outline[:, 2])],
+        seen=shape.seen[shape.order][low] & shape.seen[shape.order][high],
+        confidence=np.interp(where, index, shape.confidence[shape.order]),
+        area=True,
+    )
