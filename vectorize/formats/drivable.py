@@ -24,7 +24,9 @@ RIM_NOTE = (
 
 def drivable_polygons(bev: BevMap) -> list[shapely.Polygon]:
     """Return polygons (with holes) of the cells seen as drivable, in world metres, largest first, rings oriented."""
-    probability = bev.class_probability[:, :, list(DRIVABLE)].astype(np.float32).sum(axis=2)
+    probability = np.zeros(bev.grid.shape, np.float32)
+    for road_class in DRIVABLE:  # class by class: a site's raster is large
+        probability += bev.class_probability[:, :, road_class]
     inside = np.pad(np.where(bev.seen, probability, 0.0), 1)
     contours: list[F64] = find_contours(inside, 0.5)  # type: ignore[no-untyped-call]
     # A pixel of the padded raster at (r, c) is the centre of cell (r - 1, c - 1).

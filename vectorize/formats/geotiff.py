@@ -36,9 +36,9 @@ def write_geotiff(name: str, bev: BevMap, road_map: RoadMap) -> Written:
     origin = road_map.origin
     seen = bev.seen
     alpha = np.where(seen, 255, 0).astype(np.uint8)
-    probability = bev.class_probability.astype(np.float32)
+    probability = bev.class_probability
     ids = np.where(seen, probability.argmax(axis=2), RoadClass.UNKNOWN).astype(np.uint8)
-    percent = np.where(seen, np.round(100 * probability.max(axis=2)), 0).astype(np.uint8)
+    percent = np.where(seen, np.round(100.0 * probability.max(axis=2).astype(np.float32)), 0).astype(np.uint8)
     known_height = seen & np.isfinite(bev.height_m)
     height = np.where(known_height, bev.height_m + (origin.altitude_m if origin else 0.0), np.nan).astype(np.float32)
     palette = {i: (*color, 255 if i else 0) for i, color in enumerate(COLORS_RGB.tolist())}

@@ -32,7 +32,7 @@ CLASSES = {"divider": 0, "ped_crossing": 1, "boundary": 2, "centerline": 3}
 
 
 def write_maptr(name: str, labels: LabelSet, drive: DriveLog) -> Written:
-    """Return `<name>_map_anns.json`, the ground truth that MapTR's evaluation loads: x right, y forward, metres."""
+    """Return `<name>_maptr_anns.json`, the ground truth that MapTR's evaluation loads: x right, y forward, metres."""
     prefix = key_prefix(labels, drive)
     samples, notes = [], _left_out(labels)
     for one in labels.labels:
@@ -41,11 +41,11 @@ def write_maptr(name: str, labels: LabelSet, drive: DriveLog) -> Written:
             for e, points in _lines(one)
         ]
         samples.append({"sample_token": sample_key(prefix, one), "vectors": vectors})
-    return Written(files={f"{name}_map_anns.json": json_bytes({"GTs": samples})}, notes=notes)
+    return Written(files={f"{name}_maptr_anns.json": json_bytes({"GTs": samples})}, notes=notes)
 
 
 def write_maptrv2(name: str, labels: LabelSet, drive: DriveLog) -> Written:
-    """Return `<name>_map_infos.json`: what MapTRv2's converter pickles, one info a keyframe.
+    """Return `<name>_maptrv2_infos.json`: what MapTRv2's converter pickles, one info a keyframe.
 
     The LiDAR frame of the format (x right, y forward) is taken to stand at the ego frame's origin. Matrices are lists:
     docs/exports.md shows the few lines that turn them into arrays and a pickle on the user's own machine.
@@ -84,7 +84,7 @@ def write_maptrv2(name: str, labels: LabelSet, drive: DriveLog) -> Written:
     bent = [camera.name for camera in drive.cameras if np.any(camera.distortion) or camera.model != "pinhole"]
     if bent:
         notes.append(f"the images of {', '.join(bent)} are distorted, and the file cannot say so")
-    return Written(files={f"{name}_map_infos.json": json_bytes(body)}, notes=tuple(notes))
+    return Written(files={f"{name}_maptrv2_infos.json": json_bytes(body)}, notes=tuple(notes))
 
 
 # x right, y forward, z up, at the ego frame's origin.

@@ -23,7 +23,7 @@ LABEL = {"ped_crossing": 0, "divider": 1, "boundary": 2}  # the cat2id of its co
 
 
 def write_streammapnet(name: str, labels: LabelSet, drive: DriveLog) -> Written:
-    """Return `<name>_map_infos.json` and `<name>_submission_vector.json`; ego frame, x forward, y left, metres.
+    """Return `<name>_streammapnet_infos.json` and `<name>_streammapnet_submission.json`; x forward, y left, metres.
 
     The infos are what its converter writes, with our vectors by class in `map_geoms`, which upstream fetches from a map
     instead. The submission holds the same vectors with their scores as predictions, for its evaluator.
@@ -67,8 +67,8 @@ def write_streammapnet(name: str, labels: LabelSet, drive: DriveLog) -> Written:
     if bent:
         notes.append(f"the images of {', '.join(bent)} are distorted, and the file cannot say so")
     files = {
-        f"{name}_map_infos.json": json_bytes(infos),
-        f"{name}_submission_vector.json": json_bytes({"meta": meta, "results": results}),
+        f"{name}_streammapnet_infos.json": json_bytes(infos),
+        f"{name}_streammapnet_submission.json": json_bytes({"meta": meta, "results": results}),
     }
     return Written(files=files, notes=tuple(notes))
 

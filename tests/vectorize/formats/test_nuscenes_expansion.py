@@ -31,7 +31,7 @@ print(json.dumps({
     "crossings": [polygon(r["polygon_token"]) for r in found.ped_crossing],
     "drivable": [polygon(t) for r in found.drivable_area for t in r["polygon_tokens"]],
     "mask": mask.sum(axis=(1, 2)).tolist(),
-    "in_patch": found.get_records_in_patch((0, -10, 10, 10), ["lane_divider"])["lane_divider"],
+    "in_patch": found.get_records_in_patch((-1, -10, 11, 10), ["lane_divider"])["lane_divider"],
 }))
 """
 
