@@ -38,6 +38,16 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
     The same settings give the same bytes, whatever `threads` is. Raises DiskFull or StorageError. `drive.json` is
     written last: a folder that has one is complete.
     """
+    _, log = render_drive(folder, config, tick, threads=threads)
+    # Imported here: the folder's reader is needed by nobody who only looks at the scene.
+    from recon.formats.drive_folder import write_drive_json
+
+    write_drive_json(log, folder)
+    return log
+
+
+def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) -> tuple[Scene, DriveLog]:
+    """Write everything that a drive names, and its truth; return the scene and the log."""
     scene = Scene.build(config, threads=threads)
     cameras = tuple(calibrate(camera, config) for camera in config.cameras)
     log = plan_drive(folder, config, scene, cameras)
@@ -60,11 +70,7 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
     write_atomic(folder / TRUE_POSES, truth.encode() + b"\n")
     body = json.dumps(true_map(scene.street, scene.ground), separators=(",", ":"))
     write_atomic(folder / TRUE_MAP, body.encode() + b"\n")
-    # Imported here: the folder's reader is needed by nobody who only looks at the scene.
-    from recon.formats.drive_folder import write_drive_json
-
-    write_drive_json(log, folder)
-    return log
+    return scene, log
 
 
 def _write_frame(

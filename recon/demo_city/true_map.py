@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import shapely
 from skimage.measure import find_contours
 
 from recon.demo_city.ground import Ground
@@ -27,7 +28,7 @@ def true_map(street: Street, ground: Ground) -> dict[str, Any]:
     Lane lines are dividers as far as they are painted; boundaries are the feet of the kerbs, where drivable ground
     ends, around corners and islands.
     """
-    low, high = float(street.line.s[0]) + RUN_OUT_M - REACH_M, float(street.line.s[-1]) - RUN_OUT_M + REACH_M
+    low, high = _range(street)
     elements = []
     for divider in street.dividers:
         s0, s1 = max(divider.s0_m, low), min(divider.s1_m, high)
@@ -38,7 +39,7 @@ def true_map(street: Street, ground: Ground) -> dict[str, Any]:
         s = np.linspace(s0, s1, max(2, round((s1 - s0) / VERTEX_SPACING_M) + 1))
         xy = street.at(divider.street, s, divider.t_m)
         elements.append(_element(ground, "divider", xy, style=divider.style))
-    elements.extend(_boundaries(street, ground, low, high))
+    elements.extend(_boundaries(street, ground))
     for crossing in street.crossings:
         middle = 0.5 * (crossing.s0_m + crossing.s1_m)
         if _inside(street, crossing.street, low, high) and (crossing.street != MAIN or low < middle < high):
@@ -62,20 +63,48 @@ def _inside(street: Street, number: int, low: float, high: float) -> bool:
     return any(low + 10.0 < j.s_m < high - 10.0 for j in street.junctions if number in j.arms)
 
 
-def _boundaries(street: Street, ground: Ground, low: float, high: float) -> list[dict[str, Any]]:
-    """Trace the feet of the kerbs: level zero of the signed distance, refined to it by Newton's method."""
-    plan = ground.plan
+def _range(street: Street) -> tuple[float, float]:
+    """Return where the map begins and ends along the main street."""
+    return float(street.line.s[0]) + RUN_OUT_M - REACH_M, float(street.line.s[-1]) - RUN_OUT_M + REACH_M
+
+
+def _kerb_field(street: Street, ground: Ground) -> tuple[F64, F64, Any]:
+    """Return the south-western corner (2,), signed distances (H, W) to the drivable ground, and what the map covers."""
+    low, high = _range(street)
     spine = street.line.at(np.linspace(low, high, 50))
     west, south = spine.min(axis=0) - ARM_REACH_M - 20.0
     size = spine.max(axis=0) + ARM_REACH_M + 20.0 - (west, south)
     columns, rows = np.ceil(size / CONTOUR_CELL_M).astype(int) + 1
     x, y = np.meshgrid(west + np.arange(columns) * CONTOUR_CELL_M, south + np.arange(rows) * CONTOUR_CELL_M)
     xy = np.stack([x, y], axis=-1)
-    distance = outside(plan, xy.reshape(-1, 2)).reshape(rows, columns)
+    distance = outside(ground.plan, xy.reshape(-1, 2)).reshape(rows, columns)
     s, t = street.line.road_coordinates(xy[::4, ::4])
     kerb = max(street.section.left_kerb_t_m, -street.section.right_kerb_t_m)
     kept = (s > low) & (s < high) & (np.abs(t) < kerb + ARM_REACH_M)
     mask = np.repeat(np.repeat(kept, 4, axis=0), 4, axis=1)[:rows, :columns]
+    return np.array([west, south]), distance, mask
+
+
+def drivable_areas(street: Street, ground: Ground) -> list[shapely.Polygon]:
+    """Return the drivable ground of the map as polygons, with islands as holes; ends of the map are cut straight."""
+    corner, distance, mask = _kerb_field(street, ground)
+    field = np.pad(np.where(mask, distance, np.maximum(distance, 0.5 * CONTOUR_CELL_M)), 1, constant_values=1.0)
+    rings = [
+        shapely.Polygon(corner + (ring[:, ::-1] - 1.0) * CONTOUR_CELL_M)
+        for ring in find_contours(field, 0.0)  # type: ignore[no-untyped-call]
+        if len(ring) > 3
+    ]
+    area = shapely.Polygon()
+    for ring in sorted(rings, key=lambda polygon: -polygon.area):  # an island lies inside its street
+        area = area.symmetric_difference(ring)
+    parts = shapely.get_parts(shapely.simplify(area, 0.01)).tolist()
+    return [part for part in parts if part.geom_type == "Polygon"]
+
+
+def _boundaries(street: Street, ground: Ground) -> list[dict[str, Any]]:
+    """Trace the feet of the kerbs: level zero of the signed distance, refined to it by Newton's method."""
+    plan = ground.plan
+    (west, south), distance, mask = _kerb_field(street, ground)
     elements = []
     for ring in find_contours(distance, 0.0, mask=mask):  # type: ignore[no-untyped-call]
         points = np.stack([west + ring[:, 1] * CONTOUR_CELL_M, south + ring[:, 0] * CONTOUR_CELL_M], axis=-1)

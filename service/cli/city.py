@@ -32,6 +32,9 @@ def city(
     heading_noise: Annotated[float, typer.Option(help="Noise of the written headings in degrees.")] = 0.0,
     camera_offset: Annotated[float, typer.Option(help="Longest delay of a camera in ms.")] = 0.0,
     lidar: Annotated[bool, typer.Option(help="Write LiDAR turns too.")] = True,
+    layout: Annotated[
+        Literal["drive_folder", "nuscenes"], typer.Option(help="Write a drive folder, or a data root as nuScenes'.")
+    ] = "drive_folder",
     as_json: Annotated[bool, typer.Option("--json", help="Print the drive's name and folder as JSON.")] = False,
 ) -> None:
     """Write a synthetic drive with known truth: images, id images, LiDAR, true map and true poses.
@@ -58,5 +61,5 @@ def city(
     plain = CityConfig()
     names = [field.name for field in dataclasses.fields(config) if field.name not in ("cameras", "lidar")]
     changed = {name: getattr(config, name) for name in names if getattr(config, name) != getattr(plain, name)}
-    write_city(folder, changed)
+    write_city(folder, changed | ({"layout": layout} if layout != "drive_folder" else {}))
     print(json.dumps({"folder": str(folder), "seed": seed, "condition": condition}) if as_json else folder)

@@ -12,9 +12,12 @@ from recon.errors import RoadscribeError
 
 
 def main(folder: Path, settings: dict[str, Any]) -> None:
-    """Write the drive of these CityConfig settings to `folder`."""
+    """Write the drive of these CityConfig settings to `folder`; "layout" among them names the layout."""
     from recon.demo_city.config import CityConfig
     from recon.demo_city.drive import write_demo_drive
+    from recon.demo_city.nuscenes import write_demo_nuscenes
+
+    layout = settings.pop("layout", "drive_folder")
 
     last = 0.0
 
@@ -24,7 +27,10 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
             last = time.monotonic()
             print(json.dumps({"done": int(done), "total": int(total), "unit": unit}), flush=True)
 
-    write_demo_drive(folder, CityConfig(**settings), tick)
+    if layout == "nuscenes":
+        write_demo_nuscenes(folder, CityConfig(**settings), tick)
+    else:
+        write_demo_drive(folder, CityConfig(**settings), tick)
 
 
 if __name__ == "__main__":
