@@ -112,7 +112,7 @@ def write(folder: Path, body: Tables | None = None, *, version: str = VERSION) -
 
 
 def expansion() -> dict[str, Any]:
-    """Return a map expansion: a road 12 m wide along the drive with lines, crossing, stop areas, and another far away."""
+    """Return a map expansion: a road of 12 m along the drive with lines, crossing and stop areas, and one far away."""
     nodes: list[dict[str, Any]] = []
     body: dict[str, Any] = {"version": "1.3", "node": nodes, "line": [], "polygon": []}
     body |= {layer: [] for layer in ("drivable_area", "road_segment", "lane", "walkway", "carpark_area", "road_block")}

@@ -67,7 +67,8 @@ def edges(areas: Sequence[shapely.Polygon], within: shapely.Geometry | None = No
     rim = shapely.buffer(union, -0.05, join_style="mitre").boundary
     if within is not None:
         rim = rim.intersection(within)
-    lines = [part for part in shapely.get_parts(rim) if part.geom_type in ("LineString", "LinearRing")]
+    kinds = ("LineString", "LinearRing")  # a corner that only touches `within` is a point
+    lines = [part for part in shapely.get_parts(rim) if part.geom_type in kinds and not part.is_empty]
     if not lines:
         return []
     result = []
