@@ -17,6 +17,7 @@ from recon.segment.frame_labels import FrameLabels
 from vectorize.labels import LabelSet
 from vectorize.polyline import length_of, resample
 from vectorize.project import project
+from vectorize.reprojection import ClassErrors
 from vectorize.road_map import RoadMap
 from vectorize.seen import Evidence, smooth_known
 
@@ -67,6 +68,7 @@ def reprojection_error(
     the gap between two dashes has no pixel to meet. An image without a marking pixel is counted in `images_skipped`.
     `marks_met` is the other direction: of the marking pixels in the rows between the nearest and farthest sample of an
     image, the share within MET_PX of one. The labels come from the same net: this measures consistency, not truth.
+    `classes` holds the error of every class, see vectorize/reprojection.py.
     """
     points = divider_samples(road_map)
     painted = _painted(bev, points) if bev is not None else np.ones(len(points), dtype=bool)
@@ -76,12 +78,14 @@ def reprojection_error(
     met = marked = 0
     on_paint: list[Bool] = []
     skipped = used = 0
+    by_class = ClassErrors(road_map)
     todo = [entry for entry in drive.images() if entry[0] in wanted]
     for done, (index, frame, image) in enumerate(todo, start=1):
         labelled = images.get((index, image.camera))
         if labelled is None:
             continue
         ids = labels.read(labelled).ids
+        by_class.add(ids, drive.camera(image.camera), frame.pose_of(image))
         uv, depth, inside = project(drive.camera(image.camera), frame.pose_of(image), points)
         inside &= (depth >= NEAREST_M) & (depth <= FARTHEST_M)
         marks = ids == RoadClass.LANE_MARKING
@@ -103,6 +107,7 @@ def reprojection_error(
         **_quantiles("all", every),
         **_quantiles("painted", paint),
         "median_px": _median(paint),
+        "classes": by_class.record(),
     }
 
 

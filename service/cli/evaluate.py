@@ -1,0 +1,109 @@
+"""`roadscribe evaluate`: how good a finished label job is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from recon.artifact import write_atomic
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(evaluate)
+
+
+def evaluate(
+    out: Annotated[Path, typer.Argument(help="Result folder of a finished label job.")],
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="A drive folder with a true map, a true map, or a map.geojson to compare with."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with tables and pictures here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole record on stdout.")] = False,
+) -> None:
+    """Measure a result against a true map; without one, print the reprojection error on held-out frames.
+
+    Example: roadscribe evaluate out --truth my_drive --html evaluation.html
+    """
+    from vectorize.evaluate.report import evaluate_result
+
+    record, pictures = evaluate_result(out, truth)
+    if html is not None:
+        from vectorize.evaluate.page import page
+
+        write_atomic(html, page(record, pictures).encode())
+    if as_json:
+        print(json.dumps(record, allow_nan=False))
+        return
+    console = Console(highlight=False)
+    for key, title in (("patches", "patches"), ("site", "site")):
+        if record[key] is not None:
+            _print_part(console, title, record[key])
+    if record["reprojection"]:
+        console.print(_reprojection(record["reprojection"]))
+    for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
+        console.print(f"note: {note}")
+    if html is not None:
+        console.print(f"\nPage: {html}")
+
+
+def _print_part(console: Console, title: str, part: Mapping[str, Any]) -> None:
+    for scope, name in (("observed", "observed area"), ("full_range", "full range")):
+        if part[scope] is None:
+            continue
+        console.print(f"[bold]{title}, {name}[/bold]")
+        table = Table("", "true", "labels", "AP", *_heads("F1", part), "Frechet", "raster", box=None)
+        classes = part[scope]["classes"]
+        for key, entry in classes.items():
+            table.add_row(*_row(key, entry))
+            for style, one in part[scope]["styles"].items() if key == "divider" else ():
+                table.add_row(*_row(f"  {style}", one))
+        mean = [part[scope]["mean"][kind]["map"] for kind in ("chamfer", "frechet", "raster")]
+        blanks = [""] * len(part["thresholds_m"])
+        table.add_row("mean", "", "", _percent(mean[0]), *blanks, _percent(mean[1]), _percent(mean[2]))
+        console.print(table)
+        for entry in classes.values():
+            if entry["why"]:
+                console.print(f"  {entry['why']}")
+        console.print()
+    if part["coverage"] is not None:
+        console.print(f"[bold]{title}, coverage[/bold]")
+        table = Table("", "true", "observed", *_heads("found", part), box=None)
+        for key, entry in part["coverage"]["classes"].items():
+            found = [_percent(v) for v in entry["found_of_observed_at"]]
+            table.add_row(key, f"{entry['true']:.0f} {entry['unit']}", _percent(entry["observed"]), *found)
+        console.print(table)
+        console.print(f"{_percent(part['coverage']['area'])} % of the ground was observed\n")
+
+
+def _heads(name: str, part: Mapping[str, Any]) -> list[str]:
+    return [f"{name} {t} m" for t in part["thresholds_m"]]
+
+
+def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
+    f1 = [_percent(v) for v in entry["chamfer"]["f1_at"]]
+    counts = [str(entry["true"]), str(entry["predicted"])]
+    aps = [_percent(entry[kind]["ap"]) for kind in ("chamfer", "frechet", "raster")]
+    return [name, *counts, aps[0], *f1, aps[1], aps[2]]
+
+
+def _reprojection(reprojection: Mapping[str, Any]) -> Table:
+    table = Table("reprojection", "images", "samples", "median px", "90 % within px", "", box=None)
+    if "classes" not in reprojection:
+        row = [str(reprojection[k]) for k in ("images", "all_vertices", "all_median_px", "all_p90_px")]
+        table.add_row("divider", *row, "an older job measured dividers only")
+    for name, entry in reprojection.get("classes", {}).items():
+        numbers = ["" if entry[k] is None else f"{entry[k]:.2f}" for k in ("median_px", "p90_px")]
+        table.add_row(name, str(entry["images"]), str(entry["samples"]), *numbers, entry["why"])
+    return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,205 @@
+"""The observed area, and elements cut exactly at its edge.
+
+A region is a raster of true and false cells with an affine map from metres. Lines are cut where they cross an edge
+between a true and a false cell; areas are intersected with the union of the true cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+
+from recon.geometry import F64
+from recon.grid import Grid
+from vectorize import polyline
+from vectorize.evaluate.shape import is_area, polygon_of
+from vectorize.labels import SHORTEST_PIECE_M, SMALLEST_PIECE_M2
+from vectorize.road_map import Element
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """Where something is known."""
+
+    known: Bool  # (h, w)
+    px_from_m: F64  # (2, 3): column, row from x, y
+
+    @classmethod
+    def of_patch(cls, known: Bool, length_m: float, width_m: float) -> Region:
+        """Return the region of a label's mask: ego frame, row 0 farthest forward, column 0 farthest left."""
+        rows, columns = known.shape
+        across, along = columns / width_m, rows / length_m
+        matrix = np.array([[0.0, -across, columns / 2], [-along, 0.0, rows / 2]])
+        return cls(known, matrix)
+
+    @classmethod
+    def of_grid(cls, known: Bool, grid: Grid) -> Region:
+        """Return the region of a raster of the site."""
+        scale = 1.0 / grid.cell_m
+        matrix = np.array([[scale, 0.0, -grid.west_m * scale], [0.0, -scale, grid.north_m * scale]])
+        return cls(known, matrix)
+
+    def to_px(self, xy_m: F64) -> F64:
+        """Return (N, 2) column, row; cell (r, c) covers [c, c + 1) x [r, r + 1)."""
+        result: F64 = xy_m[:, :2] @ self.px_from_m[:, :2].T + self.px_from_m[:, 2]
+        return result
+
+    def to_m(self, px: F64) -> F64:
+        """Return (N, 2) metres of pixel coordinates."""
+        result: F64 = (px - self.px_from_m[:, 2]) @ np.linalg.inv(self.px_from_m[:, :2]).T
+        return result
+
+    def holds_all(self, xy_m: F64) -> bool:
+        """Tell whether every cell of the points' box is known; false may still mean that all of a line is inside."""
+        px = self.to_px(xy_m)
+        low, high = px.min(axis=0), px.max(axis=0)
+        if low.min() < 0 or high[0] > self.known.shape[1] or high[1] > self.known.shape[0]:
+            return False
+        (left, top), (right, bottom) = np.floor(low).astype(int).tolist(), np.floor(high).astype(int).tolist()
+        return bool(self.known[top : bottom + 1, left : right + 1].all())
+
+    def at_px(self, px: F64) -> Bool:
+        """Return (N,) whether the cells that hold the points are known; outside the raster none is."""
+        column, row = np.floor(px).astype(np.int64).T
+        height, width = self.known.shape
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        result: Bool = inside & self.known[np.where(inside, row, 0), np.where(inside, column, 0)]
+        return result
+
+
+def clip(elements: Sequence[Element], region: Region, *, join_gap_m: float = 0.0) -> tuple[Element, ...]:
+    """Return the pieces of elements inside a region; pieces shorter than 0.5 m or smaller than 0.5 m2 are dropped.
+
+    Gaps of up to `join_gap_m` along a line do not cut it.
+    """
+    pieces: list[Element] = []
+    for element in elements:
+        pieces += _clip_area(element, region) if is_area(element) else _clip_line(element, region, join_gap_m)
+    return tuple(pieces)
+
+
+def _clip_line(element: Element, region: Region, join_gap_m: float) -> Iterator[Element]:
+    line = element
+    vertices = np.concatenate([line.vertices, line.vertices[:1]]) if line.closed else line.vertices
+    if region.holds_all(vertices[:, :2]):
+        yield element
+        return
+    spans = spans_inside(region, vertices[:, :2])
+    if spans == [(0.0, len(vertices) - 1.0)]:
+        yield element
+        return
+    along = polyline.arc_length(vertices)
+    index = np.arange(len(vertices), dtype=np.float64)
+    metres = [(float(np.interp(a, index, along)), float(np.interp(b, index, along))) for a, b in spans]
+    if line.closed and metres:
+        # A ring has no end: begin behind its widest gap, so that no piece is cut at the first vertex.
+        ends = [metres[-1][1] - along[-1], *(stop for _, stop in metres[:-1])]
+        gaps = [start - end for (start, _), end in zip(metres, ends, strict=True)]
+        widest = int(np.argmax(gaps))
+        if gaps[widest] <= join_gap_m:
+            yield element
+            return
+        metres = [*metres[widest:], *((a + along[-1], b + along[-1]) for a, b in metres[:widest])]
+    joined: list[tuple[float, float]] = []
+    for start, stop in metres:
+        if joined and start - joined[-1][1] <= join_gap_m:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    for start, stop in joined:
+        if stop - start >= SHORTEST_PIECE_M:
+            yield _between(line, vertices, along, start, stop)
+
+
+def _between(element: Element, vertices: F64, along: F64, start: float, stop: float) -> Element:
+    """Return the part of a line between two distances; on a ring `stop` may lie beyond the end."""
+    if stop > along[-1]:
+        vertices, along = np.concatenate([vertices, vertices[1:]]), np.concatenate([along, along[-1] + along[1:]])
+    inner = along[(along > start) & (along < stop)]
+    wanted = np.concatenate([[start], inner, [stop]])
+    part = np.stack([np.interp(wanted, along, column) for column in vertices.T], axis=1)
+    return _with_vertices(element, part, closed=False)
+
+
+def spans_inside(region: Region, xy_m: F64) -> list[tuple[float, float]]:
+    """Return (from, to) of every stretch of a line inside the region, in vertices: 2.25 is a quarter of segment 2.
+
+    Between two crossings of cell edges a line stays in one cell, so its middle decides; nothing is sampled.
+    """
+    px = region.to_px(xy_m)
+    start, step = px[:-1], np.diff(px, axis=0)
+    cuts = [np.arange(len(px), dtype=np.float64)]
+    for axis in (0, 1):
+        low = np.ceil(np.minimum(px[:-1, axis], px[1:, axis]))
+        high = np.floor(np.maximum(px[:-1, axis], px[1:, axis]))
+        # Only edges of the raster's own cells matter.
+        size = region.known.shape[1 - axis]
+        low, high = np.maximum(low, 0.0), np.minimum(high, size)
+        count = np.where(step[:, axis] == 0, 0, np.maximum(high - low + 1, 0)).astype(np.int64)
+        segment = np.repeat(np.arange(len(start)), count)
+        number = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        edge = low[segment] + number
+        share = (edge - start[segment, axis]) / step[segment, axis]
+        cuts.append(segment + np.clip(share, 0.0, 1.0))
+    cut = np.unique(np.concatenate(cuts))
+    middle = 0.5 * (cut[:-1] + cut[1:])
+    segment = np.minimum(middle.astype(np.int64), len(start) - 1)
+    points = start[segment] + (middle - segment)[:, None] * step[segment]
+    return [(float(cut[a]), float(cut[b])) for a, b in polyline.runs(region.at_px(points))]
+
+
+def _clip_area(element: Element, region: Region) -> Iterator[Element]:
+    px = region.to_px(element.vertices)
+    low = np.maximum(np.floor(px.min(axis=0)).astype(int), 0)
+    high = np.minimum(np.ceil(px.max(axis=0)).astype(int), region.known.shape[::-1])
+    within = np.all(px >= 0) and np.all(px <= region.known.shape[::-1])
+    window = region.known[low[1] : max(high[1], low[1]), low[0] : max(high[0], low[0])]
+    if not window.any():
+        return
+    if within and window.all():
+        yield element
+        return
+    outline = shapely.transform(polygon_of(element), region.to_px)
+    inside = shapely.intersection(outline, known_area(window, low))
+    for part in shapely.get_parts(inside):
+        if part.geom_type != "Polygon":
+            continue
+        ring = region.to_m(np.asarray(part.exterior.coords)[:-1])
+        if shapely.Polygon(ring).area < SMALLEST_PIECE_M2:
+            continue
+        if element.vertices.shape[1] == 3:
+            ring = np.c_[ring, _heights(element, ring)]
+        yield _with_vertices(element, ring, closed=True)
+
+
+def known_area(known: Bool, corner: npt.NDArray[np.int64] | Sequence[int] = (0, 0)) -> shapely.Geometry:
+    """Return the union of the true cells in pixel coordinates; `corner` is the (column, row) of the first cell."""
+    boxes: list[tuple[int, int, int, int]] = []
+    row = 0
+    while row < len(known):
+        stop = row + 1
+        while stop < len(known) and np.array_equal(known[stop], known[row]):  # equal rows make one box
+            stop += 1
+        boxes += [(a, row, b, stop) for a, b in polyline.runs(known[row])]
+        row = stop
+    corners = np.array(boxes, dtype=np.float64).reshape(-1, 4) + np.array([*corner, *corner])
+    return shapely.union_all(shapely.box(*corners.T))
+
+
+def _heights(element: Element, ring: F64) -> F64:
+    """Return (N,) heights of new corners: that of the nearest old vertex, which is enough for a patch of ground."""
+    apart = np.hypot(*(ring[:, None] - element.vertices[None, :, :2]).transpose(2, 0, 1))
+    result: F64 = element.vertices[apart.argmin(axis=1), 2]
+    return result
+
+
+def _with_vertices(element: Element, vertices: F64, *, closed: bool) -> Element:
+    count = len(vertices)
+    seen, confidence = np.ones(count, dtype=bool), np.full(count, element.score, dtype=np.float32)
+    return replace(element, vertices=vertices, seen=seen, confidence=confidence, closed=closed)

@@ -1,0 +1,49 @@
+"""Settings of the evaluation; the defaults are those of the MapTR family, so that numbers can be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recon.config import require
+from vectorize.road_map import ElementClass
+
+CLASSES: tuple[ElementClass, ...] = ("divider", "ped_crossing", "boundary", "stop_line")
+MEAN_CLASSES: tuple[ElementClass, ...] = ("divider", "ped_crossing", "boundary")  # of mAP, as published
+AREAS: tuple[ElementClass, ...] = ("ped_crossing",)  # polygons; closed boundaries are lines that end where they start
+STYLES = ("solid", "dashed", "double", "unknown")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateConfig:
+    """When a prediction counts as right."""
+
+    thresholds_m: tuple[float, ...] = (0.5, 1.0, 1.5)
+    samples: int = 100  # points per element for Chamfer and Frechet distance
+    ring_samples: int = 41  # points where one of two elements is closed: every shift is tried, so fewer
+    buffer_m: float = 2.0  # MapTR compares only elements whose buffers of this width meet
+    raster_cell_m: float = 0.125  # MapVR: 480 x 240 pixels for 60 x 30 m
+    raster_line_px: int = 5
+    raster_min_score: float = 0.05
+    raster_most: int = 100  # predictions per class and patch, as in COCO
+    # Unknown stretches up to this length do not cut an element: a hole of a few cells would turn one line into two,
+    # and truth and prediction at different places.
+    join_gap_m: float = 1.0
+    step_m: float = 0.5  # between the points at which lengths are compared
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.thresholds_m, self.thresholds_m[1:], strict=False))
+        require(
+            bool(self.thresholds_m) and self.thresholds_m[0] > 0 and rising, "evaluate.thresholds_m must rise from > 0"
+        )
+        require(2 <= self.samples <= 1000, "evaluate.samples must lie in 2..1000")
+        require(4 <= self.ring_samples <= 200, "evaluate.ring_samples must lie in 4..200")
+        require(0.01 <= self.raster_cell_m <= 5.0, "evaluate.raster_cell_m must lie in 0.01..5 m")
+        require(self.raster_line_px >= 1 and self.raster_line_px % 2 == 1, "evaluate.raster_line_px must be odd")
+        require(0.0 <= self.join_gap_m <= 50.0, "evaluate.join_gap_m must lie in 0..50 m")
+        require(0.01 <= self.step_m <= 5.0, "evaluate.step_m must lie in 0.01..5 m")
+        require(self.buffer_m > 0 and self.raster_most >= 1, "evaluate.buffer_m and raster_most must be positive")
+
+    @property
+    def reach_m(self) -> float:
+        """Return the widest threshold: no pair farther apart can count."""
+        return self.thresholds_m[-1]

@@ -1,0 +1,162 @@
+"""The evaluation of a finished label job: its result folder against a truth, as a record that names what it is of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.artifact import digest_json
+from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
+from recon.geometry import GeoOrigin
+from recon.progress import Tick, silent
+from vectorize.evaluate.config import EvaluateConfig
+from vectorize.evaluate.measure import evaluate_patches
+from vectorize.evaluate.patch import Patch, Truth, check_frame, patches_of
+from vectorize.evaluate.picture import patch_picture, png, site_picture
+from vectorize.evaluate.site import area_of, evaluate_site
+from vectorize.evaluate.truth import TruthFile, drive_origin, read_truth
+from vectorize.formats.geojson_reader import read_geojson
+from vectorize.shard import read_shard
+
+SHOWN = 6  # patches drawn in the page
+
+
+class Result:
+    """The result folder of a finished label job."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raise ArtifactForeign when the folder is no result, ArtifactInvalid when it is damaged."""
+        self.folder = folder
+        path = folder / "report.json"
+        hint = "Name the folder that `roadscribe label` or `roadscribe fetch` wrote."
+        if not path.is_file():
+            raise ArtifactForeign(
+                "this is no result of a label job: it has no report.json", where=str(folder), hint=hint
+            )
+        try:
+            self.report: dict[str, Any] = json.loads(path.read_bytes())
+            self.job: dict[str, Any] = self.report["job"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArtifactInvalid("report.json does not parse", where=str(path), hint=hint) from error
+
+    @property
+    def origin(self) -> GeoOrigin | None:
+        """Return the origin of the job's drive, if the drive still lies where the job read it."""
+        return drive_origin(Path(str(self.job.get("drive", ""))))
+
+    def patches(self, truth: Truth) -> Iterator[Patch]:
+        """Yield the labels of each keyframe beside the truth; every file's sha256 is checked first."""
+        return patches_of(read_shard(self.folder / "shards"), truth)
+
+
+def evaluate_result(
+    folder: Path, truth_path: Path | None, config: EvaluateConfig | None = None, tick: Tick = silent
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Return the record of a result and its pictures (PNG by name).
+
+    Without a truth only `reprojection` is there, as the job measured it. Raises InputInvalid when the truth cannot be
+    used or lies in another frame, and ArtifactForeign or ArtifactInvalid when the result cannot.
+    """
+    config = config or EvaluateConfig()
+    result = Result(folder)
+    body: dict[str, Any] = {
+        "about": _about(result, config),
+        "reprojection": result.report.get("reprojection"),
+        "patches": None,
+        "site": None,
+        "notes": [],
+    }
+    if body["reprojection"] is None:
+        body["notes"].append(
+            "the job left no frame out of the fit, so there is no reprojection error: label with --holdout 5"
+        )
+    if truth_path is None:
+        body["notes"].append("no true map was given: nothing but the reprojection error can be said")
+        return body, {}
+    source = read_truth(truth_path, origin=result.origin)
+    origin = drive_origin(truth_path) if truth_path.is_dir() else None
+    body["about"]["truth"] = {"name": source.path.name, "sha256": source.sha256, "seed": source.seed}
+    truth = Truth(source.road_map)
+    patches = list(result.patches(truth))
+    check_frame(truth, [p.world_from_ego for p in patches], patches[0].size_m if patches else (0, 0), str(source.path))
+    body["patches"] = evaluate_patches(patches, config, tick, count=len(patches))
+    pictures: dict[str, bytes] = {}
+    if patches:
+        pictures |= _site(result, source, patches, origin or result.origin, body, config)
+        for number in shown(body["patches"]["rows"]):
+            pictures[patches[number].name] = png(patch_picture(patches[number], config))
+    return body, pictures
+
+
+def _site(
+    result: Result,
+    source: TruthFile,
+    patches: list[Patch],
+    origin: GeoOrigin | None,
+    body: dict[str, Any],
+    config: EvaluateConfig,
+) -> dict[str, bytes]:
+    try:
+        site = read_geojson(result.folder / "map.geojson", origin)
+    except InputInvalid as error:
+        body["notes"].append(f"the site was not measured: {error}")
+        return {}
+    area = area_of(patches)
+    body["site"] = evaluate_site(site, source.road_map, area, config)
+    path = np.array([p.world_from_ego[:2, 3] for p in patches])
+    return {"site": png(site_picture(site, source.road_map, area, path, config))}
+
+
+def shown(rows: list[dict[str, Any]]) -> list[int]:
+    """Return which patches to draw: the three worst, and three spread evenly over the drive."""
+    worst = sorted(range(len(rows)), key=lambda i: (rows[i]["f1"] if rows[i]["f1"] is not None else 2.0, i))[
+        : SHOWN // 2
+    ]
+    spread = np.linspace(0, len(rows) - 1, SHOWN).round().astype(int).tolist() if rows else []
+    rest = [i for i in dict.fromkeys(spread) if i not in worst]
+    return sorted([*worst, *rest[: SHOWN - len(worst)]])
+
+
+def _about(result: Result, config: EvaluateConfig) -> dict[str, Any]:
+    """Return what the numbers are about: data, seed, code and settings."""
+    shards = result.folder / "shards" / "manifest.json"
+    try:
+        manifest = json.loads(shards.read_bytes())
+        drive, digest = manifest["meta"]["drive"], manifest["digest"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactInvalid("the result has no sound shards", where=str(shards), hint="Label again.") from error
+    settings = {key: value for key, value in result.job.items() if key != "drive"}
+    return {
+        "drive": drive,
+        "labels": digest,
+        "segmenter": result.job.get("segment", {}).get("backend"),
+        "seed": result.job.get("fit", {}).get("seed"),
+        "job_config": digest_json(settings),
+        "labelled_by": result.report.get("roadscribe"),
+        "roadscribe": version("roadscribe"),
+        "commit": source_commit(),
+        "config": asdict(config),
+    }
+
+
+def source_commit() -> str:
+    """Return the git commit of the running code, with `+` when files differ from it; empty where there is none."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return ""
+    said = []
+    for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
+        command = ["git", "-C", str(root), *arguments]
+        try:
+            run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+        except (OSError, subprocess.SubprocessError):
+            return ""
+        said.append(run.stdout.strip())
+    return said[0] + ("+" if said[1] else "")

@@ -1,0 +1,83 @@
+"""Where the truth comes from: a drive that brings its true map, a true map, or a map that Roadscribe exported."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recon.artifact import digest_file
+from recon.errors import InputInvalid
+from recon.formats.contained import read_inside
+from recon.geometry import GeoOrigin
+from vectorize.formats.geojson_reader import read_geojson
+from vectorize.formats.true_map import read_true_map
+from vectorize.road_map import RoadMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TruthFile:
+    """A true map and what names it in a report."""
+
+    road_map: RoadMap
+    path: Path
+    sha256: str
+    seed: int | None = None  # of the demo city that wrote it, where it says so
+
+
+def read_truth(path: Path, *, origin: GeoOrigin | None = None) -> TruthFile:
+    """Read a drive folder with a true map, a true map, a GeoJSON file or a result folder; `origin` is for degrees.
+
+    Raises InputInvalid when there is no such truth, or it is faulty.
+    """
+    if not path.exists():
+        raise InputInvalid("there is no such truth", where=str(path), hint="Name a drive folder or a true map.")
+    seed = None
+    if path.is_dir():
+        path, seed, own = _in_folder(path)
+        origin = own or origin
+    road_map = read_geojson(path, origin) if path.suffix == ".geojson" else read_true_map(path)
+    return TruthFile(road_map=road_map, path=path, sha256=digest_file(path), seed=seed)
+
+
+def _in_folder(folder: Path) -> tuple[Path, int | None, GeoOrigin | None]:
+    if (folder / "drive.json").is_file():
+        drive = _json(folder / "drive.json")
+        name = drive.get("true_map")
+        if not name:
+            hint = "Leave out --truth: the reprojection error needs no map. Or name a true map of this place."
+            raise InputInvalid("the drive has no true map", where=str(folder / "drive.json"), hint=hint)
+        read_inside(folder, name, where=f"{folder / 'drive.json'}: true_map", kind=InputInvalid)
+        return folder / name, _seed(folder), drive_origin(folder)
+    if (folder / "map.geojson").is_file():
+        return folder / "map.geojson", None, None
+    hint = "A drive folder holds drive.json with true_map, a result folder holds map.geojson."
+    raise InputInvalid("the folder holds no truth", where=str(folder), hint=hint)
+
+
+def drive_origin(folder: Path) -> GeoOrigin | None:
+    """Return the origin that a drive folder states, or None; only drive.json is read."""
+    if not (folder / "drive.json").is_file():
+        return None
+    origin = _json(folder / "drive.json").get("origin")
+    try:
+        return GeoOrigin(**origin) if origin else None
+    except (TypeError, ValueError) as error:
+        raise InputInvalid(f"the origin is faulty: {error}", where=str(folder / "drive.json")) from error
+
+
+def _seed(folder: Path) -> int | None:
+    path = folder / "true_poses.json"
+    seed = _json(path).get("seed") if path.is_file() else None
+    return seed if isinstance(seed, int) else None
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputInvalid(f"the file cannot be read: {error}", where=str(path)) from error
+    if not isinstance(body, dict):
+        raise InputInvalid("the file holds no JSON object", where=str(path))
+    return body

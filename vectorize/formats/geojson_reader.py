@@ -1,0 +1,69 @@
+"""GeoJSON as `geojson.py` writes it, back to a RoadMap."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from recon.errors import InputInvalid
+from recon.geometry import F64, GeoOrigin
+from vectorize.road_map import Element, ElementClass, RoadMap, Style
+
+
+def read_geojson(path: Path, origin: GeoOrigin | None) -> RoadMap:
+    """Read a map that Roadscribe wrote; longitude and latitude become metres of `origin`.
+
+    Raises InputInvalid naming the file and the faulty feature, and when degrees come without an origin.
+    """
+    hint = "Expected a FeatureCollection as Roadscribe writes it (docs/labels.md)."
+    try:
+        body = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputInvalid(f"the map cannot be read: {error}", where=str(path), hint=hint) from error
+    if not isinstance(body, dict) or not isinstance(body.get("features"), list):
+        raise InputInvalid("this is no FeatureCollection", where=str(path), hint=hint)
+    local = str(body.get("coordinates", "")).startswith("local metres")
+    if not local and origin is None:
+        hint = "Give the drive folder, whose drive.json states the origin."
+        raise InputInvalid("the map is in degrees and the origin of the drive is not known", where=str(path), hint=hint)
+    frame = None if local else origin
+    elements = [_element(feature, frame, f"{path}: feature {i}") for i, feature in enumerate(body["features"])]
+    return RoadMap(elements=tuple(elements), origin=frame)
+
+
+def _element(feature: Any, origin: GeoOrigin | None, where: str) -> Element:
+    try:
+        properties, geometry = feature["properties"], feature["geometry"]
+        element_class, style = properties["class"], properties.get("style", "unknown")
+        if element_class not in get_args(ElementClass) or style not in get_args(Style):
+            raise ValueError(f"class {element_class!r} or style {style!r} is unknown")
+        points = geometry["coordinates"][0] if geometry["type"] == "Polygon" else geometry["coordinates"]
+        vertices = _local(np.array(points, dtype=np.float64), origin)
+        closed = geometry["type"] == "Polygon" or bool(properties.get("closed", False))
+        count = len(vertices) - closed  # a ring in GeoJSON repeats its first vertex
+        seen = np.array(properties.get("seen", [True] * len(vertices)), dtype=bool)
+        confidence = np.array(properties.get("confidence", [1.0] * len(vertices)), dtype=np.float32)
+        return Element(
+            element_class=element_class,
+            vertices=vertices[:count],
+            seen=seen[:count],
+            confidence=confidence[:count],
+            score=float(properties.get("score", 1.0)),
+            style=style,
+            closed=closed,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InputInvalid(f"the feature is faulty: {error}", where=where) from error
+
+
+def _local(points: F64, origin: GeoOrigin | None) -> F64:
+    if points.ndim != 2 or points.shape[1] not in (2, 3) or not np.isfinite(points).all():
+        raise ValueError("its coordinates are no list of finite points")
+    if origin is None:
+        return points
+    metres = origin.to_metres(points[:, :2])
+    result: F64 = np.c_[metres, points[:, 2:] - origin.altitude_m]
+    return result
