@@ -12,7 +12,7 @@ from vectorize.formats.true_map import read_true_map
 from vectorize.road_map import RoadMap
 
 
-def read_truth(drive: DriveLog) -> RoadMap | None:
+def truth_of(drive: DriveLog) -> RoadMap | None:
     """Return the true map in the drive's world; None where the drive has none.
 
     Raises InputInvalid naming the file and the faulty element.

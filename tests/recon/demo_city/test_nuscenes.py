@@ -20,7 +20,7 @@ from recon.errors import RoadscribeError
 from recon.formats.read import read_drive
 from recon.geometry import transform
 from recon.lidar import world_points
-from vectorize.formats.truth import read_truth
+from vectorize.formats.truth import truth_of
 
 CONFIG = CityConfig(seed=12, frames=4, width_px=96, height_px=54, camera_offset_ms=40.0, texel_m=0.1)
 
@@ -55,7 +55,7 @@ def test_both_layouts_hold_the_same_drive(root: Path, plain: DriveLog) -> None:
 
 @pytest.mark.slow
 def test_both_layouts_hold_the_same_map(root: Path, plain: DriveLog) -> None:
-    found, true = read_truth(read_drive(root)), read_truth(plain)
+    found, true = truth_of(read_drive(root)), truth_of(plain)
     assert found is not None
     assert true is not None
     for element_class in ("divider", "ped_crossing", "stop_line"):
@@ -107,7 +107,7 @@ def test_the_devkit_reads_what_our_reader_reads(root: Path, monkeypatch: pytest.
         sample = base.get("sample", sample["next"]) if sample["next"] else None
     monkeypatch.setattr(map_api, "locations", [*map_api.locations, f"demo-city-{CONFIG.seed}"])
     city = map_api.NuScenesMap(str(root), f"demo-city-{CONFIG.seed}")
-    found = read_truth(drive)
+    found = truth_of(drive)
     assert found is not None
     area = shapely.union_all([city.extract_polygon(t) for row in city.drivable_area for t in row["polygon_tokens"]])
     assert all(shapely.contains_xy(area, *drive.path_xy_m().T))

@@ -20,12 +20,12 @@ from recon.formats.argoverse2_city import place_world
 from recon.formats.read import read_drive
 from recon.geometry import apply, invert
 from recon.lidar import world_points
-from vectorize.formats.truth import read_truth
+from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
 
 
 def read(root: Path) -> RoadMap:
-    road_map = read_truth(read_drive(root, images_required=False))
+    road_map = truth_of(read_drive(root, images_required=False))
     assert road_map is not None
     return road_map
 
@@ -79,7 +79,7 @@ def test_a_crossing_is_the_polygon_between_its_edges(tmp_path: Path, turned: boo
 def test_a_drive_without_a_map_has_no_truth(tmp_path: Path) -> None:
     root = small.write(tmp_path)
     next(root.glob("map/log_map*")).unlink()
-    assert read_truth(read_drive(root)) is None
+    assert truth_of(read_drive(root)) is None
 
 
 def cross(body: dict[str, Any]) -> None:

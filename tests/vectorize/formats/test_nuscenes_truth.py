@@ -13,7 +13,7 @@ import small_nuscenes as small
 from recon.errors import InputInvalid
 from recon.formats.read import read_drive
 from vectorize.formats.nuscenes_truth import read_nuscenes_truth, style_of
-from vectorize.formats.truth import read_truth
+from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
 
 
@@ -24,7 +24,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def read(root: Path, body: dict[str, Any] | None = None) -> RoadMap:
     small.write_expansion(root, body)
-    road_map = read_truth(read_drive(root, scene="scene-0001"))
+    road_map = truth_of(read_drive(root, scene="scene-0001"))
     assert road_map is not None
     return road_map
 
