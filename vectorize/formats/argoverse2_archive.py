@@ -10,7 +10,7 @@ import numpy.typing as npt
 import shapely
 
 from recon.bev import BevMap
-from vectorize.formats.drivable import RIM_NOTE, drivable_polygons, ground_under, without_holes
+from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
 from vectorize.formats.shape import Shape, require_heights, shapes_of
 from vectorize.formats.written import Written, json_bytes
 from vectorize.road_map import Element, RoadMap
@@ -26,6 +26,7 @@ LOSES = (
     "styles: mark types join pattern and colour; colour is not measured and written as white",
     "stop lines, seen, confidence and score",
     RIM_NOTE,
+    SPECK_NOTE,
 )
 MARK = {"solid": "SOLID_WHITE", "dashed": "DASHED_WHITE", "double": "DOUBLE_SOLID_WHITE", "unknown": "UNKNOWN"}
 

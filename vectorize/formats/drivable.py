@@ -15,11 +15,13 @@ F64 = npt.NDArray[np.float64]
 
 SIMPLIFY_M = 0.1
 SMALLEST_M2 = 2.0
+SMALLEST_HOLE_M2 = 0.25  # smaller ones are single cells that some image misread
 
 RIM_NOTE = (
     "why the drivable area ends: at the end of the road, or of what was seen. Its rim is a road boundary only where a"
     " boundary of the map lies on it"
 )
+SPECK_NOTE = "specks: drivable areas below 2 m2 are left out, holes below 0.25 m2 are filled"
 
 
 def drivable_polygons(bev: BevMap) -> list[shapely.Polygon]:
@@ -38,7 +40,7 @@ def drivable_polygons(bev: BevMap) -> list[shapely.Polygon]:
         (row, column), _ = (one[0] for one in bev.grid.cells(point))
         if 0 <= row < bev.grid.height and 0 <= column < bev.grid.width and inside[row + 1, column + 1] >= 0.5:
             smooth = shapely.simplify(face, SIMPLIFY_M, preserve_topology=True)
-            result += [p for p in shapely.get_parts(shapely.make_valid(smooth)) if _is_area(p)]
+            result += [_without_specks(p) for p in shapely.get_parts(shapely.make_valid(smooth)) if _is_area(p)]
     return sorted((shapely.orient_polygons(p) for p in result), key=lambda p: (-p.area, p.bounds))
 
 
@@ -47,10 +49,17 @@ def without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:
     if not polygon.interiors:
         return [polygon] if _is_area(polygon) else []
     west, south, east, north = polygon.bounds
-    cut = shapely.Polygon(polygon.interiors[0]).centroid.x  # each cut opens at least this hole
+    # The cut opens at least the middle hole, and leaves half of the others on each side.
+    middles = sorted(shapely.Polygon(hole).centroid.x for hole in polygon.interiors)
+    cut = middles[len(middles) // 2]
     halves = [shapely.box(west, south, cut, north), shapely.box(cut, south, east, north)]
     parts = [part for half in halves for part in shapely.get_parts(shapely.intersection(polygon, half)).tolist()]
     return [piece for part in parts if part.geom_type == "Polygon" for piece in without_holes(part)]
+
+
+def _without_specks(polygon: shapely.Polygon) -> shapely.Polygon:
+    holes = [hole for hole in polygon.interiors if shapely.Polygon(hole).area >= SMALLEST_HOLE_M2]
+    return shapely.Polygon(polygon.exterior, holes)
 
 
 def ground_under(bev: BevMap, xy_m: F64) -> F64:

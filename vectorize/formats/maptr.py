@@ -101,7 +101,9 @@ def _lines(one: PseudoLabels) -> list[tuple[Element, list[list[float]]]]:
             continue
         flat = element.vertices[:, :2]
         if not np.isfinite(flat).all():
-            raise ArtifactInvalid("a vertex of the labels is not finite", where=f"frame {one.frame}")
+            raise ArtifactInvalid(
+                "a vertex of the labels is not finite", where=f"frame {one.frame}", hint="Run the job again."
+            )
         swapped: F64 = np.stack([-flat[:, 1], flat[:, 0]], axis=1)
         points = np.round(swapped, 3, out=swapped) + 0.0
         result.append((element, [*points.tolist(), *(points[:1].tolist() if element.closed else [])]))

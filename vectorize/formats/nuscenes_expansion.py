@@ -11,7 +11,7 @@ import numpy.typing as npt
 import shapely
 
 from recon.bev import BevMap
-from vectorize.formats.drivable import RIM_NOTE, drivable_polygons
+from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons
 from vectorize.formats.shape import Shape, shapes_of
 from vectorize.formats.written import Written, json_bytes
 from vectorize.road_map import RoadMap
@@ -25,6 +25,7 @@ LOSES = (
     " draws stop lines as areas)",
     "lanes, road segments, connectivity: not measured, so those layers are empty and every divider is a lane_divider",
     RIM_NOTE,
+    SPECK_NOTE,
 )
 EMPTY_LAYERS = ("road_segment", "road_block", "lane", "walkway", "carpark_area", "stop_line", "road_divider")
 SEGMENT_TYPE = {"solid": "SINGLE_SOLID_WHITE", "double": "DOUBLE_SOLID_WHITE"}

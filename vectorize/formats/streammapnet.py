@@ -79,7 +79,9 @@ def _vectors(one: PseudoLabels) -> tuple[list[list[list[float]]], list[float], l
         if element.element_class not in LABEL:
             continue
         if not np.isfinite(element.vertices[:, :2]).all():
-            raise ArtifactInvalid("a vertex of the labels is not finite", where=f"frame {one.frame}")
+            raise ArtifactInvalid(
+                "a vertex of the labels is not finite", where=f"frame {one.frame}", hint="Run the job again."
+            )
         points = (np.round(element.vertices[:, :2], 3) + 0.0).tolist()
         vectors.append([*points, *(points[:1] if element.closed else [])])
         scores.append(round(element.score, 4))

@@ -9,6 +9,7 @@ import small_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recon.classes import RoadClass
 from vectorize.formats.drivable import drivable_polygons, ground_under, without_holes
 
 
@@ -42,6 +43,19 @@ def test_pieces_without_holes_cover_the_same_ground(islands):
         # Slivers below the smallest area are dropped.
         assert sum(piece.area for piece in pieces) == pytest.approx(area.area, abs=2.0 * len(pieces) + 2.0)
         assert shapely.unary_union(pieces).difference(area).area < 1e-9
+
+
+def test_specks_are_filled_and_many_holes_are_cut_in_seconds():
+    bev = small_site.bev()
+    probability = bev.class_probability.copy()
+    probability[45, 100, RoadClass.ROAD] = 0.0  # one cell of 0.06 m2
+    probability[40:43, 80:83, RoadClass.ROAD] = 0.0  # nine cells, 0.56 m2
+    (polygon,) = drivable_polygons(replace(bev, class_probability=probability))
+    assert len(polygon.interiors) == 2  # the nine cells and the island
+    holes = [shapely.box(x, y, x + 0.6, y + 0.6) for x in range(40) for y in range(40)]
+    pieces = without_holes(shapely.box(-1, -1, 41, 41).difference(shapely.unary_union(holes)))
+    assert not any(piece.interiors for piece in pieces)
+    assert sum(piece.area for piece in pieces) == pytest.approx(42 * 42 - 1600 * 0.36, rel=0.01)
 
 
 def test_height_beyond_the_seen_is_that_of_the_nearest_seen_cell():
