@@ -71,7 +71,7 @@ def patch_picture(patch: Patch, config: EvaluateConfig | None = None) -> U8:
 
 
 def site_picture(
-    predicted: RoadMap, true: RoadMap, area: SiteArea, path_xy_m: F64, config: EvaluateConfig | None = None
+    predicted: RoadMap, true: RoadMap, area: SiteArea, paths_xy_m: Sequence[F64], config: EvaluateConfig | None = None
 ) -> U8:
     """Return (H, W, 3) u8 BGR of a site, its longer axis along the drive; every half metre is judged by itself."""
     config = config or EvaluateConfig()
@@ -83,10 +83,10 @@ def site_picture(
         a, b = of_class(ours, name), of_class(theirs, name)
         strokes += _judged(b, a, middle, MISSED_RGB, WIDTH_PX[name])
         strokes += [s for s in _judged(a, b, middle, FALSE_RGB, WIDTH_PX[name]) if s.rgb == FALSE_RGB]
-    matrix, size = _view(area, path_xy_m)
+    matrix, size = _view(area, np.concatenate(paths_xy_m), paths_xy_m[0])
     picture = _background(area.observed, matrix, size)
-    path = np.round((path_xy_m @ matrix[:, :2].T + matrix[:, 2] - 0.5) * 16).astype(np.int32)
-    cv2.polylines(picture, [path], False, (150, 150, 150), 1, cv2.LINE_AA, 4)
+    paths = [np.round((path @ matrix[:, :2].T + matrix[:, 2] - 0.5) * 16).astype(np.int32) for path in paths_xy_m]
+    cv2.polylines(picture, paths, False, (150, 150, 150), 1, cv2.LINE_AA, 4)
     _draw(picture, strokes, matrix)
     return picture
 
@@ -147,14 +147,14 @@ def _vehicle(picture: U8, matrix: F64) -> None:
     cv2.polylines(picture, [px], True, (200, 200, 200), 1, cv2.LINE_AA, 4)
 
 
-def _view(area: SiteArea, path: F64) -> tuple[F64, tuple[int, int]]:
-    """Return picture-from-metres (2, 3) and (width, height): the drive's longer axis runs right."""
+def _view(area: SiteArea, places: F64, first: F64) -> tuple[F64, tuple[int, int]]:
+    """Return picture-from-metres (2, 3) and (width, height): the trips' longer axis runs right, as the first does."""
     rows, columns = np.nonzero(area.labelled.known)
     every = max(1, len(rows) // 20000)
     ground = area.grid.to_m(np.stack([columns + 0.5, rows + 0.5], axis=1)[::every])
-    centred = path - path.mean(axis=0)
+    centred = places - places.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
-    axis = axes[:, 1] * (1.0 if axes[:, 1] @ (path[-1] - path[0]) >= 0 else -1.0)
+    axis = axes[:, 1] * (1.0 if axes[:, 1] @ (first[-1] - first[0]) >= 0 else -1.0)
     rotation = np.array([[axis[0], axis[1]], [axis[1], -axis[0]]])  # rows of a picture run down
     turned = ground @ rotation.T
     low, high = turned.min(axis=0) - 1.0, turned.max(axis=0) + 1.0

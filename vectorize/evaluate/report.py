@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from recon.artifact import digest_json
+from recon.artifact import MANIFEST, digest_json
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent
@@ -47,13 +46,26 @@ class Result:
             raise ArtifactInvalid("report.json does not parse", where=str(path), hint=hint) from error
 
     @property
-    def origin(self) -> GeoOrigin | None:
-        """Return the origin of the job's drive, if the drive still lies where the job read it."""
-        return drive_origin(Path(str(self.job.get("drive", ""))))
+    def first_drive(self) -> dict[str, Any]:
+        """Return path, format and scene of the drive whose world the result is in."""
+        drives = self.job.get("drives") or [self.job]
+        return dict(drives[0])
 
-    def patches(self, truth: Truth) -> Iterator[Patch]:
-        """Yield the labels of each keyframe beside the truth; every file's sha256 is checked first."""
-        return patches_of(read_shard(self.folder / "shards"), truth)
+    @property
+    def origin(self) -> GeoOrigin | None:
+        """Return the origin of the first drive, if it still lies where the job read it."""
+        return drive_origin(Path(str(self.first_drive.get("drive", ""))))
+
+    @property
+    def shards(self) -> list[Path]:
+        """Return the shard folders: one, or one for each trip of an aggregate job."""
+        shards = self.folder / "shards"
+        trips = sorted((p for p in shards.glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
+        return trips if trips and not (shards / MANIFEST).is_file() else [shards]
+
+    def patches(self, truth: Truth) -> list[list[Patch]]:
+        """Return, trip by trip, the labels of each keyframe beside the truth; every file's sha256 is checked first."""
+        return [list(patches_of(read_shard(folder), truth)) for folder in self.shards]
 
 
 def evaluate_result(
@@ -80,16 +92,16 @@ def evaluate_result(
     if truth_path is None:
         body["notes"].append("no true map was given: nothing but the reprojection error can be said")
         return body, {}
-    source = read_truth(truth_path, origin=result.origin)
-    origin = drive_origin(truth_path) if truth_path.is_dir() else None
+    source = read_truth(truth_path, origin=result.origin, scene=str(result.first_drive.get("scene", "")))
     body["about"]["truth"] = {"name": source.path.name, "sha256": source.sha256, "seed": source.seed}
     truth = Truth(source.road_map)
-    patches = list(result.patches(truth))
+    trips = result.patches(truth)
+    patches = [patch for trip in trips for patch in trip]
     check_frame(truth, [p.world_from_ego for p in patches], patches[0].size_m if patches else (0, 0), str(source.path))
     body["patches"] = evaluate_patches(patches, config, tick, count=len(patches))
     pictures: dict[str, bytes] = {}
     if patches:
-        pictures |= _site(result, source, patches, origin or result.origin, body, config)
+        pictures |= _site(result, source, trips, body, config)
         for number in shown(body["patches"]["rows"]):
             pictures[patches[number].name] = png(patch_picture(patches[number], config))
     return body, pictures
@@ -98,20 +110,19 @@ def evaluate_result(
 def _site(
     result: Result,
     source: TruthFile,
-    patches: list[Patch],
-    origin: GeoOrigin | None,
+    trips: list[list[Patch]],
     body: dict[str, Any],
     config: EvaluateConfig,
 ) -> dict[str, bytes]:
     try:
-        site = read_geojson(result.folder / "map.geojson", origin)
+        site = read_geojson(result.folder / "map.geojson", source.origin or result.origin)
     except InputInvalid as error:
         body["notes"].append(f"the site was not measured: {error}")
         return {}
-    area = area_of(patches)
+    area = area_of([patch for trip in trips for patch in trip])
     body["site"] = evaluate_site(site, source.road_map, area, config)
-    path = np.array([p.world_from_ego[:2, 3] for p in patches])
-    return {"site": png(site_picture(site, source.road_map, area, path, config))}
+    paths = [np.array([p.world_from_ego[:2, 3] for p in trip]) for trip in trips if trip]
+    return {"site": png(site_picture(site, source.road_map, area, paths, config))}
 
 
 def shown(rows: list[dict[str, Any]]) -> list[int]:
@@ -126,16 +137,18 @@ def shown(rows: list[dict[str, Any]]) -> list[int]:
 
 def _about(result: Result, config: EvaluateConfig) -> dict[str, Any]:
     """Return what the numbers are about: data, seed, code and settings."""
-    shards = result.folder / "shards" / "manifest.json"
-    try:
-        manifest = json.loads(shards.read_bytes())
-        drive, digest = manifest["meta"]["drive"], manifest["digest"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactInvalid("the result has no sound shards", where=str(shards), hint="Label again.") from error
-    settings = {key: value for key, value in result.job.items() if key != "drive"}
+    names, digests = [], []
+    for folder in result.shards:
+        try:
+            manifest = json.loads((folder / MANIFEST).read_bytes())
+            names.append(str(manifest["meta"]["drive"]))
+            digests.append(str(manifest["digest"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactInvalid("the result has no sound shards", where=str(folder), hint="Label again.") from error
+    settings = {key: value for key, value in result.job.items() if key not in ("drive", "drives")}
     return {
-        "drive": drive,
-        "labels": digest,
+        "drive": " + ".join(names),
+        "labels": digests,
         "segmenter": result.job.get("segment", {}).get("backend"),
         "seed": result.job.get("fit", {}).get("seed"),
         "job_config": digest_json(settings),

@@ -1,4 +1,4 @@
-"""Where the truth comes from: a drive that brings its true map, a true map, or a map that Roadscribe exported."""
+"""Where the truth comes from: a drive of any format with a true map, a true map, or a map that Roadscribe exported."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any
 from recon.artifact import digest_file
 from recon.errors import InputInvalid
 from recon.formats.contained import read_inside
+from recon.formats.read import read_drive
 from recon.geometry import GeoOrigin
 from vectorize.formats.geojson_reader import read_geojson
 from vectorize.formats.true_map import read_true_map
+from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
+
+NO_MAP = "Leave out --truth: the reprojection error needs no map. Or name a true map of this place."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,21 +28,34 @@ class TruthFile:
     path: Path
     sha256: str
     seed: int | None = None  # of the demo city that wrote it, where it says so
+    origin: GeoOrigin | None = None  # of its world, where it is known
 
 
-def read_truth(path: Path, *, origin: GeoOrigin | None = None) -> TruthFile:
-    """Read a drive folder with a true map, a true map, a GeoJSON file or a result folder; `origin` is for degrees.
+def read_truth(path: Path, *, origin: GeoOrigin | None = None, scene: str = "") -> TruthFile:
+    """Read a drive with a true map, a true map, a GeoJSON file or a result folder; `origin` is for degrees.
 
-    Raises InputInvalid when there is no such truth, or it is faulty.
+    `scene` chooses from a nuScenes data root. Raises InputInvalid when there is no such truth, or it is faulty.
     """
     if not path.exists():
         raise InputInvalid("there is no such truth", where=str(path), hint="Name a drive folder or a true map.")
     seed = None
     if path.is_dir():
+        if not any((path / name).is_file() for name in ("drive.json", "map.geojson")):
+            return _of_data_set(path, scene)
         path, seed, own = _in_folder(path)
         origin = own or origin
     road_map = read_geojson(path, origin) if path.suffix == ".geojson" else read_true_map(path)
-    return TruthFile(road_map=road_map, path=path, sha256=digest_file(path), seed=seed)
+    return TruthFile(road_map=road_map, path=path, sha256=digest_file(path), seed=seed, origin=origin)
+
+
+def _of_data_set(root: Path, scene: str) -> TruthFile:
+    # Read whole: the world of a data set's drive follows from its poses. A drive folder's does not.
+    drive = read_drive(root, scene=scene, images_required=False)
+    road_map = truth_of(drive)
+    if road_map is None:
+        raise InputInvalid("the drive has no true map", where=str(root), hint=NO_MAP)
+    path = drive.root / drive.true_map
+    return TruthFile(road_map=road_map, path=path, sha256=digest_file(path), origin=drive.origin)
 
 
 def _in_folder(folder: Path) -> tuple[Path, int | None, GeoOrigin | None]:
@@ -46,14 +63,10 @@ def _in_folder(folder: Path) -> tuple[Path, int | None, GeoOrigin | None]:
         drive = _json(folder / "drive.json")
         name = drive.get("true_map")
         if not name:
-            hint = "Leave out --truth: the reprojection error needs no map. Or name a true map of this place."
-            raise InputInvalid("the drive has no true map", where=str(folder / "drive.json"), hint=hint)
+            raise InputInvalid("the drive has no true map", where=str(folder / "drive.json"), hint=NO_MAP)
         read_inside(folder, name, where=f"{folder / 'drive.json'}: true_map", kind=InputInvalid)
         return folder / name, _seed(folder), drive_origin(folder)
-    if (folder / "map.geojson").is_file():
-        return folder / "map.geojson", None, None
-    hint = "A drive folder holds drive.json with true_map, a result folder holds map.geojson."
-    raise InputInvalid("the folder holds no truth", where=str(folder), hint=hint)
+    return folder / "map.geojson", None, None
 
 
 def drive_origin(folder: Path) -> GeoOrigin | None:

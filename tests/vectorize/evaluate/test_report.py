@@ -6,92 +6,23 @@ from html.parser import HTMLParser
 
 import cv2
 import numpy as np
+import painted_result
 import pytest
-from lines import element
+from real_data import real_data
 
-from recon.drive import DriveLog, Frame
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
-from recon.geometry import GeoOrigin, transform
-from vectorize.config import CropConfig, PackConfig
 from vectorize.evaluate.page import page
 from vectorize.evaluate.picture import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
 from vectorize.evaluate.report import evaluate_result, shown
+from vectorize.evaluate.site import evaluate_site
 from vectorize.evaluate.truth import read_truth
-from vectorize.formats.geojson import write_geojson
-from vectorize.labels import LabelSet, PseudoLabels, crop_element
 from vectorize.road_map import RoadMap
-from vectorize.shard import pack
-
-ORIGIN = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=110.0)
-TRUE = RoadMap(
-    elements=(
-        element([[-40, 0, 0], [100, 0, 0]]),
-        element([[-40, 4, 0], [100, 4, 0]], style="dashed"),
-        element([[-40, 7, 0], [100, 7, 0]], name="boundary", style="unknown"),
-    )
-)
-FOUND = RoadMap(
-    origin=ORIGIN,
-    elements=(
-        element([[-40, 0.2, 0], [100, 0.2, 0]], score=0.8),
-        element([[-40, 7, 0], [100, 7, 0]], name="boundary", score=0.6, style="unknown"),
-        element([[-40, -9, 0], [100, -9, 0]], score=0.3),  # there is no such line
-    ),
-)
-
-
-def write_true_map(path, road_map=TRUE):
-    entries = [
-        {"class": e.element_class, "style": e.style, "closed": e.closed, "vertices": e.vertices.tolist()}
-        for e in road_map.elements
-    ]
-    path.write_text(json.dumps({"format": "roadscribe-true-map", "version": 1, "elements": entries}))
-    return path
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Return (drive folder, result folder) as a label job leaves them."""
-    root = tmp_path_factory.mktemp("job")
-    drive, out = root / "drive", root / "out"
-    drive.mkdir()
-    write_true_map(drive / "true_map.json")
-    origin = {"latitude_deg": 49.0, "longitude_deg": 8.4, "altitude_m": 110.0}
-    (drive / "drive.json").write_text(json.dumps({"name": "painted", "origin": origin, "true_map": "true_map.json"}))
-    (drive / "true_poses.json").write_text(json.dumps({"seed": 12}))
-    poses = [transform(np.eye(3), (x, 0.0, 0.0)) for x in (0.0, 20.0, 40.0)]
-    log = DriveLog(
-        name="painted",
-        root=drive,
-        cameras=(),
-        frames=tuple(Frame(time_ns=i, world_from_ego=p, images=()) for i, p in enumerate(poses)),
-        origin=ORIGIN,
-    )
-    known = np.ones((400, 200), bool)
-    known[:, 190:] = False  # the 1.5 m farthest right
-    labels = [
-        PseudoLabels(
-            frame=i,
-            time_ns=i,
-            world_from_ego=pose,
-            elements=tuple(p for e in FOUND.elements for p in crop_element(e, np.linalg.inv(pose), CropConfig())),
-            known=known,
-        )
-        for i, pose in enumerate(poses)
-    ]
-    label_set = LabelSet(
-        drive="painted", labels=tuple(labels), length_m=60.0, width_m=30.0, mask_cell_m=0.15, provenance={}
-    )
-    pack(label_set, log, PackConfig(), out / "shards")
-    write_geojson(FOUND, out / "map.geojson", name="painted")
-    classes = {"divider": {"images": 4, "samples": 9, "median_px": 0.5, "p90_px": 2.0, "why": ""}}
-    report = {
-        "roadscribe": "0.1.0",
-        "job": {"kind": "label", "drive": str(drive), "segment": {"backend": "id_images"}, "fit": {"seed": 17}},
-        "reprojection": {"frames": 1, "images": 4, "classes": classes},
-    }
-    (out / "report.json").write_text(json.dumps(report))
-    return drive, out
+    """Return (drive folder, result folder)."""
+    return painted_result.write(tmp_path_factory.mktemp("job"))
 
 
 def test_a_result_is_measured_on_patches_and_on_the_site(folders):
@@ -187,8 +118,8 @@ def test_a_geojson_of_another_run_can_be_the_truth(folders):
 
 
 def test_a_true_map_of_another_place_is_refused(folders, tmp_path):
-    moved = tuple(element(e.vertices + [9000.0, 0, 0]) for e in TRUE.elements)
-    path = write_true_map(tmp_path / "map.json", RoadMap(elements=moved))
+    moved = RoadMap(elements=(painted_result.line(0, shift_m=9000.0),))
+    path = painted_result.write_true_map(tmp_path / "map.json", moved)
     with pytest.raises(InputInvalid, match="do not overlap at all"):
         evaluate_result(folders[1], path)
 
@@ -217,10 +148,34 @@ def test_a_folder_that_is_no_result_is_refused(tmp_path, name, text):
         evaluate_result(tmp_path, None)
 
 
+def test_every_trip_of_an_aggregate_job_counts(folders, tmp_path):
+    drive, out = folders
+    (tmp_path / "shards").mkdir()
+    for trip in ("2", "10", "1"):
+        (tmp_path / "shards" / trip).symlink_to(out / "shards")
+    (tmp_path / "map.geojson").write_bytes((out / "map.geojson").read_bytes())
+    report = json.loads((out / "report.json").read_text())
+    report["job"] = {"kind": "aggregate", "drives": [{"drive": str(drive)}] * 3, "fit": {}, "segment": {}}
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    record, _ = evaluate_result(tmp_path, drive / "true_map.json")
+    assert record["patches"]["patches"] == 9
+    assert record["about"]["drive"] == "painted + painted + painted"
+    assert record["site"]["observed"]["mean"]["chamfer"]["map"] == 0.75
+
+
+@pytest.mark.data
+def test_the_map_of_an_argoverse_2_log_can_be_the_truth():
+    source = read_truth(real_data("argoverse2", "val", "7fab2350-7eaf-3b7e-a39d-6937a4c1bede"))
+    assert source.path.name.startswith("log_map_archive_")
+    assert {e.element_class for e in source.road_map.elements} >= {"divider", "boundary"}
+    record = evaluate_site(source.road_map, source.road_map, None)
+    assert record["full_range"]["mean"]["chamfer"]["map"] == pytest.approx(1.0)
+
+
 def test_truth_is_refused_where_there_is_none(tmp_path):
     with pytest.raises(InputInvalid, match="there is no such truth"):
         read_truth(tmp_path / "gone")
-    with pytest.raises(InputInvalid, match="holds no truth"):
+    with pytest.raises(InputInvalid, match="no known drive format"):
         read_truth(tmp_path)
     (tmp_path / "drive.json").write_text('{"name": "x"}')
     with pytest.raises(InputInvalid, match="has no true map"):
