@@ -15,6 +15,7 @@ from typing import Any, Self
 from recon.artifact import digest_file
 from recon.errors import ModelInvalid
 
+SHIPPED_NETS = Path(__file__).parent / "nets"
 SPEC_FILE = "roadscribe.json"
 MODEL_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
@@ -155,8 +156,20 @@ def weights_digest(folder: Path) -> str:
     return hashlib.sha256("".join(digest_file(file) for file in weight_files(folder)).encode()).hexdigest()
 
 
+def shipped_net(weights: str) -> Path | None:
+    """Return the folder of the net that ships under this bare name, or None: paths and hub ids are no such names."""
+    folder = SHIPPED_NETS / weights
+    return folder if Path(weights).name == weights and (folder / MODEL_FILE).is_file() else None
+
+
 def find_checkpoint(weights: str, *, allow_download: bool) -> Path:
-    """Return the folder of a checkpoint: a path, or a hub id in the local cache (fetched only where allowed)."""
+    """Return the folder of a checkpoint: a shipped net, a path, or a hub id in the local cache or, if allowed, the hub.
+
+    A shipped name stands for the shipped net wherever a process runs; a folder of that name is `./NAME`.
+    """
+    shipped = shipped_net(weights)
+    if shipped:
+        return shipped
     folder = Path(weights)
     if folder.exists() or weights.count("/") != 1 or weights.startswith((".", "/", "~")):
         return folder

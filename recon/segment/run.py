@@ -215,7 +215,7 @@ def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: s
     if source == "ids":
         path, expected = image.id_path, drive.file_sha256.get(image.id_path, "")
         if not path:
-            hint = "Give the image its ids in drive.json, or segment with a model."
+            hint = "Segment with a model (--segmenter mask2former --weights FOLDER), or name its ids in drive.json."
             return ImageInvalid("the drive brings no class ids for this image", where=where, hint=hint)
     try:
         data = read_inside(drive.root, path, where=where, kind=ImageInvalid)
