@@ -15,7 +15,7 @@ from recon.progress import Tick, silent
 from recon.render.surfels import REACH_CELLS
 from recon.surface import F32, RoadSurface
 
-MAX_CELLS = 60_000_000  # 1.7 GB of rasters: about 770 m x 770 m at 0.1 m
+MAX_CELLS = 60_000_000  # 2.1 GB of rasters: about 770 m x 770 m at 0.1 m
 
 
 def _softmax(logits: F32) -> F32:
@@ -43,7 +43,7 @@ def bake(surface: RoadSurface, config: BakeConfig, tick: Tick = silent) -> BevMa
     rgb = np.zeros((*grid.shape, 3), dtype=np.uint8)
     probability = np.zeros((*grid.shape, CLASS_COUNT), dtype=np.float16)
     height = np.zeros(grid.shape, dtype=np.float32)
-    seen_views, seen_trips = np.zeros(grid.shape, np.uint16), np.zeros(grid.shape, np.uint16)
+    seen_views, seen_trips = np.zeros(grid.shape, np.uint16), np.zeros(grid.shape, np.uint64)
     tile_m = TILE_CELLS * surface.grid.cell_m
     for done, (tile_row, tile_column) in enumerate(cells.tiles):
         tick(done, len(cells.tiles), "tiles")

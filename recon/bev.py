@@ -18,14 +18,14 @@ class BevMap:
     """A bird's-eye raster of one site. A cell with `views` 0 was never seen: its other values mean nothing."""
 
     kind: ClassVar[str] = "BevMap"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
 
     grid: Grid
     rgb: npt.NDArray[np.uint8]  # (H, W, 3)
     class_probability: npt.NDArray[np.float16]  # (H, W, CLASS_COUNT), sums to 1 where seen, 0 elsewhere
     height_m: npt.NDArray[np.float32]  # (H, W) world z
     views: npt.NDArray[np.uint16]  # (H, W) images that saw the cell
-    trips: npt.NDArray[np.uint16]  # (H, W) drives that saw the cell
+    trips: npt.NDArray[np.uint64]  # (H, W) bit t: trip t saw the cell
 
     def __post_init__(self) -> None:
         shape = self.grid.shape

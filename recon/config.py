@@ -40,7 +40,8 @@ class SegmentConfig:
             sizes = len(self.size_px) == 2 and all(32 <= length <= 8192 for length in self.size_px)
             require(sizes, "segment.size_px must be width and height of 32..8192 px")
         require(
-            self.backend == "id_images" or bool(self.weights), f"segment.weights: {self.backend} needs a model file"
+            self.backend == "id_images" or bool(self.weights),
+            f"segment.weights: {self.backend} needs a model: a path, or for mask2former demo_city, the shipped net",
         )
         # Its checkpoints need not say what their classes are called, and 19 classes may be anybody's.
         require(self.backend != "mmseg" or bool(self.class_map), "segment.class_map: mmseg needs a class map")
@@ -70,6 +71,24 @@ class FitConfig:
         require(self.seed >= 0, "fit.seed must not be negative")
         for name in ("rgb_weight", "class_weight", "smooth_weight", "lidar_weight"):
             require(getattr(self, name) >= 0.0, f"fit.{name} must not be negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignConfig:
+    """How trips over one place are brought together, and which are left out."""
+
+    enabled: bool = True  # False: take the poses as they are, for measuring
+    reach_m: float = 12.0  # landmarks farther from the camera are too uncertain
+    least_shared: float = 0.2  # of a trip's landmarks that others must have seen too
+    most_residual_m: float = 0.12  # median distance at which shared landmarks may still miss each other
+    most_shift_m: float = 4.0  # a longer correction is no longer noise of poses
+    most_jump_m: float = 1.0  # of a pose against its neighbours, beyond what speed explains
+
+    def __post_init__(self) -> None:
+        require(2.0 <= self.reach_m <= 50.0, "align.reach_m must lie in 2..50 m")
+        require(0.0 <= self.least_shared <= 1.0, "align.least_shared must lie in 0..1")
+        for name in ("most_residual_m", "most_shift_m", "most_jump_m"):
+            require(0.0 < getattr(self, name) <= 100.0, f"align.{name} must lie in 0..100 m")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

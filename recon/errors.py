@@ -146,6 +146,12 @@ class NoRoadFound(RoadscribeError):
     code = "NO_ROAD_FOUND"
 
 
+class TripsApart(RoadscribeError):
+    """The trips do not belong to one place."""
+
+    code = "TRIPS_APART"
+
+
 class Cancelled(RoadscribeError):
     """The work was cancelled."""
 

@@ -1,4 +1,4 @@
-"""`fit`: from a drive and its labels to a road surface of 2D Gaussian surfels (after RoGS).
+"""`fit`: from labelled drives, one or several aligned ones, to a road surface of 2D Gaussian surfels (after RoGS).
 
 Prepare: corridor cells, a height field through path and LiDAR, one look of every image at every cell. Then, image by
 image in a seeded order: render, compare, step. Colour moves geometry; class probabilities do not (they are
@@ -8,6 +8,7 @@ composited with constant weights), so a wrong label cannot bend the road.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from recon.cells import Cells, Window
 from recon.classes import CLASS_COUNT, DRIVABLE, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.drive import DriveLog
-from recon.errors import NoRoadFound, RoadscribeError
+from recon.errors import ConfigInvalid, NoRoadFound, RoadscribeError
 from recon.heights import HeightField, height_field
 from recon.lidar import world_points
 from recon.losses import TERMS, Exposure, Target, losses
@@ -30,9 +31,8 @@ from recon.progress import Tick, silent
 from recon.rectify import pixel_rays
 from recon.render import cpu
 from recon.render.surfels import SIGMA_MAX_CELLS, Rays, Renderer, Surfels
-from recon.segment.frame_labels import FrameLabels
 from recon.surface import RoadSurface
-from recon.views import View, Views
+from recon.views import Trip, View, Views
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
@@ -45,6 +45,7 @@ LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surfac
 INITIAL_SIGMA_CELLS = 0.6
 INITIAL_OPACITY = 2.0  # logit: 0.88, so that opacity has a gradient from the first step
 SHARE_FLOOR = 0.02  # a class nobody voted for starts improbable, not impossible
+MOST_TRIPS = 64  # of one surface: a cell keeps one bit for each
 THREADS = 1  # for torch: its operations here are too small to share, and sums keep their order everywhere
 
 
@@ -59,21 +60,28 @@ class Site:
     lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
 
 
-def prepare(drive: DriveLog, views: Views, config: FitConfig, tick: Tick) -> Site:
+def prepare(drives: Sequence[DriveLog], views: Views, config: FitConfig, tick: Tick) -> Site:
     """Return the cells that some valid pixel saw; raises NoRoadFound when none of them is road."""
-    cloud = world_points(drive, max_range_m=LIDAR_RANGE_M) if config.lidar_weight > 0 else np.zeros((0, 3))
-    field = height_field([drive], cloud, corridor_m=config.corridor_m)
-    cells = Cells.corridor(drive.path_xy_m(), corridor_m=config.corridor_m, cell_m=config.cell_m)
+    clouds = [world_points(drive, max_range_m=LIDAR_RANGE_M) for drive in drives if config.lidar_weight > 0]
+    cloud = np.concatenate([np.zeros((0, 3)), *clouds])
+    field = height_field(drives, cloud, corridor_m=config.corridor_m)
+    path = np.concatenate([drive.path_xy_m() for drive in drives])
+    cells = Cells.corridor(path, corridor_m=config.corridor_m, cell_m=config.cell_m)
     z, _ = field.at(cells.centres())
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
     share = seen.class_share[kept]
     if not len(kept) or float((share[:, list(DRIVABLE)].sum(axis=1) > 0.5).sum()) * config.cell_m**2 < 1.0:
         hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
-        raise NoRoadFound(where=f"drive {drive.name}: {len(views)} images, {len(kept)} cells seen", hint=hint)
+        names = ", ".join(drive.name for drive in drives)
+        raise NoRoadFound(where=f"drive {names}: {len(views)} images, {len(kept)} cells seen", hint=hint)
     cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
     observations = Observations(
-        views=seen.views[kept], nearest_view_m=seen.nearest_view_m[kept], rgb=seen.rgb[kept], class_share=share
+        views=seen.views[kept],
+        trips=seen.trips[kept],
+        nearest_view_m=seen.nearest_view_m[kept],
+        rgb=seen.rgb[kept],
+        class_share=share,
     )
     z, tilt = field.at(cells.centres())
     return Site(cells=cells, z=z, tilt=tilt, observations=observations, lidar_z=_lidar_heights(cells, field, cloud))
@@ -145,12 +153,12 @@ def _window(site: Site, view: View, z: F32, config: FitConfig) -> Window:
     return Window(ids=window.ids[visible], row=row, column=column, index=index, corner_m=window.corner_m)
 
 
-def target_of(view: View, window: Window, ground_z_ego_m: float, max_distance_m: float) -> tuple[Rays, Target] | None:
+def target_of(view: View, window: Window, max_distance_m: float) -> tuple[Rays, Target] | None:
     """Return rays and targets of the pixels that see ground within reach, or None when there is none."""
     height, width = view.labels.ids.shape
     direction = pixel_rays(view.k, (height, width)) @ view.world_from_camera[:3, :3].T
     up = view.world_from_ego[:3, 2]
-    ground = view.world_from_ego[:3, 3] + ground_z_ego_m * up
+    ground = view.world_from_ego[:3, 3] + view.ground_z_ego_m * up
     above = float(up @ (view.world_from_camera[:3, 3] - ground))
     descent = direction @ up
     distance = np.where(descent < -1e-6, above / np.maximum(-descent, 1e-6), np.inf) * np.linalg.norm(
@@ -236,7 +244,7 @@ class Ledger:
 
 
 def optimise(
-    drive: DriveLog,
+    drives: Sequence[DriveLog],
     views: Views,
     site: Site,
     config: FitConfig,
@@ -249,7 +257,8 @@ def optimise(
     first, second = np.zeros_like(parameters), np.zeros_like(parameters)
     steps = np.zeros(len(parameters), dtype=np.int32)
     low, high = _limits(config)
-    exposure = Exposure([camera.name for camera in drive.cameras])
+    # Light changes between trips as exposure does between cameras.
+    exposure = Exposure([_eye(trip, c.name) for trip, drive in enumerate(drives) for c in drive.cameras])
     weights = {"rgb": config.rgb_weight, "class": config.class_weight, "smooth": config.smooth_weight}
     ledger = Ledger({**weights, "lidar": config.lidar_weight, "exposure": 1.0})
     generator = np.random.default_rng(config.seed)
@@ -260,9 +269,9 @@ def optimise(
         for number in generator.permutation(len(views)):
             tick(done, total, "steps")
             done += 1
-            view = views.read(views.images[number])
+            view = views.read(*views.images[number])
             window = _window(site, view, parameters[:, 0], config)
-            rays_target = target_of(view, window, drive.ground_z_ego_m, config.max_distance_m)
+            rays_target = target_of(view, window, config.max_distance_m)
             if rays_target is None or not len(window.ids):
                 continue
             rays, target = rays_target
@@ -270,7 +279,7 @@ def optimise(
             surfels = _surfels(local, window, config.cell_m)
             rendering = renderer(surfels, rays)
             lidar = torch.from_numpy(site.lidar_z[window.ids])
-            values = losses(rendering, target, surfels, lidar, exposure, view.camera)
+            values = losses(rendering, target, surfels, lidar, exposure, _eye(view.trip, view.camera))
             ledger.add(values)
             loss = torch.stack([ledger.weights[term] * value for term, value in values.items()]).sum()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -279,6 +288,11 @@ def optimise(
                 rates = _rates(done / total)
                 adam_kernels.update(window.ids, local.grad.numpy(), parameters, first, second, steps, rates, low, high)
     return _surface(site, parameters, exposure, ledger)
+
+
+def _eye(trip: int, camera: str) -> str:
+    """Return the name under which a trip's camera keeps its exposure."""
+    return f"{trip}/{camera}" if trip else camera
 
 
 def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) -> RoadSurface:
@@ -294,24 +308,29 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
         rgb=parameters[:, RGB].copy(),
         class_logits=parameters[:, LOGITS].copy(),
         views=views,
-        trips=(views > 0).astype(np.uint16),
+        trips=site.observations.trips,
         nearest_view_m=site.observations.nearest_view_m,
         exposure=exposure.record(),
         report={"losses": ledger.report(), "lidar_cells": int(np.isfinite(site.lidar_z).sum())},
     )
 
 
-def fit(drive: DriveLog, labels: FrameLabels, config: FitConfig, tick: Tick = silent) -> RoadSurface:
-    """Fit the road surface of one drive; the same input, config and seed give the same bytes.
+def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent) -> RoadSurface:
+    """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
 
-    Raises NoRoadFound when nothing drivable was seen and ImageInvalid when an image vanished since segmentation.
+    Raises NoRoadFound when nothing drivable was seen, ImageInvalid when an image vanished since segmentation, and
+    ConfigInvalid for more than MOST_TRIPS trips.
     """
+    if len(trips) > MOST_TRIPS:
+        hint = "Leave out those that show least of the others' ground."
+        raise ConfigInvalid(f"{len(trips)} trips are more than {MOST_TRIPS}", hint=hint)
+    drives = [trip.drive for trip in trips]
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
         with kept_memory():
-            views = Views(drive, labels, holdout_every=config.holdout_every)
-            site = prepare(drive, views, config, tick)
-            return optimise(drive, views, site, config, tick=tick)
+            views = Views(trips, holdout_every=config.holdout_every)
+            site = prepare(drives, views, config, tick)
+            return optimise(drives, views, site, config, tick=tick)
     finally:
         torch.set_num_threads(threads)

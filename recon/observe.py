@@ -25,6 +25,7 @@ class Observations:
     """Evidence per cell (N of them, in the order of Cells)."""
 
     views: npt.NDArray[np.uint16]  # (N,)
+    trips: npt.NDArray[np.uint64]  # (N,) bit t: some image of trip t saw the cell
     nearest_view_m: F32  # (N,), infinity where unseen
     rgb: F32  # (N, 3) mean colour 0..1
     class_share: F32  # (N, CLASS_COUNT) share of the votes, sums to 1 where seen
@@ -54,13 +55,18 @@ def observe(
     """Project every cell centre (heights `z_m` (N,)) into every image and add up what is there."""
     count = len(cells)
     centres = cells.centres()
-    seen = np.zeros(count, dtype=np.uint16)
+    seen, before = np.zeros(count, dtype=np.uint16), np.zeros(count, dtype=np.uint16)
+    trips = np.zeros(count, dtype=np.uint64)
+    trip = 0
     nearest = np.full(count, np.inf, dtype=np.float32)
     weight = np.zeros(count, dtype=np.float64)
     color = np.zeros((count, 3), dtype=np.float64)
     votes = np.zeros((count, CLASS_COUNT), dtype=np.float64)
     for done, view in enumerate(views):
         tick(done, len(views), "images")
+        if view.trip != trip:  # views come trip by trip
+            trips[seen > before] |= np.uint64(1 << trip)
+            before[:], trip = seen, view.trip
         ids = cells.window(*box_around(view, max_distance_m)).ids
         observe_kernels.look(
             ids,
@@ -78,9 +84,11 @@ def observe(
             color,
             votes,
         )
+    trips[seen > before] |= np.uint64(1 << trip)
     scale = np.maximum(weight, 1e-12)[:, None]
     return Observations(
         views=seen,
+        trips=trips,
         nearest_view_m=nearest,
         rgb=(color / scale).astype(np.float32),
         class_share=(votes / scale).astype(np.float32),

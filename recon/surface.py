@@ -20,7 +20,7 @@ class RoadSurface:
     """N surfels, one per cell that some valid pixel saw. xy is the cell centre and never moves."""
 
     kind: ClassVar[str] = "RoadSurface"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
 
     grid: Grid
     row: npt.NDArray[np.int32]  # (N,)
@@ -32,7 +32,7 @@ class RoadSurface:
     rgb: F32  # (N, 3) 0..1, as seen at unit exposure
     class_logits: F32  # (N, CLASS_COUNT)
     views: npt.NDArray[np.uint16]  # (N,) images with a valid pixel on this cell
-    trips: npt.NDArray[np.uint16]  # (N,) drives among them
+    trips: npt.NDArray[np.uint64]  # (N,) bit t: trip t is among them
     nearest_view_m: F32  # (N,) distance to the nearest camera that saw it
     exposure: dict[str, tuple[float, float]]  # camera -> (a, b): observed = exp(a) rgb + b
     report: dict[str, Any]  # what the fit did: steps, loss terms (value, live)

@@ -1,8 +1,8 @@
-"""The images of a drive as the fit sees them: rectified, labelled and posed."""
+"""The images of one or several trips as the fit sees them: rectified, labelled and posed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ U8 = npt.NDArray[np.uint8]
 class View:
     """One rectified image with its labels and its place in the world."""
 
+    trip: int
     frame: int
     camera: str
     rgb: U8  # (H, W, 3)
@@ -31,6 +32,7 @@ class View:
     k: F64  # (3, 3)
     world_from_camera: F64  # (4, 4)
     world_from_ego: F64  # (4, 4)
+    ground_z_ego_m: float
 
     @property
     def camera_from_world(self) -> F64:
@@ -43,45 +45,61 @@ def held_out(frame: int, every: int) -> bool:
     return every > 0 and frame % every == every - 1
 
 
-class Views:
-    """Reads the labelled images of one drive, one at a time."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trip:
+    """One drive with the labels of its images."""
 
-    def __init__(self, drive: DriveLog, labels: FrameLabels, *, holdout_every: int = 0) -> None:
-        self._drive = drive
-        self._labels = labels
-        self._rectifiers = {camera.name: Rectifier.of(camera) for camera in drive.cameras}
-        self._paths = {(i, image.camera): image for i, _, image in drive.images()}
-        self.images = tuple(image for image in labels.images if not held_out(image.frame, holdout_every))
+    drive: DriveLog
+    labels: FrameLabels
+
+
+class Views:
+    """Reads the labelled images of one or several trips, one at a time."""
+
+    def __init__(self, trips: Sequence[Trip], *, holdout_every: int = 0) -> None:
+        self._trips = tuple(trips)
+        self._rectifiers = [{c.name: Rectifier.of(c) for c in trip.drive.cameras} for trip in trips]
+        self._paths = [{(i, image.camera): image for i, _, image in trip.drive.images()} for trip in trips]
+        self.images: tuple[tuple[int, LabelledImage], ...] = tuple(
+            (number, image)
+            for number, trip in enumerate(trips)
+            for image in trip.labels.images
+            if not held_out(image.frame, holdout_every)
+        )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __iter__(self) -> Iterator[View]:
-        return (self.read(image) for image in self.images)
+        return (self.read(trip, image) for trip, image in self.images)
 
-    def read(self, labelled: LabelledImage) -> View:
+    def read(self, trip: int, labelled: LabelledImage) -> View:
         """Return one image; raises ImageInvalid when the file changed since the drive was read, or does not decode."""
-        image = self._paths[labelled.frame, labelled.camera]
-        frame = self._drive.frames[labelled.frame]
-        camera = self._drive.camera(labelled.camera)
+        drive, labels = self._trips[trip].drive, self._trips[trip].labels
+        image = self._paths[trip][labelled.frame, labelled.camera]
+        frame = drive.frames[labelled.frame]
+        camera = drive.camera(labelled.camera)
         where = f"frame {labelled.frame}, {labelled.camera}: {image.path}"
-        data = read_inside(self._drive.root, image.path, where=where, kind=ImageInvalid)
+        where = f"{drive.name}, {where}" if len(self._trips) > 1 else where
+        data = read_inside(drive.root, image.path, where=where, kind=ImageInvalid)
         check_unchanged(data, image.sha256, where=where, kind=ImageInvalid)
         rgb = decode_rgb(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
-        rectifier = self._rectifiers[labelled.camera]
-        labels = self._labels.read(labelled)
+        rectifier = self._rectifiers[trip][labelled.camera]
+        found = labels.read(labelled)
         pose = frame.pose_of(image)
         return View(
+            trip=trip,
             frame=labelled.frame,
             camera=labelled.camera,
             rgb=rectifier.image(rgb),
             labels=Labels(
-                ids=rectifier.ids(labels.ids),
-                confidence=rectifier.ids(labels.confidence),
-                runner_up=rectifier.ids(labels.runner_up),
-                runner_up_confidence=rectifier.ids(labels.runner_up_confidence),
+                ids=rectifier.ids(found.ids),
+                confidence=rectifier.ids(found.confidence),
+                runner_up=rectifier.ids(found.runner_up),
+                runner_up_confidence=rectifier.ids(found.runner_up_confidence),
             ),
             k=rectifier.k,
             world_from_camera=pose @ camera.ego_from_camera,
             world_from_ego=pose,
+            ground_z_ego_m=drive.ground_z_ego_m,
         )

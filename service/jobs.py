@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -20,7 +19,8 @@ from service.problems import Problem, field_faults
 from service.roots import resolve_below
 from service.schemas import EventPage, Job, JobPage
 from service.settings import Settings
-from workers.spec import LabelJob, ProbeJob, parse_spec
+from workers.spec import AggregateJob, LabelJob, ProbeJob, parse_spec
+from workers.spec import Job as Spec
 
 POLL_S = 0.3
 KEEP_ALIVE_S = 15.0
@@ -43,7 +43,8 @@ def existing(job: dict[str, Any] | None) -> dict[str, Any]:
     return job
 
 
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": LabelJob.model_json_schema()}}}}
+_SCHEMA = {"oneOf": [LabelJob.model_json_schema(), AggregateJob.model_json_schema()]}
+_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 
 
 @router.post("/jobs", status_code=202, response_model=Job, openapi_extra=_BODY)
@@ -81,7 +82,7 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
-def _checked(body: bytes, settings: Settings) -> LabelJob | ProbeJob:
+def _checked(body: bytes, settings: Settings) -> Spec:
     """Return the spec of a body, with its paths resolved; raises a problem that points at every fault."""
     try:
         spec = parse_spec(body)
@@ -95,13 +96,13 @@ def _checked(body: bytes, settings: Settings) -> LabelJob | ProbeJob:
         raise Problem(422, error.code, error.message, errors=faults) from None
     if isinstance(spec, ProbeJob):
         if not settings.probe_jobs:
-            faults = [{"pointer": "/kind", "detail": "Input should be 'label'"}]
+            faults = [{"pointer": "/kind", "detail": "Input should be 'label' or 'aggregate'"}]
             raise Problem(422, "JOB_INVALID", "the job has invalid fields", errors=faults)
         return spec
     return _resolved(spec, settings)
 
 
-def _resolved(spec: LabelJob, settings: Settings) -> LabelJob:
+def _resolved(spec: LabelJob | AggregateJob, settings: Settings) -> LabelJob | AggregateJob:
     paths: dict[str, str] = {}
     for place, path in spec.input_paths().items():
         try:
@@ -109,12 +110,7 @@ def _resolved(spec: LabelJob, settings: Settings) -> LabelJob:
         except PathRefused as error:
             fault = {"pointer": place, "detail": error.message}
             raise Problem(403, error.code, error.message, hint=error.hint, errors=[fault]) from None
-    segment = replace(
-        spec.segment,
-        weights=paths.get("/segment/weights", spec.segment.weights),
-        class_map=paths.get("/segment/class_map", spec.segment.class_map),
-    )
-    return spec.model_copy(update={"drive": paths["/drive"], "segment": segment})
+    return spec.with_paths(paths)
 
 
 @router.get("/jobs")

@@ -9,6 +9,7 @@ import slope_world as world
 from recon.bake import bake
 from recon.config import BakeConfig, FitConfig
 from recon.fit import fit
+from recon.views import Trip
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 from vectorize.labels import crop
 from vectorize.shard import pack, read_shard
@@ -17,7 +18,7 @@ from vectorize.trace import trace
 
 def test_a_datum_moves_from_the_drive_to_the_consumer(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path / "drive", frames=14)
-    surface = fit(drive, labels, FitConfig(corridor_m=10.0, max_distance_m=16.0))
+    surface = fit([Trip(drive=drive, labels=labels)], FitConfig(corridor_m=10.0, max_distance_m=16.0))
     bev = bake(surface, BakeConfig())
     road_map = trace(bev, TraceConfig())
     label_set = crop(drive, bev, road_map, CropConfig(length_m=20.0, width_m=12.0))

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 from recon.errors import InfrastructureError, RoadscribeError
 from recon.progress import Tick
 from workers.plan import Stage
-from workers.spec import LabelJob, ProbeJob
+from workers.spec import Job
 from workers.store import Store
 
 
@@ -38,7 +38,7 @@ class StageTask:
         """Build the task again."""
         body = json.loads(text)
         store = Store(Path(body["store"]["home"]), body["store"]["min_free_bytes"])
-        stage = Stage(**{**body["stage"], "parents": tuple(body["stage"]["parents"])})
+        stage = Stage(**{**body["stage"], "code": tuple(body["stage"]["code"])})
         return cls(**{**body, "store": store, "stage": stage})
 
 
@@ -46,11 +46,12 @@ class StageTask:
 class StageInput:
     """What a stage function sees."""
 
-    spec: LabelJob | ProbeJob
+    spec: Job
     config: Any  # the stage's config object, or None
     parents: dict[str, Path]
     parent_digests: dict[str, str]
     config_digest: str
+    trip: int  # which of the job's drives the stage works on
     folder: Path  # where the sealed artifact must be when the function returns
     tick: Tick
 

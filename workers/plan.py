@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from recon.config import SegmentConfig
 from recon.errors import ModelInvalid
 from recon.segment.checkpoint import find_checkpoint, weights_digest
 from recon.segment.mmseg_files import find_files
-from workers.spec import LabelJob, ProbeJob
+from workers.spec import AggregateJob, Job, LabelJob
 
 RECON = ("recon", "workers")
 VECTORIZE = (*RECON, "vectorize")
@@ -23,16 +23,31 @@ VECTORIZE = (*RECON, "vectorize")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """One step of a plan."""
+    """One step of a plan.
+
+    `parents` maps the role in which a stage's function knows a parent to the parent's name in the plan. A stage that
+    several trips go through has one role and many names, "segment 2" for the second trip, so that each trip's result
+    is stored and found under the same key whichever job asked for it.
+    """
 
     name: str
     function: str  # "module:function" taking a StageInput, imported in the worker only
     code: tuple[str, ...] = RECON  # source folders whose change may change the result
-    parents: tuple[str, ...] = ()
+    parents: Mapping[str, str] = field(default_factory=dict)  # role -> name in the plan
     config: str = ""  # field of the spec; "" = the stage has no settings
     kind: str = ""  # kind of the artifact it leaves
     cached: bool = True  # False: always run, because its input lies outside the store
     resumes: bool = False  # True: the next attempt finds the work folder of the last one
+    trip: int = 0  # which of the job's drives this stage works on
+
+    @property
+    def role(self) -> str:
+        """Return the name without the trip's number: where results are kept."""
+        return self.name.split(" ")[0]
+
+
+def _same(*names: str) -> dict[str, str]:
+    return {name: name for name in names}
 
 
 LABEL_PLAN = (
@@ -40,18 +55,20 @@ LABEL_PLAN = (
     Stage(
         name="segment",
         function="workers.stages:segment",
-        parents=("ingest",),
+        parents=_same("ingest"),
         config="segment",
         kind="FrameLabels",
         resumes=True,
     ),
-    Stage(name="fit", function="workers.stages:fit", parents=("ingest", "segment"), config="fit", kind="RoadSurface"),
-    Stage(name="bake", function="workers.stages:bake", parents=("fit",), config="bake", kind="BevMap"),
+    Stage(
+        name="fit", function="workers.stages:fit", parents=_same("ingest", "segment"), config="fit", kind="RoadSurface"
+    ),
+    Stage(name="bake", function="workers.stages:bake", parents=_same("fit"), config="bake", kind="BevMap"),
     Stage(
         name="trace",
         function="workers.stages:trace",
         code=VECTORIZE,
-        parents=("ingest", "bake"),
+        parents=_same("ingest", "bake"),
         config="trace",
         kind="RoadMap",
     ),
@@ -59,7 +76,7 @@ LABEL_PLAN = (
         name="crop",
         function="workers.stages:crop",
         code=VECTORIZE,
-        parents=("ingest", "bake", "trace"),
+        parents=_same("ingest", "bake", "trace"),
         config="crop",
         kind="LabelSet",
     ),
@@ -67,7 +84,7 @@ LABEL_PLAN = (
         name="pack",
         function="workers.stages:pack",
         code=VECTORIZE,
-        parents=("ingest", "crop"),
+        parents=_same("ingest", "crop"),
         config="pack",
         kind="Shard",
     ),
@@ -75,24 +92,57 @@ LABEL_PLAN = (
         name="draw",
         function="workers.stages:draw",
         code=VECTORIZE,
-        parents=("ingest", "segment", "bake", "trace", "crop"),
+        parents=_same("ingest", "segment", "bake", "trace", "crop"),
         config="fit",  # the held-out frames are measured here
         kind="Publication",
     ),
 )
 PROBE_PLAN = (
     Stage(name="first", function="workers.probe:first", config="probe", kind="Probe"),
-    Stage(name="second", function="workers.probe:second", parents=("first",), config="probe", kind="Probe"),
+    Stage(name="second", function="workers.probe:second", parents=_same("first"), config="probe", kind="Probe"),
 )
 
 
-def plan_of(spec: LabelJob | ProbeJob) -> tuple[Stage, ...]:
+def _aggregate_plan(count: int) -> tuple[Stage, ...]:
+    """Return the stages that make one site of `count` drives."""
+    stages = {stage.name: stage for stage in LABEL_PLAN}
+    trips = range(count)
+
+    def of_trip(stage: Stage, trip: int, parents: Mapping[str, str]) -> Stage:
+        return replace(stage, name=f"{stage.name} {trip + 1}", parents=parents, trip=trip)
+
+    drives = {f"ingest {t + 1}": f"ingest {t + 1}" for t in trips}
+    labelled = drives | {f"segment {t + 1}": f"segment {t + 1}" for t in trips}
+    plan = [of_trip(stages["ingest"], t, {}) for t in trips]
+    plan += [of_trip(stages["segment"], t, {"ingest": f"ingest {t + 1}"}) for t in trips]
+    align = "workers.site_stages:align"
+    plan.append(Stage(name="align", function=align, parents=labelled, config="align", kind="Alignment"))
+    plan.append(replace(stages["fit"], function="workers.site_stages:fit", parents=labelled | _same("align")))
+    plan.append(stages["bake"])
+    plan.append(replace(stages["trace"], parents={"ingest": "ingest 1", "bake": "bake"}))
+    for t in trips:
+        parents = {"ingest": f"ingest {t + 1}"} | _same("align", "bake", "trace")
+        plan.append(replace(of_trip(stages["crop"], t, parents), function="workers.site_stages:crop"))
+    for t in trips:
+        parents = {"ingest": f"ingest {t + 1}", "crop": f"crop {t + 1}"}
+        plan.append(of_trip(stages["pack"], t, parents))
+    cropped = {f"crop {t + 1}": f"crop {t + 1}" for t in trips}
+    site = labelled | _same("align", "bake", "trace") | cropped
+    plan.append(replace(stages["draw"], function="workers.site_stages:draw", parents=site))
+    return tuple(plan)
+
+
+def plan_of(spec: Job) -> tuple[Stage, ...]:
     """Return the stages of a job in the order they run."""
+    if isinstance(spec, AggregateJob):
+        return _aggregate_plan(len(spec.drives))
     return LABEL_PLAN if isinstance(spec, LabelJob) else PROBE_PLAN
 
 
-def publishes(spec: LabelJob | ProbeJob) -> dict[str, str]:
+def publishes(spec: Job) -> dict[str, str]:
     """Return stage -> folder of the result in which its files appear ("" = at the top)."""
+    if isinstance(spec, AggregateJob):
+        return {"draw": ""} | {f"pack {t + 1}": f"shards/{t + 1}" for t in range(len(spec.drives))}
     return {"draw": "", "pack": "shards"} if isinstance(spec, LabelJob) else {"second": ""}
 
 
@@ -104,7 +154,7 @@ def identity(manifest: Manifest) -> str:
     return digest_json({"kind": manifest.kind, "schema": manifest.schema, "meta": meta, "files": manifest.files})
 
 
-def config_identity(spec: LabelJob | ProbeJob, stage: Stage) -> Any:
+def config_identity(spec: Job, stage: Stage) -> Any:
     """Return the JSON form of a stage's settings, with files named by content instead of by path."""
     if not stage.config:
         return {}
@@ -140,7 +190,7 @@ def _segment_identity(config: SegmentConfig) -> dict[str, Any]:
 
 def stage_key(stage: Stage, config: Any, parents: Mapping[str, str]) -> str:
     """Return the name of a stage's result: sha256 over stage, source code, settings and the parents' identities."""
-    body = {"stage": stage.name, "code": code_digest(stage.code), "config": config, "parents": dict(parents)}
+    body = {"stage": stage.role, "code": code_digest(stage.code), "config": config, "parents": dict(parents)}
     return digest_json(body)
 
 

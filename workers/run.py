@@ -13,7 +13,7 @@ from recon.artifact import MANIFEST, Manifest, digest_file, digest_json, read_ma
 from recon.errors import Cancelled, StageTimeout
 from workers.executor import Pool, StageTask
 from workers.plan import Stage, config_identity, identity, plan_of, publishes, stage_key
-from workers.spec import LabelJob, ProbeJob, spec_record
+from workers.spec import Job, spec_record
 from workers.store import NEWEST_SCHEMA, Store
 
 STAGE_LIMIT_S = 6 * 3600.0
@@ -68,7 +68,7 @@ class ResultFile:
 class RunReport:
     """A finished run."""
 
-    spec: LabelJob | ProbeJob
+    spec: Job
     stages: tuple[StageRecord, ...]
     seconds: float
 
@@ -110,7 +110,7 @@ class RunReport:
 
 
 def run(
-    spec: LabelJob | ProbeJob,
+    spec: Job,
     store: Store,
     pool: Pool,
     *,
@@ -132,7 +132,7 @@ def run(
         for index, stage in enumerate(plan):
             place: dict[str, Any] = {"stage": stage.name, "index": index, "count": len(plan)}
             task = _task(spec, store, stage, done, token)
-            manifest = store.find(stage.name, task.key, stage.kind) if stage.cached else None
+            manifest = store.find(stage.role, task.key, stage.kind) if stage.cached else None
             if manifest is not None:
                 done[stage.name] = _record(store, stage, task.key, manifest)
                 events(RunEvent(kind="stage.skipped", **place))
@@ -145,20 +145,20 @@ def run(
     return RunReport(spec=spec, stages=tuple(done.values()), seconds=time.monotonic() - started)
 
 
-def _task(spec: LabelJob | ProbeJob, store: Store, stage: Stage, done: dict[str, StageRecord], token: str) -> StageTask:
-    parents = {name: done[name].digest for name in stage.parents}
+def _task(spec: Job, store: Store, stage: Stage, done: dict[str, StageRecord], token: str) -> StageTask:
+    parents = {role: done[name].digest for role, name in stage.parents.items()}
     config = config_identity(spec, stage)
     if not stage.cached:  # this key only names the work folder
-        config = spec_record(spec)
+        config = {"spec": spec_record(spec), "trip": stage.trip}
     return StageTask(
         store=store,
         stage=stage,
         key=stage_key(stage, config, parents),
         spec=spec.model_dump_json(),
-        parents={name: str(done[name].folder) for name in stage.parents},
+        parents={role: str(done[name].folder) for role, name in stage.parents.items()},
         parent_digests=parents,
         config_digest=digest_json(config),
-        token=f"{token}-{stage.name}",
+        token=f"{token}-{stage.name}".replace(" ", "-"),
     )
 
 
@@ -187,7 +187,7 @@ def _run_stage(
             outcome.error.add_note(outcome.detail)
         raise outcome.error
     name = task.stage.name
-    folder = task.store.object_path(name, outcome.object_name)
+    folder = task.store.object_path(task.stage.role, outcome.object_name)
     manifest = read_manifest(folder, kind=task.stage.kind, schema=NEWEST_SCHEMA, verify=False)
     return StageRecord(
         name=name,
@@ -207,6 +207,6 @@ def _record(store: Store, stage: Stage, key: str, manifest: Manifest) -> StageRe
         seconds=0.0,
         peak_memory_bytes=0,
         digest=identity(manifest),
-        folder=store.object_path(stage.name, key),
+        folder=store.object_path(stage.role, key),
         manifest=manifest,
     )

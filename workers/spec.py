@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from recon.artifact import digest_json
-from recon.config import BakeConfig, FitConfig, SegmentConfig
+from recon.config import AlignConfig, BakeConfig, FitConfig, SegmentConfig
 from recon.errors import ConfigInvalid
+from recon.segment.checkpoint import shipped_net
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 
 
@@ -17,14 +20,19 @@ class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class LabelJob(_Spec):
-    """Turn one drive into pseudo labels."""
+class DriveRef(_Spec):
+    """Where a drive lies and how it is read."""
 
-    kind: Literal["label"] = "label"
     drive: str = Field(min_length=1, max_length=4096, description="Folder of the drive on the service's machine.")
     format: Literal["auto", "drive_folder", "kitti_raw", "argoverse2", "nuscenes"] = "auto"
     scene: str = Field(default="", max_length=200, description="Scene of a nuScenes data root: NAME or VERSION/NAME.")
     sweeps: bool = Field(default=False, description="Also read what nuScenes recorded between its keyframes.")
+
+
+class LabelJob(DriveRef):
+    """Turn one drive into pseudo labels."""
+
+    kind: Literal["label"] = "label"
     segment: SegmentConfig = SegmentConfig()
     fit: FitConfig = FitConfig()
     bake: BakeConfig = BakeConfig()
@@ -34,12 +42,53 @@ class LabelJob(_Spec):
 
     def input_paths(self) -> dict[str, str]:
         """Return JSON pointer -> path of every file or folder the job reads: each passes the gate of the roots."""
-        paths = {"/drive": self.drive}
-        if self.segment.weights:
-            paths["/segment/weights"] = self.segment.weights
-        if self.segment.class_map.endswith(".json"):
-            paths["/segment/class_map"] = self.segment.class_map
-        return paths
+        return {"/drive": self.drive} | _net_paths(self.segment)
+
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the job with other paths in the places that `input_paths` names."""
+        return self.model_copy(update={"drive": paths["/drive"], "segment": _with_net_paths(self.segment, paths)})
+
+
+def _net_paths(segment: SegmentConfig) -> dict[str, str]:
+    paths = {}
+    if segment.weights and not shipped_net(segment.weights):
+        paths["/segment/weights"] = segment.weights
+    if segment.class_map.endswith(".json"):
+        paths["/segment/class_map"] = segment.class_map
+    return paths
+
+
+def _with_net_paths(segment: SegmentConfig, paths: Mapping[str, str]) -> SegmentConfig:
+    return replace(
+        segment,
+        weights=paths.get("/segment/weights", segment.weights),
+        class_map=paths.get("/segment/class_map", segment.class_map),
+    )
+
+
+class AggregateJob(_Spec):
+    """Turn several drives over one place into one site and pseudo labels for each of them."""
+
+    kind: Literal["aggregate"] = "aggregate"
+    drives: tuple[DriveRef, ...] = Field(min_length=2, max_length=64)
+    segment: SegmentConfig = SegmentConfig()
+    align: AlignConfig = AlignConfig()
+    fit: FitConfig = FitConfig()
+    bake: BakeConfig = BakeConfig()
+    trace: TraceConfig = TraceConfig()
+    crop: CropConfig = CropConfig()
+    pack: PackConfig = PackConfig()
+
+    def input_paths(self) -> dict[str, str]:
+        """Return JSON pointer -> path of every file or folder the job reads: each passes the gate of the roots."""
+        return {f"/drives/{i}/drive": one.drive for i, one in enumerate(self.drives)} | _net_paths(self.segment)
+
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the job with other paths in the places that `input_paths` names."""
+        drives = tuple(
+            one.model_copy(update={"drive": paths[f"/drives/{i}/drive"]}) for i, one in enumerate(self.drives)
+        )
+        return self.model_copy(update={"drives": drives, "segment": _with_net_paths(self.segment, paths)})
 
 
 class ProbeConfig(_Spec):
@@ -62,11 +111,12 @@ class ProbeJob(_Spec):
         return {}
 
 
-JobSpec = Annotated[LabelJob | ProbeJob, Field(discriminator="kind")]
-_ADAPTER: TypeAdapter[LabelJob | ProbeJob] = TypeAdapter(JobSpec)
+Job: TypeAlias = LabelJob | AggregateJob | ProbeJob
+JobSpec = Annotated[Job, Field(discriminator="kind")]
+_ADAPTER: TypeAdapter[Job] = TypeAdapter(JobSpec)
 
 
-def parse_spec(body: bytes | str) -> LabelJob | ProbeJob:
+def parse_spec(body: bytes | str) -> Job:
     """Return the spec in a JSON text; raises pydantic's ValidationError (with places) or ConfigInvalid (a range)."""
     # Strict: a number in quotes is the sender's mistake, not ours to guess away.
     spec = _ADAPTER.validate_json(body, strict=True)
@@ -86,12 +136,12 @@ def _refuse_nonfinite(value: Any, place: str) -> None:
 def pointer(location: tuple[int | str, ...]) -> str:
     """Return the JSON pointer of a pydantic error location, without the name of the union's branch."""
     parts = [str(part) for part in location]
-    if parts and parts[0] in ("label", "probe"):
+    if parts and parts[0] in ("label", "aggregate", "probe"):
         parts = parts[1:]
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def parse_spec_file(text: str, where: str) -> LabelJob | ProbeJob:
+def parse_spec_file(text: str, where: str) -> Job:
     """Return the spec in a file's text; raises ConfigInvalid naming every fault."""
     try:
         return parse_spec(text)
@@ -100,11 +150,11 @@ def parse_spec_file(text: str, where: str) -> LabelJob | ProbeJob:
         raise ConfigInvalid(faults, where=where, hint="See docs/api.md for the fields of a job.") from error
 
 
-def spec_record(spec: LabelJob | ProbeJob) -> dict[str, Any]:
+def spec_record(spec: Job) -> dict[str, Any]:
     """Return the spec as JSON with every default spelled out."""
     return spec.model_dump(mode="json")
 
 
-def natural_key(spec: LabelJob | ProbeJob) -> str:
+def natural_key(spec: Job) -> str:
     """Return the digest by which two submissions are the same job."""
     return digest_json(spec_record(spec))

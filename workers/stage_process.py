@@ -33,7 +33,7 @@ def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambd
             raise Cancelled
 
     try:
-        with task.store.locked(task.stage.name, task.key, waiting):
+        with task.store.locked(task.stage.role, task.key, waiting):
             return outcome(object_name=_run_locked(task, tick))
     except RoadscribeError as error:
         return outcome(error=error)
@@ -49,9 +49,9 @@ def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambd
 
 def _run_locked(task: StageTask, tick: Tick) -> str:
     stage, store = task.stage, task.store
-    if stage.cached and store.find(stage.name, task.key, stage.kind) is not None:
+    if stage.cached and store.find(stage.role, task.key, stage.kind) is not None:
         return task.key  # the attempt before us finished it after all
-    work = store.work_path(stage.name, task.key)
+    work = store.work_path(stage.role, task.key)
     folder = work / "artifact"
     with storage_errors(str(work)):
         if not stage.resumes or (folder / MANIFEST).exists():
@@ -64,6 +64,7 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
         parents={name: Path(path) for name, path in task.parents.items()},
         parent_digests=task.parent_digests,
         config_digest=task.config_digest,
+        trip=stage.trip,
         folder=folder,
         tick=tick,
     )
@@ -77,7 +78,7 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
         raise
     manifest = read_manifest(folder, kind=stage.kind, schema=NEWEST_SCHEMA, verify=False)
     key = task.key if stage.cached else manifest.digest
-    store.publish(folder, stage.name, key)
+    store.publish(folder, stage.role, key)
     with contextlib.suppress(OSError):
         shutil.rmtree(work)
     return key

@@ -10,17 +10,17 @@ from pathlib import Path
 from recon.artifact import Artifact, atomic_folder, read, seal, write
 from recon.drive import DriveLog
 from workers.executor import StageInput
-from workers.spec import LabelJob
+from workers.spec import AggregateJob, ProbeJob
 
 
 def ingest(given: StageInput) -> None:
     """Read the drive and the sha256 of its images."""
     from recon.formats.read import read_drive
 
-    assert isinstance(given.spec, LabelJob)
-    spec = given.spec
-    drive = read_drive(Path(spec.drive), format=spec.format, scene=spec.scene, sweeps=spec.sweeps, tick=given.tick)
-    _leave(drive, given)
+    assert not isinstance(given.spec, ProbeJob)
+    one = given.spec.drives[given.trip] if isinstance(given.spec, AggregateJob) else given.spec
+    drive = read_drive(Path(one.drive), format=one.format, scene=one.scene, sweeps=one.sweeps, tick=given.tick)
+    leave(drive, given)
 
 
 def segment(given: StageInput) -> None:
@@ -28,7 +28,7 @@ def segment(given: StageInput) -> None:
     from recon.segment.run import segment as run_segment
 
     run_segment(
-        _drive(given),
+        drive_of(given),
         given.config,
         given.folder,
         given.tick,
@@ -41,9 +41,10 @@ def fit(given: StageInput) -> None:
     """Fit the road surface."""
     from recon.fit import fit as run_fit
     from recon.segment.frame_labels import FrameLabels
+    from recon.views import Trip
 
-    labels = FrameLabels.open(given.parents["segment"])
-    _leave(run_fit(_drive(given), labels, given.config, given.tick), given)
+    trip = Trip(drive=drive_of(given), labels=FrameLabels.open(given.parents["segment"]))
+    leave(run_fit([trip], given.config, given.tick), given)
 
 
 def bake(given: StageInput) -> None:
@@ -51,7 +52,7 @@ def bake(given: StageInput) -> None:
     from recon.bake import bake as run_bake
     from recon.surface import RoadSurface
 
-    _leave(run_bake(read(RoadSurface, given.parents["fit"]), given.config, given.tick), given)
+    leave(run_bake(read(RoadSurface, given.parents["fit"]), given.config, given.tick), given)
 
 
 def trace(given: StageInput) -> None:
@@ -60,7 +61,7 @@ def trace(given: StageInput) -> None:
     from vectorize.trace import trace as run_trace
 
     bev = read(BevMap, given.parents["bake"])
-    _leave(run_trace(bev, given.config, origin=_drive(given).origin, tick=given.tick), given)
+    leave(run_trace(bev, given.config, origin=drive_of(given).origin, tick=given.tick), given)
 
 
 def crop(given: StageInput) -> None:
@@ -71,7 +72,7 @@ def crop(given: StageInput) -> None:
 
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
     provenance = {"parents": given.parent_digests, "config": given.config_digest}
-    _leave(run_crop(_drive(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
+    leave(run_crop(drive_of(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
 
 
 def pack(given: StageInput) -> None:
@@ -82,7 +83,7 @@ def pack(given: StageInput) -> None:
     labels = read(LabelSet, given.parents["crop"])
     run_pack(
         labels,
-        _drive(given),
+        drive_of(given),
         given.config,
         given.folder,
         given.tick,
@@ -103,7 +104,7 @@ def draw(given: StageInput) -> None:
     from vectorize.road_map import RoadMap
     from vectorize.summary import map_summary, reprojection_error
 
-    drive = _drive(given)
+    drive = drive_of(given)
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
     summary = {**map_summary(road_map, read(LabelSet, given.parents["crop"])), **lane_summary(road_map)}
     every = given.config.holdout_every
@@ -128,9 +129,11 @@ def draw(given: StageInput) -> None:
         )
 
 
-def _drive(given: StageInput) -> DriveLog:
+def drive_of(given: StageInput) -> DriveLog:
+    """Return the drive that the stage works on."""
     return read(DriveLog, given.parents["ingest"])
 
 
-def _leave(artifact: Artifact, given: StageInput) -> None:
+def leave(artifact: Artifact, given: StageInput) -> None:
+    """Write a stage's result."""
     write(artifact, given.folder, parents=given.parent_digests, config=given.config_digest)

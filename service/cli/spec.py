@@ -1,4 +1,4 @@
-"""Options that describe a label job, shared by `label` and `submit`."""
+"""Options that describe a job, shared by `label`, `aggregate` and `submit`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from recon.errors import ConfigInvalid
-from workers.spec import LabelJob, parse_spec, pointer
+from workers.spec import AggregateJob, Job, LabelJob, parse_spec, pointer
 
 Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
 Scene = Annotated[str, typer.Option("--scene", help="Scene of a nuScenes data root: NAME or VERSION/NAME.")]
@@ -20,7 +20,7 @@ Segmenter = Annotated[
     typer.Option("--segmenter", help="Where class ids come from: id PNGs of the drive, or a net."),
 ]
 Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Model file (.xml, .onnx, .pth) or checkpoint folder of the net.")
+    Path | None, typer.Option("--weights", help="Model file (.xml, .onnx, .pth), checkpoint folder, or a shipped net.")
 ]
 ClassMap = Annotated[str, typer.Option("--class-map", help="Shipped class map, or a path to a JSON file.")]
 Holdout = Annotated[
@@ -44,18 +44,46 @@ def label_spec(
     holdout: int,
     changes: list[str] | None,
 ) -> LabelJob:
-    """Return the job that the options describe; raises ConfigInvalid naming the option."""
+    """Return the label job that the options describe; raises ConfigInvalid naming the option."""
+    where = {"drive": str(drive.resolve()), "format": drive_format, "scene": scene, "sweeps": sweeps}
+    body: dict[str, Any] = {"kind": "label", **where, "segment": _net(segmenter, weights, class_map)}
+    body |= {"fit": {"holdout_every": holdout}} if holdout else {}
+    spec = _parsed(body, changes)
+    assert isinstance(spec, LabelJob)
+    return spec
+
+
+def aggregate_spec(
+    drives: list[Path],
+    *,
+    drive_format: str,
+    segmenter: str,
+    weights: Path | None,
+    class_map: str,
+    changes: list[str] | None,
+) -> AggregateJob:
+    """Return the aggregate job that the options describe; raises ConfigInvalid naming the option."""
+    where = [{"drive": str(drive.resolve()), "format": drive_format} for drive in drives]
+    net = _net(segmenter, weights, class_map)
+    spec = _parsed({"kind": "aggregate", "drives": where, "segment": net}, changes)
+    assert isinstance(spec, AggregateJob)
+    return spec
+
+
+def _net(segmenter: str, weights: Path | None, class_map: str) -> dict[str, Any]:
+    """Return the section `segment` of a job."""
     segment: dict[str, Any] = {"backend": segmenter}
     if weights:
-        # What is no path here may be a hub id, which only means something as it stands.
-        hub = segmenter == "mask2former" and not weights.exists()
-        segment |= {"weights": str(weights if hub else weights.absolute())}
+        # What is no path here may be a hub id or a shipped net, which only mean something as they stand.
+        name = segmenter == "mask2former" and not weights.exists()
+        segment |= {"weights": str(weights if name else weights.absolute())}
     if class_map:
         # A file is named for the service as it is for us; a shipped map is a bare name.
         segment |= {"class_map": str(Path(class_map).absolute()) if class_map.endswith(".json") else class_map}
-    body: dict[str, Any] = {"kind": "label", "drive": str(drive.resolve()), "format": drive_format, "segment": segment}
-    body |= {"scene": scene, "sweeps": sweeps}
-    body |= {"fit": {"holdout_every": holdout}} if holdout else {}
+    return segment
+
+
+def _parsed(body: dict[str, Any], changes: list[str] | None) -> Job:
     for change in changes or []:
         name, equals, text = change.partition("=")
         stage, dot, field = name.partition(".")
@@ -66,12 +94,10 @@ def label_spec(
             raise ConfigInvalid(f"{stage} is no stage", where=f"--set {change}")
         section[field] = _value(text)
     try:
-        spec = parse_spec(json.dumps(body))
+        return parse_spec(json.dumps(body))
     except ValidationError as error:
         faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
         raise ConfigInvalid(faults, hint="Settings and their ranges: recon/config.py, vectorize/config.py.") from None
-    assert isinstance(spec, LabelJob)
-    return spec
 
 
 def _value(text: str) -> Any:

@@ -10,11 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from recon.errors import PathRefused
+from recon.errors import ConfigInvalid, PathRefused
 from service.cli.progress import StageBars, say
-from service.cli.spec import Changes, ClassMap, Format, Holdout, Scene, Segmenter, Sweeps, Weights, label_spec
+from service.cli.spec import (
+    Changes,
+    ClassMap,
+    Format,
+    Holdout,
+    Scene,
+    Segmenter,
+    Sweeps,
+    Weights,
+    aggregate_spec,
+    label_spec,
+)
 from service.client import Client, part_of
-from workers.spec import spec_record
+from workers.spec import Job, spec_record
 
 Url = Annotated[str, typer.Option("--url", envvar="ROADSCRIBE_URL", help="Address of the service.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -34,7 +45,9 @@ def connect(url: str) -> Client:
 
 
 def submit(
-    drive: Annotated[Path, typer.Argument(help="Folder of the drive on the service's machine.")],
+    drives: Annotated[
+        list[Path], typer.Argument(help="Folder of the drive on the service's machine; several are aggregated.")
+    ],
     format_: Format = "auto",
     scene: Scene = "",
     sweeps: Sweeps = False,
@@ -51,19 +64,18 @@ def submit(
 ) -> None:
     """Submit a drive to a service; prints the job's id and shows progress. Ctrl-C detaches, --json does not watch.
 
+    Several drives over one place become one job: they are aligned and share one site, as `aggregate` does it.
+
     Example: roadscribe submit /data/drives/monday
     """
-    spec = label_spec(
-        drive,
-        drive_format=format_,
-        scene=scene,
-        sweeps=sweeps,
-        segmenter=segmenter,
-        weights=weights,
-        class_map=class_map,
-        holdout=holdout,
-        changes=changes,
-    )
+    net: dict[str, Any] = {"segmenter": segmenter, "weights": weights, "class_map": class_map, "changes": changes}
+    spec: Job
+    if len(drives) == 1:
+        spec = label_spec(drives[0], drive_format=format_, scene=scene, sweeps=sweeps, holdout=holdout, **net)
+    else:
+        if scene or sweeps or holdout:
+            raise ConfigInvalid("--scene, --sweeps and --holdout are for one drive", where="submit")
+        spec = aggregate_spec(drives, drive_format=format_, **net)
     with connect(url) as client:
         job = client.submit(spec_record(spec), key=key, dedupe=dedupe)
         print(json.dumps(job) if as_json else job["id"], flush=True)

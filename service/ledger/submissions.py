@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from recon.artifact import canonical_json, digest_json
 from service.ledger import tables
 from service.ledger.database import append_event, count_by_state, job_record, reading, writing
-from workers.spec import LabelJob, ProbeJob, natural_key, spec_record
+from workers.spec import Job, natural_key, spec_record
 
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
 
@@ -58,7 +58,7 @@ class Submissions:
         self._engine = engine
         self._max_attempts = max_attempts
 
-    def submit(self, spec: LabelJob | ProbeJob, *, key: str = "", dedupe: bool = False) -> Submitted:
+    def submit(self, spec: Job, *, key: str = "", dedupe: bool = False) -> Submitted:
         """Store a job durably and return it.
 
         The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.

@@ -17,6 +17,7 @@ from recon.errors import Cancelled, ConfigInvalid, DriveInvalid, ImageInvalid, N
 from recon.fit import fit
 from recon.grid import Grid
 from recon.surface import RoadSurface
+from recon.views import Trip
 
 CONFIG = FitConfig(corridor_m=8.0, max_distance_m=15.0)
 
@@ -24,7 +25,7 @@ CONFIG = FitConfig(corridor_m=8.0, max_distance_m=15.0)
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> RoadSurface:
     drive, labels = world.write_drive(tmp_path_factory.mktemp("slope"))
-    return fit(drive, labels, CONFIG)
+    return fit([Trip(drive=drive, labels=labels)], CONFIG)
 
 
 def centres(surface: RoadSurface) -> np.ndarray:
@@ -67,14 +68,14 @@ def test_counts_are_explicit(fitted: RoadSurface) -> None:
 
 def test_the_same_input_gives_the_same_bytes(fitted: RoadSurface, tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path / "drive")
-    again = fit(drive, labels, CONFIG)
+    again = fit([Trip(drive=drive, labels=labels)], CONFIG)
     digests = [artifact.write(s, tmp_path / name).digest for s, name in ((fitted, "a"), (again, "b"))]
     assert digests[0] == digests[1]
 
 
 def test_without_lidar_the_term_is_reported_dead(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, lidar=False, frames=5)
-    surface = fit(drive, labels, replace(CONFIG, epochs=1))
+    surface = fit([Trip(drive=drive, labels=labels)], replace(CONFIG, epochs=1))
     assert surface.report["losses"]["lidar"]["live"] is False
     assert surface.report["lidar_cells"] == 0
     assert np.median(np.abs(surface.z - world.SLOPE * centres(surface)[:, 0])) < 0.03
@@ -83,14 +84,14 @@ def test_without_lidar_the_term_is_reported_dead(tmp_path: Path) -> None:
 def test_a_drive_without_road_is_refused(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=3, occluded=True)
     with pytest.raises(NoRoadFound, match=r"0 cells seen.*Check that the cameras"):
-        fit(drive, labels, CONFIG)
+        fit([Trip(drive=drive, labels=labels)], CONFIG)
 
 
 def test_an_image_that_vanished_is_named(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=3)
     (tmp_path / "001.png").unlink()
     with pytest.raises(ImageInvalid, match=r"frame 1, front: 001\.png"):
-        fit(drive, labels, CONFIG)
+        fit([Trip(drive=drive, labels=labels)], CONFIG)
 
 
 @pytest.mark.parametrize("which", ["image", "lidar"])
@@ -104,7 +105,7 @@ def test_a_file_that_changed_since_the_drive_was_read_is_named(tmp_path: Path, w
     else:
         drive = replace(drive, file_sha256={frame.lidar_path: digest})
     with pytest.raises(DriveInvalid, match="changed after the drive was read"):
-        fit(drive, labels, CONFIG)
+        fit([Trip(drive=drive, labels=labels)], CONFIG)
 
 
 def test_the_fit_can_be_cancelled(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_the_fit_can_be_cancelled(tmp_path: Path) -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        fit(drive, labels, CONFIG, stop)
+        fit([Trip(drive=drive, labels=labels)], CONFIG, stop)
 
 
 def test_baking_keeps_seen_and_unseen_apart(fitted: RoadSurface) -> None:

@@ -9,7 +9,7 @@ from recon.cells import Cells
 from recon.classes import RoadClass
 from recon.observe import box_around, observe
 from recon.progress import silent
-from recon.views import View, Views, held_out
+from recon.views import Trip, View, Views, held_out
 
 
 def look(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int] | None:
@@ -27,7 +27,7 @@ def look(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int] | N
 
 def test_counts_equal_the_slow_loop(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=4)
-    views = Views(drive, labels)
+    views = Views([Trip(drive=drive, labels=labels)])
     cells = Cells.corridor(drive.path_xy_m(), corridor_m=6.0, cell_m=0.5)
     centres = cells.centres()
     z = world.SLOPE * centres[:, 0]
@@ -44,7 +44,7 @@ def test_counts_equal_the_slow_loop(tmp_path: Path) -> None:
 
 def test_the_box_holds_all_that_a_view_sees(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=2)
-    view = next(iter(Views(drive, labels)))
+    view = next(iter(Views([Trip(drive=drive, labels=labels)])))
     low, high = box_around(view, 12.0)
     points = np.random.default_rng(0).uniform(-20, 30, (2000, 2))
     for x, y in points:
@@ -60,4 +60,4 @@ def test_held_out_frames_are_every_nth() -> None:
 
 def test_views_leave_held_out_frames_out(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=6)
-    assert [image.frame for image in Views(drive, labels, holdout_every=3).images] == [0, 1, 3, 4]
+    assert [image.frame for _, image in Views([Trip(drive=drive, labels=labels)], holdout_every=3).images] == [0, 1, 3, 4]

@@ -1,0 +1,1 @@
+"""`align`: several trips over one place get poses under which they agree."""

@@ -1,0 +1,114 @@
+"""The Alignment artifact: what each trip's poses are corrected by, how well it fits, or why it is left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.artifact import Parts
+from recon.drive import DriveLog, Frame, Image
+from recon.geometry import rotation_from_euler
+
+F64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AlignedTrip:
+    """One trip."""
+
+    name: str
+    correction: F64  # (F, 4) per frame: metres east, north, up; radians counter-clockwise about the vehicle
+    left_out: str  # why the trip takes no part; empty: it does
+    shared: float  # share of its landmarks that another trip has seen too, 0..1
+    residual_m: float  # median distance of shared landmarks after alignment; NaN where nothing is shared
+
+    @property
+    def shift_m(self) -> float:
+        """Return the root mean square of the horizontal shift."""
+        return float(np.sqrt(np.square(self.correction[:, :2]).sum(axis=1).mean())) if len(self.correction) else 0.0
+
+    def record(self) -> dict[str, Any]:
+        """Return what a report says of the trip."""
+        return {
+            "name": self.name,
+            "used": not self.left_out,
+            "left_out": self.left_out,
+            "shared": round(self.shared, 3),
+            "residual_m": None if np.isnan(self.residual_m) else round(self.residual_m, 4),
+            "shift_m": round(self.shift_m, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Alignment:
+    """All trips of a site, in the order they were given."""
+
+    kind: ClassVar[str] = "Alignment"
+    schema: ClassVar[int] = 1
+
+    trips: tuple[AlignedTrip, ...]
+
+    @property
+    def used(self) -> tuple[int, ...]:
+        """Return the indices of the trips that take part."""
+        return tuple(i for i, trip in enumerate(self.trips) if not trip.left_out)
+
+    def to_parts(self) -> Parts:
+        """Take the alignment apart."""
+        fields = ("name", "left_out", "shared")
+        meta = [
+            {name: getattr(trip, name) for name in fields}
+            | {"residual_m": None if np.isnan(trip.residual_m) else trip.residual_m}
+            for trip in self.trips
+        ]
+        correction = np.concatenate([np.zeros((0, 4)), *(trip.correction for trip in self.trips)])
+        frames = np.array([len(trip.correction) for trip in self.trips], dtype=np.int64)
+        return Parts(meta={"trips": meta}, arrays={"correction": correction, "frames": frames})
+
+    @classmethod
+    def from_parts(cls, parts: Parts) -> Self:
+        """Put the alignment together again."""
+        ends = np.cumsum(parts.arrays["frames"])
+        spans = zip(ends - parts.arrays["frames"], ends, strict=True)
+        return cls(
+            trips=tuple(
+                AlignedTrip(
+                    name=entry["name"],
+                    left_out=entry["left_out"],
+                    shared=entry["shared"],
+                    residual_m=float("nan") if entry["residual_m"] is None else entry["residual_m"],
+                    correction=parts.arrays["correction"][start:stop],
+                )
+                for entry, (start, stop) in zip(parts.meta["trips"], spans, strict=True)
+            )
+        )
+
+
+def aligned(drive: DriveLog, trip: AlignedTrip) -> DriveLog:
+    """Return the drive with corrected poses; images keep their own moment's offset to their frame."""
+    return replace(
+        drive, frames=tuple(_corrected(frame, c) for frame, c in zip(drive.frames, trip.correction, strict=True))
+    )
+
+
+def _corrected(frame: Frame, correction: F64) -> Frame:
+    if not correction.any():
+        return frame
+    turn = rotation_from_euler(yaw_rad=float(correction[3]))
+
+    def moved(pose: F64) -> F64:
+        result = pose.copy()
+        result[:3, :3] = turn @ pose[:3, :3]
+        result[:3, 3] += correction[:3]
+        return result
+
+    def with_pose(image: Image) -> Image:
+        own = image.world_from_ego
+        return image if own is None else replace(image, world_from_ego=moved(own))
+
+    return replace(
+        frame, world_from_ego=moved(frame.world_from_ego), images=tuple(with_pose(image) for image in frame.images)
+    )

@@ -1,0 +1,214 @@
+"""Joint registration of trips: every frame of every trip gets a small correction under which landmarks agree.
+
+Unknown for frame f: a shift (x, y) of its position and a turn about the vertical, c_f = (dx, dy, dyaw). Minimised is
+
+    sum over pairs (i, j) rho(n . (x_i - x_j)) + sum over neighbouring frames |c_f - c_g|^2 / walk^2
+    + sum over frames |c_f|^2 / prior^2
+
+by Gauss-Newton with reweighting (rho: Cauchy). Pairs join landmarks of different trips, and of one trip where it sees
+the same ground again from farther on: that alone shows a heading that is off by a constant. Nothing but the prior says
+where the trips lie together, so that their corrections balance: what all trips share cannot be seen from within.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse.linalg import spsolve
+from scipy.spatial import cKDTree
+
+from recon.align.landmarks import END, GROUPS, Landmarks
+from recon.drive import DriveLog
+from recon.progress import Tick, silent
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+
+PRIOR = np.array([1.0, 1.0, np.radians(1.0)])  # of a correction: poses are good to about a metre and a degree
+WALK = np.array([0.02, 0.02, np.radians(0.03)])  # per square root of metre driven: poses drift, they do not jump
+# Rounds of (search radius, scale of rho), both in metres: first gather, then fit.
+ROUNDS = ((1.6, 0.4), (1.6, 0.4), (1.2, 0.3), (1.2, 0.3), (0.8, 0.2), (0.8, 0.15), (0.6, 0.1), (0.6, 0.1), (0.6, 0.1))
+PARALLEL = 0.94  # least |cosine| between the normals of a pair: 20 degrees
+BLOCK_M = 8.0  # of one trip, points are paired over at least this much driving
+POINT_M = 0.05  # standard deviation of a landmark
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trip:
+    """One trip as the registration sees it."""
+
+    pose: F64  # (F, 4, 4) world_from_ego
+    driven_m: F64  # (F,) path length up to each frame
+    marks: Landmarks
+
+    @classmethod
+    def of(cls, drive: DriveLog, marks: Landmarks) -> Trip:
+        """Take from a drive what is needed."""
+        pose = np.array([frame.world_from_ego for frame in drive.frames]).reshape(-1, 4, 4)
+        step = np.linalg.norm(np.diff(pose[:, :2, 3], axis=0), axis=1)
+        return cls(pose=pose, driven_m=np.r_[0.0, np.cumsum(step)], marks=marks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Registration:
+    """Corrections of every trip, and how well its landmarks meet those of the others."""
+
+    corrections: tuple[F64, ...]  # per trip (F, 3): metres east, metres north, radians counter-clockwise
+    residual_m: tuple[F64, ...]  # per trip: |n . (x_i - x_j)| of its pairs with other trips after the last round
+    shared: tuple[float, ...]  # per trip: share of its landmarks that have a partner in another trip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Points:
+    """All landmarks with a direction, of all trips."""
+
+    trip: I64  # (N,)
+    frame: I64  # (N,) counted over all trips
+    group: npt.NDArray[np.int8]
+    arm_m: F64  # (N, 2) from the vehicle to the point, world axes, before correction
+    start_m: F64  # (N, 2) position of the vehicle before correction
+    normal: F64  # (N, 2) world axes, before correction
+    block: I64  # (N,) of BLOCK_M driven metres
+
+
+def register(trips: Sequence[Trip], tick: Tick = silent) -> Registration:
+    """Return the corrections of all trips (at least one; one alone is aligned with itself)."""
+    points = _points(trips)
+    sizes = [len(trip.pose) for trip in trips]
+    first = np.cumsum([0, *sizes])
+    correction = np.zeros((first[-1], 3))
+    smooth = _smoothness(trips)
+    for done, (radius_m, scale_m) in enumerate(ROUNDS):
+        tick(done, len(ROUNDS), "rounds")
+        pairs = _pairs(points, correction, radius_m)
+        correction = _step(points, pairs, correction, smooth, scale_m)
+    pairs = _pairs(points, correction, ROUNDS[-1][0])
+    across = points.trip[pairs[:, 0]] != points.trip[pairs[:, 1]]
+    distance = np.abs(_residual(points, pairs, correction)[0])
+    owner = points.trip[pairs[:, 0]]
+    met = np.zeros(len(points.trip), dtype=bool)
+    met[pairs[across, 0]] = True
+    every = range(len(trips))
+    return Registration(
+        corrections=tuple(correction[first[i] : first[i + 1]] for i in every),
+        residual_m=tuple(distance[across & (owner == i)] for i in every),
+        shared=tuple(float(met[points.trip == i].mean()) if np.any(points.trip == i) else 0.0 for i in every),
+    )
+
+
+def _points(trips: Sequence[Trip]) -> _Points:
+    columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _Points.__slots__}
+    first = 0
+    for number, trip in enumerate(trips):
+        marks = trip.marks
+        frame = marks.frame
+        rotation = trip.pose[frame, :3, :3]
+        normal = np.einsum("nij,nj->ni", rotation[:, :2, :2], marks.normal)
+        columns["trip"].append(np.full(len(frame), number, dtype=np.int64))
+        columns["frame"].append(frame.astype(np.int64) + first)
+        columns["group"].append(marks.group)
+        columns["arm_m"].append(np.einsum("nij,nj->ni", rotation, marks.ego_xyz_m)[:, :2])
+        columns["start_m"].append(trip.pose[frame, :2, 3])
+        columns["normal"].append(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9))
+        columns["block"].append((trip.driven_m[frame] // BLOCK_M).astype(np.int64))
+        first += len(trip.pose)
+    return _Points(**{name: np.concatenate(parts) for name, parts in columns.items()})
+
+
+def _moved(points: _Points, correction: F64) -> tuple[F64, F64]:
+    """Return positions (N, 2) and arms (N, 2) of all points under a correction of the frames (F, 3)."""
+    shift, turn = correction[points.frame, :2], correction[points.frame, 2]
+    cos, sin = np.cos(turn), np.sin(turn)
+    x, y = points.arm_m.T
+    arm = np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
+    return points.start_m + shift + arm, arm
+
+
+def _pairs(points: _Points, correction: F64, radius_m: float) -> I64:
+    """Return (M, 2) pairs: each point and the nearest parallel one of every other trip, and of its own farther on."""
+    xy, _ = _moved(points, correction)
+    found = [np.zeros((0, 2), np.int64)]
+    for group in range(GROUPS):
+        own = np.flatnonzero(points.group == group)
+        for trip in np.unique(points.trip[own]):
+            there = own[points.trip[own] == trip]
+            found.append(_nearest(points, xy, own[points.trip[own] != trip], there, radius_m))
+            # Two blocks on: near enough to see the same ground, far enough to see it at another distance.
+            for part in range(4):
+                here = there[points.block[there] % 4 == part]
+                ahead = there[points.block[there] % 4 == (part + 2) % 4]
+                found.append(_nearest(points, xy, here, ahead, radius_m))
+    return np.concatenate(found)
+
+
+def _nearest(points: _Points, xy: F64, here: I64, there: I64, radius_m: float) -> I64:
+    if not len(here) or not len(there):
+        return np.zeros((0, 2), np.int64)
+    count = min(6, len(there))
+    distance, place = cKDTree(xy[there]).query(xy[here], k=count, distance_upper_bound=radius_m)
+    distance, place = (np.asarray(found).reshape(len(here), count) for found in (distance, place))
+    other = there[np.minimum(place, len(there) - 1)]
+    cosine = np.einsum("ni,nki->nk", points.normal[here], points.normal[other])
+    # A line has two sides; an end points one way: where a dash begins is not where the one before ends.
+    parallel = np.where(points.group[here][:, None] == END, cosine, np.abs(cosine)) > PARALLEL
+    distance = np.where(parallel, distance, np.inf)
+    best = distance.argmin(axis=1)
+    rows = np.flatnonzero(np.isfinite(distance[np.arange(len(here)), best]))
+    return np.stack([here[rows], other[rows, best[rows]]], axis=1)
+
+
+def _residual(points: _Points, pairs: I64, correction: F64) -> tuple[F64, F64, F64]:
+    """Return n . (x_i - x_j) (M,), the normals (M, 2) and the arms' turn n . d arm / d yaw of both ends (M, 2)."""
+    xy, arm = _moved(points, correction)
+    i, j = pairs.T
+    normal = points.normal[i]
+    across = np.stack([-arm[:, 1], arm[:, 0]], axis=1)
+    turns = np.stack([(normal * across[i]).sum(axis=1), (normal * across[j]).sum(axis=1)], axis=1)
+    return ((xy[i] - xy[j]) * normal).sum(axis=1), normal, turns
+
+
+def _step(points: _Points, pairs: I64, correction: F64, smooth: csr_matrix, scale_m: float) -> F64:
+    """Return the correction after one reweighted Gauss-Newton step."""
+    residual, normal, turns = _residual(points, pairs, correction)
+    weight = 1.0 / (1.0 + (residual / scale_m) ** 2) / POINT_M**2
+    # A landmark is one measurement however many images of a frame show it: each frame has one say per pair of frames.
+    frames = np.sort(points.frame[pairs], axis=1)
+    name = frames[:, 0] * len(correction) + frames[:, 1]
+    _, crowd, count = np.unique(name, return_inverse=True, return_counts=True)
+    weight = weight / np.sqrt(count[crowd.reshape(-1)])
+    rows = np.repeat(np.arange(len(pairs)), 3)
+    columns = [(points.frame[end][:, None] * 3 + np.arange(3)).reshape(-1) for end in pairs.T]
+    values = [np.c_[normal, turns[:, 0]].reshape(-1), -np.c_[normal, turns[:, 1]].reshape(-1)]
+    shape = (len(pairs), correction.size)
+    places = (np.tile(rows, 2), np.concatenate(columns))
+    jacobian = csr_matrix(coo_matrix((np.concatenate(values), places), shape=shape))
+    current = correction.reshape(-1)
+    weighted = jacobian.T @ diags(weight)
+    system = weighted @ jacobian + smooth
+    right = -(weighted @ residual) - smooth @ current
+    return np.asarray(current + spsolve(system.tocsc(), right), dtype=np.float64).reshape(-1, 3)
+
+
+def _smoothness(trips: Sequence[Trip]) -> csr_matrix:
+    """Return the quadratic form (3F, 3F) of prior and walk."""
+    first, rows, columns, values = 0, [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
+    count = sum(len(trip.pose) for trip in trips)
+    for trip in trips:
+        frames = np.arange(len(trip.pose) - 1) + first
+        step = np.maximum(np.diff(trip.driven_m), 0.1)
+        for axis in range(3):
+            inverse = 1.0 / (WALK[axis] ** 2 * step)
+            a, b = frames * 3 + axis, (frames + 1) * 3 + axis
+            rows += [a, b, a, b]
+            columns += [a, b, b, a]
+            values += [inverse, inverse, -inverse, -inverse]
+        first += len(trip.pose)
+    shape = (3 * count, 3 * count)
+    walk = coo_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+    # Neighbouring frames share their error: the prior counts per correlation length, not per frame.
+    prior = diags(np.tile(1.0 / PRIOR**2, count) / max(1.0, count / max(len(trips), 1)))
+    return csr_matrix(walk + prior)

@@ -1,0 +1,111 @@
+"""Which drives meet, and where: perception boxes along each path, merged to one area per drive, looked up in a tree.
+
+After MapGCLR's analysis of multiple traversals: drives whose areas meet may be aggregated into one site, and poses
+whose boxes overlap may be paired for contrastive learning. Everything is in one common world frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from recon.errors import ConfigInvalid
+
+F64 = npt.NDArray[np.float64]
+
+CROSSING_M2 = 200.0  # areas that share less only touch or cross: two 10 m roads at right angles share 100 m2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meeting:
+    """Two drives that share ground."""
+
+    first: int
+    second: int  # > first
+    shared_m2: float
+    iou: float  # of the two areas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PosePair:
+    """Two poses whose perception boxes overlap."""
+
+    first: tuple[int, int]  # drive, pose
+    second: tuple[int, int]
+    iou: float
+    turn_rad: float  # between the headings, 0..pi: opposite directions see the same ground differently
+
+
+def perception_boxes(poses: F64, *, ahead_m: float, beside_m: float) -> npt.NDArray[np.object_]:
+    """Return a rectangle (shapely Polygon) per pose (N, 4, 4): +-`ahead_m` along, +-`beside_m` across the heading."""
+    if ahead_m <= 0 or beside_m <= 0:
+        raise ConfigInvalid(f"a perception box of {ahead_m} x {beside_m} m is empty", hint="Give positive lengths.")
+    corners = np.array([(1, 1), (-1, 1), (-1, -1), (1, -1)]) * [ahead_m, beside_m]
+    heading = np.arctan2(poses[:, 1, 0], poses[:, 0, 0])
+    cos, sin = np.cos(heading), np.sin(heading)
+    rotation = np.stack([np.stack([cos, -sin], axis=1), np.stack([sin, cos], axis=1)], axis=1)
+    boxes = np.einsum("nij,kj->nki", rotation, corners) + poses[:, None, :2, 3]
+    return np.asarray(shapely.polygons(boxes))
+
+
+def drive_area(poses: F64, *, ahead_m: float = 30.0, beside_m: float = 15.0) -> shapely.Geometry:
+    """Return the union of a drive's perception boxes, in square metres of the world frame; empty without poses."""
+    return shapely.union_all(perception_boxes(poses, ahead_m=ahead_m, beside_m=beside_m))
+
+
+def meetings(areas: Sequence[shapely.Geometry], *, least_m2: float = CROSSING_M2) -> tuple[Meeting, ...]:
+    """Return every pair of areas that share at least `least_m2`, in order."""
+    tree = shapely.STRtree(list(areas))
+    one, other = tree.query(list(areas), predicate="intersects")
+    found = []
+    for i, j in sorted(zip(one.tolist(), other.tolist(), strict=True)):
+        if i < j:
+            shared = shapely.intersection(areas[i], areas[j]).area
+            if shared >= least_m2:
+                whole = areas[i].area + areas[j].area - shared
+                found.append(Meeting(first=i, second=j, shared_m2=float(shared), iou=float(shared / whole)))
+    return tuple(found)
+
+
+def sites(count: int, met: Sequence[Meeting]) -> tuple[tuple[int, ...], ...]:
+    """Return the groups of `count` drives that hang together, each in ascending order."""
+    rows, columns = (np.array([getattr(m, end) for m in met], dtype=np.int64) for end in ("first", "second"))
+    graph = coo_matrix((np.ones(len(met)), (rows, columns)), shape=(count, count))
+    _, group = connected_components(graph, directed=False)
+    return tuple(tuple(np.flatnonzero(group == g).tolist()) for g in range(int(group.max(initial=-1)) + 1))
+
+
+def pose_pairs(
+    drives: Sequence[F64],
+    *,
+    least_iou: float,
+    most_iou: float,
+    ahead_m: float = 30.0,
+    beside_m: float = 15.0,
+    same_drive: bool = False,
+) -> tuple[PosePair, ...]:
+    """Return the pairs of poses of different drives ((N, 4, 4) each) whose boxes have an IoU within the bounds."""
+    if not 0.0 <= least_iou <= most_iou <= 1.0:
+        raise ConfigInvalid(f"IoU bounds {least_iou}..{most_iou} are not within 0..1", hint="E.g. 0.2 and 0.8.")
+    poses = np.concatenate([np.zeros((0, 4, 4)), *drives])
+    names = [(drive, i) for drive, own in enumerate(drives) for i in range(len(own))]
+    boxes = perception_boxes(poses, ahead_m=ahead_m, beside_m=beside_m)
+    one, other = shapely.STRtree(boxes).query(boxes, predicate="intersects")
+    owner = np.array([drive for drive, _ in names], dtype=np.int64)
+    kept = (one < other) & (same_drive | (owner[one] != owner[other]))
+    one, other = one[kept], other[kept]
+    shared = shapely.area(shapely.intersection(boxes[one], boxes[other]))
+    iou = shared / (8.0 * ahead_m * beside_m - shared)
+    heading = np.arctan2(poses[:, 1, 0], poses[:, 0, 0])
+    turn = np.abs((heading[one] - heading[other] + np.pi) % (2 * np.pi) - np.pi)
+    fits = np.flatnonzero((iou >= least_iou) & (iou <= most_iou) & (shared > 0))
+    order = fits[np.lexsort((other[fits], one[fits]))]
+    return tuple(
+        PosePair(first=names[one[k]], second=names[other[k]], iou=float(iou[k]), turn_rad=float(turn[k])) for k in order
+    )

@@ -1,0 +1,44 @@
+"""`roadscribe aggregate`: several drives over one place become one site, on this machine, without the service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.local_job import run_here
+from service.cli.spec import Changes, ClassMap, Format, Segmenter, Weights, aggregate_spec
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(aggregate)
+
+
+def aggregate(
+    out: Annotated[Path, typer.Argument(help="Folder for the results: new, empty, or of an earlier run.")],
+    drives: Annotated[list[Path], typer.Argument(help="Folders of the drives, two or more.")],
+    format_: Format = "auto",
+    segmenter: Segmenter = "id_images",
+    weights: Weights = None,
+    class_map: ClassMap = "",
+    changes: Changes = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json on stdout.")] = False,
+) -> None:
+    """Align several drives over one place, fit one surface to them, and label every drive's keyframes from it.
+
+    OUT gets one map.geojson, pictures/ and report.json of the site, and shards/1, shards/2, ... of the drives in the
+    order given. A drive that does not fit the others is left out; report.json says why.
+
+    Example: roadscribe aggregate site_out monday tuesday night_drive
+    """
+    spec = aggregate_spec(
+        drives,
+        drive_format=format_,
+        segmenter=segmenter,
+        weights=weights,
+        class_map=class_map,
+        changes=changes,
+    )
+    run_here(spec, out, as_json=as_json)
