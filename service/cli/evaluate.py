@@ -59,7 +59,7 @@ def _print_part(console: Console, title: str, part: Mapping[str, Any]) -> None:
         if part[scope] is None:
             continue
         console.print(f"[bold]{title}, {name}[/bold]")
-        table = Table("", "true", "labels", "AP", *_heads("F1", part), "Frechet", "raster", box=None)
+        table = Table("", "true", "labels", "AP", "median m", *_heads("F1", part), "Frechet", "raster", box=None)
         classes = part[scope]["classes"]
         for key, entry in classes.items():
             table.add_row(*_row(key, entry))
@@ -67,7 +67,7 @@ def _print_part(console: Console, title: str, part: Mapping[str, Any]) -> None:
                 table.add_row(*_row(f"  {style}", one))
         mean = [part[scope]["mean"][kind]["map"] for kind in ("chamfer", "frechet", "raster")]
         blanks = [""] * len(part["thresholds_m"])
-        table.add_row("mean", "", "", _percent(mean[0]), *blanks, _percent(mean[1]), _percent(mean[2]))
+        table.add_row("mean", "", "", _percent(mean[0]), "", *blanks, _percent(mean[1]), _percent(mean[2]))
         console.print(table)
         for entry in classes.values():
             if entry["why"]:
@@ -91,7 +91,8 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
     f1 = [_percent(v) for v in entry["chamfer"]["f1_at"]]
     counts = [str(entry["true"]), str(entry["predicted"])]
     aps = [_percent(entry[kind]["ap"]) for kind in ("chamfer", "frechet", "raster")]
-    return [name, *counts, aps[0], *f1, aps[1], aps[2]]
+    median = entry["chamfer"]["median_m"]
+    return [name, *counts, aps[0], "-" if median is None else f"{median:.2f}", *f1, aps[1], aps[2]]
 
 
 def _reprojection(reprojection: Mapping[str, Any]) -> Table:

@@ -10,13 +10,17 @@ import painted_result
 import pytest
 from real_data import real_data
 
+from recon.drive import DriveLog
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
+from vectorize.config import PackConfig
 from vectorize.evaluate.page import page
 from vectorize.evaluate.picture import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
 from vectorize.evaluate.report import evaluate_result, shown
 from vectorize.evaluate.site import evaluate_site
 from vectorize.evaluate.truth import read_truth
+from vectorize.labels import LabelSet
 from vectorize.road_map import RoadMap
+from vectorize.shard import pack
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +126,19 @@ def test_a_true_map_of_another_place_is_refused(folders, tmp_path):
     path = painted_result.write_true_map(tmp_path / "map.json", moved)
     with pytest.raises(InputInvalid, match="do not overlap at all"):
         evaluate_result(folders[1], path)
+
+
+def test_a_result_without_keyframes_is_valid_and_says_so(folders, tmp_path):
+    drive, out = folders
+    empty = LabelSet(drive="painted", labels=(), length_m=60.0, width_m=30.0, mask_cell_m=0.15, provenance={})
+    log = DriveLog(name="painted", root=drive, cameras=(), frames=())
+    pack(empty, log, PackConfig(), tmp_path / "shards")
+    (tmp_path / "report.json").write_bytes((out / "report.json").read_bytes())
+    record, pictures = evaluate_result(tmp_path, drive)
+    assert record["patches"]["notes"] == ["there are no patches: nothing was measured"]
+    assert record["site"] is None
+    assert pictures == {}
+    assert "nothing was measured" in page(record, pictures)
 
 
 def test_a_map_in_degrees_without_an_origin_leaves_the_site_out(folders, tmp_path):
