@@ -1,0 +1,89 @@
+"""An aggregate job on real, small drives: trips are brought together, one that is elsewhere is left out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import straight_road
+
+from recon.config import FitConfig
+from recon.errors import TripsApart
+from workers.local_pool import LocalPool
+from workers.plan import LABEL_PLAN, plan_of
+from workers.run import RunReport, run
+from workers.spec import AggregateJob, DriveRef, LabelJob
+from workers.store import Store
+
+FIT = FitConfig(corridor_m=6.0, cell_m=0.2, epochs=1)
+
+
+def trip(folder: Path, name: str, shift: tuple[float, float]) -> Path:
+    """Write a trip through the straight road whose stated poses are off by `shift` metres."""
+    straight_road.write(folder / name)
+    path = folder / name / "drive.json"
+    body = json.loads(path.read_text())
+    body["name"] = name
+    for frame in body["frames"]:
+        for axis in (0, 1):
+            frame["world_from_ego"][axis][3] += shift[axis]
+    path.write_text(json.dumps(body))
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def drives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("trips")
+    return [trip(folder, "one", (0.0, 0.15)), trip(folder, "two", (0.0, -0.25)), trip(folder, "far", (0.0, 900.0))]
+
+
+def job(drives: list[Path]) -> AggregateJob:
+    return AggregateJob(drives=tuple(DriveRef(drive=str(drive)) for drive in drives), fit=FIT)
+
+
+@pytest.fixture(scope="module")
+def finished(drives: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, RunReport]:
+    store = Store(tmp_path_factory.mktemp("store"), min_free_bytes=0)
+    return store, run(job(drives), store, LocalPool())
+
+
+def test_trips_become_one_site(finished: tuple[Store, RunReport]) -> None:
+    body = finished[1].record()
+    one, two, far = body["trips"]
+    assert [trip["used"] for trip in (one, two, far)] == [True, True, False]
+    assert "m lie between" in far["left_out"]
+    # The two are 0.4 m apart across the road: each comes half of the way.
+    assert one["shift_m"] == pytest.approx(0.2, abs=0.05)
+    assert two["shift_m"] == pytest.approx(0.2, abs=0.05)
+    assert body["keyframes"] == 20
+    assert body["classes"]["divider"]["elements"] >= 3
+
+
+def test_every_trip_has_its_shards(finished: tuple[Store, RunReport]) -> None:
+    names = {file.path for file in finished[1].files()}
+    assert {"map.geojson", "shards/1/index.parquet", "shards/2/index.parquet", "shards/3/manifest.json"} <= names
+    samples = {s.name: s.manifest.meta["samples"] for s in finished[1].stages if s.name.startswith("pack")}
+    assert samples == {"pack 1": 10, "pack 2": 10, "pack 3": 0}
+
+
+def test_a_label_job_of_one_trip_shares_its_results(finished: tuple[Store, RunReport], drives: list[Path]) -> None:
+    store, _ = finished
+    again = run(job(drives), store, LocalPool())
+    assert {stage.name for stage in again.stages if not stage.skipped} == {"ingest 1", "ingest 2", "ingest 3"}
+    alone = run(LabelJob(drive=str(drives[0]), fit=FIT), store, LocalPool())
+    assert next(stage for stage in alone.stages if stage.name == "segment").skipped
+
+
+def test_trips_that_do_not_meet_fail_with_a_reason(drives: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(TripsApart, match="far: it shares no road"):
+        run(job([drives[0], drives[2]]), Store(tmp_path, 0), LocalPool())
+
+
+def test_the_plan_names_every_trip() -> None:
+    plan = plan_of(AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b"))))
+    names = [stage.name for stage in plan]
+    assert len(set(names)) == len(names)
+    assert {stage.role for stage in plan} == {stage.name for stage in LABEL_PLAN} | {"align"}
+    for i, stage in enumerate(plan):
+        assert set(stage.parents.values()) <= set(names[:i])
