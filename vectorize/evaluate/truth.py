@@ -64,7 +64,7 @@ def _in_folder(folder: Path) -> tuple[Path, int | None, GeoOrigin | None]:
         name = drive.get("true_map")
         if not name:
             raise InputInvalid("the drive has no true map", where=str(folder / "drive.json"), hint=NO_MAP)
-        read_inside(folder, name, where=f"{folder / 'drive.json'}: true_map", kind=InputInvalid)
+        read_inside(folder.resolve(), name, where=f"{folder / 'drive.json'}: true_map", kind=InputInvalid)
         return folder / name, _seed(folder), drive_origin(folder)
     return folder / "map.geojson", None, None
 

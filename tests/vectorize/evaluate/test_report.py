@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -187,6 +188,11 @@ def test_the_map_of_an_argoverse_2_log_can_be_the_truth():
     assert {e.element_class for e in source.road_map.elements} >= {"divider", "boundary"}
     record = evaluate_site(source.road_map, source.road_map, None)
     assert record["full_range"]["mean"]["chamfer"]["map"] == pytest.approx(1.0)
+
+
+def test_a_drive_may_be_named_relative_to_where_one_stands(folders, monkeypatch):
+    monkeypatch.chdir(folders[0].parent)
+    assert read_truth(Path(folders[0].name)).path.name == "true_map.json"
 
 
 def test_truth_is_refused_where_there_is_none(tmp_path):
