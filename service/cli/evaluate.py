@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +35,7 @@ def evaluate(
     """
     from vectorize.evaluate.report import evaluate_result
 
-    record, pictures = evaluate_result(out, truth)
+    record, pictures = evaluate_result(out, truth, processes=min(4, len(os.sched_getaffinity(0))))
     if html is not None:
         from vectorize.evaluate.page import page
 

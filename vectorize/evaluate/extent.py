@@ -32,6 +32,9 @@ class Extent:
 
 def extent(predicted: Sequence[Element], true: Sequence[Element], config: EvaluateConfig) -> Extent:
     """Compare one class by length or area; open crossings, which hold no area, count by neither."""
+    if not predicted and not true:
+        zero = np.zeros(len(config.thresholds_m))
+        return Extent(true=0.0, predicted=0.0, found=zero, right=zero)
     if any(is_area(e) for e in (*predicted, *true)):
         return _areas([e for e in predicted if is_area(e)], [e for e in true if is_area(e)], config)
     thresholds = np.array(config.thresholds_m)

@@ -21,7 +21,7 @@ def nearest_match(distance: F64, scores: F64, threshold: float) -> I64:
     """
     count, true = distance.shape
     match = np.full(count, -1)
-    if not true:
+    if not true or not count:
         return match
     nearest = distance.argmin(axis=1)
     within = distance[np.arange(count), nearest] <= threshold
@@ -45,6 +45,8 @@ def best_match(iou: F64, scores: F64, threshold: float, *, most: int = 100) -> I
     match[order] = -1
     taken: set[int] = set()
     similar = iou >= min(threshold, 1 - 1e-10)
+    if not similar.any():
+        return match
     for i in order[similar[order].any(axis=1)].tolist():
         free = [(float(iou[i, j]), j) for j in np.flatnonzero(similar[i]).tolist() if j not in taken]
         if free:

@@ -82,6 +82,10 @@ def pair(
     `canvas_m` is the size of a patch centred on zero: its raster ends there. A site has none. `views` keeps what was
     computed of elements that are compared again (those that lie wholly in the observed area).
     """
+    shape = (len(predicted), len(true))
+    if 0 in shape:
+        nothing = np.zeros(shape)
+        return _pairs(predicted, true, chamfer=nothing, frechet=nothing, iou=nothing)
     views = views if views is not None else Views(config, canvas_m)
     ours, theirs = [views.shape(e) for e in predicted], [views.shape(e) for e in true]
     chamfer, hausdorff = _chamfer(ours, theirs, config)
@@ -93,20 +97,22 @@ def pair(
         if hausdorff[i, j] <= config.reach_m + slack:
             batch.add(frechet, i, j, a, b)
     stamps = [[views.stamp(e) for e in side] for side in (predicted, true)]
+    return _pairs(predicted, true, chamfer=chamfer, frechet=frechet, iou=iou_matrix(*stamps))
+
+
+def _pairs(predicted: Sequence[Element], true: Sequence[Element], *, chamfer: F64, frechet: F64, iou: F64) -> Pairs:
     return Pairs(
         scores=np.array([e.score for e in predicted], dtype=np.float64),
         predicted_styles=tuple(e.style for e in predicted),
         true_styles=tuple(e.style for e in true),
         chamfer=chamfer,
         frechet=frechet,
-        iou=iou_matrix(*stamps),
+        iou=iou,
     )
 
 
 def _near(ours: Sequence[Shape], theirs: Sequence[Shape], reach_m: float) -> list[list[int]]:
     """Return pairs whose boxes come within reach: no point of other pairs does, so no mean distance can either."""
-    if not ours or not theirs:
-        return []
     low_a, high_a = (np.array([getattr(s, side) for s in ours])[:, None] for side in ("low", "high"))
     low_b, high_b = (np.array([getattr(s, side) for s in theirs])[None] for side in ("low", "high"))
     gap = np.maximum(np.maximum(low_a - high_b, low_b - high_a), 0.0)

@@ -16,9 +16,9 @@ from vectorize.evaluate.config import CLASSES, EvaluateConfig
 from vectorize.evaluate.extent import distances_along
 from vectorize.evaluate.frechet import FrechetBatch
 from vectorize.evaluate.matching import nearest_match
-from vectorize.evaluate.measure import of_class
 from vectorize.evaluate.pairing import pair
 from vectorize.evaluate.patch import Patch
+from vectorize.evaluate.scope import of_class
 from vectorize.evaluate.site import SiteArea
 from vectorize.road_map import Element, RoadMap
 

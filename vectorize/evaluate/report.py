@@ -25,6 +25,7 @@ from vectorize.formats.geojson_reader import read_geojson
 from vectorize.shard import read_shard
 
 SHOWN = 6  # patches drawn in the page
+FEW = 100  # patches that are done before another process has started
 
 
 class Result:
@@ -69,7 +70,12 @@ class Result:
 
 
 def evaluate_result(
-    folder: Path, truth_path: Path | None, config: EvaluateConfig | None = None, tick: Tick = silent
+    folder: Path,
+    truth_path: Path | None,
+    config: EvaluateConfig | None = None,
+    tick: Tick = silent,
+    *,
+    processes: int = 1,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the record of a result and its pictures (PNG by name).
 
@@ -98,7 +104,9 @@ def evaluate_result(
     trips = result.patches(truth)
     patches = [patch for trip in trips for patch in trip]
     check_frame(truth, [p.world_from_ego for p in patches], patches[0].size_m if patches else (0, 0), str(source.path))
-    body["patches"] = evaluate_patches(patches, config, tick, count=len(patches))
+    body["patches"] = evaluate_patches(
+        patches, config, tick, count=len(patches), processes=processes if len(patches) > FEW else 1
+    )
     pictures: dict[str, bytes] = {}
     if patches:
         pictures |= _site(result, source, trips, body, config)

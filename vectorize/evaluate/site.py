@@ -15,9 +15,9 @@ from recon.grid import Grid
 from vectorize.evaluate.clip import Region, clip
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.frechet import FrechetBatch
-from vectorize.evaluate.measure import Coverage, Scope
 from vectorize.evaluate.pairing import Views
 from vectorize.evaluate.patch import Patch, corners_of
+from vectorize.evaluate.scope import Coverage, Scope
 from vectorize.evaluate.shape import crosses_itself
 from vectorize.road_map import RoadMap
 

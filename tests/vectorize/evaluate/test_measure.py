@@ -155,3 +155,10 @@ def test_rows_count_what_the_patch_pictures_show():
         {"name": "a", "known": 1.0, "found": 3, "missed": 1, "false": 0, "f1": pytest.approx(6 / 7, abs=1e-4)},
         {"name": "b", "known": 1.0, "found": 0, "missed": 0, "false": 0, "f1": None},
     ]
+
+
+@pytest.mark.slow
+def test_more_processes_give_the_same_record():
+    generator = np.random.default_rng(6)
+    patches = [patch(random_elements(generator, 4), random_elements(generator, 4), name=str(k)) for k in range(120)]
+    assert evaluate_patches(patches, processes=2) == evaluate_patches(patches)
