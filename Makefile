@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench setup mmseg clean
+.PHONY: demo test test-slow check bench figures net setup mmseg clean
+net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -14,7 +15,7 @@ help: ## Show the targets
 $(READY): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "Roadscribe needs $(PYTHON) (set PYTHON=... to another name)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,openvino]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,geo,openvino]'
 	@touch $@
 
 setup: $(READY) ## Create .venv with everything
@@ -48,8 +49,31 @@ check: $(READY) ## Lint, format, types, size budget
 	$(BIN)/mypy
 	$(BIN)/python .ci/size_budget.py
 
-bench: $(READY) ## Measure the renderers against each other
+bench: $(READY) ## Measure the renderers against each other, and how long an evaluation takes
 	$(BIN)/python tests/benchmarks/bench_render.py
+	$(BIN)/python tests/benchmarks/bench_evaluate.py
+
+figures: $(READY) ## Measure labels on unseen streets of the demo city, write docs/figures.md (an hour)
+	$(BIN)/python tests/benchmarks/bench_labels.py --write docs/figures.md
+
+# The seeds are the net's own: tests, demo and figures never use them.
+NET_TRAIN := $(shell seq 1000 1079)
+NET_HELD := $(shell seq 2000 2007)
+NET_OUT := net_out
+
+net: $(READY) ## Train the shipped net anew: writes 88 drives, trains for two hours on 2 free cores
+	@conditions=(day night wet day day wet night day dusk day); for seed in $(NET_TRAIN); do \
+	  condition=$${conditions[$$((seed % 10))]}; size="640 --height 360"; \
+	  [ $$((seed % 3)) -ne 0 ] || size="512 --height 288"; folder=$(NET_OUT)/train/city-$$seed-$$condition; \
+	  [ -f $$folder/drive.json ] || $(BIN)/roadscribe city $$folder --seed $$seed --condition $$condition \
+	    --frames 6 --spacing 20 --no-lidar --width $$size; done
+	@conditions=(day dusk night wet); for seed in $(NET_HELD); do \
+	  condition=$${conditions[$$((seed % 4))]}; folder=$(NET_OUT)/held/city-$$seed-$$condition; \
+	  [ -f $$folder/drive.json ] || $(BIN)/roadscribe city $$folder --seed $$seed --condition $$condition \
+	    --frames 5 --spacing 20 --no-lidar --width 512 --height 288; done
+	$(BIN)/roadscribe segment train $(NET_OUT)/run --steps 6400 --set precision=bfloat16 --resume \
+	  $(patsubst %,--data %,$(wildcard $(NET_OUT)/train/*)) $(patsubst %,--validation %,$(wildcard $(NET_OUT)/held/*))
+	$(BIN)/roadscribe segment evaluate $(NET_OUT)/run/net --city 4
 
 clean: ## Remove the environment and everything generated
 	rm -rf $(VENV) demo_out build dist .pytest_cache .mypy_cache .ruff_cache

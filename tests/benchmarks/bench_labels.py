@@ -1,0 +1,144 @@
+"""How good labels are on unseen streets of the demo city: `make figures`.
+
+For every seed: four trips with exact poses and the same four with pose noise (0.3 m, 0.5 degrees). One trip with true
+id images, one and four trips with the shipped net, four trips with true id images with and without noise. Everything
+runs as a user runs it (city, label, aggregate, evaluate); what is there already is kept, so an interrupted run goes on.
+mAP is the Chamfer mAP over divider, ped_crossing and boundary of the patches (docs/evaluation.md). The position error
+of poses is measured after taking out what all trips share, which nothing inside them can tell.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recon.align.alignment import Alignment
+from recon.artifact import MANIFEST, read
+from vectorize.evaluate.report import source_commit
+
+FIRST_SEED = 7001  # neither trained on (1000 to 1079) nor validated on (2000 to 2007)
+TRIPS, FRAMES = 4, 30
+NOISE_M, NOISE_DEG = 0.3, 0.5
+NET = ("--segmenter", "mask2former", "--weights", "demo_city")
+COLUMNS = {
+    "ids, 1 trip: mAP observed": "ids_1_observed",
+    "net, 1 trip: mAP observed": "net_1_observed",
+    "net, 1 trip: mAP full": "net_1_full",
+    "coverage": "net_1_coverage",
+    "net, 4 trips: mAP full": "net_4_full",
+    "coverage 4": "net_4_coverage",
+    "ids, 4 trips: mAP observed": "ids_4_observed",
+    "the same with noise": "noisy_4_observed",
+    "position error removed": "noise_removed",
+}
+
+
+def roadscribe(*arguments: str | Path) -> str:
+    """Run a command of the project and return what it prints; its progress goes to stderr."""
+    command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def city(folder: Path, seed: int, trip: int, *, noisy: bool) -> Path:
+    """Write a trip unless it is there."""
+    if not (folder / "true_poses.json").is_file():
+        noise = ("--pose-noise", NOISE_M, "--heading-noise", NOISE_DEG) if noisy else ()
+        roadscribe("city", folder, "--seed", str(seed), "--trip", str(trip), "--frames", str(FRAMES), *map(str, noise))
+    return folder
+
+
+def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> dict[str, float]:
+    """Label one drive or aggregate several, unless done, and return mAP and coverage."""
+    if not (out / "report.json").is_file():
+        job = ("label", drives[0], out) if len(drives) == 1 else ("aggregate", out, *drives)
+        roadscribe(*job, *options)
+    patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
+    return {
+        "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
+        "full": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
+        "coverage": patches["coverage"]["area"],
+    }
+
+
+def noise_removed(out: Path, drives: Sequence[Path]) -> float:
+    """Return the share of the position error (root mean square, without what all share) that alignment took away."""
+    manifest = next(
+        path for path in sorted((out / ".roadscribe").rglob(MANIFEST)) if '"Alignment"' in path.read_text("utf-8")
+    )
+    alignment = read(Alignment, manifest.parent)
+    before, after = [], []
+    for drive, trip in zip(drives, alignment.trips, strict=True):
+        stated, true = (
+            np.array([frame["world_from_ego"] for frame in json.loads((drive / name).read_text("utf-8"))["frames"]])
+            for name in ("drive.json", "true_poses.json")
+        )
+        error = stated[:, :2, 3] - true[:, :2, 3]
+        before.append(error)
+        after.append(error + trip.correction[:, :2])
+    spread = [np.concatenate(errors) for errors in (before, after)]
+    size = [float(np.sqrt(np.square(e - e.mean(axis=0)).sum(axis=1).mean())) for e in spread]
+    return 1.0 - size[1] / size[0]
+
+
+def figures_of(seed: int, folder: Path) -> dict[str, float]:
+    """Return every figure of one seed."""
+    exact = [city(folder / f"exact-{trip}", seed, trip, noisy=False) for trip in range(TRIPS)]
+    noisy = [city(folder / f"noisy-{trip}", seed, trip, noisy=True) for trip in range(TRIPS)]
+    runs = {
+        "ids_1": measured(folder / "ids_1", exact[:1]),
+        "net_1": measured(folder / "net_1", exact[:1], NET),
+        "net_4": measured(folder / "net_4", exact, NET),
+        "ids_4": measured(folder / "ids_4", exact),
+        "noisy_4": measured(folder / "noisy_4", noisy),
+    }
+    flat = {f"{name}_{key}": value for name, run in runs.items() for key, value in run.items()}
+    return flat | {"noise_removed": noise_removed(folder / "noisy_4", noisy)}
+
+
+def table(rows: dict[int, dict[str, float]]) -> str:
+    """Return the figures as a Markdown table, in percent, with their mean."""
+    lines = ["| seed | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    for name, row in [*rows.items(), ("mean", mean_of(list(rows.values())))]:
+        lines.append(f"| {name} | " + " | ".join(f"{100 * row[key]:.1f}" for key in COLUMNS.values()) + " |")
+    return "\n".join(lines)
+
+
+def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean of every figure."""
+    return {key: statistics.fmean(row[key] for row in rows) for key in COLUMNS.values()}
+
+
+def main() -> None:
+    """Measure, print the table, and write it where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=8, help="how many (8)")
+    parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"the first seed ({FIRST_SEED})")
+    parser.add_argument("--work", type=Path, default=Path("figures_out"), help="where drives and results are kept")
+    parser.add_argument("--write", type=Path, help="Markdown file for the table, e.g. docs/figures.md")
+    given = parser.parse_args()
+    rows: dict[int, dict[str, float]] = {}
+    for seed in range(given.first, given.first + given.seeds):
+        rows[seed] = figures_of(seed, given.work / str(seed))
+        print(table(rows), flush=True)
+    if given.write:
+        given.write.write_text(page(rows, given), encoding="utf-8")
+
+
+def page(rows: dict[int, dict[str, float]], given: Any) -> str:
+    """Return the Markdown page with the table and how it was made."""
+    commit = source_commit()
+    about = (__doc__ or "").split("\n\n", 1)[1].strip()
+    command = f"python tests/benchmarks/bench_labels.py --seeds {given.seeds} --first {given.first}"
+    return f"# Figures on the demo city\n\n{about}\n\nPercent. `{command}`, commit {commit}.\n\n{table(rows)}\n"
+
+
+if __name__ == "__main__":
+    main()
