@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 import torch
 
-from recon.segment.train.augment import Example, example_of
+from recon.segment.train.augment import Example, example_of, rarity
 from recon.segment.train.config import TrainConfig
 from recon.segment.train.samples import Sample, Source
 
+_CANDIDATES = 4  # images that a crop which looks for paint is chosen from
 _AHEAD = 3  # batches: reading and cutting take a fraction of a step
 
 
@@ -46,6 +47,9 @@ def batches(
 
 def _example(pool: Sequence[tuple[Source, Sample]], config: TrainConfig, stride: int, step: int, place: int) -> Example:
     random = np.random.default_rng((config.seed, step, place))
-    source, sample = pool[int(random.integers(len(pool)))]
+    candidates = [pool[int(i)] for i in random.integers(len(pool), size=_CANDIDATES)]
+    source, sample = candidates[0]
+    if random.random() < config.paint_share:
+        source, sample = max(candidates, key=lambda one: rarity(one[0].read_ids(one[1])))
     image, ids = source.read(sample)
     return example_of(image, ids, random, config.size_px, stride, config.paint_share)

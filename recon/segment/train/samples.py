@@ -56,6 +56,9 @@ class Source(Protocol):
     def read(self, sample: Sample) -> tuple[U8, U8]:
         """Return RGB (H, W, 3) and RoadClass ids or IGNORED (H, W); ImageInvalid names a damaged file."""
 
+    def read_ids(self, sample: Sample) -> U8:
+        """Return the ids alone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoadIds:
@@ -67,8 +70,16 @@ class RoadIds:
     def read(self, sample: Sample) -> tuple[U8, U8]:
         """Return RGB and ids."""
         rgb = _rgb(sample.image)
-        size = {"width_px": rgb.shape[1], "height_px": rgb.shape[0]}
-        return rgb, decode_ids(_bytes(sample.ids), **size, where=str(sample.ids))
+        return rgb, self._ids(sample, (rgb.shape[1], rgb.shape[0]))
+
+    def read_ids(self, sample: Sample) -> U8:
+        """Return ids."""
+        return self._ids(sample, None)
+
+    def _ids(self, sample: Sample, size_px: tuple[int, int] | None) -> U8:
+        data = _bytes(sample.ids)
+        width, height = size_px or image_size(data, where=str(sample.ids))
+        return decode_ids(data, width_px=width, height_px=height, where=str(sample.ids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +96,10 @@ class Vistas:
         if image_size(data, where=str(sample.ids)) != (rgb.shape[1], rgb.shape[0]):
             raise ImageInvalid("ids and image differ in size", where=str(sample.ids), hint="Download them again.")
         return rgb, id_table(self.class_map)[_palette_indices(data, sample.ids)]
+
+    def read_ids(self, sample: Sample) -> U8:
+        """Return mapped ids."""
+        return id_table(self.class_map)[_palette_indices(_bytes(sample.ids), sample.ids)]
 
 
 def id_table(class_map: str) -> U8:

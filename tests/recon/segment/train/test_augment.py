@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.classes import RoadClass
-from recon.segment.train.augment import example_of, soft_target
+from recon.segment.train.augment import example_of, rarity, soft_target
 from recon.segment.train.samples import IGNORED
 
 
@@ -55,3 +55,16 @@ def test_crops_look_for_paint() -> None:
         return float(np.mean(made))
 
     assert found(1.0) > found(0.0)
+
+
+def test_an_image_with_a_stop_line_is_rarer_than_one_full_of_kerb() -> None:
+    _, plain = picture(64, 96)
+    assert rarity(np.full((64, 96), int(RoadClass.ROAD), np.uint8)) == 0.0
+    stop, kerb = plain.copy(), plain.copy()
+    stop[30:32] = int(RoadClass.STOP_LINE)
+    kerb[:40] = int(RoadClass.CURB)
+    assert rarity(stop) > rarity(kerb) > rarity(plain) > 0.0
+    more = stop.copy()
+    more[:20] = int(RoadClass.STOP_LINE)
+    assert rarity(more) < 2 * rarity(stop)
+    assert rarity(np.full((64, 96), IGNORED, np.uint8)) == 0.0
