@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from recon.errors import ConfigInvalid, PathRefused
@@ -43,7 +43,12 @@ def existing(job: dict[str, Any] | None) -> dict[str, Any]:
     return job
 
 
-_SCHEMA = {"oneOf": [LabelJob.model_json_schema(), AggregateJob.model_json_schema()]}
+# References count from the root of the document that this schema becomes a part of.
+_PLACE = "#/paths/~1v1~1jobs/post/requestBody/content/application~1json/schema/$defs/{model}"
+_PUBLIC: TypeAdapter[LabelJob | AggregateJob] = TypeAdapter(
+    Annotated[LabelJob | AggregateJob, Field(discriminator="kind")]
+)
+_SCHEMA = _PUBLIC.json_schema(ref_template=_PLACE)
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 
 

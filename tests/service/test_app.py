@@ -1,3 +1,5 @@
+import json
+import re
 import subprocess
 import sys
 
@@ -45,6 +47,19 @@ def test_probes_are_not_public(tmp_path):
     answer = client.post("/v1/jobs", json={"kind": "probe"})
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/kind")
     assert "probe" not in client.get("/openapi.json").text.lower()
+
+
+def test_every_reference_of_the_schema_leads_somewhere(tmp_path):
+    client = TestClient(create_app(Settings(home=tmp_path)), base_url="http://localhost")
+    document = client.get("/openapi.json").json()
+    found = re.findall(r'"\$ref": "#/([^"]*)"', json.dumps(document))
+    # A discriminator maps names to references too.
+    found += re.findall(r'": "#/(paths/[^"]*)"', json.dumps(document))
+    assert any(reference.endswith("AggregateJob") for reference in found)
+    for reference in found:
+        place = document
+        for part in reference.split("/"):
+            place = place[part.replace("~1", "/").replace("~0", "~")]
 
 
 def test_without_an_executor_the_service_is_not_ready(tmp_path):

@@ -74,6 +74,25 @@ def test_the_api_refuses_with_the_field(http, service):
     assert {**missing, "errors": 0} == {**http.post("/v1/jobs", json=outside).json(), "errors": 0}
 
 
+def test_every_drive_of_an_aggregate_job_passes_the_gate(http, service):
+    drive = service.home / "roots" / "empty"
+    drive.mkdir(exist_ok=True)
+    drives = [{"drive": str(drive)}, {"drive": "/etc"}]
+    answer = http.post("/v1/jobs", json={"kind": "aggregate", "drives": drives})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (403, "/drives/1/drive")
+    alone = http.post("/v1/jobs", json={"kind": "aggregate", "drives": drives[:1]})
+    assert (alone.status_code, alone.json()["errors"][0]["pointer"]) == (422, "/drives")
+
+
+def test_the_shipped_net_is_no_path(http, service):
+    drive = service.home / "roots" / "empty"
+    drive.mkdir(exist_ok=True)
+    segment = {"backend": "mask2former", "weights": "demo_city"}
+    answer = http.post("/v1/jobs", json={"kind": "label", "drive": str(drive), "segment": segment})
+    assert answer.status_code == 202
+    assert answer.json()["spec"]["segment"]["weights"] == "demo_city"
+
+
 def test_the_weights_beside_a_model_pass_the_same_gate(root, tmp_path):
     (root / "drive" / "model.bin").touch()
     assert resolve_below([root], f"{root}/drive/model.xml") == root / "drive" / "model.xml"
