@@ -51,11 +51,16 @@ def model_card(config: TrainConfig, facts: dict[str, Any]) -> str:
     lines += [f"- held out: {name}, {count} images" for name, count in facts["validation"]]
     lines += ["", "## Training", "", f"{facts['steps']} steps, {facts['hours']:.2f} h, with these settings:", ""]
     lines += ["```json", json.dumps(facts["config"], indent=2), "```", "", "## IoU on the held-out images", ""]
-    score = facts.get("score")
-    if score:
-        lines += ["| class | IoU |", "| --- | --- |"]
-        lines += [f"| {c.name} | {score['iou'][c.name]:.3f} |" for c in RoadClass if c.name in score["iou"]]
-        lines += [f"| mean of the road classes | {score['road_mean_iou']:.3f} |", ""]
+    scores = facts["scores"]
+    if scores:
+        lines += [f"| class | {' | '.join(scores)} |", "| --- " * (len(scores) + 1) + "|"]
+        names = {c.name: c.name for c in RoadClass if c.name in scores["all"]} | {
+            "road_mean": "mean of the road classes"
+        }
+        for key, name in names.items():
+            cells = (f"{values[key]:.3f}" if key in values else "" for values in scores.values())
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+        lines.append("")
     else:
         lines += ["No images were held out.", ""]
     lines += ["## Use", "", f"Working size {config.size_px[0]} x {config.size_px[1]} px; RGB, ImageNet statistics; "]

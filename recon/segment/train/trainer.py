@@ -193,10 +193,12 @@ def _export(
     validation: Sequence[Source],
 ) -> Path:
     rows = [json.loads(line) for line in (out / METRICS).read_text(encoding="utf-8").splitlines()]
-    last: dict[str, float] = {}
+    scores: dict[str, dict[str, float]] = {}  # condition -> class or "road_mean" -> the last value
     for row in rows:
-        last |= {key.removeprefix("iou/all/"): value for key, value in row.items() if key.startswith("iou/all/")}
-    mean = last.pop("road_mean", None)
+        for key, value in row.items():
+            if key.startswith("iou/"):
+                _, condition, name = key.split("/")
+                scores.setdefault(condition, {})[name] = value
     facts = {
         "parameters": sum(parameter.numel() for parameter in ema.parameters()),
         "training": [(source.name, len(source.samples)) for source in training],
@@ -204,7 +206,7 @@ def _export(
         "steps": step,
         "hours": sum(row.get("seconds", 0.0) for row in rows) / 3600,
         "config": asdict(config),
-        "score": None if mean is None else {"iou": last, "road_mean_iou": mean},
+        "scores": scores,
     }
     export(out / "net", ema, spec, model_card(config, facts))
     return out / "net"
