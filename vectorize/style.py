@@ -7,14 +7,21 @@ import numpy.typing as npt
 
 from vectorize import polyline
 from vectorize.road_map import Style
+from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 
+F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 SHORTEST_GAP_M = 0.7
 SOLID_RUN_M = 8.0  # no dash is this long
 DOUBLE_PAINT = 0.5
 DOUBLE_WIDTH_M = 0.42  # two 12 cm lines with their gap; a wide single line is 0.3 m at most
+
+PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
+WINDOW_M = 5.0
+TWIN_APART_M = (0.15, 0.5)  # between the middles of the two lines of a double line
+TWIN_SHARE, VALLEY_SHARE = 0.6, 0.85  # the weaker line of the stronger one, the valley between them of the weaker one
 
 
 def painted_along(strand: Strand) -> Bool:
@@ -24,12 +31,52 @@ def painted_along(strand: Strand) -> Bool:
     return painted
 
 
-def style_of(strand: Strand, seen: Bool, *, longest_gap_m: float, double: bool) -> Style:
-    """Return the style; a gap that nobody saw says nothing, so an occluded solid line stays solid."""
+def shows_two_lines(evidence: Evidence, strand: Strand) -> bool:
+    """Return whether the paint across a strand has two crests, on most of its painted length.
+
+    One profile across is coarse, but a line meets the cells at every phase: the mean over some metres shows a gap
+    narrower than a cell, which the smoothing that ridges need has filled.
+    """
+    on = np.flatnonzero(~strand.bridged & ~strand.faint)
+    if not on.size:
+        return False
+    offset = np.arange(-PROFILE_M, PROFILE_M + 1e-9, PROFILE_STEP_M)
+    normal = polyline.left_normals(polyline.tangents(strand.xy_m))[on]
+    across = evidence.sample(evidence.marking, strand.xy_m[on][:, None] + offset[:, None] * normal[:, None])
+    windows = np.array_split(across, max(1, round(on.size * STEP_M / WINDOW_M)))
+    return float(np.mean([_two_crests(window.mean(axis=0)) for window in windows])) > 0.5
+
+
+def _two_crests(profile: F64) -> bool:
+    inner = profile[1:-1]
+    crests = np.flatnonzero((inner > profile[:-2]) & (inner >= profile[2:])) + 1
+    if len(crests) < 2:
+        return False
+    first = crests[np.argmax(profile[crests])]
+    for other in crests:
+        low, high = min(first, other), max(first, other)
+        apart = TWIN_APART_M[0] - 1e-9 <= (high - low) * PROFILE_STEP_M <= TWIN_APART_M[1] + 1e-9
+        valley = profile[low : high + 1].min()
+        if apart and profile[other] >= TWIN_SHARE * profile[first] and valley <= VALLEY_SHARE * profile[other]:
+            return True
+    return False
+
+
+def style_of(strand: Strand, seen: Bool, *, longest_gap_m: float, twin: bool, two_crests: bool) -> Style:
+    """Return the style; a gap that nobody saw says nothing, so an occluded solid line stays solid.
+
+    `twin`: it was found as two lines; `two_crests`: as one with a gap along its middle. Dashes that two trips place
+    a little apart have such a gap too, so that only a line that goes on is called double for it.
+    """
     # Only a bright line tells its width: the ridge of worn paint is as wide as the haze around it.
     bright = bool((~strand.bridged).any()) and float(np.median(strand.paint[~strand.bridged])) >= DOUBLE_PAINT
-    if double or (bright and strand.width_m >= DOUBLE_WIDTH_M and strand.length_m >= SOLID_RUN_M):
+    if twin or (bright and strand.width_m >= DOUBLE_WIDTH_M and strand.length_m >= SOLID_RUN_M):
         return "double"
+    style = _along(strand, seen, longest_gap_m)
+    return "double" if two_crests and style == "solid" else style
+
+
+def _along(strand: Strand, seen: Bool, longest_gap_m: float) -> Style:
     painted = polyline.close_gaps(painted_along(strand), round(0.3 / STEP_M))
     gaps = [
         (b - a) * STEP_M

@@ -22,7 +22,7 @@ from vectorize.divider import find_lines
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 from vectorize.seen import BRIDGED_SEEN, BRIDGED_UNSEEN, Evidence
 from vectorize.strand import STEP_M, Strand
-from vectorize.style import style_of
+from vectorize.style import shows_two_lines, style_of
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -115,7 +115,13 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
     elements = []
     for strand, is_double in zip(strands, double, strict=True):
         seen = evidence.is_known(strand.xy_m)
-        style = style_of(strand, seen, longest_gap_m=config.bridge_gap_m, double=is_double)
+        style = style_of(
+            strand,
+            seen,
+            longest_gap_m=config.bridge_gap_m,
+            twin=is_double,
+            two_crests=shows_two_lines(evidence, strand),
+        )
         bright = replace(strand, paint=_brightness(evidence, strand))
         elements.append(_element(evidence, bright, config, element_class="divider", style=style))
     lengths = [polyline.length_of(e.vertices) for e in elements]

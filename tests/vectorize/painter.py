@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 import shapely
 from scipy.spatial import cKDTree
@@ -54,8 +56,15 @@ class Canvas:
     def _away(self, line) -> np.ndarray:
         """Return the distance to a line of every cell closer than 0.5 m, and 0.5 m elsewhere."""
         dense = resample(np.asarray(line, dtype=float), 0.04)
-        distance, _ = cKDTree(dense).query(self.grid.centres().reshape(-1, 2), distance_upper_bound=0.5)
-        return np.minimum(distance, 0.5).reshape(self.grid.shape)
+        away = np.full(self.grid.shape, 0.5)
+        # Only cells that can be that close are asked: most of a street is farther from any one line.
+        near = np.zeros(self.grid.shape, np.uint8)
+        around_px = math.ceil(1.0 / self.grid.cell_m) + 6
+        cv2.polylines(near, [np.floor(self.grid.to_px(dense)).astype(np.int32)], False, 1, around_px)
+        rows, columns = np.nonzero(near)
+        centres = self.grid.to_m(np.stack([columns + 0.5, rows + 0.5], axis=1))
+        away[rows, columns] = np.minimum(cKDTree(dense).query(centres, distance_upper_bound=0.5)[0], 0.5)
+        return away
 
     def _signed(self, polygon) -> np.ndarray:
         """Return the signed distance to a polygon, positive inside."""

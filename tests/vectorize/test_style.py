@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import pytest
+from painter import distance_to, shifted, street
+from scipy.ndimage import gaussian_filter
+
+from vectorize.config import TraceConfig
+from vectorize.polyline import resample
+from vectorize.trace import trace
+
+
+def _blur(canvas, sigma_m: float):
+    """Blur class weights as the surfels of a fit do."""
+    sigma = sigma_m / canvas.grid.cell_m
+    canvas.probability = gaussian_filter(canvas.probability, (sigma, sigma, 0), mode="nearest")
+    return canvas
+
+
+@pytest.mark.parametrize("heading_rad", [0.0, 0.02, 0.4])
+@pytest.mark.parametrize("left_m", [1.23, 1.28])
+def test_two_lines_a_hand_apart_are_one_double_divider_though_the_gap_is_narrower_than_a_cell(heading_rad, left_m):
+    canvas, centre = street(heading_rad=heading_rad, length_m=20.0, half_width_m=3.0)
+    for side in (-0.12, 0.12):
+        canvas.stroke(shifted(centre, left_m + side))
+    (divider,) = trace(_blur(canvas, 0.05).bev(), TraceConfig()).of("divider")
+    assert divider.style == "double"
+    assert distance_to(shifted(centre, left_m), resample(divider.vertices[:, :2], 0.2)).max() < 0.16
+
+
+@pytest.mark.parametrize("width_m", [0.1, 0.15, 0.2, 0.3])
+@pytest.mark.parametrize("heading_rad", [0.0, 0.4])
+def test_one_line_is_solid_however_wide(width_m, heading_rad):
+    canvas, centre = street(heading_rad=heading_rad, length_m=20.0, half_width_m=3.0)
+    canvas.stroke(shifted(centre, 1.26), width_m=width_m)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "solid"
+
+
+def test_dashes_that_two_trips_place_a_hand_apart_stay_dashed():
+    canvas, centre = street(heading_rad=0.4)
+    for side in (-0.12, 0.12):
+        canvas.dashes(shifted(centre, side), strength=0.9)
+    dividers = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert {divider.style for divider in dividers} == {"dashed"}
