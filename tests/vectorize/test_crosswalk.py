@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from painter import Canvas
+from shapely import LineString, Polygon, box
+from shapely.affinity import rotate
+
+from recon.classes import RoadClass
+from recon.grid import Grid
+from vectorize.crosswalk import find_crossings
+from vectorize.seen import Evidence
+
+
+def _square(*areas: Polygon, heading_deg: float = 0.0, strength: float = 1.0) -> Canvas:
+    """Return 24 m x 24 m of road with crosswalk paint on it, turned about its middle."""
+    canvas = Canvas(Grid(west_m=-12, north_m=12, cell_m=0.1, width=240, height=240))
+    canvas.area([(-12, -12), (12, -12), (12, 12), (-12, 12)], RoadClass.ROAD)
+    for area in areas:
+        ring = np.asarray(rotate(area, heading_deg, origin=(0, 0)).exterior.coords)[:-1]
+        canvas._paint(strength * (canvas._signed(ring) > 0), RoadClass.CROSSWALK)
+    return canvas
+
+
+def _found(canvas: Canvas) -> list[Polygon]:
+    evidence = Evidence.of(canvas.bev(), min_views=1)
+    return [Polygon(ring) for ring, _ in find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)]
+
+
+def _iou(one: Polygon, other: Polygon) -> float:
+    return float(one.intersection(other).area / one.union(other).area)
+
+
+LINES = (box(-1.65, -5, -1.35, 5), box(1.35, -5, 1.65, 5))
+
+
+@pytest.mark.parametrize("heading_deg", [0.0, 33.0])
+def test_two_lines_across_the_road_are_one_crossing(heading_deg):
+    (crossing,) = _found(_square(*LINES, heading_deg=heading_deg))
+    assert _iou(crossing, rotate(box(-1.65, -5, 1.65, 5), heading_deg, origin=(0, 0))) > 0.95
+
+
+def test_two_lines_of_which_one_is_hidden_in_part_are_one_crossing():
+    canvas = _square(*LINES)
+    x, y = np.moveaxis(canvas.grid.centres(), -1, 0)
+    canvas.hide((x > 0) & (y > 2.0))
+    (crossing,) = _found(canvas)
+    assert _iou(crossing, box(-1.65, -5, 1.65, 5)) > 0.8
+
+
+@pytest.mark.parametrize("gap_m", [0.5, 1.3])
+def test_stripes_are_one_crossing_though_one_is_worn_away(gap_m):
+    pitch = 0.5 + gap_m
+    stripes = [box(-2, -5 + i * pitch, 2, -4.5 + i * pitch) for i in range(6) if gap_m > 1 or i != 3]
+    (crossing,) = _found(_square(*stripes, heading_deg=20.0))
+    assert _iou(crossing, rotate(box(-2, -5, 2, -4.5 + 5 * pitch), 20.0, origin=(0, 0))) > 0.93
+
+
+def test_a_plain_crossing_is_one_polygon_as_large_however_sure_the_classes_are():
+    areas = [_found(_square(box(-2, -5, 2, 5), strength=strength))[0].area for strength in (1.0, 0.5)]
+    assert areas[0] == pytest.approx(40.0, rel=0.02)
+    assert areas[1] == pytest.approx(areas[0], rel=0.02)
+
+
+def test_a_line_that_stays_alone_is_no_crossing():
+    assert not _found(_square(box(-5, -0.15, 5, 0.15)))
+
+
+def test_crossings_round_a_corner_and_on_both_sides_of_a_kerb_stay_apart():
+    corner = _square(box(-10, -6, -6, 6), box(-4.5, 7, 6, 11))
+    assert len(_found(corner)) == 2
+    island = _square(box(-2, -8, 2, -0.9), box(-2, 0.9, 2, 8))
+    assert len(_found(island)) == 1
+    island.stroke(LineString([(-4, 0), (4, 0)]).coords, width_m=0.9, road_class=RoadClass.CURB)
+    assert len(_found(island)) == 2
