@@ -61,18 +61,19 @@ NET_TRAIN := $(shell seq 1000 1079)
 NET_HELD := $(shell seq 2000 2007)
 NET_OUT := net_out
 
-net: $(READY) ## Train the shipped net anew: writes 88 drives, trains for two hours on 2 free cores
+net: $(READY) ## Train a net like the shipped one into net_out/run/net: 88 drives, two hours on 2 free cores
 	@conditions=(day night wet day day wet night day dusk day); for seed in $(NET_TRAIN); do \
 	  condition=$${conditions[$$((seed % 10))]}; size="640 --height 360"; \
 	  [ $$((seed % 3)) -ne 0 ] || size="512 --height 288"; folder=$(NET_OUT)/train/city-$$seed-$$condition; \
 	  [ -f $$folder/drive.json ] || $(BIN)/roadscribe city $$folder --seed $$seed --condition $$condition \
-	    --frames 6 --spacing 20 --no-lidar --width $$size; done
+	    --frames 6 --spacing 20 --no-lidar --width $$size || exit 1; done
 	@conditions=(day dusk night wet); for seed in $(NET_HELD); do \
 	  condition=$${conditions[$$((seed % 4))]}; folder=$(NET_OUT)/held/city-$$seed-$$condition; \
 	  [ -f $$folder/drive.json ] || $(BIN)/roadscribe city $$folder --seed $$seed --condition $$condition \
-	    --frames 5 --spacing 20 --no-lidar --width 512 --height 288; done
-	$(BIN)/roadscribe segment train $(NET_OUT)/run --steps 6400 --set precision=bfloat16 --resume \
-	  $(patsubst %,--data %,$(wildcard $(NET_OUT)/train/*)) $(patsubst %,--validation %,$(wildcard $(NET_OUT)/held/*))
+	    --frames 5 --spacing 20 --no-lidar --width 512 --height 288 || exit 1; done
+	@data=(); for folder in $(NET_OUT)/train/*; do data+=(--data $$folder); done; \
+	for folder in $(NET_OUT)/held/*; do data+=(--validation $$folder); done; \
+	$(BIN)/roadscribe segment train $(NET_OUT)/run --steps 6400 --set precision=bfloat16 --resume $${data[@]}
 	$(BIN)/roadscribe segment evaluate $(NET_OUT)/run/net --city 4
 
 clean: ## Remove the environment and everything generated

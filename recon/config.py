@@ -82,12 +82,13 @@ class AlignConfig:
     least_shared: float = 0.2  # of a trip's landmarks that others must have seen too
     most_residual_m: float = 0.12  # median distance at which shared landmarks may still miss each other
     most_shift_m: float = 4.0  # a longer correction is no longer noise of poses
+    most_raise_m: float = 2.5  # between the mean height of the trips' roads and that of one
     most_jump_m: float = 1.0  # of a pose against its neighbours, beyond what speed explains
 
     def __post_init__(self) -> None:
         require(2.0 <= self.reach_m <= 50.0, "align.reach_m must lie in 2..50 m")
         require(0.0 <= self.least_shared <= 1.0, "align.least_shared must lie in 0..1")
-        for name in ("most_residual_m", "most_shift_m", "most_jump_m"):
+        for name in ("most_residual_m", "most_shift_m", "most_raise_m", "most_jump_m"):
             require(0.0 < getattr(self, name) <= 100.0, f"align.{name} must lie in 0..100 m")
 
 

@@ -19,7 +19,7 @@ from recon.errors import ConfigInvalid
 
 F64 = npt.NDArray[np.float64]
 
-CROSSING_M2 = 200.0  # areas that share less only touch or cross: two 10 m roads at right angles share 100 m2
+CROSSING_M2 = 200.0  # areas that share less only touch; two that cross share the product of their widths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

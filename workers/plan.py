@@ -111,24 +111,26 @@ def _aggregate_plan(count: int) -> tuple[Stage, ...]:
     def of_trip(stage: Stage, trip: int, parents: Mapping[str, str]) -> Stage:
         return replace(stage, name=f"{stage.name} {trip + 1}", parents=parents, trip=trip)
 
-    drives = {f"ingest {t + 1}": f"ingest {t + 1}" for t in trips}
-    labelled = drives | {f"segment {t + 1}": f"segment {t + 1}" for t in trips}
+    def every(stage: str) -> dict[str, str]:
+        return {f"{stage} {t + 1}": f"{stage} {t + 1}" for t in trips}
+
+    site = "workers.site_stages:"
     plan = [of_trip(stages["ingest"], t, {}) for t in trips]
     plan += [of_trip(stages["segment"], t, {"ingest": f"ingest {t + 1}"}) for t in trips]
-    align = "workers.site_stages:align"
-    plan.append(Stage(name="align", function=align, parents=labelled, config="align", kind="Alignment"))
-    plan.append(replace(stages["fit"], function="workers.site_stages:fit", parents=labelled | _same("align")))
+    labelled = every("ingest") | every("segment")
+    plan.append(Stage(name="align", function=f"{site}align", parents=labelled, config="align", kind="Alignment"))
+    # From here on a drive is the placed one: in the site's world, its poses corrected, empty if it was left out.
+    place = Stage(name="place", function=f"{site}place", kind="DriveLog")
+    plan += [of_trip(place, t, {"ingest": f"ingest {t + 1}"} | _same("align")) for t in trips]
+    placed = every("place") | every("segment")
+    plan.append(replace(stages["fit"], function=f"{site}fit", parents=placed))
     plan.append(stages["bake"])
-    plan.append(replace(stages["trace"], parents={"ingest": "ingest 1", "bake": "bake"}))
+    plan.append(replace(stages["trace"], parents={"ingest": "place 1"} | _same("bake")))
+    plan += [of_trip(stages["crop"], t, {"ingest": f"place {t + 1}"} | _same("bake", "trace")) for t in trips]
     for t in trips:
-        parents = {"ingest": f"ingest {t + 1}"} | _same("align", "bake", "trace")
-        plan.append(replace(of_trip(stages["crop"], t, parents), function="workers.site_stages:crop"))
-    for t in trips:
-        parents = {"ingest": f"ingest {t + 1}", "crop": f"crop {t + 1}"}
-        plan.append(of_trip(stages["pack"], t, parents))
-    cropped = {f"crop {t + 1}": f"crop {t + 1}" for t in trips}
-    site = labelled | _same("align", "bake", "trace") | cropped
-    plan.append(replace(stages["draw"], function="workers.site_stages:draw", parents=site))
+        plan.append(of_trip(stages["pack"], t, {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"}))
+    drawn = every("place") | every("crop") | _same("align", "bake", "trace")
+    plan.append(replace(stages["draw"], function=f"{site}draw", parents=drawn))
     return tuple(plan)
 
 

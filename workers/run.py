@@ -148,6 +148,8 @@ def run(
 def _task(spec: Job, store: Store, stage: Stage, done: dict[str, StageRecord], token: str) -> StageTask:
     parents = {role: done[name].digest for role, name in stage.parents.items()}
     config = config_identity(spec, stage)
+    if stage.role == "place":  # it reads its own entry of the alignment
+        config = {"trip": stage.trip}
     if not stage.cached:  # this key only names the work folder
         config = {"spec": spec_record(spec), "trip": stage.trip}
     return StageTask(

@@ -2,54 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recon.artifact import atomic_folder, read, seal
+from recon.errors import ConfigInvalid
 from workers.executor import StageInput
 from workers.spec import AggregateJob
 from workers.stages import drive_of, leave
+
+if TYPE_CHECKING:
+    from recon.views import Trip
 
 
 def align(given: StageInput) -> None:
     """Bring the trips together, and find out which do not fit."""
     from recon.align.align import align as run_align
 
-    leave(run_align(_trips(given), given.config, given.tick), given)
+    first: dict[str, str] = {}
+    for role, digest in given.parent_digests.items():
+        if role.startswith("ingest") and first.setdefault(digest, role) != role:
+            numbers = " and ".join(name.split(" ")[1] for name in (first[digest], role))
+            hint = "Name every drive once: a trip beside itself proves nothing."
+            raise ConfigInvalid(f"drives {numbers} are the same", where="drives", hint=hint)
+    leave(run_align(_trips(given, "ingest"), given.config, given.tick), given)
+
+
+def place(given: StageInput) -> None:
+    """Put a drive into the site's world, its poses corrected; one that was left out keeps no frame."""
+    from recon.align.alignment import Alignment, placed
+
+    leave(placed(drive_of(given), read(Alignment, given.parents["align"]), given.trip), given)
 
 
 def fit(given: StageInput) -> None:
     """Fit one surface to all trips that fit together."""
-    from recon.align.align import aligned_trips
     from recon.fit import fit as run_fit
 
-    trips = aligned_trips(_trips(given), _alignment(given))
+    trips = [trip for trip in _trips(given, "place") if trip.drive.frames]
     leave(run_fit(trips, given.config, given.tick), given)
-
-
-def crop(given: StageInput) -> None:
-    """Crop the site's map for one trip's keyframes; a trip that was left out gets no labels, and the reason."""
-    from recon.align.alignment import aligned
-    from recon.bev import BevMap
-    from vectorize.labels import crop as run_crop
-    from vectorize.road_map import RoadMap
-
-    trip = _alignment(given).trips[given.trip]
-    drive = aligned(drive_of(given), trip)
-    provenance: dict[str, Any] = {"parents": given.parent_digests, "config": given.config_digest}
-    if trip.left_out:
-        drive, provenance = replace(drive, frames=()), provenance | {"left_out": trip.left_out}
-    bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
-    leave(run_crop(drive, bev, road_map, given.config, given.tick, provenance=provenance), given)
 
 
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
-    from recon.align.align import aligned_trips
+    from recon.align.alignment import Alignment
     from recon.bev import BevMap
+    from recon.drive import DriveLog
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels import LabelSet
     from vectorize.lanes import lane_summary
@@ -57,8 +57,8 @@ def draw(given: StageInput) -> None:
     from vectorize.road_map import RoadMap
     from vectorize.summary import map_summary
 
-    alignment = _alignment(given)
-    drives = [trip.drive for trip in aligned_trips(_trips(given), alignment)]
+    alignment = read(Alignment, given.parents["align"])
+    drives = [read(DriveLog, given.parents[f"place {t + 1}"]) for t in alignment.used]
     bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
     labels = [read(LabelSet, given.parents[f"crop {t + 1}"]) for t in range(len(alignment.trips))]
     keyframes = [one.coverage for label_set in labels for one in label_set.labels]
@@ -80,7 +80,8 @@ def draw(given: StageInput) -> None:
         )
 
 
-def _trips(given: StageInput) -> list[Any]:
+def _trips(given: StageInput, stage: str) -> list[Trip]:
+    """Return every drive, as `stage` left it, with its labels."""
     from recon.drive import DriveLog
     from recon.segment.frame_labels import FrameLabels
     from recon.views import Trip
@@ -91,12 +92,6 @@ def _trips(given: StageInput) -> list[Any]:
         return given.parents[f"{role} {trip + 1}"]
 
     return [
-        Trip(drive=read(DriveLog, folder("ingest", t)), labels=FrameLabels.open(folder("segment", t)))
+        Trip(drive=read(DriveLog, folder(stage, t)), labels=FrameLabels.open(folder("segment", t)))
         for t in range(len(given.spec.drives))
     ]
-
-
-def _alignment(given: StageInput) -> Any:
-    from recon.align.alignment import Alignment
-
-    return read(Alignment, given.parents["align"])

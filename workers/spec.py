@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from recon.artifact import digest_json
-from recon.config import AlignConfig, BakeConfig, FitConfig, SegmentConfig
+from recon.config import AlignConfig, BakeConfig, FitConfig, SegmentConfig, require
 from recon.errors import ConfigInvalid
 from recon.segment.checkpoint import shipped_net
 from vectorize.config import CropConfig, PackConfig, TraceConfig
@@ -51,7 +51,8 @@ class LabelJob(DriveRef):
 
 def _net_paths(segment: SegmentConfig) -> dict[str, str]:
     paths = {}
-    if segment.weights and not shipped_net(segment.weights):
+    shipped = segment.backend == "mask2former" and shipped_net(segment.weights)
+    if segment.weights and not shipped:
         paths["/segment/weights"] = segment.weights
     if segment.class_map.endswith(".json"):
         paths["/segment/class_map"] = segment.class_map
@@ -78,6 +79,11 @@ class AggregateJob(_Spec):
     trace: TraceConfig = TraceConfig()
     crop: CropConfig = CropConfig()
     pack: PackConfig = PackConfig()
+
+    @model_validator(mode="after")
+    def _no_holdout(self) -> Self:
+        require(self.fit.holdout_every == 0, "fit.holdout_every: an aggregate job measures no held-out frames")
+        return self
 
     def input_paths(self) -> dict[str, str]:
         """Return JSON pointer -> path of every file or folder the job reads: each passes the gate of the roots."""

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 import shapely
+from scipy.spatial import cKDTree
 
-from recon.align.alignment import AlignedTrip, Alignment, aligned
+from recon.align.alignment import AlignedTrip, Alignment, in_world_of
 from recon.align.landmarks import landmarks
 from recon.align.register import Registration, register
 from recon.align.register import Trip as Registered
@@ -26,64 +27,77 @@ F64 = npt.NDArray[np.float64]
 
 CORRIDOR_M = 15.0  # of the height field: a little more than landmarks reach
 LIDAR_RANGE_M = 40.0
-BESIDE_M = 4.0  # heights of two trips are compared where their paths are this near
+BESIDE_M = 12.0  # heights of two trips are compared where their paths are this near: both fields reach there
+ROAD_HALF_M = 6.0  # half the width by which paths stand for roads: of two that only cross, little is shared
+HARD_MPS2 = 5.0  # nobody brakes or turns harder for long
+NO_ORIGIN = "it states no origin and others do: nothing says where it lies"
 
 
 def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Alignment:
-    """Return the correction of every frame of every trip.
+    """Return the correction of every frame of every trip, in the world of the first drive that states an origin.
 
     One trip alone is aligned with itself (its heading against its path). A trip whose poses jump, that meets no other,
     or whose landmarks do not fit the others', keeps its poses and is left out; the Alignment says why.
     Raises TripsApart when several trips were given and no two of them can be used together.
     """
-    drives = [trip.drive for trip in trips]
-    reasons = {i: reason for i, drive in enumerate(drives) if (reason := pose_jump(drive, config.most_jump_m))}
+    origin = next((trip.drive.origin for trip in trips if trip.drive.origin), None)
+    drives = [in_world_of(trip.drive, origin) for trip in trips]
+    reasons = {i: NO_ORIGIN for i, drive in enumerate(drives) if origin and not drive.origin}
+    reasons |= {
+        i: reason
+        for i, drive in enumerate(drives)
+        if i not in reasons and (reason := pose_jump(drive, config.most_jump_m))
+    }
     reasons |= _without_company([i for i in range(len(trips)) if i not in reasons], drives)
     kept = [i for i in range(len(trips)) if i not in reasons]
     result = {i: _untouched(drives[i], reason) for i, reason in reasons.items()}
     if len(kept) < min(len(trips), 2):
         raise _apart(drives, reasons)
     if not config.enabled:
-        return Alignment(trips=tuple(result.get(i, _untouched(drives[i], "")) for i in range(len(trips))))
+        result |= {i: _untouched(drives[i], "") for i in kept}
+        return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
     fields = {i: _field(drives[i]) for i in kept}
     marks = {i: landmarks(drives[i], trips[i].labels, fields[i], reach_m=config.reach_m, tick=tick) for i in kept}
     while True:
         found = register([Registered.of(drives[i], marks[i]) for i in kept], tick)
-        faults = {i: fault for n, i in enumerate(kept) if (fault := _fault(found, n, config, alone=len(kept) == 1))}
-        if not faults:
+        up = height_offsets([drives[i].path_xy_m() for i in kept], [fields[i] for i in kept])
+        fits = [
+            _described(drives[i], found, n, raised_m=float(up[n]), config=config, alone=len(trips) == 1)
+            for n, i in enumerate(kept)
+        ]
+        result |= dict(zip(kept, fits, strict=True))
+        if not any(fit.left_out for fit in fits):
             break
         # The worst one first: a trip that does not fit spoils the figures of its neighbours.
-        worst = max(faults, key=lambda i: _badness(found, kept.index(i)))
-        reasons[worst] = faults[worst]
-        result[worst] = _described(drives[worst], found, kept.index(worst), faults[worst])
-        kept.remove(worst)
+        worst = max(
+            (n for n, fit in enumerate(fits) if fit.left_out),
+            key=lambda n: _badness(fits[n], float(up[n] - np.median(up))),
+        )
+        i = kept.pop(worst)
+        reasons[i] = fits[worst].left_out
+        result[i] = replace(fits[worst], correction=np.zeros_like(fits[worst].correction))
         if len(kept) < 2:
             raise _apart(drives, reasons)
-    up = _height_offsets([drives[i] for i in kept], [fields[i] for i in kept])
-    for n, i in enumerate(kept):
-        correction = np.insert(found.corrections[n], 2, up[n], axis=1)
-        result[i] = replace(_described(drives[i], found, n, ""), correction=correction)
-    return Alignment(trips=tuple(result[i] for i in range(len(trips))))
+    return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
 
 
 def pose_jump(drive: DriveLog, most_m: float) -> str:
     """Return where a drive's poses jump, or an empty string: a step must be what the steps around it foretell."""
-    xy = drive.path_xy_m()
     seconds = np.diff([frame.time_ns for frame in drive.frames]) * 1e-9
-    if len(xy) < 4:
+    if len(seconds) < 3:
         return ""
-    step = np.diff(xy, axis=0)
+    step = np.diff(drive.path_xy_m(), axis=0)
     velocity = step / np.maximum(seconds, 1e-6)[:, None]
-    # What the neighbours' mean velocity does not explain; 3 m/s2 of braking or turning is driving.
-    before, after = np.vstack([velocity[1:2], velocity[:-1]]), np.vstack([velocity[1:], velocity[-2:-1]])
-    excess = np.linalg.norm(step - (before + after) / 2 * seconds[:, None], axis=1) - 1.5 * seconds**2
-    surprise = [np.linalg.norm(step - near * seconds[:, None], axis=1) for near in (before, after)]
-    both = np.minimum(*surprise)
-    jump = np.flatnonzero((excess > most_m) & (both > most_m))
-    if not len(jump):
-        return ""
-    at = int(jump[np.argmax(excess[jump])])
-    return f"its poses jump by {excess[at]:.1f} m between frames {at} and {at + 1}"
+    excess = np.zeros(len(step))
+    for i in range(len(step)):
+        near = np.arange(max(i - 2, 0), min(i + 3, len(step)))
+        usual = np.median(velocity[near], axis=0)
+        # At an end of the drive the neighbours lie to one side, and the speed has changed on the way from them.
+        away = abs(float(near.mean()) - i) + 0.5
+        allowed = HARD_MPS2 * away * float(seconds[near].mean()) * seconds[i]
+        excess[i] = np.linalg.norm(step[i] - usual * seconds[i]) - allowed
+    at = int(excess.argmax())
+    return f"its poses jump by {excess[at]:.1f} m between frames {at} and {at + 1}" if excess[at] > most_m else ""
 
 
 def _without_company(candidates: Sequence[int], drives: Sequence[DriveLog]) -> dict[int, str]:
@@ -91,7 +105,7 @@ def _without_company(candidates: Sequence[int], drives: Sequence[DriveLog]) -> d
     if len(candidates) < 2:
         return {}
     poses = [np.array([f.world_from_ego for f in drives[i].frames]).reshape(-1, 4, 4) for i in candidates]
-    areas = [drive_area(pose) for pose in poses]
+    areas = [drive_area(pose, beside_m=ROAD_HALF_M) for pose in poses]
     groups = sorted(sites(len(areas), meetings(areas)), key=len, reverse=True)
     others = shapely.union_all([areas[n] for n in groups[0]])
     return {
@@ -105,33 +119,37 @@ def _field(drive: DriveLog) -> HeightField:
     return height_field([drive], world_points(drive, max_range_m=LIDAR_RANGE_M), corridor_m=CORRIDOR_M)
 
 
-def _fault(found: Registration, n: int, config: AlignConfig, *, alone: bool) -> str:
-    """Return why a trip does not fit the others, or an empty string."""
-    shift = float(np.linalg.norm(found.corrections[n][:, :2], axis=1).max(initial=0.0))
-    if shift > config.most_shift_m:
-        return f"it would have to move by {shift:.1f} m"
-    if alone:
-        return ""
-    if found.shared[n] < config.least_shared:
-        return f"only {found.shared[n]:.0%} of its paint and kerbs were seen by the others"
-    median = float(np.median(found.residual_m[n]))
-    if median > config.most_residual_m:
-        return f"its paint and kerbs miss those of the others by {median:.2f} m"
-    return ""
-
-
-def _badness(found: Registration, n: int) -> float:
-    shift = float(np.linalg.norm(found.corrections[n][:, :2], axis=1).max(initial=0.0))
-    return shift + (1.0 - found.shared[n])
-
-
-def _described(drive: DriveLog, found: Registration, n: int, reason: str) -> AlignedTrip:
+def _described(
+    drive: DriveLog, found: Registration, n: int, *, raised_m: float, config: AlignConfig, alone: bool
+) -> AlignedTrip:
+    """Return the n-th registered trip with its correction, and with the reason if it does not fit the others."""
     residual = found.residual_m[n]
-    return replace(
-        _untouched(drive, reason),
+    trip = AlignedTrip(
+        name=drive.name,
+        correction=np.insert(found.corrections[n], 2, raised_m, axis=1),
+        left_out="",
         shared=found.shared[n],
         residual_m=float(np.median(residual)) if len(residual) else float("nan"),
     )
+    return replace(trip, left_out=_fault(trip, config, alone=alone))
+
+
+def _fault(trip: AlignedTrip, config: AlignConfig, *, alone: bool) -> str:
+    shift = float(np.linalg.norm(trip.correction[:, :2], axis=1).max(initial=0.0))
+    raised = float(np.abs(trip.correction[:, 2]).max(initial=0.0))
+    if shift > config.most_shift_m:
+        return f"it would have to move by {shift:.1f} m"
+    if raised > config.most_raise_m:
+        return f"its road lies {raised:.1f} m above or below that of the others"
+    if not alone and (trip.shared < config.least_shared or np.isnan(trip.residual_m)):
+        return f"only {trip.shared:.0%} of its paint and kerbs were seen by the others"
+    if not alone and trip.residual_m > config.most_residual_m:
+        return f"its paint and kerbs miss those of the others by {trip.residual_m:.2f} m"
+    return ""
+
+
+def _badness(trip: AlignedTrip, raised_m: float) -> float:
+    return float(np.linalg.norm(trip.correction[:, :2], axis=1).max(initial=0.0)) + abs(raised_m) + 1.0 - trip.shared
 
 
 def _untouched(drive: DriveLog, reason: str) -> AlignedTrip:
@@ -140,29 +158,23 @@ def _untouched(drive: DriveLog, reason: str) -> AlignedTrip:
 
 
 def _apart(drives: Sequence[DriveLog], reasons: dict[int, str]) -> TripsApart:
-    said = "; ".join(f"{drives[i].name}: {reasons[i]}" for i in sorted(reasons))
+    said = "; ".join(f"trip {i + 1}, {drives[i].name}: {reasons[i]}" for i in sorted(reasons))
     return TripsApart(f"no two trips can be used together: {said}", hint="Label them one by one, or check their poses.")
 
 
-def _height_offsets(drives: Sequence[DriveLog], fields: Sequence[HeightField]) -> F64:
+def height_offsets(paths_xy_m: Sequence[F64], fields: Sequence[HeightField]) -> F64:
     """Return (T,) metres by which each trip is raised so that the trips' roads meet; their mean stays."""
-    rows, values = [np.ones(len(drives)) * 1e-3], [0.0]
-    for i, drive in enumerate(drives):
-        for j, other in enumerate(drives):
-            if i == j:
+    trees = [cKDTree(path) if len(path) else None for path in paths_xy_m]
+    rows, values = [np.full(len(fields), 1e-3)], [0.0]
+    for i, path in enumerate(paths_xy_m):
+        for j, tree in enumerate(trees):
+            if i == j or tree is None or not len(path):
                 continue
-            path = drive.path_xy_m()
-            gap = np.linalg.norm(path[:, None] - other.path_xy_m()[None], axis=2).min(axis=1)
-            near = path[gap < BESIDE_M]
+            near = path[tree.query(path)[0] < BESIDE_M]
             if len(near):
-                row = np.zeros(len(drives))
+                row = np.zeros(len(fields))
                 row[i], row[j] = 1.0, -1.0
                 rows.append(row)
                 values.append(float(np.median(fields[j].at(near)[0] - fields[i].at(near)[0])))
     offsets: F64 = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
     return offsets
-
-
-def aligned_trips(trips: Sequence[Trip], alignment: Alignment) -> list[Trip]:
-    """Return the trips that take part, with corrected poses."""
-    return [replace(trips[i], drive=aligned(trips[i].drive, alignment.trips[i])) for i in alignment.used]

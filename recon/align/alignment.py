@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from recon.artifact import Parts
 from recon.drive import DriveLog, Frame, Image
-from recon.geometry import rotation_from_euler
+from recon.geometry import GeoOrigin, rotation_from_euler
 
 F64 = npt.NDArray[np.float64]
 
@@ -20,7 +20,7 @@ class AlignedTrip:
     """One trip."""
 
     name: str
-    correction: F64  # (F, 4) per frame: metres east, north, up; radians counter-clockwise about the vehicle
+    correction: F64  # (F, 4) per frame, in the site's world: metres east, north, up; radians about the vehicle
     left_out: str  # why the trip takes no part; empty: it does
     shared: float  # share of its landmarks that another trip has seen too, 0..1
     residual_m: float  # median distance of shared landmarks after alignment; NaN where nothing is shared
@@ -39,6 +39,7 @@ class AlignedTrip:
             "shared": round(self.shared, 3),
             "residual_m": None if np.isnan(self.residual_m) else round(self.residual_m, 4),
             "shift_m": round(self.shift_m, 3),
+            "raised_m": round(float(self.correction[:, 2].mean()), 3) if len(self.correction) else 0.0,
         }
 
 
@@ -50,6 +51,7 @@ class Alignment:
     schema: ClassVar[int] = 1
 
     trips: tuple[AlignedTrip, ...]
+    origin: GeoOrigin | None = None  # of the site's world: that of the first drive that states one
 
     @property
     def used(self) -> tuple[int, ...]:
@@ -66,7 +68,8 @@ class Alignment:
         ]
         correction = np.concatenate([np.zeros((0, 4)), *(trip.correction for trip in self.trips)])
         frames = np.array([len(trip.correction) for trip in self.trips], dtype=np.int64)
-        return Parts(meta={"trips": meta}, arrays={"correction": correction, "frames": frames})
+        origin = asdict(self.origin) if self.origin else None
+        return Parts(meta={"trips": meta, "origin": origin}, arrays={"correction": correction, "frames": frames})
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
@@ -74,6 +77,7 @@ class Alignment:
         ends = np.cumsum(parts.arrays["frames"])
         spans = zip(ends - parts.arrays["frames"], ends, strict=True)
         return cls(
+            origin=GeoOrigin(**parts.meta["origin"]) if parts.meta["origin"] else None,
             trips=tuple(
                 AlignedTrip(
                     name=entry["name"],
@@ -83,26 +87,44 @@ class Alignment:
                     correction=parts.arrays["correction"][start:stop],
                 )
                 for entry, (start, stop) in zip(parts.meta["trips"], spans, strict=True)
-            )
+            ),
         )
 
 
-def aligned(drive: DriveLog, trip: AlignedTrip) -> DriveLog:
-    """Return the drive with corrected poses; images keep their own moment's offset to their frame."""
-    return replace(
-        drive, frames=tuple(_corrected(frame, c) for frame, c in zip(drive.frames, trip.correction, strict=True))
-    )
+def placed(drive: DriveLog, alignment: Alignment, number: int) -> DriveLog:
+    """Return a drive in the site's world with corrected poses; without frames if it takes no part."""
+    trip = alignment.trips[number]
+    if trip.left_out:
+        return replace(drive, frames=(), origin=alignment.origin)
+    moved = in_world_of(drive, alignment.origin)
+    return replace(moved, frames=tuple(map(_corrected, moved.frames, trip.correction)))
+
+
+def in_world_of(drive: DriveLog, origin: GeoOrigin | None) -> DriveLog:
+    """Return a drive with poses in the local metres of another origin; as it is where either states none."""
+    own = drive.origin
+    if own is None or origin is None or own == origin or not drive.frames:
+        return drive
+    up = own.altitude_m - origin.altitude_m
+    xy = drive.path_xy_m()
+    there, north = (origin.to_metres(own.to_degrees(points)) for points in (xy, xy + [0.0, 1.0]))
+    # Two tangent planes are turned against each other by the convergence of their meridians.
+    turn = np.arctan2(there[:, 0] - north[:, 0], north[:, 1] - there[:, 1])
+    moves = np.c_[there - xy, np.full(len(xy), up), turn]
+    return replace(drive, frames=tuple(map(_corrected, drive.frames, moves)), origin=origin)
 
 
 def _corrected(frame: Frame, correction: F64) -> Frame:
+    """Return a frame whose poses are turned about the vehicle and shifted; images keep their offset to the frame."""
     if not correction.any():
         return frame
     turn = rotation_from_euler(yaw_rad=float(correction[3]))
+    centre = frame.world_from_ego[:3, 3]
 
     def moved(pose: F64) -> F64:
         result = pose.copy()
         result[:3, :3] = turn @ pose[:3, :3]
-        result[:3, 3] += correction[:3]
+        result[:3, 3] = centre + turn @ (pose[:3, 3] - centre) + correction[:3]
         return result
 
     def with_pose(image: Image) -> Image:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -158,8 +159,8 @@ def weights_digest(folder: Path) -> str:
 
 def shipped_net(weights: str) -> Path | None:
     """Return the folder of the net that ships under this bare name, or None: paths and hub ids are no such names."""
-    folder = SHIPPED_NETS / weights
-    return folder if Path(weights).name == weights and (folder / MODEL_FILE).is_file() else None
+    named = re.fullmatch(r"[A-Za-z0-9_-]{1,64}", weights) is not None
+    return SHIPPED_NETS / weights if named and (SHIPPED_NETS / weights / MODEL_FILE).is_file() else None
 
 
 def find_checkpoint(weights: str, *, allow_download: bool) -> Path:

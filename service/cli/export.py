@@ -12,6 +12,7 @@ import typer
 from recon.artifact import MANIFEST, read, read_manifest, write_atomic
 from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, PathRefused
 from service.cli.progress import say
+from service.cli.spec import drives_of
 from service.results import OURS
 from workers.store import NEWEST_SCHEMA
 
@@ -32,6 +33,9 @@ def export(
         str,
         typer.Option("--origin", metavar="LAT,LON[,ALT]", help="Where the drive's zero lies, in degrees and metres."),
     ] = "",
+    trip: Annotated[
+        int, typer.Option("--trip", min=1, help="Of an aggregate result: which drive's labels and poses, from 1.")
+    ] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist at --to.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print files, notes and losses as JSON.")] = False,
 ) -> None:
@@ -44,7 +48,7 @@ def export(
     chosen = format_named(format_)
     place = _origin(origin) if origin else None
     report = _report(out)
-    artifacts = [read(kind, _artifact_folder(out, report, kind.kind)) for kind in chosen.needs]
+    artifacts = [read(kind, _artifact_folder(out, report, kind.kind, trip)) for kind in chosen.needs]
     if place is not None:
         # Only a map carries an origin into a file; a drive's own metres stay what they are.
         artifacts = [_moved(one, place) for one in artifacts]
@@ -105,17 +109,19 @@ def _report(out: Path) -> dict[str, Any]:
 def _name(report: dict[str, Any]) -> str:
     """Return the drive's name as the stem of a file."""
     job = report.get("job")
-    drive = Path(str(job.get("drive", ""))).name if isinstance(job, dict) else ""
+    drive = Path(drives_of(job).split(" ")[0]).name if isinstance(job, dict) else ""
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in drive) or "map"
 
 
-def _artifact_folder(out: Path, report: dict[str, Any], kind: str) -> Path:
+def _artifact_folder(out: Path, report: dict[str, Any], kind: str, trip: int) -> Path:
     """Return the folder of the artifact that made this result: other runs in OUT left theirs beside it."""
     from workers.plan import identity
 
-    stage = STAGE_OF[kind]
-    stages = [entry for entry in report["stages"] if isinstance(entry, dict)]
-    wanted = next((entry.get("digest") for entry in stages if entry.get("name") == stage), None)
+    digests = {entry.get("name"): entry.get("digest") for entry in report["stages"] if isinstance(entry, dict)}
+    stage = "place" if kind == "DriveLog" and "place 1" in digests else STAGE_OF[kind]
+    if f"{stage} 1" in digests and f"{stage} {trip}" not in digests:
+        raise ConfigInvalid(f"the result has no trip {trip}", where="--trip", hint="Count the drives from 1.")
+    wanted = digests.get(stage, digests.get(f"{stage} {trip}"))
     home = out / OURS / "store" / "objects" / stage
     for folder in sorted(home.iterdir()) if home.is_dir() else []:
         if (folder / MANIFEST).is_file():

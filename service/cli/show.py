@@ -11,6 +11,7 @@ import typer
 
 from recon.artifact import MANIFEST, read_manifest
 from recon.errors import ArtifactForeign, ArtifactInvalid
+from service.cli.spec import drives_of
 from service.cli.submit import DEFAULT_URL, AsJson, Url, connect
 from service.cli.table import print_report
 from workers.store import NEWEST_SCHEMA
@@ -47,7 +48,7 @@ def show(
         if as_json or not job["report"]:
             print(json.dumps(job, indent=None if as_json else 1))
         else:
-            print(f"{job['id']}  {job['state']}  {job['spec'].get('drive', '')}")
+            print(f"{job['id']}  {job['state']}  {drives_of(job['spec'])}")
             print_report(job["report"])
 
 

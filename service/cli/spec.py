@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -68,6 +69,11 @@ def aggregate_spec(
     spec = _parsed({"kind": "aggregate", "drives": where, "segment": net}, changes)
     assert isinstance(spec, AggregateJob)
     return spec
+
+
+def drives_of(spec: Mapping[str, Any]) -> str:
+    """Return the folders that a submitted job reads, as one text."""
+    return " ".join(str(one.get("drive", "")) for one in spec.get("drives", [spec]))
 
 
 def _net(segmenter: str, weights: Path | None, class_map: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from service.cli.spec import (
     Sweeps,
     Weights,
     aggregate_spec,
+    drives_of,
     label_spec,
 )
 from service.client import Client, part_of
@@ -101,7 +102,7 @@ def jobs(
     for job in page["jobs"]:
         created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
         state_text = job["state"] + (f" ({job['failure']['code']})" if job["failure"] else "")
-        place = f"{job['stage']:<8} {job['spec'].get('drive', '')}"
+        place = f"{job['stage']:<8} {drives_of(job['spec'])}"
         attempt = f"{job['attempt']}/{job['max_attempts']}"
         # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
         print(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")

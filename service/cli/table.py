@@ -35,7 +35,9 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     if report.get("coverage") is not None:
         facts.append(f"coverage     {100.0 * report['coverage']:.1f} % of the labels' area was seen")
     for trip in report.get("trips", []):
-        moved = f"moved by {trip['shift_m']:.2f} m, {trip['shared']:.0%} of its marks shared"
+        moved = f"moved by {trip['shift_m']:.2f} m, raised by {trip['raised_m']:.2f} m"
+        if trip["residual_m"] is not None:
+            moved += f", {trip['shared']:.0%} of its marks shared"
         facts.append(f"trip         {trip['name']}: {moved if trip['used'] else 'left out: ' + trip['left_out']}")
     for lane in report.get("lanes", []):
         facts.append(

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from recon.align.alignment import Alignment
-from recon.artifact import MANIFEST, read
+from recon.artifact import read, read_manifest
 from vectorize.evaluate.report import source_commit
 
 FIRST_SEED = 7001  # neither trained on (1000 to 1079) nor validated on (2000 to 2007)
@@ -57,9 +57,11 @@ def city(folder: Path, seed: int, trip: int, *, noisy: bool) -> Path:
 
 def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> dict[str, float]:
     """Label one drive or aggregate several, unless done, and return mAP and coverage."""
-    if not (out / "report.json").is_file():
+    made_by = out.with_suffix(".commit")
+    if not (out / "report.json").is_file() or not made_by.is_file() or made_by.read_text("utf-8") != source_commit():
         job = ("label", drives[0], out) if len(drives) == 1 else ("aggregate", out, *drives)
         roadscribe(*job, *options)
+        made_by.write_text(source_commit(), encoding="utf-8")
     patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
     return {
         "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
@@ -70,10 +72,11 @@ def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> 
 
 def noise_removed(out: Path, drives: Sequence[Path]) -> float:
     """Return the share of the position error (root mean square, without what all share) that alignment took away."""
-    manifest = next(
-        path for path in sorted((out / ".roadscribe").rglob(MANIFEST)) if '"Alignment"' in path.read_text("utf-8")
-    )
-    alignment = read(Alignment, manifest.parent)
+    stages = json.loads((out / "report.json").read_text("utf-8"))["stages"]
+    digest = next(stage["digest"] for stage in stages if stage["name"] == "align")
+    folders = (out / ".roadscribe" / "store" / "objects" / "align").iterdir()
+    folder = next(f for f in folders if read_manifest(f, kind="Alignment", schema=1).digest == digest)
+    alignment = read(Alignment, folder)
     before, after = [], []
     for drive, trip in zip(drives, alignment.trips, strict=True):
         stated, true = (

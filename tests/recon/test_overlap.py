@@ -47,6 +47,13 @@ def test_drives_that_only_touch_do_not_meet() -> None:
     assert len(meetings(areas, least_m2=50.0)) == 1
 
 
+def test_narrow_roads_that_cross_share_too_little() -> None:
+    along = drive_area(poses(*((x, 0, 0) for x in range(0, 100, 5))), beside_m=6.0)
+    across = drive_area(poses(*((50, y, 90) for y in range(-50, 50, 5))), beside_m=6.0)
+    assert shapely.intersection(along, across).area == pytest.approx(144.0)
+    assert meetings([along, across]) == ()
+
+
 def test_pairs_lie_within_the_bounds() -> None:
     drives = [poses((0, 0, 0), (30, 0, 0)), poses((15, 0, 180))]
     pairs = pose_pairs(drives, least_iou=0.5, most_iou=1.0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import straight_road
 
 from recon.config import FitConfig
-from recon.errors import TripsApart
+from recon.errors import ConfigInvalid, TripsApart
+from vectorize.shard import read_shard
 from workers.local_pool import LocalPool
 from workers.plan import LABEL_PLAN, plan_of
 from workers.run import RunReport, run
@@ -67,6 +69,34 @@ def test_every_trip_has_its_shards(finished: tuple[Store, RunReport]) -> None:
     assert samples == {"pack 1": 10, "pack 2": 10, "pack 3": 0}
 
 
+def test_samples_carry_the_corrected_poses_throughout(finished: tuple[Store, RunReport]) -> None:
+    """A consumer projects labels with the images' poses: they must be those that the labels were cropped by."""
+    for number, stated_m in ((1, -1.6), (2, -2.0)):
+        folder = next(s.folder for s in finished[1].stages if s.name == f"pack {number}")
+        for sample in read_shard(folder):
+            pose = np.array(sample.record["world_from_ego"])
+            assert pose[1, 3] == pytest.approx(-1.8, abs=0.06)
+            assert abs(pose[1, 3] - stated_m) > 0.1
+            for image in sample.record["images"]:
+                np.testing.assert_allclose(image["world_from_ego"], pose)
+
+
+def test_a_drive_named_twice_is_refused(drives: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="drives 1 and 2 are the same"):
+        run(job([drives[0], drives[0]]), Store(tmp_path, 0), LocalPool())
+
+
+def test_held_out_frames_are_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="holdout_every"):
+        AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b")), fit=FitConfig(holdout_every=5))
+
+
+def test_the_first_trip_may_be_the_one_left_out(drives: list[Path], tmp_path: Path) -> None:
+    body = run(job([drives[2], drives[0], drives[1]]), Store(tmp_path, 0), LocalPool()).record()
+    assert [trip["used"] for trip in body["trips"]] == [False, True, True]
+    assert body["classes"]["divider"]["elements"] >= 3
+
+
 def test_a_label_job_of_one_trip_shares_its_results(finished: tuple[Store, RunReport], drives: list[Path]) -> None:
     store, _ = finished
     again = run(job(drives), store, LocalPool())
@@ -76,7 +106,7 @@ def test_a_label_job_of_one_trip_shares_its_results(finished: tuple[Store, RunRe
 
 
 def test_trips_that_do_not_meet_fail_with_a_reason(drives: list[Path], tmp_path: Path) -> None:
-    with pytest.raises(TripsApart, match="far: it shares no road"):
+    with pytest.raises(TripsApart, match="trip 2, far: it shares no road"):
         run(job([drives[0], drives[2]]), Store(tmp_path, 0), LocalPool())
 
 
@@ -84,6 +114,6 @@ def test_the_plan_names_every_trip() -> None:
     plan = plan_of(AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b"))))
     names = [stage.name for stage in plan]
     assert len(set(names)) == len(names)
-    assert {stage.role for stage in plan} == {stage.name for stage in LABEL_PLAN} | {"align"}
+    assert {stage.role for stage in plan} == {stage.name for stage in LABEL_PLAN} | {"align", "place"}
     for i, stage in enumerate(plan):
         assert set(stage.parents.values()) <= set(names[:i])

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import slope_world as world
 
-from recon.align.align import align, aligned_trips, pose_jump
-from recon.align.alignment import AlignedTrip, Alignment, aligned
+from recon.align.align import align, height_offsets, pose_jump
+from recon.align.alignment import AlignedTrip, Alignment, in_world_of, placed
 from recon.align.landmarks import KERB, LINE, landmarks
 from recon.artifact import read, write
 from recon.config import AlignConfig
-from recon.drive import DriveLog
+from recon.drive import DriveLog, Frame
 from recon.errors import TripsApart
+from recon.geometry import GeoOrigin
 from recon.heights import height_field
 from recon.lidar import world_points
 from recon.views import Trip
@@ -67,7 +68,8 @@ def test_a_trip_elsewhere_is_left_out_by_name(trips: list[Trip]) -> None:
     result = align([trips[0], trips[1], far], AlignConfig())
     assert result.used == (0, 1)
     assert "m lie between" in result.trips[2].left_out
-    assert [trip.drive.name for trip in aligned_trips([trips[0], trips[1], far], result)] == ["trip 0", "trip 1"]
+    assert placed(far.drive, result, 2).frames == ()
+    assert len(placed(trips[0].drive, result, 0).frames) == 12
 
 
 def test_a_trip_with_a_pose_jump_is_left_out(trips: list[Trip]) -> None:
@@ -100,8 +102,77 @@ def test_alignment_can_be_switched_off(trips: list[Trip]) -> None:
 
 def test_driving_is_no_jump(trips: list[Trip]) -> None:
     assert pose_jump(trips[0].drive, 1.0) == ""
-    braking = list(trips[0].drive.frames)
-    assert pose_jump(replace(trips[0].drive, frames=tuple(braking[::2])), 1.0) == ""
+    braking = driven(np.array([20.0 * t - 2.0 * t * t for t in range(6)]), 1.0)
+    assert pose_jump(braking, 1.0) == ""
+
+
+@pytest.mark.parametrize("at", [0, 1, 4, 9])
+def test_a_jump_is_named_by_its_frames(at: int) -> None:
+    x = np.arange(11) * 1.0
+    x[at + 1 :] += 3.0
+    assert f"between frames {at} and {at + 1}" in pose_jump(driven(x, 0.1), 1.0)
+
+
+def driven(x_m: np.ndarray, step_s: float) -> DriveLog:
+    """Return a drive along x that is at these places, one every `step_s`."""
+    frames = []
+    for i, x in enumerate(x_m):
+        pose = np.eye(4)
+        pose[0, 3] = x
+        frames.append(Frame(time_ns=int(i * step_s * 1e9), world_from_ego=pose, images=()))
+    return DriveLog(name="x", root=Path(), cameras=(), frames=tuple(frames))
+
+
+def test_drives_with_other_origins_meet_in_the_first_ones_world(trips: list[Trip]) -> None:
+    here = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=110.0)
+    first = replace(trips[0].drive, origin=here)
+    lon, lat = here.to_degrees(np.array([[300.0, 200.0]]))[0]
+    there = GeoOrigin(latitude_deg=float(lat), longitude_deg=float(lon), altitude_m=115.0)
+    # The same drive, told from an origin that lies 300 m east, 200 m north and 5 m higher.
+    told = in_world_of(first, there)
+    np.testing.assert_allclose(told.frames[0].world_from_ego[:3, 3], (-300.0, -200.0, -5.0), atol=0.02)
+    again = in_world_of(told, here)
+    for one, other in zip(again.frames, first.frames, strict=True):
+        np.testing.assert_allclose(one.world_from_ego, other.world_from_ego, atol=1e-4)
+    pair = [replace(trips[0], drive=first), replace(trips[1], drive=told)]
+    result = align(pair, AlignConfig())
+    assert result.used == (0, 1)
+    assert result.origin == here
+    assert max(trip.shift_m for trip in result.trips) < 0.02
+    assert placed(told, result, 1).origin == here
+
+
+def test_a_drive_without_an_origin_is_left_out_where_others_have_one(trips: list[Trip]) -> None:
+    here = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4)
+    pair = [replace(trip, drive=replace(trip.drive, origin=here)) for trip in trips[:2]]
+    result = align([trips[2], *pair], AlignConfig())
+    assert result.used == (1, 2)
+    assert "states no origin" in result.trips[0].left_out
+    assert result.origin == here
+
+
+def test_a_road_far_above_the_others_is_left_out(trips: list[Trip]) -> None:
+    high = replace(trips[2], drive=moved(trips[2].drive, (0.0, 0.0, 47.0)))
+    result = align([trips[0], high, trips[1]], AlignConfig())
+    assert result.used == (0, 2)
+    assert "above or below" in result.trips[1].left_out
+
+
+def test_heights_of_paths_side_by_side_are_evened_out(trips: list[Trip]) -> None:
+    drives = [trips[0].drive, moved(trips[1].drive, (0.0, 6.0, 1.0))]
+    bare = [height_field([drive], np.zeros((0, 3)), corridor_m=15.0) for drive in drives]
+    offsets = height_offsets([drive.path_xy_m() for drive in drives], bare)
+    np.testing.assert_allclose(offsets, (0.5, -0.5), atol=0.05)
+
+
+def test_one_frame_and_no_landmarks_are_left_out(trips: list[Trip]) -> None:
+    blind = replace(trips[2], labels=replace(trips[2].labels, images=()))
+    result = align([trips[0], trips[1], blind], AlignConfig(least_shared=0.0))
+    assert result.used == (0, 1)
+    assert "were seen by the others" in result.trips[2].left_out
+    short = replace(trips[2], drive=replace(trips[2].drive, frames=trips[2].drive.frames[:1]))
+    short = replace(short, labels=replace(short.labels, images=short.labels.images[:1]))
+    assert len(align([trips[0], trips[1], short], AlignConfig()).trips[2].correction) == 1
 
 
 def test_images_with_poses_of_their_own_move_along(trips: list[Trip]) -> None:
@@ -114,10 +185,11 @@ def test_images_with_poses_of_their_own_move_along(trips: list[Trip]) -> None:
     correction = np.zeros((len(drive.frames), 4))
     correction[0] = (1.0, 2.0, 3.0, np.pi / 2)
     trip = AlignedTrip(name="t", correction=correction, left_out="", shared=1.0, residual_m=0.0)
-    after = aligned(drive, trip)
+    after = placed(drive, Alignment(trips=(trip,)), 0)
     image = after.frames[0].images[0].world_from_ego
     assert image is not None
-    np.testing.assert_allclose(image[:3, 3] - after.frames[0].world_from_ego[:3, 3], (0.7, 0.0, 0.0), atol=1e-12)
+    # The whole moment turns about the vehicle: an image 0.7 m ahead is then 0.7 m to the north.
+    np.testing.assert_allclose(image[:3, 3] - after.frames[0].world_from_ego[:3, 3], (0.0, 0.7, 0.0), atol=1e-12)
     np.testing.assert_allclose(after.frames[0].world_from_ego[:3, 3], frame.world_from_ego[:3, 3] + (1.0, 2.0, 3.0))
     assert after.frames[1] is drive.frames[1]
 
@@ -127,8 +199,10 @@ def test_the_artifact_survives_the_disk(tmp_path: Path) -> None:
         AlignedTrip(name="a", correction=np.arange(8.0).reshape(2, 4), left_out="", shared=0.5, residual_m=0.02),
         AlignedTrip(name="b", correction=np.zeros((0, 4)), left_out="why", shared=0.0, residual_m=float("nan")),
     )
-    write(Alignment(trips=trips), tmp_path / "alignment", parents={}, config="")
+    origin = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=3.0)
+    write(Alignment(trips=trips, origin=origin), tmp_path / "alignment", parents={}, config="")
     again = read(Alignment, tmp_path / "alignment")
     assert [trip.record() for trip in again.trips] == [trip.record() for trip in trips]
     np.testing.assert_array_equal(again.trips[0].correction, trips[0].correction)
     assert again.used == (0,)
+    assert again.origin == origin

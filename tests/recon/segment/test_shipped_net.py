@@ -19,7 +19,9 @@ def test_a_bare_name_stands_for_the_shipped_net() -> None:
     assert find_checkpoint("demo_city", allow_download=False) == SHIPPED_NETS / "demo_city"
 
 
-@pytest.mark.parametrize("weights", ["", ".", "..", "./demo_city", "x/demo_city", "/demo_city", "no_such_net"])
+@pytest.mark.parametrize(
+    "weights", ["", ".", "..", "./demo_city", "x/demo_city", "/demo_city", "no_such_net", "x" * 300, "\0"]
+)
 def test_nothing_else_does(weights: str) -> None:
     assert shipped_net(weights) is None
 
@@ -29,6 +31,8 @@ def test_the_shipped_net_needs_no_root_and_a_path_does() -> None:
     assert shipped.input_paths() == {"/drive": "d"}
     own = LabelJob(drive="d", segment=SegmentConfig(backend="mask2former", weights="./demo_city"))
     assert own.input_paths()["/segment/weights"] == "./demo_city"
+    other = LabelJob(drive="d", segment=SegmentConfig(backend="openvino", weights="demo_city"))
+    assert other.input_paths()["/segment/weights"] == "demo_city"
 
 
 def test_it_is_small_and_has_a_card() -> None:
