@@ -47,6 +47,8 @@ def evaluate(
     for key, title in (("patches", "patches"), ("site", "site")):
         if record[key] is not None:
             _print_part(console, title, record[key])
+    if record["site"] is not None and record["site"]["calibration"]["metres"]:
+        console.print(_calibration(record["site"]["calibration"]), "")
     if record["reprojection"]:
         console.print(_reprojection(record["reprojection"]))
     for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
@@ -94,6 +96,13 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
     aps = [_percent(entry[kind]["ap"]) for kind in ("chamfer", "frechet", "raster")]
     median = entry["chamfer"]["median_m"]
     return [name, *counts, aps[0], "-" if median is None else f"{median:.2f}", *f1, aps[1], aps[2]]
+
+
+def _calibration(calibration: Mapping[str, Any]) -> Table:
+    table = Table("confidence, site", "metres", "stated", f"right ({calibration['right_m']} m)", "ECE", box=None)
+    for name, entry in [*calibration["classes"].items(), ("all", calibration)]:
+        table.add_row(name, f"{entry['metres']:.0f}", *(_percent(entry[k]) for k in ("confidence", "right", "ece")))
+    return table
 
 
 def _reprojection(reprojection: Mapping[str, Any]) -> Table:

@@ -78,9 +78,14 @@ def distances_along(
 
     Distances beyond reach are inf: a search that may stop there is many times faster.
     """
-    xy, weight = _middles([_ring(e) for e in elements], step_m)
+    xy, weight = middles([_ring(e) for e in elements], step_m)
+    return xy, weight, distances(xy, others, reach_m)
+
+
+def distances(xy: F64, others: Sequence[Element], reach_m: float) -> F64:
+    """Return the distance (N,) of points (N, 2) to the nearest line or outline; inf beyond reach."""
     if not others or not len(xy):
-        return xy, weight, np.full(len(xy), np.inf)
+        return np.full(len(xy), np.inf)
     lines = [_ring(e) for e in others]
     start, end = (np.concatenate([line[part] for line in lines]) for part in (slice(None, -1), slice(1, None)))
     # A site must not compare every point with every segment: boxes first, then exact distances of what is left.
@@ -92,13 +97,14 @@ def distances_along(
     apart = np.hypot(*(offset - share[:, None] * step).T)
     result = np.full(len(xy), np.inf)
     np.minimum.at(result, point, apart)
-    return xy, weight, np.where(result <= reach_m, result, np.inf)
+    return np.where(result <= reach_m, result, np.inf)
 
 
-def _middles(lines: Sequence[F64], step_m: float) -> tuple[F64, F64]:
-    """Return the middles of equal steps along all lines, and the metres of each step.
+def middles(lines: Sequence[F64], step_m: float) -> tuple[F64, F64]:
+    """Return the middles of equal steps along all lines (N, D), and the metres of each step in the plane.
 
-    All lines are walked as one: `arc` is the way along their segments, with no way between two lines.
+    Columns beyond x and y (a height, a confidence) are interpolated. All lines are walked as one: `arc` is the way
+    along their segments, with no way between two lines.
     """
     if not lines:
         return np.zeros((0, 2)), np.zeros(0)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from recon.geometry import F64
 from recon.grid import Grid
+from vectorize.evaluate.calibration import calibration
 from vectorize.evaluate.clip import Region, clip
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.frechet import FrechetBatch
@@ -108,5 +109,7 @@ def evaluate_site(
         "coverage": coverage,
         "full_range": full.record(config),
         "observed": None if area is None else observed.record(config),
+        # Against the whole truth: what is cut off at the edge of the labelled area would count as wrong.
+        "calibration": calibration(ours, true.elements, config),
         "notes": notes,
     }
