@@ -12,6 +12,7 @@ import shapely
 from scipy.ndimage import find_objects, label
 from skimage.measure import find_contours
 
+from vectorize import polyline
 from vectorize.seen import Evidence
 
 F32 = npt.NDArray[np.float32]
@@ -20,12 +21,19 @@ F64 = npt.NDArray[np.float64]
 Area = tuple[tuple[slice, slice], npt.NDArray[np.bool_], F32]
 
 STRIPE_GAP_M = 0.9  # widest space between the stripes of one zebra
-RECTANGLE_SHARE = 0.85  # a crossing that fills its rectangle this much is published as that rectangle
+RECTANGLE_SHARE = 0.9  # a crossing that fills its rectangle this much is published as that rectangle
+CONVEX_SHARE = 0.85  # of its hull, and as that
 LEAST = 0.25  # probability that paint must have
 LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
 SHORTEST_M = 1.0  # shorter patches are specks, which join nothing
 BLOCK_GAP_M = 2.0  # widest gap, worn or between stripes, within one crossing
 PAIR_GAP_M = 5.0  # between the two lines of a crossing without stripes
+STRIPE_M = 5.0  # longest stripe
+ALIKE_SHARE = 0.7  # of the wider of two parts of one zebra that the other must reach
+PLATEAU_M = 1.2  # how far around a rim its paint's full strength is looked for
+FRAYED_M = 0.3  # half of the width of spikes and necks that the class map frays into a rim
+RIM_STEP_M = 0.05
+RIM_SHARE = 0.7  # of a side's rim that lies within the rectangle: frays stand out, a hidden corner lies far inside
 FILLED_SHARE = 0.65  # of their common rectangle that two patches and the gap between them must fill
 PAD = 2  # cells around a component, so that its contour closes
 
@@ -56,15 +64,18 @@ def find_crossings(evidence: Evidence, *, simplify_m: float, min_area_m2: float)
 
 def _patch(evidence: Evidence, area: Area) -> Patch | None:
     window, inside, closed = area
-    soft = np.pad(np.where(inside, closed, np.float32(0)), PAD)
-    # Half of what the paint reaches here: paint that the class map is less sure of is no smaller for it.
-    level = float(np.clip(0.5 * np.quantile(closed[inside], 0.75), LEAST, 0.5))
-    rings = [shapely.Polygon(c[:, ::-1]) for c in _contours(soft, level) if len(c) >= 4]
+    # Half of what the paint reaches near by: paint that the class map is less sure of is no smaller for it.
+    reach = cv2.dilate(closed, _disc(evidence, PLATEAU_M))
+    share = closed / np.maximum(reach, LEAST)
+    soft = np.pad(np.where(cv2.dilate(inside.astype(np.uint8), np.ones((3, 3))) > 0, share, np.float32(0)), PAD)
+    rings = [shapely.Polygon(c[:, ::-1]) for c in _contours(soft) if len(c) >= 4]
     if not rings:
         return None
     shift = np.array([window[1].start - PAD + 0.5, window[0].start - PAD + 0.5])
-    outline = max(rings, key=lambda ring: float(ring.area))
-    polygon = _largest(shapely.Polygon(evidence.grid.to_m(np.asarray(outline.exterior.coords) + shift)).buffer(0))
+    outlines = [shapely.Polygon(evidence.grid.to_m(shapely.get_coordinates(ring) + shift)) for ring in rings]
+    # Where sure paint meets unsure paint, the latter is less than half of what is near by: close that seam.
+    reach_m = 0.5 * PLATEAU_M
+    polygon = _largest(shapely.union_all(shapely.buffer(outlines, reach_m)).buffer(-reach_m))
     paint = evidence.crosswalk[window][inside & (evidence.crosswalk[window] > LEAST)]
     if polygon.is_empty or not paint.size:
         return None
@@ -105,8 +116,10 @@ def _belong(evidence: Evidence, one: Patch, other: Patch, gap_m: float) -> bool:
     ends = shapely.get_coordinates(shapely.shortest_line(one.polygon, other.polygon))
     step = ends[1] - ends[0]
     across = np.array([-step[1], step[0]]) / max(float(np.hypot(*step)), 1e-9)
-    wide = min(float(np.ptp(shapely.get_coordinates(p.polygon) @ across)) for p in (one, other))
-    filled = one.polygon.area + other.polygon.area + gap_m * wide
+    wide = sorted(float(np.ptp(shapely.get_coordinates(p.polygon) @ across)) for p in (one, other))
+    if not lines and (wide[0] < ALIKE_SHARE * wide[1] or (one.thin != other.thin and wide[1] > STRIPE_M)):
+        return False  # a stop line beside a zebra rather than one more stripe
+    filled = one.polygon.area + other.polygon.area + gap_m * wide[0]
     if filled < FILLED_SHARE * hull.minimum_rotated_rectangle.area:
         return False
     # An island in the gap parts two crossings.
@@ -150,9 +163,8 @@ def find_stop_lines(evidence: Evidence, *, min_length_m: float = 1.0) -> list[tu
 
 def _areas(evidence: Evidence, raster: F32, gap_m: float) -> Iterator[Area]:
     """Yield (window, cells of the component in it, closed probability in it) of areas that closing makes one."""
-    cell = evidence.grid.cell_m
-    size = max(3, round(gap_m / cell) | 1)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    kernel = _disc(evidence, gap_m)
+    size = len(kernel)
     rows, columns = np.flatnonzero((raster > LEAST).any(axis=1)), np.flatnonzero((raster > LEAST).any(axis=0))
     if not rows.size:
         return
@@ -167,8 +179,13 @@ def _areas(evidence: Evidence, raster: F32, gap_m: float) -> Iterator[Area]:
         yield (shifted[0], shifted[1]), components[window] == index, closed[window]
 
 
-def _contours(soft: F32, level: float) -> list[F64]:
-    result: list[F64] = find_contours(soft, level)  # type: ignore[no-untyped-call]
+def _disc(evidence: Evidence, wide_m: float) -> npt.NDArray[np.uint8]:
+    size = max(3, round(wide_m / evidence.grid.cell_m) | 1)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)
+
+
+def _contours(soft: F32) -> list[F64]:
+    result: list[F64] = find_contours(soft)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -177,14 +194,32 @@ def _largest(polygon: shapely.Polygon | shapely.MultiPolygon) -> shapely.Polygon
 
 
 def _ring(polygon: shapely.Polygon, simplify_m: float) -> F64:
-    """Return the outline: its rectangle where that says it all, else simplified."""
-    rectangle = polygon.minimum_rotated_rectangle
-    if polygon.area > RECTANGLE_SHARE * rectangle.area:
-        # The rectangle of corners rounded by the raster is a little too large: scale it to the polygon's area.
-        scale = float(np.sqrt(polygon.area / rectangle.area))
-        centre = np.array(rectangle.centroid.coords[0])
-        corners = np.asarray(rectangle.exterior.coords)[:-1]
-        ring: F64 = centre + scale * (corners - centre)
+    """Return the outline: its rectangle where that says it all, else its hull, else simplified.
+
+    Each side of the rectangle lies where most of the rim along it does: neither frayed paint nor a hidden corner
+    moves it.
+    """
+    even = _largest(polygon.buffer(-FRAYED_M).buffer(FRAYED_M))
+    even = polygon if even.is_empty else even
+    rectangle = even.minimum_rotated_rectangle
+    if even.area > RECTANGLE_SHARE * rectangle.area:
+        corners = shapely.get_coordinates(rectangle)
+        axes = np.stack([corners[1] - corners[0], corners[2] - corners[1]])
+        sides = np.hypot(*axes.T)
+        axes = axes / sides[:, None]
+        rim = (polyline.resample(shapely.get_coordinates(polygon.exterior), RIM_STEP_M) - corners[0]) @ axes.T
+        low, high = np.zeros(2), sides.copy()
+        for k in (0, 1):
+            beside = np.abs(rim[:, 1 - k] / sides[1 - k] - 0.5) < 0.4
+            for side, limits, share in (
+                (rim[:, k] < 0.5 * sides[k], low, 1 - RIM_SHARE),
+                (rim[:, k] > 0.5 * sides[k], high, RIM_SHARE),
+            ):
+                if (beside & side).any():
+                    limits[k] = np.quantile(rim[beside & side, k], share)
+        ring: F64 = corners[0] + np.array([[low[0], low[1]], [high[0], low[1]], high, [low[0], high[1]]]) @ axes
     else:
-        ring = np.asarray(polygon.simplify(simplify_m).exterior.coords)[:-1]
+        hull = even.convex_hull
+        outline = hull if even.area > CONVEX_SHARE * hull.area else even
+        ring = np.asarray(outline.simplify(simplify_m).exterior.coords)[:-1]
     return ring if shapely.LinearRing(ring).is_ccw else ring[::-1]

@@ -21,7 +21,8 @@ DOUBLE_WIDTH_M = 0.42  # two 12 cm lines with their gap; a wide single line is 0
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
 WINDOW_M = 5.0
 TWIN_APART_M = (0.15, 0.5)  # between the middles of the two lines of a double line
-TWIN_SHARE, VALLEY_SHARE = 0.6, 0.85  # the weaker line of the stronger one, the valley between them of the weaker one
+TWIN_SHARE, VALLEY_SHARE = 0.6, 0.97  # the weaker line of the stronger one, the valley between them of the weaker one
+CRESTED_SHARE = 0.25  # of a line's windows: a smeared double line shows its gap here and there, a single line nowhere
 
 
 def painted_along(strand: Strand) -> Bool:
@@ -32,7 +33,7 @@ def painted_along(strand: Strand) -> Bool:
 
 
 def shows_two_lines(evidence: Evidence, strand: Strand) -> bool:
-    """Return whether the paint across a strand has two crests, on most of its painted length.
+    """Return whether the paint across a strand has two crests, on enough of its painted length.
 
     One profile across is coarse, but a line meets the cells at every phase: the mean over some metres shows a gap
     narrower than a cell, which the smoothing that ridges need has filled.
@@ -44,7 +45,7 @@ def shows_two_lines(evidence: Evidence, strand: Strand) -> bool:
     normal = polyline.left_normals(polyline.tangents(strand.xy_m))[on]
     across = evidence.sample(evidence.marking, strand.xy_m[on][:, None] + offset[:, None] * normal[:, None])
     windows = np.array_split(across, max(1, round(on.size * STEP_M / WINDOW_M)))
-    return float(np.mean([_two_crests(window.mean(axis=0)) for window in windows])) > 0.5
+    return float(np.mean([_two_crests(window.mean(axis=0)) for window in windows])) >= CRESTED_SHARE
 
 
 def _two_crests(profile: F64) -> bool:

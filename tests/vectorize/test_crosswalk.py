@@ -73,3 +73,30 @@ def test_crossings_round_a_corner_and_on_both_sides_of_a_kerb_stay_apart():
     assert len(_found(island)) == 1
     island.stroke(LineString([(-4, 0), (4, 0)]).coords, width_m=0.9, road_class=RoadClass.CURB)
     assert len(_found(island)) == 2
+
+
+def test_a_stop_line_taken_for_crosswalk_does_not_widen_the_zebra_beside_it():
+    stripes = [box(-2, -5 + i, 2, -4.5 + i) for i in range(10)]
+    found = _found(_square(*stripes, box(3, -5, 3.4, 0)))
+    assert len(found) == 1
+    assert _iou(found[0], box(-2, -5, 2, 4.5)) > 0.93
+
+
+def test_where_classes_are_unsure_of_half_a_zebra_the_whole_of_it_is_one_crossing_of_straight_sides():
+    generator = np.random.default_rng(4)
+    canvas = _square(*[box(-2, -5 + i, 2 + generator.uniform(-0.3, 0.3), -4.5 + i) for i in range(10)])
+    y = canvas.grid.centres()[..., 1]
+    weak = np.where(y > 0, 0.45, 1.0)[..., None]
+    road = np.eye(len(RoadClass))[RoadClass.ROAD]
+    canvas.probability = weak * canvas.probability + (1 - weak) * road
+    (crossing,) = _found(canvas)
+    assert len(crossing.exterior.coords) == 5
+    assert _iou(crossing, box(-2, -5, 2, 4.5)) > 0.93
+
+
+def test_a_hidden_corner_does_not_move_the_sides():
+    canvas = _square(*[box(-2, -5 + i, 2, -4.5 + i) for i in range(10)])
+    x, y = np.moveaxis(canvas.grid.centres(), -1, 0)
+    canvas.hide(x + y > 4.5)
+    (crossing,) = _found(canvas)
+    assert _iou(crossing, box(-2, -5, 2, 4.5)) > 0.93
