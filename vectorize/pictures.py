@@ -33,6 +33,7 @@ WIDTH_PX = {"divider": 2, "boundary": 3, "ped_crossing": 2, "stop_line": 4, "cen
 NIGHT = (26, 22, 20)
 HATCH = (46, 40, 37)
 TEXT = (225, 225, 225)
+PATH = (190, 190, 190)
 FOOT_PX = 64
 
 
@@ -137,7 +138,7 @@ def _hatched(picture: U8, bev: BevMap, view: View) -> U8:
 
 def _lines(picture: U8, road_map: RoadMap, drive: DriveLog, view: View) -> None:
     path = view.to_px(drive.path_xy_m())
-    cv2.polylines(picture, [_fixed(path)], False, (190, 190, 190), 1, cv2.LINE_AA, 4)
+    cv2.polylines(picture, [_fixed(path)], False, PATH, 1, cv2.LINE_AA, 4)
     areas = picture.copy()
     for element in road_map.of("ped_crossing"):
         cv2.fillPoly(areas, [_fixed(view.to_px(element.vertices))], COLORS_BGR["ped_crossing"], cv2.LINE_AA, 4)
@@ -204,6 +205,9 @@ def _foot(road_map: RoadMap, view: View, name: str) -> U8:
     for k in range(-9, 30, 10):
         cv2.line(foot, (x + max(k, 0), middle + 9 - max(-k, 0)), (x + min(k + 18, 30), middle - 9), HATCH, 2)
     x = _write(foot, "never seen", x + 38, middle) + 26
+    # A thin light line along the street looks like paint that was missed, unless the legend names it.
+    cv2.line(foot, (x, middle), (x + 56, middle), PATH, 1, cv2.LINE_AA)
+    x = _write(foot, "path driven", x + 64, middle) + 26
     if name == "bev_classes":
         for road_class in (RoadClass.ROAD, RoadClass.LANE_MARKING, RoadClass.CURB, RoadClass.OFF_ROAD):
             fill = COLORS_RGB[road_class][::-1].tolist()
