@@ -11,6 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from skimage.measure import find_contours
 
 from vectorize import polyline
+from vectorize.confidence import BACKGROUND
 from vectorize.config import TraceConfig
 from vectorize.seen import Evidence, smooth_known
 from vectorize.strand import STEP_M, Strand
@@ -22,7 +23,6 @@ SMOOTH_M = 0.12
 LINE_SMOOTH_M = 0.3
 PROBE_M = 0.3  # how far inside and outside the edge the evidence is read
 BACKGROUND_TRUST = 0.5  # four views must agree before BACKGROUND counts as the other side
-BACKGROUND_WEIGHT = 0.5
 ROUGH_RAD = 1.2  # needless turning within 6 m at which an edge against BACKGROUND stops being believed
 WINDOW_M = 6.0
 
@@ -31,7 +31,7 @@ WINDOW_M = 6.0
 class Edge:
     """A stretch of the drivable area's rim, evenly sampled."""
 
-    strand: Strand  # `paint` holds the evidence 0..1
+    strand: Strand  # `paint` holds the evidence 0..1, `faint` tells edges against BACKGROUND
     closed: bool
 
 
@@ -74,18 +74,17 @@ def _believed(evidence: Evidence, xy_m: F64, closed: bool, config: TraceConfig) 
     smoothness = np.exp(-((_needless_turning(line, closed) / ROUGH_RAD) ** 2))
     shaky = (smoothness < 0.3) | (trust < BACKGROUND_TRUST) | (contrast < 0.35)
     keep = ~(weak_side & _spread(shaky, 1.0)) & (contrast > 0.15)
-    value = contrast * np.where(weak_side, BACKGROUND_WEIGHT * smoothness, 1.0)
+    value = contrast * np.where(weak_side, BACKGROUND * smoothness, 1.0)
     if closed and keep.mean() > 0.8:
-        return [Edge(strand=_strand(line, value), closed=True)] if len(line) >= 3 else []
+        return [Edge(strand=_strand(line, value, weak_side), closed=True)] if len(line) >= 3 else []
     keep = polyline.close_gaps(keep, round(0.5 / STEP_M))
     shortest = config.min_boundary_m / STEP_M
     spans = [(a, b) for a, b in polyline.runs(keep) if b - a >= 0.5 * shortest]
-    return [Edge(strand=_strand(line[a:b], value[a:b]), closed=False) for a, b in spans]
+    return [Edge(strand=_strand(line[a:b], value[a:b], weak_side[a:b]), closed=False) for a, b in spans]
 
 
-def _strand(xy_m: F64, value: F64) -> Strand:
-    nothing = np.zeros(len(xy_m), dtype=bool)
-    return Strand(xy_m=xy_m, paint=value, bridged=nothing, faint=nothing, width_m=1.0)
+def _strand(xy_m: F64, value: F64, weak_side: Bool) -> Strand:
+    return Strand(xy_m=xy_m, paint=value, bridged=np.zeros(len(xy_m), dtype=bool), faint=weak_side, width_m=1.0)
 
 
 def _spread(mask: Bool, reach_m: float) -> Bool:

@@ -1,14 +1,4 @@
-"""What was observed, and how much a place of the raster can be trusted.
-
-Confidence of a vertex = evidence x trust(views), both 0..1:
-- trust(v) = v / (v + 4): one view counts 0.2, four views 0.5, forty 0.91.
-- evidence of a divider or stop line: marking probability on the ridge; on a bridged stretch the mean of both ends
-  times 0.6 where the gap was observed and 0.3 where it was not.
-- evidence of a boundary: drivable probability 0.3 m inside minus that 0.3 m outside, times 0.5 where the other side
-  is BACKGROUND (which may hide a vehicle), times the smoothness of the edge.
-- evidence of a crossing: mean crosswalk probability on its area.
-The score of an element is the mean confidence along its length.
-"""
+"""What was observed, and how much a place of the raster can be trusted; `vectorize.confidence` says what follows."""
 
 from __future__ import annotations
 
@@ -28,8 +18,6 @@ F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 HALF_TRUST_VIEWS = 4.0
-BRIDGED_SEEN = 0.6
-BRIDGED_UNSEEN = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

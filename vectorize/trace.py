@@ -15,12 +15,13 @@ from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.bridge import bridge, uncross
+from vectorize.confidence import BACKGROUND, bridge_doubt, curve
 from vectorize.config import TraceConfig
 from vectorize.contour import Edge, find_edges
 from vectorize.crosswalk import find_crossings, find_stop_lines
 from vectorize.divider import find_lines
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
-from vectorize.seen import BRIDGED_SEEN, BRIDGED_UNSEEN, Evidence
+from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 from vectorize.style import shows_two_lines, style_of
 
@@ -58,13 +59,15 @@ def trace(bev: BevMap, config: TraceConfig, *, origin: GeoOrigin | None = None, 
     return RoadMap(elements=(*dividers, *boundaries, *areas, *stops), origin=origin)
 
 
-def _confidence(evidence: Evidence, strand: Strand, seen: Bool) -> F64:
-    """Return (N,) confidence after the formula of `vectorize.seen`."""
-    value = strand.paint * evidence.sample(evidence.trust, strand.xy_m)
+def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: ElementClass) -> F64:
+    """Return (N,) confidence after the formula of `vectorize.confidence`."""
+    # An edge is `faint` where it lies against BACKGROUND, and its evidence is halved there already.
+    doubt = np.where(strand.faint, BACKGROUND, 1.0) if element_class == "boundary" else np.ones(len(seen))
+    value = curve(element_class, strand.paint / doubt * evidence.sample(evidence.trust, strand.xy_m)) * doubt
     for start, stop in polyline.runs(strand.bridged):
         ends = [value[i] for i in (start - 1, stop) if 0 <= i < len(value)]
         value[start:stop] = float(np.mean(ends)) if ends else 0.0
-    value = np.where(strand.bridged, value * np.where(seen, BRIDGED_SEEN, BRIDGED_UNSEEN), value)
+        value[start:stop] *= bridge_doubt((stop - start) * STEP_M, seen[start:stop])
     result: F64 = np.clip(value, 0.0, 1.0)
     return result
 
@@ -89,7 +92,7 @@ def _element(
 ) -> Element:
     """Simplify a strand; vertices stay where what was seen or inferred changes."""
     seen = evidence.is_known(strand.xy_m)
-    dense = _confidence(evidence, strand, seen)
+    dense = _confidence(evidence, strand, seen, element_class)
     state = seen.astype(np.int8) + 2 * strand.bridged
     change = np.concatenate([[False], state[1:] != state[:-1]])
     change[:-1] |= change[1:]
@@ -159,7 +162,7 @@ def _straight(evidence: Evidence, line: F64, value: float) -> Element:
     """Return a stop line from its two ends."""
     dense = polyline.resample(line, STEP_M)
     trust = float(evidence.sample(evidence.trust, dense).mean())
-    score = float(np.clip(value * trust, 0.0, 1.0))
+    score = float(curve("stop_line", np.array([value * trust]))[0])
     return Element(
         element_class="stop_line",
         vertices=evidence.with_height(line),
@@ -178,7 +181,7 @@ def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
     inward = ring + 0.2 * (ring.mean(axis=0) - ring) / np.maximum(
         np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), 0.2
     )
-    confidence = np.clip(value * evidence.sample(evidence.trust, inward), 0.0, 1.0)
+    confidence = curve("ped_crossing", value * evidence.sample(evidence.trust, inward))
     return Element(
         element_class="ped_crossing",
         vertices=evidence.with_height(ring),

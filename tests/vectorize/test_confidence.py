@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from painter import shifted, street
+
+from vectorize.confidence import HALF, bridge_doubt, curve
+from vectorize.config import TraceConfig
+from vectorize.evaluate.calibration import calibration
+from vectorize.trace import trace
+
+
+@pytest.mark.parametrize("element_class", list(HALF))
+def test_confidence_rises_with_evidence_from_nothing_and_stays_below_one(element_class):
+    value = np.linspace(-0.1, 1.1, 500)
+    stated = curve(element_class, value)
+    assert stated[0] == 0.0
+    assert (np.diff(stated) >= 0).all()
+    assert stated.max() < 1.0
+    assert curve(element_class, np.array([HALF[element_class]]))[0] == pytest.approx(0.5)
+
+
+def test_a_long_bridge_is_believed_less_than_a_short_one_and_less_again_where_nobody_looked():
+    both = np.array([True, False])
+    short, long = bridge_doubt(6.0, both), bridge_doubt(30.0, both)
+    assert (long < short).all()
+    assert short[1] == short[0] / 2
+    assert bridge_doubt(0.0, both)[0] == 1.0
+
+
+def test_a_well_seen_line_is_nearly_sure_and_a_barely_seen_one_less():
+    stated = []
+    for views in (40, 1):
+        canvas, centre = street(length_m=20.0, half_width_m=3.0)
+        canvas.stroke(shifted(centre, 0.5), strength=1.0 if views > 1 else 0.9)
+        canvas.views[:] = views
+        road_map = trace(canvas.bev(), TraceConfig())
+        (divider,) = road_map.of("divider")
+        stated.append(divider.score)
+        assert calibration([divider], [divider])["right"] == 1.0
+    assert 0.7 < stated[1] < stated[0] < 1.0
+    assert stated[0] > 0.95
