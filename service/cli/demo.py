@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from recon.config import SegmentConfig
 from recon.errors import PathRefused, StorageError, WorkerLost, storage_errors
 from service.cli.progress import StageBars, say
 from service.cli.submit import fetch_files, follow_job
@@ -28,6 +29,7 @@ from workers.spec import LabelJob, spec_record
 
 MARK = ".roadscribe-demo"
 START_LIMIT_S = 60.0
+SHIPPED = SegmentConfig(backend="mask2former", weights="demo_city")
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +42,7 @@ def demo(
     executor: Annotated[Literal["ray", "local"], typer.Option("--executor", help="Where stages run.")] = "ray",
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json on stdout.")] = False,
 ) -> None:
-    """Drive through a small synthetic city, label the drive with a service, and show the result.
+    """Drive through a small synthetic city, label its images with a service and the shipped net, show the result.
 
     Example: roadscribe demo
     """
@@ -50,7 +52,7 @@ def demo(
     drive = _write_drive(out)
     with TreeMemory() as memory, _service(out, executor) as url, Client(url) as client:
         say(f"service: {url}")
-        job = client.submit(spec_record(LabelJob(drive=str(drive))))
+        job = client.submit(spec_record(LabelJob(drive=str(drive), segment=SHIPPED)))
         say(f"job: {job['id']}")
         try:
             job = follow_job(client, job["id"], detach=False)
