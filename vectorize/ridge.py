@@ -19,7 +19,7 @@ F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 SMOOTH_M = 0.12
-STRONG, WEAK, FAINT = 0.3, 0.12, 0.03  # of smoothed probability: starts where strong, goes on while weak
+STRONG, WEAK, FAINT = 0.18, 0.12, 0.03  # of smoothed probability: starts where strong, goes on while weak
 STRONG_CURVE, WEAK_CURVE = 0.25, 0.08  # of normalised ridge curvature over height; flat haze and slopes have none
 SPUR_M = 0.6
 SHORTEST_M = 0.8

@@ -61,6 +61,15 @@ def test_dashes_become_one_dashed_divider(radius_m):
     assert distance_to(centre, resample(divider.vertices[:, :2], 0.2)).max() < 0.25
 
 
+def test_dashes_of_which_the_segmentation_is_half_sure_are_one_divider_and_a_wash_of_as_much_is_none():
+    canvas, centre = street(length_m=30.0, half_width_m=4.0)
+    canvas.dashes(shifted(centre, 1.5), dash_m=3.0, gap_m=6.0, strength=0.5)
+    canvas.stroke(shifted(centre, -1.5), width_m=0.9, strength=0.2)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "dashed"
+    assert length_of(divider.vertices) == pytest.approx(30.0, abs=1.0)
+
+
 def test_dashes_farther_apart_than_the_gap_stay_apart():
     canvas, centre = street()
     canvas.dashes(centre, dash_m=4.0, gap_m=11.0)
