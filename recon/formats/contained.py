@@ -12,7 +12,7 @@ _HINT = "Name files relative to the drive folder, inside it; copy a file there i
 
 
 def inside(root: Path, relative: str, *, where: str) -> Path:
-    """Return the file that a drive calls `relative`; PathRefused if it lies outside the resolved folder `root`."""
+    """Return the file that a drive calls `relative`; PathRefused if it lies outside the folder `root`."""
     pure = PurePosixPath(relative)
     if (
         not relative
@@ -25,6 +25,7 @@ def inside(root: Path, relative: str, *, where: str) -> Path:
         raise PathRefused(f"{relative!r} is no path inside the drive folder", where=where, hint=_HINT)
     try:
         os.fsencode(relative)
+        root = root.resolve()  # a root may be reached by a link, or named relative to where one stands
         path = (root / pure).resolve()
     except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a name no file system can hold
         raise PathRefused(f"{relative!r} cannot be resolved: {error}", where=where, hint=_HINT) from error

@@ -12,7 +12,6 @@ import typer
 from recon.artifact import MANIFEST, read, read_manifest, write_atomic
 from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, PathRefused
 from service.cli.progress import say
-from service.cli.spec import drives_of
 from service.results import OURS
 from workers.store import NEWEST_SCHEMA
 
@@ -109,7 +108,8 @@ def _report(out: Path) -> dict[str, Any]:
 def _name(report: dict[str, Any]) -> str:
     """Return the drive's name as the stem of a file."""
     job = report.get("job")
-    drive = Path(drives_of(job).split(" ")[0]).name if isinstance(job, dict) else ""
+    first = job.get("drives", [job])[0] if isinstance(job, dict) else {}
+    drive = Path(str(first.get("drive", ""))).name
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in drive) or "map"
 
 

@@ -131,6 +131,7 @@ def test_jobs_over_the_service(service, tmp_path):
     assert call("jobs")[0] == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_detaches_and_the_job_goes_on(service, client, body):
     job = client.submit(body(seconds=2.0))
     process = start("watch", job["id"], url=service.url)

@@ -125,6 +125,7 @@ def test_a_running_job_is_cancelled_with_its_worker(client, service, body):
     assert client.artifacts(job["id"]) == []
 
 
+@pytest.mark.slow
 def test_a_queued_job_is_cancelled_at_once(client, body):
     busy = client.submit(body(seconds=1.0))
     waiting = client.submit(body())
@@ -133,6 +134,7 @@ def test_a_queued_job_is_cancelled_at_once(client, body):
     assert client.cancel(busy["id"])["state"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_a_dead_worker_costs_an_attempt_and_the_next_job_runs(client, body):
     crashes = client.submit(body("crash"))
     after = client.submit(body())

@@ -91,12 +91,14 @@ def test_held_out_frames_are_refused() -> None:
         AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b")), fit=FitConfig(holdout_every=5))
 
 
+@pytest.mark.slow
 def test_the_first_trip_may_be_the_one_left_out(drives: list[Path], tmp_path: Path) -> None:
     body = run(job([drives[2], drives[0], drives[1]]), Store(tmp_path, 0), LocalPool()).record()
     assert [trip["used"] for trip in body["trips"]] == [False, True, True]
     assert body["classes"]["divider"]["elements"] >= 3
 
 
+@pytest.mark.slow
 def test_a_label_job_of_one_trip_shares_its_results(finished: tuple[Store, RunReport], drives: list[Path]) -> None:
     store, _ = finished
     again = run(job(drives), store, LocalPool())

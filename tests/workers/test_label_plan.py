@@ -64,6 +64,7 @@ def test_the_second_run_only_looks_at_the_drive(spec, finished):
     assert digests(second) == digests(first)
 
 
+@pytest.mark.slow
 def test_a_change_starts_at_the_first_stage_it_touches(spec, finished):
     store, _ = finished
     changed = spec.model_copy(update={"trace": TraceConfig(min_divider_m=1000.0)})

@@ -62,6 +62,7 @@ def test_a_full_disk_publishes_nothing(pool, store):
     assert run(probe("disk_full"), store, pool).files()
 
 
+@pytest.mark.slow
 def test_cancel_kills_a_deaf_worker(pool, store):
     before = set(psutil.Process().children(recursive=True))
     started = time.monotonic()
@@ -74,6 +75,7 @@ def test_cancel_kills_a_deaf_worker(pool, store):
     run(probe("hang"), store, pool)  # the lock died with the worker
 
 
+@pytest.mark.slow
 def test_a_stage_has_a_time_limit(pool, store):
     with pytest.raises(StageTimeout):
         run(probe("hang"), store, pool, stage_limit_s=2.0)

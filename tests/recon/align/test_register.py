@@ -82,6 +82,7 @@ def test_trips_with_pose_noise_come_together() -> None:
     assert max(float(np.median(r)) for r in found.residual_m) < 0.04
 
 
+@pytest.mark.slow
 def test_corrections_balance() -> None:
     errors = np.array([(0.5, 0.5, 0.0), (-0.5, -0.5, 0.0)])
     trips = [trip(i, e)[0] for i, e in enumerate(errors)]

@@ -64,6 +64,7 @@ def test_the_folder_reads_back_as_the_drive_that_was_planned(drive_folder):
     np.testing.assert_allclose(np.linalg.norm(steps, axis=1), TINY.spacing_m, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_lidar_points_on_the_road_lie_on_its_surface(drive_folder):
     drive = read_drive(drive_folder)
     scene = Scene.build(TINY)

@@ -48,6 +48,7 @@ def visible(camera, world_from_camera, depth, vertices):
     return px[inside][near], np.flatnonzero(inside)[near]
 
 
+@pytest.mark.slow
 def test_true_dividers_and_stop_lines_lie_on_their_paint_in_the_images(scene):
     offsets = {"divider": [], "stop_line": [], "boundary": []}
     close = []

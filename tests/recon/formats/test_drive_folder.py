@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from recon.artifact import digest_json
 from recon.drive import Camera, DriveLog, Frame, Image
-from recon.errors import DriveInvalid, RoadscribeError
+from recon.errors import DriveInvalid, PathRefused, RoadscribeError
+from recon.formats.contained import read_inside
 from recon.formats.drive_document import SCHEMA_PATH
 from recon.formats.drive_folder import parse, write_drive_json
 from recon.formats.problems import Problems
@@ -220,3 +221,13 @@ def test_the_guide_names_every_field() -> None:
     parts = [schema, *schema["$defs"].values(), schema["properties"]["origin"], schema["properties"]["lidar"]]
     fields = {field for part in parts for field in part.get("properties", {})}
     assert sorted(field for field in fields if f"`{field}`" not in guide) == []
+
+
+def test_a_drive_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "drive").mkdir()
+    (tmp_path / "drive" / "a.png").write_bytes(b"a")
+    (tmp_path / "link").symlink_to(tmp_path / "drive")
+    assert read_inside(tmp_path / "link", "a.png", where="here") == b"a"
+    (tmp_path / "drive" / "out.png").symlink_to(tmp_path / "secret")
+    with pytest.raises(PathRefused, match="by a link"):
+        read_inside(tmp_path / "link", "out.png", where="here")

@@ -113,7 +113,7 @@ def test_a_drive_without_ids_is_told_to_bring_them_or_a_model(drive: DriveLog, t
     bare = tuple(replace(f, images=tuple(replace(image, id_path="") for image in f.images)) for f in drive.frames)
     with pytest.raises(ImageInvalid, match="brings no class ids") as caught:
         segment(replace(drive, frames=bare), IDS, tmp_path / "work")
-    assert "segment with a model" in caught.value.hint
+    assert "Segment with a model" in caught.value.hint
 
 
 def test_an_image_that_changed_since_the_drive_was_read_is_bad(drive: DriveLog, tmp_path: Path) -> None:
@@ -150,6 +150,7 @@ def test_a_missing_model_fails_before_any_image(drive: DriveLog, tmp_path: Path)
         segment(drive, config, tmp_path / "work")
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_real_net_resumes_on_the_real_drive(tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="needs the extra [openvino]")
