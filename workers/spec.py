@@ -29,16 +29,21 @@ class DriveRef(_Spec):
     sweeps: bool = Field(default=False, description="Also read what nuScenes recorded between its keyframes.")
 
 
-class LabelJob(DriveRef):
-    """Turn one drive into pseudo labels."""
+class _Settings(_Spec):
+    """Settings of the stages that every job over drives has."""
 
-    kind: Literal["label"] = "label"
     segment: SegmentConfig = SegmentConfig()
     fit: FitConfig = FitConfig()
     bake: BakeConfig = BakeConfig()
     trace: TraceConfig = TraceConfig()
     crop: CropConfig = CropConfig()
     pack: PackConfig = PackConfig()
+
+
+class LabelJob(DriveRef, _Settings):
+    """Turn one drive into pseudo labels."""
+
+    kind: Literal["label"] = "label"
 
     def input_paths(self) -> dict[str, str]:
         """Return JSON pointer -> path of every file or folder the job reads: each passes the gate of the roots."""
@@ -67,18 +72,12 @@ def _with_net_paths(segment: SegmentConfig, paths: Mapping[str, str]) -> Segment
     )
 
 
-class AggregateJob(_Spec):
+class AggregateJob(_Settings):
     """Turn several drives over one place into one site and pseudo labels for each of them."""
 
     kind: Literal["aggregate"] = "aggregate"
     drives: tuple[DriveRef, ...] = Field(min_length=2, max_length=64)
-    segment: SegmentConfig = SegmentConfig()
     align: AlignConfig = AlignConfig()
-    fit: FitConfig = FitConfig()
-    bake: BakeConfig = BakeConfig()
-    trace: TraceConfig = TraceConfig()
-    crop: CropConfig = CropConfig()
-    pack: PackConfig = PackConfig()
 
     @model_validator(mode="after")
     def _no_holdout(self) -> Self:

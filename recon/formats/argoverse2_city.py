@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from recon.errors import DriveInvalid
 from recon.formats.contained import read_inside
-from recon.geometry import EARTH_RADIUS_M, GeoOrigin, rotation_from_euler, transform
+from recon.geometry import GeoOrigin, rotation_from_euler, transform
+from recon.transverse_mercator import degrees_of, metres_of
 
 F64 = npt.NDArray[np.float64]
 
@@ -31,35 +32,25 @@ CITIES = {
     "WDC": (18, 38.889377, -77.0355047439081),
 }
 _SCALE = 0.9996  # of UTM on its central meridian
-_N = (1 / 298.257223563) / (2 - 1 / 298.257223563)  # third flattening of WGS84
-_A = EARTH_RADIUS_M / (1 + _N) * (1 + _N**2 / 4 + _N**4 / 64)
-# Series of Karney, Transverse Mercator with an accuracy of a few nanometers (2011), to third order: below 1 mm.
-_ALPHA = (_N / 2 - 2 / 3 * _N**2 + 5 / 16 * _N**3, 13 / 48 * _N**2 - 3 / 5 * _N**3, 61 / 240 * _N**3)
-_BETA = (_N / 2 - 2 / 3 * _N**2 + 37 / 96 * _N**3, 1 / 48 * _N**2 + 1 / 15 * _N**3, 17 / 480 * _N**3)
-_DELTA = (2 * _N - 2 / 3 * _N**2 - 2 * _N**3, 7 / 3 * _N**2 - 8 / 5 * _N**3, 56 / 15 * _N**3)
+_FALSE_EASTING = np.array([500_000.0, 0.0])
 _HINT = "Restore the file as Argoverse 2 distributes it."
 
 
 def utm_from_degrees(latitude_deg: float, longitude_deg: float, zone: int) -> F64:
     """Return easting and northing (m) of a place of the northern hemisphere (WGS84)."""
-    lat, east = np.radians(latitude_deg), np.radians(longitude_deg - (6 * zone - 183))
-    root = 2 * np.sqrt(_N) / (1 + _N)
-    t = np.sinh(np.arctanh(np.sin(lat)) - root * np.arctanh(root * np.sin(lat)))
-    xi, eta = np.arctan2(t, np.cos(east)), np.arctanh(np.sin(east) / np.hypot(1.0, t))
-    x = eta + sum(a * np.cos(2 * j * xi) * np.sinh(2 * j * eta) for j, a in enumerate(_ALPHA, start=1))
-    y = xi + sum(a * np.sin(2 * j * xi) * np.cosh(2 * j * eta) for j, a in enumerate(_ALPHA, start=1))
-    return np.array([500_000.0, 0.0]) + _SCALE * _A * np.array([x, y])
+    metres = metres_of(np.array([longitude_deg - _meridian_deg(zone), latitude_deg]))
+    result: F64 = _FALSE_EASTING + _SCALE * metres
+    return result
 
 
 def degrees_from_utm(utm_m: F64, zone: int) -> F64:
     """Return longitude and latitude (degrees) of easting and northing (m) on the northern hemisphere."""
-    eta, xi = (utm_m - np.array([500_000.0, 0.0])) / (_SCALE * _A)
-    xi0 = xi - sum(b * np.sin(2 * j * xi) * np.cosh(2 * j * eta) for j, b in enumerate(_BETA, start=1))
-    eta0 = eta - sum(b * np.cos(2 * j * xi) * np.sinh(2 * j * eta) for j, b in enumerate(_BETA, start=1))
-    chi = np.arcsin(np.sin(xi0) / np.cosh(eta0))
-    lat = chi + sum(d * np.sin(2 * j * chi) for j, d in enumerate(_DELTA, start=1))
-    lon = np.arctan2(np.sinh(eta0), np.cos(xi0))
-    return np.array([np.degrees(lon) + 6 * zone - 183, np.degrees(lat)])
+    result: F64 = degrees_of((utm_m - _FALSE_EASTING) / _SCALE) + np.array([_meridian_deg(zone), 0.0])
+    return result
+
+
+def _meridian_deg(zone: int) -> float:
+    return 6.0 * zone - 183.0
 
 
 def place_world(city: str, city_zero_m: F64) -> tuple[F64, GeoOrigin | None]:
