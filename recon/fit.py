@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -17,95 +16,32 @@ import torch
 from torch import Tensor
 
 from recon import adam_kernels, observe_kernels
-from recon.cells import Cells, Window
-from recon.classes import CLASS_COUNT, DRIVABLE, GROUND, RoadClass
+from recon.cells import Window
+from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.drive import DriveLog
-from recon.errors import ConfigInvalid, NoRoadFound, RoadscribeError
-from recon.heights import HeightField, height_field
-from recon.lidar import world_points
+from recon.errors import ConfigInvalid, RoadscribeError
 from recon.losses import TERMS, Exposure, Target, losses
 from recon.memory import kept_memory
-from recon.observe import Observations, box_around, observe
+from recon.observe import box_around
 from recon.progress import Tick, silent
 from recon.rectify import pixel_rays
 from recon.render import cpu
 from recon.render.surfels import SIGMA_MAX_CELLS, Rays, Renderer, Surfels
+from recon.site import Site, prepare
 from recon.surface import RoadSurface
 from recon.views import Trip, View, Views
 
-F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
 
 # Columns of the parameter matrix
 Z, TILT, SCALE, OPACITY, RGB, LOGITS = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 6), slice(6, 9), slice(9, 18)
 COLUMNS = 9 + CLASS_COUNT
-LIDAR_RANGE_M = 40.0
-LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surface
 INITIAL_SIGMA_CELLS = 0.6
 INITIAL_OPACITY = 2.0  # logit: 0.88, so that opacity has a gradient from the first step
 SHARE_FLOOR = 0.02  # a class nobody voted for starts improbable, not impossible
 MOST_TRIPS = 64  # of one surface: a cell keeps one bit for each
 THREADS = 1  # for torch: its operations here are too small to share, and sums keep their order everywhere
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Site:
-    """What is known before the first step: cells that were seen, their evidence and heights."""
-
-    cells: Cells
-    z: F64  # (N,) metres
-    tilt: F64  # (N, 2)
-    observations: Observations
-    lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
-
-
-def prepare(drives: Sequence[DriveLog], views: Views, config: FitConfig, tick: Tick) -> Site:
-    """Return the cells that some valid pixel saw; raises NoRoadFound when none of them is road."""
-    clouds = [world_points(drive, max_range_m=LIDAR_RANGE_M) for drive in drives if config.lidar_weight > 0]
-    cloud = np.concatenate([np.zeros((0, 3)), *clouds])
-    field = height_field(drives, cloud, corridor_m=config.corridor_m)
-    path = np.concatenate([drive.path_xy_m() for drive in drives])
-    cells = Cells.corridor(path, corridor_m=config.corridor_m, cell_m=config.cell_m)
-    z, _ = field.at(cells.centres())
-    seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
-    kept = np.flatnonzero(seen.views > 0)
-    share = seen.class_share[kept]
-    if not len(kept) or float((share[:, list(DRIVABLE)].sum(axis=1) > 0.5).sum()) * config.cell_m**2 < 1.0:
-        hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
-        names = ", ".join(drive.name for drive in drives)
-        raise NoRoadFound(where=f"drive {names}: {len(views)} images, {len(kept)} cells seen", hint=hint)
-    cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
-    observations = Observations(
-        views=seen.views[kept],
-        trips=seen.trips[kept],
-        nearest_view_m=seen.nearest_view_m[kept],
-        rgb=seen.rgb[kept],
-        class_share=share,
-    )
-    z, tilt = field.at(cells.centres())
-    return Site(cells=cells, z=z, tilt=tilt, observations=observations, lidar_z=_lidar_heights(cells, field, cloud))
-
-
-def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:
-    # `kept` is ascending, so the order by tiles survives and each tile's span only shrinks.
-    spans = {name: np.searchsorted(kept, span) for name, span in cells.tiles.items()}
-    return {name: (int(a), int(b)) for name, (a, b) in spans.items() if b > a}
-
-
-def _lidar_heights(cells: Cells, field: HeightField, cloud: F64) -> F32:
-    width = cells.grid.width
-    rows_columns, inside = cells.grid.cells(cloud[:, :2])
-    inside &= np.abs(field.at(cloud[:, :2])[0] - cloud[:, 2]) < LIDAR_NEAR_M if len(cloud) else inside
-    key = rows_columns[inside, 0] * width + rows_columns[inside, 1]
-    own = cells.row.astype(np.int64) * width + cells.column
-    order = np.argsort(own)
-    position = np.clip(np.searchsorted(own, key, sorter=order), 0, len(own) - 1)
-    cell = order[position]
-    hit = own[cell] == key
-    count = np.bincount(cell[hit], minlength=len(own))
-    total = np.bincount(cell[hit], weights=cloud[inside, 2][hit], minlength=len(own))
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
 
 def initial_parameters(site: Site, config: FitConfig) -> F32:

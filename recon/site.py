@@ -1,0 +1,85 @@
+"""`prepare`: what is known of a site before the first step of a fit: cells that were seen, evidence, heights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.cells import Cells
+from recon.classes import DRIVABLE
+from recon.config import FitConfig
+from recon.drive import DriveLog
+from recon.errors import NoRoadFound
+from recon.heights import HeightField, height_field
+from recon.lidar import world_points
+from recon.observe import Observations, observe
+from recon.progress import Tick
+from recon.views import Views
+
+F64 = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+
+LIDAR_RANGE_M = 40.0
+LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surface
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Site:
+    """What is known before the first step: cells that were seen, their evidence and heights."""
+
+    cells: Cells
+    z: F64  # (N,) metres
+    tilt: F64  # (N, 2)
+    observations: Observations
+    lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
+
+
+def prepare(drives: Sequence[DriveLog], views: Views, config: FitConfig, tick: Tick) -> Site:
+    """Return the cells that some valid pixel saw; raises NoRoadFound when none of them is road."""
+    clouds = [world_points(drive, max_range_m=LIDAR_RANGE_M) for drive in drives if config.lidar_weight > 0]
+    cloud = np.concatenate([np.zeros((0, 3)), *clouds])
+    field = height_field(drives, cloud, corridor_m=config.corridor_m)
+    path = np.concatenate([drive.path_xy_m() for drive in drives])
+    cells = Cells.corridor(path, corridor_m=config.corridor_m, cell_m=config.cell_m)
+    z, _ = field.at(cells.centres())
+    seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
+    kept = np.flatnonzero(seen.views > 0)
+    share = seen.class_share[kept]
+    if not len(kept) or float((share[:, list(DRIVABLE)].sum(axis=1) > 0.5).sum()) * config.cell_m**2 < 1.0:
+        hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
+        names = ", ".join(drive.name for drive in drives)
+        raise NoRoadFound(where=f"drive {names}: {len(views)} images, {len(kept)} cells seen", hint=hint)
+    cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
+    observations = Observations(
+        views=seen.views[kept],
+        trips=seen.trips[kept],
+        nearest_view_m=seen.nearest_view_m[kept],
+        rgb=seen.rgb[kept],
+        class_share=share,
+    )
+    z, tilt = field.at(cells.centres())
+    return Site(cells=cells, z=z, tilt=tilt, observations=observations, lidar_z=_lidar_heights(cells, field, cloud))
+
+
+def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:
+    # `kept` is ascending, so the order by tiles survives and each tile's span only shrinks.
+    spans = {name: np.searchsorted(kept, span) for name, span in cells.tiles.items()}
+    return {name: (int(a), int(b)) for name, (a, b) in spans.items() if b > a}
+
+
+def _lidar_heights(cells: Cells, field: HeightField, cloud: F64) -> F32:
+    width = cells.grid.width
+    rows_columns, inside = cells.grid.cells(cloud[:, :2])
+    inside &= np.abs(field.at(cloud[:, :2])[0] - cloud[:, 2]) < LIDAR_NEAR_M if len(cloud) else inside
+    key = rows_columns[inside, 0] * width + rows_columns[inside, 1]
+    own = cells.row.astype(np.int64) * width + cells.column
+    order = np.argsort(own)
+    position = np.clip(np.searchsorted(own, key, sorter=order), 0, len(own) - 1)
+    cell = order[position]
+    hit = own[cell] == key
+    count = np.bincount(cell[hit], minlength=len(own))
+    total = np.bincount(cell[hit], weights=cloud[inside, 2][hit], minlength=len(own))
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
