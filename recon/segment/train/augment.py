@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.classes import CLASS_COUNT, RoadClass
+from recon.segment.train.config import TrainConfig
 from recon.segment.train.samples import IGNORED
 
 U8 = npt.NDArray[np.uint8]
@@ -40,14 +41,13 @@ class Example:
     valid: U8  # (h, w) how much of it is labelled
 
 
-def example_of(
-    image: U8, ids: U8, random: np.random.Generator, size_px: tuple[int, int], stride: int, paint_share: float
-) -> Example:
-    """Return a random crop of an image at `size_px` (width, height), flipped and repainted, with soft targets.
+def example_of(image: U8, ids: U8, random: np.random.Generator, config: TrainConfig, stride: int) -> Example:
+    """Return a random crop of an image at `config.crop`, flipped and repainted, with soft targets.
 
     Every class keeps its meaning in a mirror, arrows and text too: they are one class.
     """
-    image, ids = _crop(image, ids, random, size_px, paint_share)
+    image, ids = _crop(image, ids, random, config)
+    size_px = config.crop
     if random.random() < 0.5:
         image, ids = image[:, ::-1], ids[:, ::-1]
     small = _repaint(resized(np.ascontiguousarray(image), size_px), random)
@@ -80,15 +80,13 @@ def resized(image: U8, size_px: tuple[int, int]) -> U8:
     return cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(np.uint8)
 
 
-def _crop(
-    image: U8, ids: U8, random: np.random.Generator, size_px: tuple[int, int], paint_share: float
-) -> tuple[U8, U8]:
+def _crop(image: U8, ids: U8, random: np.random.Generator, config: TrainConfig) -> tuple[U8, U8]:
     height, width = ids.shape
-    # At magnification 1 the crop is the largest window of the working shape that the image holds.
-    fit = min(width / size_px[0], height / size_px[1])
+    # At magnification 1 a pixel of the crop is a pixel of the whole image at the working size.
+    fit = min(width / config.size_px[0], height / config.size_px[1])
     zoom = float(np.exp(random.uniform(*np.log(_SCALES))))
-    window = round(size_px[0] * fit / zoom), round(size_px[1] * fit / zoom)
-    tries = _TRIES if random.random() < paint_share else 1
+    window = round(config.crop[0] * fit / zoom), round(config.crop[1] * fit / zoom)
+    tries = _TRIES if random.random() < config.paint_share else 1
     places = [(_start(width, window[0], random), _start(height, window[1], random)) for _ in range(tries)]
     if tries > 1:
         worth = _WORTH[ids[::4, ::4]]

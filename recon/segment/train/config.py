@@ -16,7 +16,8 @@ class TrainConfig:
     start_from: str = ""  # checkpoint folder to fine-tune instead
     steps: int = 8000
     batch: int = 4
-    size_px: tuple[int, int] = (512, 288)  # working width and height: of crops here, of whole images afterwards
+    size_px: tuple[int, int] = (512, 288)  # working width and height of whole images, when the net is used
+    crop_px: tuple[int, int] | None = None  # of a training crop at that magnification; None: as large
     learning_rate: float = 2e-3  # for the small preset from random weights; fine-tuning wants 1e-4 or less
     backbone_rate: float = 1.0  # times the learning rate; 0.1 where a pretrained backbone is fine-tuned
     warmup_steps: int = 200
@@ -36,11 +37,19 @@ class TrainConfig:
     def __post_init__(self) -> None:
         require(1 <= self.steps <= 10_000_000, "train.steps must lie in 1..10000000")
         require(1 <= self.batch <= 256, "train.batch must lie in 1..256")
-        width, height = self.size_px
-        sizes = all(64 <= length <= 4096 and length % 32 == 0 for length in (width, height))
-        require(sizes, "train.size_px must be multiples of 32 in 64..4096 px")
+        for name in ("size_px", "crop_px"):
+            sizes = all(64 <= length <= 4096 and length % 32 == 0 for length in getattr(self, name) or ())
+            require(sizes, f"train.{name} must be multiples of 32 in 64..4096 px")
+        require(
+            all(c <= s for c, s in zip(self.crop, self.size_px, strict=True)), "train.crop_px exceeds train.size_px"
+        )
         require(0.0 < self.learning_rate <= 1.0, "train.learning_rate must lie in 0..1")
         require(0.0 <= self.ema < 1.0, "train.ema must lie in 0..1")
         require(self.warmup_steps >= 0 and self.grad_clip > 0, "train: warmup_steps and grad_clip must be positive")
         for name in ("validate_every", "validate_images", "save_every", "loader_threads", "threads"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1")
+
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Return width and height of a training crop."""
+        return self.crop_px or self.size_px

@@ -27,8 +27,8 @@ CLASS_WEIGHTS = {
     RoadClass.LANE_MARKING: 2.0,
     RoadClass.CROSSWALK: 1.5,
     RoadClass.CURB: 2.0,
-    RoadClass.STOP_LINE: 5.0,
-    RoadClass.OTHER_MARKING: 3.0,
+    RoadClass.STOP_LINE: 2.5,
+    RoadClass.OTHER_MARKING: 2.5,
     RoadClass.BACKGROUND: 0.7,
 }
 _HARD_SHARE = 0.15  # of the cells: the importance sampling of the paper (section 3.3), on a dense grid

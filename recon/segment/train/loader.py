@@ -52,4 +52,4 @@ def _example(pool: Sequence[tuple[Source, Sample]], config: TrainConfig, stride:
     if random.random() < config.paint_share:
         source, sample = max(candidates, key=lambda one: rarity(one[0].read_ids(one[1])))
     image, ids = source.read(sample)
-    return example_of(image, ids, random, config.size_px, stride, config.paint_share)
+    return example_of(image, ids, random, config, stride)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from recon.classes import RoadClass
 from recon.segment.train.augment import example_of, rarity, soft_target
+from recon.segment.train.config import TrainConfig
 from recon.segment.train.samples import IGNORED
 
 
@@ -24,12 +25,12 @@ def test_an_example_has_the_working_size_and_shares_that_add_up(
     seed: int, height: int, width: int, paint: float
 ) -> None:
     image, ids = picture(height, width)
-    example = example_of(image, ids, np.random.default_rng(seed), (96, 64), 2, paint)
+    example = example_of(image, ids, np.random.default_rng(seed), TrainConfig(size_px=(96, 64), paint_share=paint), 2)
     assert example.image.shape == (64, 96, 3)
     assert example.share.shape == (9, 32, 48)
     total = example.share.astype(int).sum(axis=0)
     assert np.abs(total - example.valid).max() <= 5  # rounding, once a class
-    again = example_of(image, ids, np.random.default_rng(seed), (96, 64), 2, paint)
+    again = example_of(image, ids, np.random.default_rng(seed), TrainConfig(size_px=(96, 64), paint_share=paint), 2)
     assert again.image.tobytes() == example.image.tobytes()
 
 
@@ -48,8 +49,9 @@ def test_crops_look_for_paint() -> None:
     ids[200:230, 40:80] = int(RoadClass.STOP_LINE)
 
     def found(paint_share: float) -> float:
+        config = TrainConfig(size_px=(96, 64), paint_share=paint_share)
         made = [
-            example_of(image, ids, np.random.default_rng(i), (96, 64), 2, paint_share).share[RoadClass.STOP_LINE].any()
+            example_of(image, ids, np.random.default_rng(i), config, 2).share[RoadClass.STOP_LINE].any()
             for i in range(60)
         ]
         return float(np.mean(made))
@@ -68,3 +70,15 @@ def test_an_image_with_a_stop_line_is_rarer_than_one_full_of_kerb() -> None:
     more[:20] = int(RoadClass.STOP_LINE)
     assert rarity(more) < 2 * rarity(stop)
     assert rarity(np.full((64, 96), IGNORED, np.uint8)) == 0.0
+
+
+def test_a_smaller_crop_keeps_the_magnification_of_the_working_size() -> None:
+    image = np.zeros((128, 192, 3), np.uint8)
+    ids = np.full((128, 192), int(RoadClass.ROAD), np.uint8)
+    ids[:, 90:102] = int(RoadClass.LANE_MARKING)  # a sixteenth of the image: 12 px at a working width of 192
+    config = TrainConfig(size_px=(192, 128), crop_px=(96, 64), paint_share=1.0)
+    seen = [example_of(image, ids, np.random.default_rng(i), config, 2) for i in range(80)]
+    assert {example.image.shape for example in seen} == {(64, 96, 3)}
+    widths = [(e.share[RoadClass.LANE_MARKING] > 127).sum(axis=1).max() * 2 for e in seen]
+    whole = [width for width in widths if width]
+    assert 12 * 0.7 < np.median(whole) < 12 * 1.7
