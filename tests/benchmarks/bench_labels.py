@@ -1,6 +1,6 @@
 """How good labels are on unseen streets of the demo city: `make figures`.
 
-For every seed: four trips with exact poses and the same four with pose noise (0.3 m, 0.5 degrees). One trip with true
+For every seed: four trips with exact poses and the same images with pose noise (0.3 m, 0.5 degrees). One trip with true
 id images, one and four trips with the shipped net, four trips with true id images with and without noise. Everything
 runs as a user runs it (city, label, aggregate, evaluate); what is there already is kept, so an interrupted run goes on.
 mAP is the Chamfer mAP over divider, ped_crossing and boundary of the patches (docs/evaluation.md). The position error
@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +26,14 @@ import numpy as np
 
 from recon.align.alignment import Alignment
 from recon.artifact import read, read_manifest
+from recon.demo_city.config import CityConfig
+from recon.demo_city.drive import plan_drive
+from recon.demo_city.rig import calibrate
+from recon.demo_city.scene import Scene
+from recon.formats.drive_folder import write_drive_json
 from vectorize.evaluate.report import source_commit
 
-FIRST_SEED = 7001  # neither trained on (1000 to 1079) nor validated on (2000 to 2007)
+FIRST_SEED = 7001  # neither trained on (1000 to 1139) nor validated on (2000 to 2007)
 TRIPS, FRAMES = 4, 30
 NOISE_M, NOISE_DEG = 0.3, 0.5
 NET = ("--segmenter", "mask2former", "--weights", "demo_city")
@@ -42,16 +51,31 @@ COLUMNS = {
 
 
 def roadscribe(*arguments: str | Path) -> str:
-    """Run a command of the project and return what it prints; its progress goes to stderr."""
+    """Run a command of the project on one thread, say how long it took, and return what it prints."""
+    start = time.monotonic()
     command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | threads)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[3:])}\n{done.stderr}")
+    print(f"{time.monotonic() - start:6.1f} s  {' '.join(command[3:6])}", file=sys.stderr, flush=True)
+    return done.stdout
 
 
-def city(folder: Path, seed: int, trip: int, *, noisy: bool) -> Path:
+def city(folder: Path, seed: int, trip: int) -> Path:
     """Write a trip unless it is there."""
-    if not (folder / "true_poses.json").is_file():
-        noise = ("--pose-noise", NOISE_M, "--heading-noise", NOISE_DEG) if noisy else ()
-        roadscribe("city", folder, "--seed", str(seed), "--trip", str(trip), "--frames", str(FRAMES), *map(str, noise))
+    if not (folder / "true_map.json").is_file():
+        roadscribe("city", folder, "--seed", str(seed), "--trip", str(trip), "--frames", str(FRAMES))
+    return folder
+
+
+def noisy_city(folder: Path, exact: Path, seed: int, trip: int) -> Path:
+    """Write what `city --pose-noise --heading-noise` writes: the images know nothing of the noise and are linked."""
+    if not (folder / "drive.json").is_file():
+        config = CityConfig(seed=seed, trip=trip, frames=FRAMES, pose_noise_m=NOISE_M, pose_noise_deg=NOISE_DEG)
+        shutil.copytree(exact, folder, copy_function=os.link, ignore=shutil.ignore_patterns("drive.json"))
+        cameras = tuple(calibrate(camera, config) for camera in config.cameras)
+        write_drive_json(plan_drive(folder, config, Scene.build(config, threads=1), cameras), folder)
     return folder
 
 
@@ -93,8 +117,8 @@ def noise_removed(out: Path, drives: Sequence[Path]) -> float:
 
 def figures_of(seed: int, folder: Path) -> dict[str, float]:
     """Return every figure of one seed."""
-    exact = [city(folder / f"exact-{trip}", seed, trip, noisy=False) for trip in range(TRIPS)]
-    noisy = [city(folder / f"noisy-{trip}", seed, trip, noisy=True) for trip in range(TRIPS)]
+    exact = [city(folder / f"exact-{trip}", seed, trip) for trip in range(TRIPS)]
+    noisy = [noisy_city(folder / f"noisy-{trip}", drive, seed, trip) for trip, drive in enumerate(exact)]
     runs = {
         "ids_1": measured(folder / "ids_1", exact[:1]),
         "net_1": measured(folder / "net_1", exact[:1], NET),
@@ -125,12 +149,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8, help="how many (8)")
     parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"the first seed ({FIRST_SEED})")
     parser.add_argument("--work", type=Path, default=Path("figures_out"), help="where drives and results are kept")
+    parser.add_argument("--jobs", type=int, default=2, help="seeds at a time (2)")
     parser.add_argument("--write", type=Path, help="Markdown file for the table, e.g. docs/figures.md")
     given = parser.parse_args()
     rows: dict[int, dict[str, float]] = {}
-    for seed in range(given.first, given.first + given.seeds):
-        rows[seed] = figures_of(seed, given.work / str(seed))
-        print(table(rows), flush=True)
+    seeds = range(given.first, given.first + given.seeds)
+    with ThreadPoolExecutor(max_workers=given.jobs) as pool:
+        for seed, row in zip(seeds, pool.map(lambda s: figures_of(s, given.work / str(s)), seeds), strict=True):
+            rows[seed] = row
+            print(table(rows), flush=True)
     if given.write:
         given.write.write_text(page(rows, given), encoding="utf-8")
 
