@@ -15,7 +15,7 @@ import torch
 
 from recon.artifact import write_atomic
 from recon.classes import CLASS_COUNT, ClassMap
-from recon.errors import ModelInvalid, PathRefused, storage_errors
+from recon.errors import ConfigInvalid, ModelInvalid, PathRefused, storage_errors
 from recon.progress import Tick, silent
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.mask2former import Mask2Former, device_of, load_net
@@ -49,8 +49,10 @@ def train(
 
     `out` gets metrics.jsonl, events/, state/ and net/. A run that `should_stop` ends finishes its step, saves and
     exports. Raises PathRefused when `out` holds a run and `resume` is not asked, ArtifactInvalid when its state does
-    not fit, ImageInvalid for a damaged image, and ModelInvalid, naming every term, when the loss is not finite.
+    not fit, ConfigInvalid when an image is both learnt from and held out, ImageInvalid for a damaged image, and
+    ModelInvalid, naming every term, when the loss is not finite.
     """
+    _held_out(training, validation)
     _claim(out, resume)
     device = device_of(config.device)
     torch.set_num_threads(config.threads)
@@ -96,6 +98,13 @@ def train(
         if stopped:
             break
     return _export(out, ema, spec, config, step, training, validation)
+
+
+def _held_out(training: Sequence[Source], validation: Sequence[Source]) -> None:
+    learnt, held = ({s.image.resolve() for source in part for s in source.samples} for part in (training, validation))
+    if both := learnt & held:
+        hint = "Hold out other drives: what was learnt by heart says nothing about what was learnt."
+        raise ConfigInvalid(f"{len(both)} images are in --data and --validation", where=str(min(both)), hint=hint)
 
 
 def _claim(out: Path, resume: bool) -> None:

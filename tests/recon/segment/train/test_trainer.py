@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from recon.classes import RoadClass
 from recon.config import SegmentConfig
-from recon.errors import ArtifactInvalid, ImageInvalid, ModelInvalid, PathRefused
+from recon.errors import ArtifactInvalid, ConfigInvalid, ImageInvalid, ModelInvalid, PathRefused
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.mask2former import Mask2Former
 from recon.segment.train.config import TrainConfig
@@ -56,9 +57,15 @@ def source(tmp_path: Path) -> Source:
     return open_source(folder)
 
 
+def copy_of(source: Source, folder: Path) -> Source:
+    """Return the same pictures in files of their own, to look at how the fit goes."""
+    shutil.copytree(source.samples[0].image.parents[1], folder / "held-day")
+    return open_source(folder / "held-day")
+
+
 def test_a_run_writes_what_it_promises(source: Source, tmp_path: Path) -> None:
     seen: list[dict[str, object]] = []
-    net = train(tmp_path / "out", TINY, [source], [source], show=seen.append)
+    net = train(tmp_path / "out", TINY, [source], [copy_of(source, tmp_path)], show=seen.append)
     names = sorted(path.name for path in net.iterdir())
     assert names == ["MODEL_CARD.md", "config.json", "model.safetensors", "roadscribe.json"]
     assert PixelSpec.of_folder(net).size_px == (96, 64)
@@ -116,6 +123,12 @@ def test_another_run_in_the_same_folder_is_refused(source: Source, tmp_path: Pat
     assert caught.value.where == str(state.parent)
 
 
+def test_images_that_are_learnt_from_are_not_held_out(source: Source, tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match="2 images are in --data and --validation"):
+        train(tmp_path / "out", TINY, [source], [source])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_damaged_image_ends_the_run_with_its_name(source: Source, tmp_path: Path) -> None:
     image = source.samples[0].image
     image.write_bytes(image.read_bytes()[:-30])
@@ -150,7 +163,7 @@ def test_a_checkpoint_of_other_classes_is_fine_tuned(source: Source, tmp_path: P
 def test_a_tiny_net_learns_a_thin_line(source: Source, tmp_path: Path) -> None:
     config = replace(TINY, steps=250, batch=4, learning_rate=4e-3, warmup_steps=20, ema=0.98, validate_every=250)
     seen: list[dict[str, dict[str, dict[str, float]]]] = []
-    train(tmp_path / "out", config, [source], [source], show=seen.append)
+    train(tmp_path / "out", config, [source], [copy_of(source, tmp_path)], show=seen.append)
     iou = seen[-1]["all"]["iou"]
     assert iou["ROAD"] > 0.9
     assert iou["LANE_MARKING"] > 0.6
