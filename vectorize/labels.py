@@ -9,7 +9,7 @@ the vehicle's ground plane, two rounds of reading the surface height under the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -54,7 +54,7 @@ class LabelSet:
     """The labels of all keyframes of one drive."""
 
     kind: ClassVar[str] = "LabelSet"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
 
     drive: str  # name
     labels: tuple[PseudoLabels, ...]
@@ -62,6 +62,7 @@ class LabelSet:
     width_m: float
     mask_cell_m: float
     provenance: dict[str, Any]  # digests of the artifacts behind the labels, where the caller knows them
+    trips: tuple[str, ...] = ()  # names of the drives that made the map; bit t of a vertex's `trips` is the t-th
 
     @property
     def mask_shape(self) -> tuple[int, int]:
@@ -77,6 +78,7 @@ class LabelSet:
             "width_m": self.width_m,
             "mask_cell_m": self.mask_cell_m,
             "provenance": self.provenance,
+            "trips": list(self.trips),
             "frames": [one.frame for one in self.labels],
             **packed.meta,
         }
@@ -110,7 +112,7 @@ class LabelSet:
             for i, frame in enumerate(meta["frames"])
         )
         fields = {key: meta[key] for key in ("drive", "length_m", "width_m", "mask_cell_m", "provenance")}
-        return cls(**fields, labels=labels)
+        return cls(**fields, trips=tuple(meta["trips"]), labels=labels)
 
 
 def mask_shape(length_m: float, width_m: float, cell_m: float) -> tuple[int, int]:
@@ -147,6 +149,7 @@ def crop(
         width_m=config.width_m,
         mask_cell_m=config.mask_cell_m,
         provenance=dict(provenance or {}),
+        trips=road_map.trips,
     )
 
 
@@ -163,40 +166,13 @@ def crop_element(element: Element, ego_from_world: F64, config: CropConfig) -> l
         return _crop_area(element, ego, high)
     if element.closed:  # an island's rim is a line: it stays closed only where the whole ring is inside
         if np.all(np.abs(ego[:, :2]) <= high):
-            return [_piece(element, ego, np.arange(len(ego), dtype=np.float64), closed=True)]
+            return [replace(element, vertices=ego)]
         outside = int(np.argmax((np.abs(ego[:, :2]) - high).max(axis=1)))
         order = np.r_[outside : len(ego), 0 : outside + 1]
         ego = ego[order]
-        element = _reordered(element, order)
+        element = element.take(order, closed=False)
     pieces = polyline.clip_to_box(ego, -high, high)
-    return [_piece(element, part, where) for part, where in pieces if polyline.length_of(part) >= SHORTEST_PIECE_M]
-
-
-def _reordered(element: Element, order: npt.NDArray[np.int64]) -> Element:
-    return Element(
-        element_class=element.element_class,
-        vertices=element.vertices[order],
-        seen=element.seen[order],
-        confidence=element.confidence[order],
-        score=element.score,
-        style=element.style,
-    )
-
-
-def _piece(element: Element, vertices: F64, where: F64, *, closed: bool = False) -> Element:
-    """Return a piece with attributes read at `where`; a cut end counts as seen if both its neighbours were."""
-    low, high = np.floor(where).astype(int), np.ceil(where).astype(int)
-    seen = element.seen[low] & element.seen[high % len(element.seen)]
-    confidence = np.interp(where, np.arange(len(element.confidence)), element.confidence).astype(np.float32)
-    return Element(
-        element_class=element.element_class,
-        vertices=vertices,
-        seen=seen,
-        confidence=confidence,
-        score=element.score,
-        style=element.style,
-        closed=closed,
-    )
+    return [element.at(where, part) for part, where in pieces if polyline.length_of(part) >= SHORTEST_PIECE_M]
 
 
 def _crop_area(element: Element, ego: F64, high: F64) -> list[Element]:
@@ -217,6 +193,5 @@ def _crop_area(element: Element, ego: F64, high: F64) -> list[Element]:
         distance = np.array([line.project(shapely.Point(c)) for c in corners])
         where = np.interp(distance, along, np.arange(len(ring))) % len(ego)
         height = np.interp(distance, along, ring[:, 2])
-        closing = _reordered(element, np.r_[0 : len(ego), 0])
-        pieces.append(_piece(closing, np.c_[corners, height], where, closed=True))
+        pieces.append(element.at(where, np.c_[corners, height], closed=True))
     return pieces

@@ -91,6 +91,11 @@ def simplify(vertices: F64, tolerance_m: float, *, keep: Bool | None = None, clo
     return np.array(sorted(kept), dtype=np.int64)
 
 
+def stretches(kept: Int, count: int) -> Int:
+    """Return (M + 1,) borders of what each of the `kept` (M,) of `count` vertices stands for: half-way to the next."""
+    return np.concatenate([[0], (kept[1:] + kept[:-1] + 1) // 2, [count]])
+
+
 def runs(mask: Bool) -> list[tuple[int, int]]:
     """Return (start, stop) of every maximal run of true values."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -14,6 +14,11 @@ from recon.geometry import GeoOrigin
 
 ElementClass = Literal["divider", "ped_crossing", "boundary", "stop_line", "centerline"]
 Style = Literal["solid", "dashed", "double", "unknown"]
+F64 = npt.NDArray[np.float64]
+U16 = npt.NDArray[np.uint16]
+U64 = npt.NDArray[np.uint64]
+
+PER_VERTEX = ("seen", "confidence", "views", "trips")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,21 +26,61 @@ class Element:
     """One polyline or polygon of a map."""
 
     element_class: ElementClass
-    vertices: npt.NDArray[np.float64]  # (N, 2 or 3) metres; a closed ring does not repeat its first vertex
+    vertices: F64  # (N, 2 or 3) metres; a closed ring does not repeat its first vertex
     seen: npt.NDArray[np.bool_]  # (N,) whether the place of the vertex was observed
     confidence: npt.NDArray[np.float32]  # (N,) 0..1
     score: float  # 0..1, evidence of the whole element
     style: Style = "unknown"
     closed: bool = False
+    # Of the stretch half-way to the neighbours. Left out they are 0: no image tells of a map that was not made of any.
+    views: U16 = field(default_factory=lambda: np.zeros(0, np.uint16))  # (N,) images that saw a cell of it, on average
+    trips: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))  # (N,) bit t: trip t saw some cell of it
 
     def __post_init__(self) -> None:
         count = len(self.vertices)
+        for name, kind in (("views", np.uint16), ("trips", np.uint64)):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.zeros(count, kind))
         if self.vertices.ndim != 2 or self.vertices.shape[1] not in (2, 3) or count < (3 if self.closed else 2):
             raise ValueError(f"{self.element_class}: vertices of shape {self.vertices.shape} are no polyline")
-        if self.seen.shape != (count,) or self.confidence.shape != (count,):
-            raise ValueError(
-                f"{self.element_class}: seen {self.seen.shape}, confidence {self.confidence.shape}, {count} vertices"
-            )
+        shapes = {name: getattr(self, name).shape for name in PER_VERTEX}
+        if any(shape != (count,) for shape in shapes.values()):
+            raise ValueError(f"{self.element_class}: {count} vertices, and per vertex {shapes}")
+
+    def take(self, order: slice | npt.NDArray[np.int64], *, closed: bool) -> Element:
+        """Return the element with the vertices that `order` picks."""
+        arrays = {name: getattr(self, name)[order] for name in ("vertices", *PER_VERTEX)}
+        return replace(self, closed=closed, **arrays)
+
+    def at(self, where: F64, vertices: F64, *, closed: bool = False) -> Element:
+        """Return new `vertices` (M, 2 or 3) that lie at `where` (M,) along this element, with what is known there.
+
+        2.25 is a quarter of the way from vertex 2 to 3; beyond its last vertex a ring goes on to its first. Such a
+        place was seen if both neighbours were, its confidence lies between theirs, views and trips are the nearer's.
+        """
+        low = np.floor(where).astype(np.int64)
+        share, count = where - low, len(self.vertices)
+        before, after = low % count, np.ceil(where).astype(np.int64) % count
+        nearer = np.where(share < 0.5, before, after)
+        return replace(
+            self,
+            vertices=vertices,
+            seen=self.seen[before] & self.seen[after],
+            confidence=((1 - share) * self.confidence[before] + share * self.confidence[after]).astype(np.float32),
+            views=self.views[nearer],
+            trips=self.trips[nearer],
+            closed=closed,
+        )
+
+    @property
+    def trip_numbers(self) -> list[int]:
+        """Return the trips that saw some part of the element, ascending; the map that holds it knows their names."""
+        return numbers_of(int(np.bitwise_or.reduce(self.trips)))
+
+
+def numbers_of(bits: int) -> list[int]:
+    """Return the places of the bits that are set, ascending."""
+    return [number for number in range(bits.bit_length()) if bits >> number & 1]
 
 
 def pack_elements(elements: Sequence[Element]) -> Parts:
@@ -55,6 +100,8 @@ def pack_elements(elements: Sequence[Element]) -> Parts:
         "vertices": np.concatenate([np.zeros((0, 3)), *vertices]),
         "seen": np.concatenate([np.zeros(0, bool), *(e.seen for e in elements)]),
         "confidence": np.concatenate([np.zeros(0, np.float32), *(e.confidence for e in elements)]),
+        "views": np.concatenate([np.zeros(0, np.uint16), *(e.views for e in elements)]),
+        "trips": np.concatenate([np.zeros(0, np.uint64), *(e.trips for e in elements)]),
         "offsets": np.cumsum([0, *(len(e.vertices) for e in elements)], dtype=np.int64),
     }
     return Parts(meta={"elements": meta}, arrays=arrays)
@@ -66,11 +113,10 @@ def unpack_elements(parts: Parts) -> tuple[Element, ...]:
     result = []
     for i, entry in enumerate(parts.meta["elements"]):
         span = slice(int(offsets[i]), int(offsets[i + 1]))
-        fields = {key: entry[key] for key in ("element_class", "style", "closed", "score")}
+        fields: dict[str, Any] = {key: entry[key] for key in ("element_class", "style", "closed", "score")}
+        fields |= {name: arrays[name][span] for name in PER_VERTEX}
         vertices = arrays["vertices"][span, : entry["dim"]]
-        result.append(
-            Element(**fields, vertices=vertices, seen=arrays["seen"][span], confidence=arrays["confidence"][span])
-        )
+        result.append(Element(**fields, vertices=vertices))
     return tuple(result)
 
 
@@ -79,10 +125,16 @@ class RoadMap:
     """The vector map of one site."""
 
     kind: ClassVar[str] = "RoadMap"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
 
     elements: tuple[Element, ...]
     origin: GeoOrigin | None = None
+    trips: tuple[str, ...] = ()  # names of the drives that made the map; bit t of a vertex's `trips` is the t-th
+
+    def __post_init__(self) -> None:
+        every = max((int(e.trips.max()) for e in self.elements), default=0)
+        if every >> len(self.trips):
+            raise ValueError(f"a vertex was seen by trip {every.bit_length()}, and the map has {len(self.trips)} trips")
 
     def of(self, element_class: ElementClass) -> tuple[Element, ...]:
         """Return the elements of one class."""
@@ -91,10 +143,11 @@ class RoadMap:
     def to_parts(self) -> Parts:
         """Take the map apart."""
         parts = pack_elements(self.elements)
-        return Parts(meta={**parts.meta, "origin": asdict(self.origin) if self.origin else None}, arrays=parts.arrays)
+        origin = asdict(self.origin) if self.origin else None
+        return Parts(meta={**parts.meta, "origin": origin, "trips": list(self.trips)}, arrays=parts.arrays)
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
         """Put the map together again."""
         origin = GeoOrigin(**parts.meta["origin"]) if parts.meta["origin"] else None
-        return cls(elements=unpack_elements(parts), origin=origin)
+        return cls(elements=unpack_elements(parts), origin=origin, trips=tuple(parts.meta["trips"]))

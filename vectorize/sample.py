@@ -59,6 +59,7 @@ def sample_record(key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog
             "coverage": round(one.coverage, 6),
         },
         "classes": CLASS_TYPE,
+        "trips": list(labels.trips),
         "vectors": [_vector(element) for element in one.elements],
         "cameras": [
             {
@@ -95,6 +96,8 @@ def _vector(element: Element) -> dict[str, Any]:
         "type": CLASS_TYPE[element.element_class],
         "seen": element.seen.tolist(),
         "confidence": np.round(element.confidence.astype(np.float64), 4).tolist(),
+        "views": element.views.tolist(),
+        "trips": element.trip_numbers,
         "score": round(element.score, 4),
         "style": element.style,
         "closed": element.closed,

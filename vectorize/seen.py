@@ -12,9 +12,13 @@ from scipy.ndimage import map_coordinates
 from recon.bev import BevMap
 from recon.classes import DRIVABLE, RoadClass
 from recon.grid import Grid
+from vectorize import polyline
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+U16 = npt.NDArray[np.uint16]
+U64 = npt.NDArray[np.uint64]
 Bool = npt.NDArray[np.bool_]
 
 HALF_TRUST_VIEWS = 4.0
@@ -33,6 +37,8 @@ class Evidence:
     background: F32
     trust: F32
     height_m: F32
+    views: U16
+    trips: U64
 
     @classmethod
     def of(cls, bev: BevMap, *, min_views: int) -> Evidence:
@@ -60,6 +66,8 @@ class Evidence:
             background=share(RoadClass.BACKGROUND),
             trust=np.where(known, views / (views + HALF_TRUST_VIEWS), 0.0).astype(np.float32),
             height_m=bev.height_m,
+            views=bev.views,
+            trips=bev.trips.astype(np.uint64, copy=False),
         )
 
     def sample(self, raster: F32, xy_m: F64) -> F64:
@@ -71,17 +79,34 @@ class Evidence:
 
     def is_known(self, xy_m: F64) -> Bool:
         """Return whether the cells that hold world points (..., 2) were observed."""
-        cells, inside = self.grid.cells(xy_m)
-        rows = np.clip(cells[..., 0], 0, self.grid.height - 1)
-        columns = np.clip(cells[..., 1], 0, self.grid.width - 1)
+        rows, columns, inside = self._cells(xy_m)
         result: Bool = self.known[rows, columns] & inside
         return result
 
+    def witnesses(self, xy_m: F64, kept: I64) -> tuple[U16, U64]:
+        """Return who saw a line of dense points (N, 2), for those of them that are `kept` (M,) as its vertices.
+
+        A vertex stands for the points half-way to its neighbours that are as known as it is: it has the mean of their
+        views, rounded, and every trip that saw one of them, as bits.
+        """
+        rows, columns, inside = self._cells(xy_m)
+        known = self.known[rows, columns] & inside
+        borders = polyline.stretches(kept, len(xy_m))
+        alike = inside & (known == np.repeat(known[kept], np.diff(borders)))
+        views, trips = self.views[rows, columns].astype(np.int64), self.trips[rows, columns]
+        count = np.maximum(np.add.reduceat(alike.astype(np.int64), borders[:-1]), 1)
+        mean = np.add.reduceat(np.where(alike, views, 0), borders[:-1]) / count
+        return np.rint(mean).astype(np.uint16), np.bitwise_or.reduceat(trips * alike, borders[:-1])
+
+    def _cells(self, xy_m: F64) -> tuple[I64, I64, Bool]:
+        """Return row and column (...) of the cells that hold world points (..., 2), and whether the raster has them."""
+        cells, inside = self.grid.cells(xy_m)
+        rows = np.clip(cells[..., 0], 0, self.grid.height - 1)
+        return rows, np.clip(cells[..., 1], 0, self.grid.width - 1), inside
+
     def with_height(self, xy_m: F64) -> F64:
         """Return (N, 3): the points with the surface height, interpolated along the line where none was seen."""
-        cells, inside = self.grid.cells(xy_m)
-        rows = np.clip(cells[:, 0], 0, self.grid.height - 1)
-        columns = np.clip(cells[:, 1], 0, self.grid.width - 1)
+        rows, columns, inside = self._cells(xy_m)
         valid = self.known[rows, columns] & inside
         height = self.height_m[rows, columns].astype(np.float64)
         if not valid.any():

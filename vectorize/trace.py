@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,7 @@ from vectorize.config import TraceConfig
 from vectorize.contour import Edge, find_edges
 from vectorize.crosswalk import find_crossings, find_stop_lines
 from vectorize.divider import find_lines
-from vectorize.road_map import Element, ElementClass, RoadMap, Style
+from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
 from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 from vectorize.style import shows_two_lines, style_of
@@ -33,8 +34,18 @@ SAME_STOP_M = 1.0
 STEPS = 4
 
 
-def trace(bev: BevMap, config: TraceConfig, *, origin: GeoOrigin | None = None, tick: Tick = silent) -> RoadMap:
-    """Return the vector map of a site; raises NoRoadFound if no drivable cell was seen."""
+def trace(
+    bev: BevMap,
+    config: TraceConfig,
+    *,
+    origin: GeoOrigin | None = None,
+    trips: Sequence[str] = (),
+    tick: Tick = silent,
+) -> RoadMap:
+    """Return the vector map of a site; raises NoRoadFound if no drivable cell was seen.
+
+    `trips` names the raster's trips in the order of their bits; without it they are called "trip 1" and so on.
+    """
     evidence = Evidence.of(bev, min_views=config.min_views)
     if not (evidence.known & (evidence.drivable > 0.5)).any():
         hint = "Check the calibration and the class map: no image showed road within the corridor."
@@ -56,7 +67,8 @@ def trace(bev: BevMap, config: TraceConfig, *, origin: GeoOrigin | None = None, 
     boundaries = _boundaries(evidence, edges, config)
     areas = [_crossing(evidence, ring, value) for ring, value in crossings]
     tick(4, STEPS, "classes")
-    return RoadMap(elements=(*dividers, *boundaries, *areas, *stops), origin=origin)
+    names = trips or [f"trip {number + 1}" for number in range(int(evidence.trips.max(initial=0)).bit_length())]
+    return RoadMap(elements=(*dividers, *boundaries, *areas, *stops), origin=origin, trips=tuple(names))
 
 
 def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: ElementClass) -> F64:
@@ -98,10 +110,10 @@ def _element(
     change[:-1] |= change[1:]
     kept = polyline.simplify(strand.xy_m, config.simplify_m, keep=change, closed=closed)
     vertices = evidence.with_height(strand.xy_m)[kept]
-    # A vertex stands for the stretch half-way to its neighbours.
-    borders = np.concatenate([[0], (kept[1:] + kept[:-1] + 1) // 2, [len(dense)]])
+    borders = polyline.stretches(kept, len(dense))
     sums = np.concatenate([[0.0], np.cumsum(dense)])
     mean = (sums[borders[1:]] - sums[borders[:-1]]) / np.maximum(np.diff(borders), 1)
+    views, trips = evidence.witnesses(strand.xy_m, kept)
     return Element(
         element_class=element_class,
         vertices=vertices,
@@ -110,6 +122,8 @@ def _element(
         score=float(dense.mean()),
         style=style,
         closed=closed,
+        views=views,
+        trips=trips,
     )
 
 
@@ -134,12 +148,7 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
     result = []
     for element, kept in zip(elements, spans, strict=True):
         for start, stop in kept:
-            part = replace(
-                element,
-                vertices=element.vertices[start:stop],
-                seen=element.seen[start:stop],
-                confidence=element.confidence[start:stop],
-            )
+            part = element.take(slice(start, stop), closed=False)
             if polyline.length_of(part.vertices) >= config.min_divider_m:
                 result.append(part)
     return sorted(result, key=_order)
@@ -163,6 +172,7 @@ def _straight(evidence: Evidence, line: F64, value: float) -> Element:
     dense = polyline.resample(line, STEP_M)
     trust = float(evidence.sample(evidence.trust, dense).mean())
     score = float(curve("stop_line", np.array([value * trust]))[0])
+    views, trips = evidence.witnesses(dense, np.array([0, len(dense) - 1]))
     return Element(
         element_class="stop_line",
         vertices=evidence.with_height(line),
@@ -170,6 +180,8 @@ def _straight(evidence: Evidence, line: F64, value: float) -> Element:
         confidence=np.full(2, score, dtype=np.float32),
         score=score,
         style="solid",
+        views=views,
+        trips=trips,
     )
 
 
@@ -182,6 +194,7 @@ def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
         np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), 0.2
     )
     confidence = curve("ped_crossing", value * evidence.sample(evidence.trust, inward))
+    views, trips = _ring_witnesses(evidence, inward)
     return Element(
         element_class="ped_crossing",
         vertices=evidence.with_height(ring),
@@ -189,4 +202,16 @@ def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
         confidence=confidence.astype(np.float32),
         score=float(confidence.mean()),
         closed=True,
+        views=views,
+        trips=trips,
     )
+
+
+def _ring_witnesses(evidence: Evidence, ring: F64) -> tuple[U16, U64]:
+    """Return views and trips of a ring's vertices, from the halves of the two sides that meet in each."""
+    sides = [
+        polyline.resample(np.stack(ends), STEP_M)[:-1] for ends in zip(ring, np.roll(ring, -1, axis=0), strict=True)
+    ]
+    starts = np.cumsum([0, *(len(side) for side in sides[:-1])])
+    shift = len(sides[-1]) // 2  # walked from the middle of the last side on, no stretch is cut
+    return evidence.witnesses(np.roll(np.concatenate(sides), shift, axis=0), starts + shift)

@@ -125,7 +125,7 @@ def _aggregate_plan(count: int) -> tuple[Stage, ...]:
     placed = every("place") | every("segment")
     plan.append(replace(stages["fit"], function=f"{site}fit", parents=placed))
     plan.append(stages["bake"])
-    plan.append(replace(stages["trace"], parents={"ingest": "place 1"} | _same("bake")))
+    plan.append(replace(stages["trace"], function=f"{site}trace", parents=every("place") | _same("bake")))
     plan += [of_trip(stages["crop"], t, {"ingest": f"place {t + 1}"} | _same("bake", "trace")) for t in trips]
     for t in trips:
         plan.append(of_trip(stages["pack"], t, {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"}))

@@ -45,6 +45,19 @@ def fit(given: StageInput) -> None:
     leave(run_fit(trips, given.config, given.tick), given)
 
 
+def trace(given: StageInput) -> None:
+    """Trace the raster into a vector map that names the trips of its vertices."""
+    from recon.bev import BevMap
+    from recon.drive import DriveLog
+    from vectorize.trace import trace as run_trace
+
+    assert isinstance(given.spec, AggregateJob)
+    drives = [read(DriveLog, given.parents[f"place {t + 1}"]) for t in range(len(given.spec.drives))]
+    names = [drive.name for drive in drives if drive.frames]  # in the order of `fit`, which gave them their bits
+    bev = read(BevMap, given.parents["bake"])
+    leave(run_trace(bev, given.config, origin=drives[0].origin, trips=names, tick=given.tick), given)
+
+
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
     from recon.align.alignment import Alignment

@@ -61,7 +61,8 @@ def trace(given: StageInput) -> None:
     from vectorize.trace import trace as run_trace
 
     bev = read(BevMap, given.parents["bake"])
-    leave(run_trace(bev, given.config, origin=drive_of(given).origin, tick=given.tick), given)
+    drive = drive_of(given)
+    leave(run_trace(bev, given.config, origin=drive.origin, trips=[drive.name], tick=given.tick), given)
 
 
 def crop(given: StageInput) -> None:

@@ -91,6 +91,8 @@ def test_defect_5_3_the_cost_of_areas_does_not_grow_with_the_whole_image_for_eac
         background=none,
         trust=ones,
         height_m=none,
+        views=none.astype(np.uint16),
+        trips=none.astype(np.uint64),
     )
     begin = time.process_time()
     assert len(find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)) == 400

@@ -48,6 +48,8 @@ def labels(drive):
         confidence=np.array([0.75, 0.5], np.float32),
         score=0.6,
         style="dashed",
+        views=np.array([7, 0], np.uint16),
+        trips=np.array([5, 0], np.uint64),
     )
     one = [
         PseudoLabels(
@@ -60,7 +62,13 @@ def labels(drive):
         for i, frame in enumerate(drive.frames)
     ]
     return LabelSet(
-        drive=drive.name, labels=tuple(one), length_m=6, width_m=3, mask_cell_m=0.15, provenance={"map": "abc"}
+        drive=drive.name,
+        labels=tuple(one),
+        length_m=6,
+        width_m=3,
+        mask_cell_m=0.15,
+        provenance={"map": "abc"},
+        trips=("a", "b", "c"),
     )
 
 
@@ -86,6 +94,8 @@ def test_a_consumer_gets_back_what_was_packed(labels, drive, tmp_path):
     assert vector["seen"] == [True, False]
     assert (vector["style"], vector["closed"], vector["score"]) == ("dashed", False, 0.6)
     assert samples[0].record["provenance"] == {"map": "abc"}
+    assert samples[0].record["trips"] == ["a", "b", "c"]
+    assert (vector["views"], vector["trips"]) == ([7, 0], [0, 2])
     assert str(drive.root) not in json.dumps(samples[0].record)
 
 

@@ -62,6 +62,16 @@ def test_trips_become_one_site(finished: tuple[Store, RunReport]) -> None:
     assert body["classes"]["divider"]["elements"] >= 3
 
 
+def test_labels_name_the_trips_that_saw_them(finished: tuple[Store, RunReport]) -> None:
+    folders = {s.name: s.folder for s in finished[1].stages}
+    features = json.loads((folders["draw"] / "map.geojson").read_text())
+    assert features["trips"] == ["one", "two"]  # not the one that was left out
+    assert all(feature["properties"]["trips"] == ["one", "two"] for feature in features["features"])
+    vectors = [v for sample in read_shard(folders["pack 2"]) for v in sample.record["vectors"]]
+    assert all(v["trips"] and max(v["trips"]) < 2 for v in vectors)
+    assert max(max(v["views"]) for v in vectors) > 1
+
+
 def test_every_trip_has_its_shards(finished: tuple[Store, RunReport]) -> None:
     names = {file.path for file in finished[1].files()}
     assert {"map.geojson", "shards/1/index.parquet", "shards/2/index.parquet", "shards/3/manifest.json"} <= names

@@ -17,12 +17,13 @@ from vectorize.road_map import Element, RoadMap
 
 ORIGIN = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=110.0)
 LENGTH_M = 40.0
+TRIPS = ("monday", "tuesday")
 CROSSING = [[18.0, -3.5], [22.0, -3.5], [22.0, 3.5], [18.0, 3.5]]
 BOW_TIE = [[30.0, -3.0], [34.0, 3.0], [34.0, -3.0], [30.0, 3.0]]  # crosses itself at (32, 0): two triangles
 
 
 def element(name, xy, *, style="unknown", closed=False, height_m=1.0, score=0.5):
-    """Return an element whose second vertex was not seen; `height_m` None makes it flat."""
+    """Return an element: its second vertex was not seen, its third by both trips; `height_m` None makes it flat."""
     xy = np.asarray(xy, dtype=float)
     count = len(xy)
     return Element(
@@ -33,6 +34,8 @@ def element(name, xy, *, style="unknown", closed=False, height_m=1.0, score=0.5)
         score=score,
         style=style,
         closed=closed,
+        views=(7 * (np.arange(count) != 1)).astype(np.uint16),
+        trips=np.where(np.arange(count) == 1, 0, np.where(np.arange(count) == 2, 3, 1)).astype(np.uint64),
     )
 
 
@@ -54,7 +57,7 @@ def road_map(*extra, origin=ORIGIN):
         element("divider", along(8.0, last=4.0, steps=2), style="double"),
         element("centerline", along(-1.75)),
     )
-    return RoadMap(elements=(*elements, *extra), origin=origin)
+    return RoadMap(elements=(*elements, *extra), origin=origin, trips=TRIPS)
 
 
 def bev():

@@ -200,6 +200,14 @@ def _heights(element: Element, ring: F64) -> F64:
 
 
 def _with_vertices(element: Element, vertices: F64, *, closed: bool) -> Element:
+    # What is measured is geometry: a piece keeps the element's score, and not who saw which of its vertices.
     count = len(vertices)
-    seen, confidence = np.ones(count, dtype=bool), np.full(count, element.score, dtype=np.float32)
-    return replace(element, vertices=vertices, seen=seen, confidence=confidence, closed=closed)
+    return replace(
+        element,
+        vertices=vertices,
+        closed=closed,
+        seen=np.ones(count, dtype=bool),
+        confidence=np.full(count, element.score, dtype=np.float32),
+        views=np.zeros(count, np.uint16),
+        trips=np.zeros(count, np.uint64),
+    )

@@ -24,7 +24,7 @@ LOSES = (
     "directions, successors and predecessors: not measured; a segment runs the way its first side was traced",
     "lane types: every strip is a VEHICLE lane, also where cars park",
     "styles: mark types join pattern and colour; colour is not measured and written as white",
-    "stop lines, seen, confidence and score",
+    "stop lines, seen, confidence, score, views and trips",
     RIM_NOTE,
     SPECK_NOTE,
 )

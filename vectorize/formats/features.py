@@ -10,6 +10,7 @@ import shapely
 from recon.geometry import GeoOrigin
 from vectorize.formats.shape import Shape, degrees
 from vectorize.polyline import length_of
+from vectorize.road_map import RoadMap, numbers_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +27,16 @@ class Row:
     seen_share: float
     seen: list[bool]  # one value a vertex, in order; the closing vertex of a ring is counted
     confidence: list[float]
+    views: list[int]
+    trips: list[str]  # names of the drives that saw some part of it
+    vertex_trips: list[list[str]]
 
 
-def row_of(shape: Shape, origin: GeoOrigin) -> Row:
-    """Return a shape as a row; a shape with a vertex of unknown height becomes a flat one."""
+def row_of(shape: Shape, road_map: RoadMap, origin: GeoOrigin) -> Row:
+    """Return a shape of a map as a row; a shape with a vertex of unknown height becomes a flat one."""
     points = degrees(shape, origin, height=shape.has_height)
     geometry = shapely.Polygon(points) if shape.area else shapely.LineString(points)
+    written, trips = shape.written, road_map.trips
     return Row(
         wkb=shapely.to_wkb(geometry, flavor="iso"),
         element=shape.index,
@@ -40,9 +45,12 @@ def row_of(shape: Shape, origin: GeoOrigin) -> Row:
         closed=shape.closed,
         score=round(shape.element.score, 4),
         length_m=round(length_of(shape.vertices, closed=shape.closed), 3),
-        seen_share=round(float(shape.seen.mean()), 4),
-        seen=shape.seen[shape.order].tolist(),
-        confidence=np.round(shape.confidence[shape.order], 4).tolist(),
+        seen_share=round(float(shape.element.seen.mean()), 4),
+        seen=written.seen.tolist(),
+        confidence=np.round(written.confidence.astype(np.float64), 4).tolist(),
+        views=written.views.tolist(),
+        trips=[trips[number] for number in written.trip_numbers],
+        vertex_trips=[[trips[number] for number in numbers_of(bits)] for bits in written.trips.tolist()],
     )
 
 

@@ -12,7 +12,7 @@ import shapely
 
 from recon.artifact import write_atomic
 from vectorize.polyline import length_of
-from vectorize.road_map import Element, RoadMap
+from vectorize.road_map import Element, RoadMap, numbers_of
 
 LOCAL_NOTE = "local metres (x, y, z) of the drive's own frame, not longitude and latitude: the drive has no origin"
 
@@ -20,10 +20,12 @@ LOCAL_NOTE = "local metres (x, y, z) of the drive's own frame, not longitude and
 def to_geojson(road_map: RoadMap, *, name: str = "") -> dict[str, Any]:
     """Return a FeatureCollection: longitude, latitude, ellipsoidal height where the origin is known.
 
-    Without an origin coordinates are local metres, and the member `coordinates` says so.
+    Without an origin coordinates are local metres, and the member `coordinates` says so. The member `trips` names the
+    drives; `vertex_trips` counts them from 0.
     """
     features = [_feature(i, element, road_map) for i, element in enumerate(road_map.elements)]
     body: dict[str, Any] = {"type": "FeatureCollection", "features": features}
+    body["trips"] = list(road_map.trips)
     if name:
         body["name"] = name
     if road_map.origin is None:
@@ -43,12 +45,14 @@ def write_geojson(road_map: RoadMap, path: Path, *, name: str = "") -> None:
 
 
 def _feature(index: int, element: Element, road_map: RoadMap) -> dict[str, Any]:
-    vertices, seen, confidence = element.vertices, element.seen, element.confidence
-    if element.closed and not shapely.LinearRing(vertices[:, :2]).is_ccw:
-        # Exterior rings run counter-clockwise (RFC 7946, 3.1.6).
-        vertices, seen, confidence = vertices[::-1], seen[::-1], confidence[::-1]
-    order = np.r_[0 : len(vertices), 0] if element.closed else np.arange(len(vertices))
-    points = _coordinates(vertices, road_map)[order].tolist()
+    length_m, seen_share = length_of(element.vertices, closed=element.closed), float(element.seen.mean())
+    if element.closed:
+        count = len(element.vertices)
+        # Exterior rings run counter-clockwise (RFC 7946, 3.1.6) and repeat their first vertex.
+        forward = shapely.LinearRing(element.vertices[:, :2]).is_ccw
+        order = np.r_[0:count, 0] if forward else np.r_[count - 1 : -1 : -1, count - 1]
+        element = element.take(order, closed=True)
+    points = _coordinates(element.vertices, road_map).tolist()
     area = element.closed and element.element_class == "ped_crossing"
     geometry = {"type": "Polygon", "coordinates": [points]} if area else {"type": "LineString", "coordinates": points}
     return {
@@ -60,10 +64,13 @@ def _feature(index: int, element: Element, road_map: RoadMap) -> dict[str, Any]:
             "style": element.style,
             "closed": element.closed,
             "score": round(element.score, 4),
-            "length_m": round(length_of(vertices, closed=element.closed), 3),
-            "seen_share": round(float(seen.mean()), 4),
-            "seen": seen[order].tolist(),
-            "confidence": np.round(confidence[order].astype(np.float64), 4).tolist(),
+            "length_m": round(length_m, 3),
+            "seen_share": round(seen_share, 4),
+            "trips": [road_map.trips[number] for number in element.trip_numbers],
+            "seen": element.seen.tolist(),
+            "confidence": np.round(element.confidence.astype(np.float64), 4).tolist(),
+            "views": element.views.tolist(),
+            "vertex_trips": [numbers_of(bits) for bits in element.trips.tolist()],
         },
     }
 

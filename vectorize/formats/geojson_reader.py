@@ -30,11 +30,14 @@ def read_geojson(path: Path, origin: GeoOrigin | None) -> RoadMap:
         hint = "Give the drive folder, whose drive.json states the origin."
         raise InputInvalid("the map is in degrees and the origin of the drive is not known", where=str(path), hint=hint)
     frame = None if local else origin
-    elements = [_element(feature, frame, f"{path}: feature {i}") for i, feature in enumerate(body["features"])]
-    return RoadMap(elements=tuple(elements), origin=frame)
+    trips = tuple(str(name) for name in body.get("trips") or [])
+    elements = [
+        _element(feature, frame, len(trips), f"{path}: feature {i}") for i, feature in enumerate(body["features"])
+    ]
+    return RoadMap(elements=tuple(elements), origin=frame, trips=trips)
 
 
-def _element(feature: Any, origin: GeoOrigin | None, where: str) -> Element:
+def _element(feature: Any, origin: GeoOrigin | None, trip_count: int, where: str) -> Element:
     try:
         properties, geometry = feature["properties"], feature["geometry"]
         element_class, style = properties["class"], properties.get("style", "unknown")
@@ -46,6 +49,11 @@ def _element(feature: Any, origin: GeoOrigin | None, where: str) -> Element:
         count = len(vertices) - closed  # a ring in GeoJSON repeats its first vertex
         seen = np.array(properties.get("seen", [True] * len(vertices)), dtype=bool)
         confidence = np.array(properties.get("confidence", [1.0] * len(vertices)), dtype=np.float32)
+        views = np.array(properties.get("views", [0] * len(vertices)), dtype=np.uint16)
+        numbers = properties.get("vertex_trips", [[]] * len(vertices))
+        if any(not 0 <= number < trip_count for one in numbers for number in one):
+            raise ValueError(f"a vertex names a trip that is none of the {trip_count} of the map")
+        trips = np.array([sum(1 << number for number in set(one)) for one in numbers], dtype=np.uint64)
         return Element(
             element_class=element_class,
             vertices=vertices[:count],
@@ -54,8 +62,10 @@ def _element(feature: Any, origin: GeoOrigin | None, where: str) -> Element:
             score=float(properties.get("score", 1.0)),
             style=style,
             closed=closed,
+            views=views[:count],
+            trips=trips[:count],
         )
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         raise InputInvalid(f"the feature is faulty: {error}", where=where) from error
 
 

@@ -15,7 +15,7 @@ from vectorize.formats.written import Written, missing_package, origin_of
 from vectorize.road_map import ElementClass, RoadMap
 
 LOSES = (
-    "lists: `seen` and `confidence` of each vertex are JSON texts in a column",
+    "lists: `seen`, `confidence`, `views` and `trips` of each vertex are JSON texts in a column",
     "closed lines: an island's boundary is a line string whose ends meet",
 )
 # GDAL would write the time of day into the file; equal maps give equal bytes.
@@ -33,7 +33,7 @@ def write_geopackage(name: str, road_map: RoadMap) -> Written:
         path = Path(folder) / f"{name}.gpkg"
         for element_class in get_args(ElementClass):
             chosen = [shape for shape in shapes if shape.element.element_class == element_class]
-            _write_layer(path, element_class, chosen, [row_of(shape, origin) for shape in chosen])
+            _write_layer(path, element_class, chosen, [row_of(shape, road_map, origin) for shape in chosen])
         return Written(files={path.name: path.read_bytes()}, notes=(*notes, *flat_note(shapes)))
 
 
@@ -51,9 +51,9 @@ def _write_layer(path: Path, layer: str, shapes: list[Shape], rows: list[Row]) -
         "score": np.array([row.score for row in rows], dtype=np.float64),
         "length_m": np.array([row.length_m for row in rows], dtype=np.float64),
         "seen_share": np.array([row.seen_share for row in rows], dtype=np.float64),
-        "seen": np.array([json.dumps(row.seen) for row in rows], dtype=object),
-        "confidence": np.array([json.dumps(row.confidence) for row in rows], dtype=object),
     }
+    for name in ("seen", "confidence", "views", "trips", "vertex_trips"):
+        columns[name] = np.array([json.dumps(getattr(row, name), ensure_ascii=False) for row in rows], dtype=object)
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_TIME})
     try:
         raw.write(

@@ -27,6 +27,9 @@ SCHEMA = pa.schema(
         ("seen_share", pa.float64()),
         ("seen", pa.list_(pa.bool_())),
         ("confidence", pa.list_(pa.float32())),
+        ("views", pa.list_(pa.uint16())),
+        ("trips", pa.list_(pa.string())),
+        ("vertex_trips", pa.list_(pa.list_(pa.string()))),
     ]
 )
 
@@ -38,7 +41,7 @@ def write_geoparquet(name: str, road_map: RoadMap) -> Written:
     """
     origin = origin_of(road_map, "GeoParquet")
     shapes, notes = shapes_of(road_map)
-    rows = [row_of(shape, origin) for shape in shapes]
+    rows = [row_of(shape, road_map, origin) for shape in shapes]
     columns = {"geometry": [row.wkb for row in rows], "class": [row.element_class for row in rows]}
     others = [field for field in SCHEMA.names if field not in columns]
     columns |= {field: [getattr(row, field) for row in rows] for field in others}

@@ -6,11 +6,12 @@ so none is made up: whoever builds lanelets finds their bounds here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from xml.etree import ElementTree
 
 from vectorize.formats.shape import Shape, degrees, shapes_of
 from vectorize.formats.written import Written, origin_of
-from vectorize.road_map import RoadMap
+from vectorize.road_map import Element, RoadMap
 
 LOSES = (
     "lanelets, lanes and regulations: none is measured, so there are line strings and areas only",
@@ -25,7 +26,8 @@ TYPE = {"divider": "line_thin", "boundary": "road_border", "stop_line": "stop_li
 def write_lanelet2(name: str, road_map: RoadMap) -> Written:
     """Return `<name>.osm`: nodes with latitude, longitude and `ele`, ways with `type` and `subtype`.
 
-    Our own facts travel as tags that start with `roadscribe:`, of ways (score, style) and of nodes (seen, confidence).
+    Our own facts travel as tags that start with `roadscribe:`, of ways (score, style, trips) and of nodes (seen,
+    confidence, views).
     Raises ConfigInvalid without an origin, ArtifactInvalid for a vertex that is not finite.
     """
     origin = origin_of(road_map, "Lanelet2")
@@ -38,7 +40,7 @@ def write_lanelet2(name: str, road_map: RoadMap) -> Written:
         ids = list(range(next_id, next_id + len(points)))
         next_id += len(points)
         for i, (node_id, point) in enumerate(zip(ids, points.tolist(), strict=True)):
-            tags = {"roadscribe:seen": _yes(shape.seen[i]), "roadscribe:confidence": f"{shape.confidence[i]:.4f}"}
+            tags = _node_tags(shape.element, i)
             if len(point) == 3:
                 tags = {"ele": f"{point[2]:.3f}", **tags}
             place = {"lat": f"{point[1]:.9f}", "lon": f"{point[0]:.9f}"}
@@ -50,7 +52,7 @@ def write_lanelet2(name: str, road_map: RoadMap) -> Written:
         # Lanelet2 closes areas by itself; a closed line names its first node again.
         for node_id in ids if shape.area or not shape.closed else [*ids, ids[0]]:
             ElementTree.SubElement(way, "nd", ref=str(node_id))
-        _tagged(way, _tags(shape))
+        _tagged(way, _tags(shape, road_map.trips))
     flat = sum(not shape.has_height for shape in shapes)
     if flat:
         notes.append(f"{flat} of {len(shapes)} shapes have no heights: their nodes have no `ele`, read as 0")
@@ -59,7 +61,15 @@ def write_lanelet2(name: str, road_map: RoadMap) -> Written:
     return Written(files={f"{name}.osm": data + b"\n"}, notes=tuple(notes))
 
 
-def _tags(shape: Shape) -> dict[str, str]:
+def _node_tags(element: Element, i: int) -> dict[str, str]:
+    return {
+        "roadscribe:seen": _yes(element.seen[i]),
+        "roadscribe:confidence": f"{element.confidence[i]:.4f}",
+        "roadscribe:views": str(element.views[i]),
+    }
+
+
+def _tags(shape: Shape, trips: Sequence[str]) -> dict[str, str]:
     element = shape.element
     tags = {"area": "yes", "type": "crosswalk"} if shape.area else {"type": TYPE.get(element.element_class, "virtual")}
     if element.element_class == "divider" and element.style in DIVIDER_SUBTYPE:
@@ -70,6 +80,7 @@ def _tags(shape: Shape) -> dict[str, str]:
         "roadscribe:style": element.style,
         "roadscribe:score": f"{element.score:.4f}",
         "roadscribe:element": str(shape.index),
+        "roadscribe:trips": ";".join(trips[number] for number in element.trip_numbers),
     }
 
 

@@ -19,7 +19,7 @@ from vectorize.shard import key_prefix, sample_key
 F64 = npt.NDArray[np.float64]
 
 LOSES = (
-    "the known mask, seen, confidence, score and style: training on these files takes the unseen for empty",
+    "the known mask, seen, confidence, score, style, views and trips: training on these takes the unseen for empty",
     "stop lines: MapTR has no such class",
     "height: points are flat",
 )

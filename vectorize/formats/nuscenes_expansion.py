@@ -14,11 +14,11 @@ from recon.bev import BevMap
 from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons
 from vectorize.formats.shape import Shape, shapes_of
 from vectorize.formats.written import Written, json_bytes
-from vectorize.road_map import RoadMap
+from vectorize.road_map import RoadMap, numbers_of
 
 LOSES = (
     "height: nodes are flat",
-    "seen, confidence and score: only in the member `roadscribe`, which the devkit does not read",
+    "seen, confidence, score, views and trips: only in the member `roadscribe`, which the devkit does not read",
     "styles: segment types join pattern and colour; colour is not measured and written as white, dashed lines are"
     " NIL because the format has no single dashed type",
     "boundaries and stop lines: only in the member `roadscribe` (the format derives boundaries from lane areas and"
@@ -37,7 +37,7 @@ def write_nuscenes(name: str, road_map: RoadMap, bev: BevMap) -> Written:
     Raises ArtifactInvalid for a vertex that is not finite.
     """
     shapes, notes = shapes_of(road_map)
-    tables = _Tables(name)
+    tables = _Tables(name, road_map.trips)
     for shape in shapes:
         tables.add(shape)
     tables.add_drivable(drivable_polygons(bev))
@@ -50,13 +50,14 @@ def write_nuscenes(name: str, road_map: RoadMap, bev: BevMap) -> Written:
 class _Tables:
     """The tables of one map; a token is the digest of the map's name, the table and the row's number."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, trips: tuple[str, ...]) -> None:
         self._name = name
         self._rows: dict[str, list[dict[str, Any]]] = {}
         layers = ("node", "line", "polygon", "drivable_area", "ped_crossing", "lane_divider", *EMPTY_LAYERS)
         for layer in (*layers, "traffic_light", "lane_connector"):
             self._rows[layer] = []
         self._facts: list[dict[str, Any]] = []
+        self._trips = trips
 
     def _add(self, layer: str, row: dict[str, Any]) -> str:
         rows = self._rows[layer]
@@ -93,8 +94,10 @@ class _Tables:
                 "class": element.element_class,
                 "style": element.style,
                 "score": round(element.score, 4),
-                "seen": shape.seen.tolist(),
-                "confidence": np.round(shape.confidence, 4).tolist(),
+                "seen": element.seen.tolist(),
+                "confidence": np.round(element.confidence.astype(np.float64), 4).tolist(),
+                "views": element.views.tolist(),
+                "trips": [numbers_of(bits) for bits in element.trips.tolist()],
             }
         )
 
@@ -113,5 +116,10 @@ class _Tables:
             "arcline_path_3": {},
             "connectivity": {},
             "canvas_edge": [float(max(1, math.ceil(edge))) for edge in farthest],
-            "roadscribe": {"name": self._name, "frame": "local metres, x east, y north", "elements": self._facts},
+            "roadscribe": {
+                "name": self._name,
+                "frame": "local metres, x east, y north",
+                "trips": list(self._trips),
+                "elements": self._facts,
+            },
         }

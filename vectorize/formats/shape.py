@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,6 @@ from vectorize.polyline import arc_length
 from vectorize.road_map import Element, RoadMap
 
 F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 SMALLEST_M2 = 1e-4  # what a self-crossing leaves below this is rounding, no area
 
@@ -24,13 +23,18 @@ class Shape:
     """A line, a closed line or an area of one element."""
 
     index: int  # of the element in the map; parts of a split area share it
-    element: Element
-    vertices: (
-        F64  # (N, 3) world metres; NaN height where unknown; a closed line or ring does not repeat its first vertex
-    )
-    seen: Bool  # (N,)
-    confidence: F64  # (N,)
-    area: bool  # an area's ring runs counter-clockwise
+    element: Element  # vertices (N, 3) with NaN height where unknown; what is closed runs counter-clockwise
+    area: bool
+
+    @property
+    def vertices(self) -> F64:
+        """Return (N, 3) world metres; a closed line or ring does not repeat its first vertex."""
+        return self.element.vertices
+
+    @property
+    def written(self) -> Element:
+        """Return the element as files hold it: the first vertex repeated at the end where it is closed."""
+        return self.element.take(self.order, closed=self.closed)
 
     @property
     def closed(self) -> bool:
@@ -99,11 +103,10 @@ def _shape(index: int, element: Element) -> Shape:
         raise ArtifactInvalid("a vertex of the map is not finite", where=where, hint="Run the job again.")
     if vertices.shape[1] == 2:
         vertices = np.c_[vertices, np.full(len(vertices), np.nan)]
-    seen, confidence = element.seen, element.confidence.astype(np.float64)
-    area = element.closed and element.element_class == "ped_crossing"
+    element = replace(element, vertices=vertices)
     if element.closed and not shapely.LinearRing(vertices[:, :2]).is_ccw:
-        vertices, seen, confidence = vertices[::-1], seen[::-1], confidence[::-1]
-    return Shape(index=index, element=element, vertices=vertices, seen=seen, confidence=confidence, area=area)
+        element = element.take(np.s_[::-1], closed=True)
+    return Shape(index=index, element=element, area=element.closed and element.element_class == "ped_crossing")
 
 
 def _simple_areas(shape: Shape) -> list[Shape]:
@@ -123,13 +126,5 @@ def _read_along(shape: Shape, part: shapely.Polygon) -> Shape:
     line = shapely.LineString(outline[:, :2])
     along = arc_length(outline)
     where = np.interp(shapely.line_locate_point(line, shapely.points(ring)), along, np.arange(len(along)))
-    low, high = np.floor(where).astype(int), np.ceil(where).astype(int)
-    index = np.arange(len(along))
-    return Shape(
-        index=shape.index,
-        element=shape.element,
-        vertices=np.c_[ring, np.interp(where, index, outline[:, 2])],
-        seen=shape.seen[shape.order][low] & shape.seen[shape.order][high],
-        confidence=np.interp(where, index, shape.confidence[shape.order]),
-        area=True,
-    )
+    vertices = np.c_[ring, np.interp(where, np.arange(len(along)), outline[:, 2])]
+    return Shape(index=shape.index, element=shape.element.at(where, vertices, closed=True), area=True)

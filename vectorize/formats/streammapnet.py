@@ -14,7 +14,7 @@ from vectorize.labels import LabelSet, PseudoLabels
 from vectorize.shard import key_prefix, sample_key
 
 LOSES = (
-    "the known mask, seen, confidence and style: training on these files takes the unseen for empty",
+    "the known mask, seen, confidence, style, views and trips: training on these takes the unseen for empty",
     "stop lines and centre lines: StreamMapNet has no such classes",
     "height: points are flat",
     "images with distortion: the format has none, so undistort first",

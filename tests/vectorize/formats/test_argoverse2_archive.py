@@ -115,7 +115,7 @@ def test_a_map_without_heights_is_refused_and_no_height_is_made_up():
 )
 def test_the_edges_of_a_crossing_keep_every_vertex(outline, turned):
     crossing = small_site.element("ped_crossing", outline[::-1] if turned else outline, closed=True)
-    road_map = RoadMap(elements=(crossing,))
+    road_map = RoadMap(elements=(crossing,), trips=small_site.TRIPS)
     (entry,) = body_of(write_argoverse2("a", road_map, small_site.bev()))["pedestrian_crossings"].values()
     ring = [(p["x"], p["y"]) for p in (*entry["edge1"], *entry["edge2"][::-1])]
     assert min(len(entry["edge1"]), len(entry["edge2"])) >= 2
@@ -125,6 +125,6 @@ def test_the_edges_of_a_crossing_keep_every_vertex(outline, turned):
 
 def test_a_self_crossing_outline_is_two_crossings():
     bow_tie = small_site.element("ped_crossing", small_site.BOW_TIE, closed=True)
-    written = write_argoverse2("a", RoadMap(elements=(bow_tie,)), small_site.bev())
+    written = write_argoverse2("a", RoadMap(elements=(bow_tie,), trips=small_site.TRIPS), small_site.bev())
     assert len(body_of(written)["pedestrian_crossings"]) == 2
     assert "2 areas" in written.notes[0]

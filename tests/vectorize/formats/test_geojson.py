@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ def test_with_an_origin_coordinates_are_degrees():
     assert feature["properties"]["length_m"] == 5.0
     assert feature["properties"]["seen_share"] == 0.5
     assert feature["properties"]["seen"] == [True, False]
+
+
+def test_a_feature_names_its_trips_and_counts_the_views_of_its_vertices():
+    line = element([[0, 0, 2], [3, 4, 2], [6, 4, 2]])
+    line = replace(line, views=np.array([9, 0, 2], np.uint16), trips=np.array([5, 0, 4], np.uint64))
+    body = to_geojson(RoadMap(elements=(line, element([[0, 0], [1, 1]])), trips=("a", "b", "c")))
+    assert body["trips"] == ["a", "b", "c"]
+    known, unknown = (feature["properties"] for feature in body["features"])
+    assert known["trips"] == ["a", "c"]
+    assert known["views"] == [9, 0, 2]
+    assert known["vertex_trips"] == [[0, 2], [], [2]]
+    assert (unknown["trips"], unknown["views"]) == ([], [0, 0])
 
 
 def test_without_an_origin_the_file_says_that_it_holds_metres():

@@ -22,7 +22,12 @@ def element(vertices, **fields):
     count = len(vertices)
     body = {"element_class": "divider", "style": "dashed", "score": 0.25, **fields}
     return Element(
-        **body, vertices=vertices, seen=np.arange(count) % 2 == 0, confidence=np.full(count, 0.5, np.float32)
+        **body,
+        vertices=vertices,
+        seen=np.arange(count) % 2 == 0,
+        confidence=np.full(count, 0.5, np.float32),
+        views=np.arange(count, dtype=np.uint16),
+        trips=np.array([1, 0, 1 << 2, 7], np.uint64)[:count],
     )
 
 
@@ -35,18 +40,20 @@ MAP = (
 
 @pytest.mark.parametrize("origin", [None, ORIGIN])
 def test_what_was_written_is_read(tmp_path, origin):
-    write_geojson(RoadMap(elements=MAP, origin=origin), tmp_path / "map.geojson")
+    write_geojson(RoadMap(elements=MAP, origin=origin, trips=("a", "b", "c")), tmp_path / "map.geojson")
     read = read_geojson(tmp_path / "map.geojson", origin)
     assert read.origin == origin
+    assert read.trips == ("a", "b", "c")
     for old, new in zip(MAP, read.elements, strict=True):
         assert new.vertices == pytest.approx(old.vertices, abs=2e-3)
         for name in ("element_class", "style", "closed", "score"):
             assert getattr(new, name) == getattr(old, name)
-        assert new.seen.tolist() == old.seen.tolist()
+        for name in ("seen", "views", "trips"):
+            assert getattr(new, name).tolist() == getattr(old, name).tolist()
 
 
 def test_degrees_need_an_origin(tmp_path):
-    write_geojson(RoadMap(elements=MAP, origin=ORIGIN), tmp_path / "map.geojson")
+    write_geojson(RoadMap(elements=MAP, origin=ORIGIN, trips=("a", "b", "c")), tmp_path / "map.geojson")
     with pytest.raises(InputInvalid, match="origin of the drive is not known"):
         read_geojson(tmp_path / "map.geojson", None)
 
@@ -67,6 +74,9 @@ FEATURE = {
         ({"geometry": {"type": "LineString", "coordinates": [[0, float("nan")], [1, 1]]}}, "finite"),
         ({"geometry": {"type": "LineString", "coordinates": "x"}}, "faulty"),
         ({"geometry": None}, "faulty"),
+        ({"properties": {"class": "divider", "vertex_trips": [[0], [1]]}}, "none of the 0"),
+        ({"properties": {"class": "divider", "vertex_trips": [0, 0]}}, "faulty"),
+        ({"properties": {"class": "divider", "views": [-1, 70000]}}, "faulty"),
     ],
 )
 def test_a_faulty_feature_is_named(tmp_path, change, says):

@@ -39,6 +39,9 @@ def test_a_geopackage_has_every_line_in_its_place_with_what_is_known_of_it(tmp_p
     assert dividers["style"].tolist() == ["dashed", "solid", "double"]
     assert dividers["score"].tolist() == [0.75, 0.5, 0.5]
     assert json.loads(dividers["seen"][0]) == [True, False, True, True, True]
+    assert json.loads(dividers["views"][0]) == [7, 0, 7, 7, 7]
+    assert json.loads(dividers["trips"][0]) == ["monday", "tuesday"]
+    assert json.loads(dividers["vertex_trips"][1]) == [["monday"], []]
     # The library's own projection finds the metres we started from.
     local = shapely.get_coordinates(dividers.to_crs(TMERC).geometry[0], include_z=True)
     assert np.abs(local[:, :2] - road_map.elements[1].vertices[:, :2]).max() < 1e-3
@@ -56,6 +59,9 @@ def test_geoparquet_holds_lists_and_says_what_its_geometry_is(tmp_path):
     assert table["element"].tolist() == list(range(9))
     assert table["confidence"][1].tolist() == [0.25, 0.375, 0.5, 0.625, 0.75]
     assert table["seen"][4].tolist() == [True, False, True, True, True]  # the closing vertex is counted
+    assert table["views"][4].tolist() == [7, 0, 7, 7, 7]
+    assert [trips.tolist() for trips in table["trips"][4:6]] == [["monday", "tuesday"], ["monday"]]
+    assert [one.tolist() for one in table["vertex_trips"][1][:3]] == [["monday"], [], ["monday", "tuesday"]]
     assert table.geometry.has_z.all()
     for shape, found in zip(road_map.elements, table.to_crs(TMERC).geometry, strict=True):
         expected = shapely.LineString(shape.vertices[:, :2])
@@ -124,7 +130,7 @@ def test_a_place_that_is_not_finite_is_refused(write):
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_outline_every_area_written_is_simple(points):
     crossing = small_site.element("ped_crossing", points, closed=True)
-    written = write_geoparquet("a", RoadMap(elements=(crossing,), origin=small_site.ORIGIN))
+    written = write_geoparquet("a", RoadMap(elements=(crossing,), origin=small_site.ORIGIN, trips=small_site.TRIPS))
     import io
 
     import pyarrow.parquet as pq

@@ -39,7 +39,9 @@ def test_lanelet2_reads_lines_with_type_subtype_and_place(tmp_path):
         # The library's tangent plane falls away from the ellipsoid, by 0.1 mm in 40 m.
         assert np.abs(xyz - expected).max() < 2e-3
     assert [p.attributes["roadscribe:seen"] for p in lines[1]] == ["yes", "no", "yes", "yes", "yes"]
+    assert [p.attributes["roadscribe:views"] for p in lines[1]] == ["7", "0", "7", "7", "7"]
     assert lines[1].attributes["roadscribe:score"] == "0.7500"
+    assert lines[1].attributes["roadscribe:trips"] == "monday;tuesday"
 
 
 def test_a_crossing_is_an_area_and_nothing_is_a_lanelet(tmp_path):

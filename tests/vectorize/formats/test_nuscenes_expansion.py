@@ -76,6 +76,8 @@ def test_what_the_layers_cannot_hold_travels_beside_them():
     facts = body["roadscribe"]["elements"]
     assert [fact["class"] for fact in facts] == [e.element_class for e in small_site.road_map().elements]
     assert facts[1]["seen"] == [True, False, True, True, True]
+    assert facts[1]["views"] == [7, 0, 7, 7, 7]
+    assert facts[1]["trips"] == [[0], [], [0, 1], [0], [0]]
     lines = {row["token"]: row for row in body["line"]}
     nodes = {row["token"]: row for row in body["node"]}
     island = [nodes[t] for t in lines[facts[3]["token"]]["node_tokens"]]
@@ -86,7 +88,11 @@ def test_what_the_layers_cannot_hold_travels_beside_them():
 
 def test_a_self_crossing_outline_is_two_crossings_and_nonsense_is_refused():
     bow_tie = small_site.element("ped_crossing", small_site.BOW_TIE, closed=True)
-    written = write_nuscenes("a", RoadMap(elements=(bow_tie,)), small_site.bev())
+    written = write_nuscenes("a", RoadMap(elements=(bow_tie,), trips=small_site.TRIPS), small_site.bev())
     assert len(json.loads(next(iter(written.files.values())))["ped_crossing"]) == 2
     with pytest.raises(ArtifactInvalid):
-        write_nuscenes("a", RoadMap(elements=(small_site.element("divider", [[0, 0], [np.nan, 1]]),)), small_site.bev())
+        write_nuscenes(
+            "a",
+            RoadMap(elements=(small_site.element("divider", [[0, 0], [np.nan, 1]]),), trips=small_site.TRIPS),
+            small_site.bev(),
+        )
