@@ -28,6 +28,22 @@ class Window:
     corner_m: F64  # (2,) world metres of the south-west corner
 
 
+def corridor_blocks(path_xy_m: F64, *, corridor_m: float, cell_m: float) -> tuple[Grid, I64]:
+    """Return the site's grid and the (row, column) of its blocks of TILE_CELLS squared that the corridor meets."""
+    tile_m = TILE_CELLS * cell_m
+    grid = Grid.around(path_xy_m, margin_m=corridor_m + tile_m, cell_m=cell_m)
+    reach = corridor_m + tile_m * 2**-0.5
+    # Blocks near each pose only: a long diagonal path has a huge bounding box that is mostly empty.
+    span = int(np.ceil(reach / tile_m)) + 1
+    offsets = np.arange(-span, span + 1)
+    at = np.floor(grid.to_px(path_xy_m) / TILE_CELLS).astype(np.int64)[:, ::-1]
+    near = (at[:, None, None, :] + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)).reshape(-1, 2)
+    limit = np.array(grid.shape) // TILE_CELLS + 1
+    near = np.unique(near[np.all((near >= 0) & (near < limit), axis=1)], axis=0)
+    centre = grid.to_m((near[:, ::-1] + 0.5) * TILE_CELLS)
+    return grid, near[cKDTree(path_xy_m).query(centre)[0] <= reach]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
     """N cells of a grid, stored tile by tile (tiles of TILE_CELLS squared, row-major inside)."""
@@ -54,22 +70,15 @@ class Cells:
     @classmethod
     def corridor(cls, path_xy_m: F64, *, corridor_m: float, cell_m: float) -> Cells:
         """Return all cells within `corridor_m` of the path's positions (F, 2); memory follows the path."""
-        tile_m = TILE_CELLS * cell_m
-        grid = Grid.around(path_xy_m, margin_m=corridor_m + tile_m, cell_m=cell_m)
-        reach = corridor_m + tile_m * 2**-0.5
-        # Tiles near each pose only: a long diagonal path has a huge bounding box that is mostly empty.
-        span = int(np.ceil(reach / tile_m)) + 1
-        offsets = np.arange(-span, span + 1)
-        at = np.floor(grid.to_px(path_xy_m) / TILE_CELLS).astype(np.int64)[:, ::-1]
-        near = (at[:, None, None, :] + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)).reshape(-1, 2)
-        limit = np.array(grid.shape) // TILE_CELLS + 1
-        near = np.unique(near[np.all((near >= 0) & (near < limit), axis=1)], axis=0)
-        centre = grid.to_m((near[:, ::-1] + 0.5) * TILE_CELLS)
-        near = near[cKDTree(path_xy_m).query(centre)[0] <= reach]
-        inner = np.stack(np.meshgrid(np.arange(TILE_CELLS), np.arange(TILE_CELLS), indexing="ij"), axis=-1).reshape(
-            -1, 2
-        )
-        cells = (near[:, None, :] * TILE_CELLS + inner).reshape(-1, 2)
+        grid, blocks = corridor_blocks(path_xy_m, corridor_m=corridor_m, cell_m=cell_m)
+        return cls.within(path_xy_m, grid, blocks, corridor_m=corridor_m)
+
+    @classmethod
+    def within(cls, path_xy_m: F64, grid: Grid, blocks: I64, *, corridor_m: float) -> Cells:
+        """Return the cells of the corridor that lie in some of its blocks (B, 2)."""
+        span = np.arange(TILE_CELLS)
+        inner = np.stack(np.meshgrid(span, span, indexing="ij"), axis=-1).reshape(-1, 2)
+        cells = (blocks[:, None, :] * TILE_CELLS + inner).reshape(-1, 2)
         cells = cells[np.all(cells < grid.shape, axis=1)]
         xy = grid.to_m(cells[:, ::-1] + 0.5)
         cells = cells[cKDTree(path_xy_m).query(xy, distance_upper_bound=corridor_m)[0] <= corridor_m]

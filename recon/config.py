@@ -56,6 +56,7 @@ class FitConfig:
     max_distance_m: float = 20.0  # ground farther from the camera has pixels too flat to trust
     epochs: int = 2
     seed: int = 17
+    tile_cells: int = 1_000_000  # fitted at once, half a kilobyte each; a larger site is fitted in tiles and stitched
     holdout_every: int = 0  # leave every n-th frame out of the fit (for measuring); 0 = use all
     rgb_weight: float = 1.0
     class_weight: float = 0.06
@@ -67,6 +68,7 @@ class FitConfig:
         require(1.0 <= self.corridor_m <= 100.0, "fit.corridor_m must lie in 1..100 m")
         require(2.0 <= self.max_distance_m <= 100.0, "fit.max_distance_m must lie in 2..100 m")
         require(1 <= self.epochs <= 100, "fit.epochs must lie in 1..100")
+        require(10_000 <= self.tile_cells <= 100_000_000, "fit.tile_cells must lie in 10000..100000000")
         require(self.holdout_every == 0 or self.holdout_every >= 2, "fit.holdout_every must be 0 or at least 2")
         require(self.seed >= 0, "fit.seed must not be negative")
         for name in ("rgb_weight", "class_weight", "smooth_weight", "lidar_weight"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +29,8 @@ from recon.progress import Tick, silent
 from recon.rectify import pixel_rays
 from recon.render import cpu
 from recon.render.surfels import SIGMA_MAX_CELLS, Rays, Renderer, Surfels
-from recon.site import Site, prepare
+from recon.site import Site
+from recon.stitch import fit_tiles
 from recon.surface import RoadSurface
 from recon.views import Trip, View, Views
 
@@ -251,8 +253,10 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
     )
 
 
-def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent) -> RoadSurface:
+def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratch: Path | None = None) -> RoadSurface:
     """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
+
+    A site of more than `tile_cells` cells is fitted tile by tile; what is finished waits in files in `scratch`.
 
     Raises NoRoadFound when nothing drivable was seen, ImageInvalid when an image vanished since segmentation, and
     ConfigInvalid for more than MOST_TRIPS trips.
@@ -266,7 +270,6 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent) -> RoadSu
     try:
         with kept_memory():
             views = Views(trips, holdout_every=config.holdout_every)
-            site = prepare(drives, views, config, tick)
-            return optimise(drives, views, site, config, tick=tick)
+            return fit_tiles(drives, views, config, optimise, tick=tick, scratch=scratch)
     finally:
         torch.set_num_threads(threads)

@@ -15,8 +15,10 @@ F64 = npt.NDArray[np.float64]
 MIN_RANGE_M = 1.0  # nearer returns hit the vehicle itself
 
 
-def world_points(drive: DriveLog, *, max_range_m: float) -> F64:
+def world_points(drive: DriveLog, *, max_range_m: float, box_m: tuple[F64, F64] | None = None) -> F64:
     """Return (L, 3) world points of all sweeps within range; (0, 3) where the drive has no LiDAR.
+
+    With a world box (two corners) only points in it are kept, and sweeps that cannot reach it are not read.
 
     Raises DriveInvalid for a sweep that is missing, changed since the drive was read, or holds a broken point.
     """
@@ -24,11 +26,17 @@ def world_points(drive: DriveLog, *, max_range_m: float) -> F64:
     for index, frame in enumerate(drive.frames):
         if not frame.lidar_path or drive.ego_from_lidar is None:
             continue
+        place = frame.world_from_ego[:2, 3]
+        if box_m is not None and np.any((place < box_m[0] - max_range_m) | (place > box_m[1] + max_range_m)):
+            continue
         where = f"frame {index}: {frame.lidar_path}"
         data = read_inside(drive.root, frame.lidar_path, where=where)
         check_unchanged(data, drive.file_sha256.get(frame.lidar_path, ""), where=where)
         points = decode_sweep(data, drive.lidar_format, where=where)
         distance = np.linalg.norm(points, axis=1)
         usable = (distance > MIN_RANGE_M) & (distance < max_range_m)
-        clouds.append(apply(frame.world_from_ego @ drive.ego_from_lidar, points[usable]))
+        world = apply(frame.world_from_ego @ drive.ego_from_lidar, points[usable])
+        if box_m is not None:
+            world = world[np.all((world[:, :2] >= box_m[0]) & (world[:, :2] <= box_m[1]), axis=1)]
+        clouds.append(world)
     return np.concatenate(clouds)

@@ -15,7 +15,7 @@ from recon.cells import Cells
 from recon.classes import CLASS_COUNT
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
-from recon.views import View, Views
+from recon.views import View, Views, box_ahead
 
 F32 = npt.NDArray[np.float32]
 
@@ -33,15 +33,8 @@ class Observations:
 
 def box_around(view: View, reach_m: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the world box (two corners) of the ground that a view can see within reach."""
-    corners_px = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [view.labels.ids.shape[1], view.labels.ids.shape[0]]
-    rays = np.c_[corners_px, np.ones(4)] @ np.linalg.inv(view.k).T @ view.world_from_camera[:3, :3].T
-    flat = rays[:, :2] / np.linalg.norm(rays[:, :2], axis=1, keepdims=True)
-    centre = view.world_from_camera[:2, 3]
-    ahead = view.world_from_camera[:2, 2] / np.linalg.norm(view.world_from_camera[:2, 2])
-    # The far arc is spanned by the corner rays and the optical axis; the near end is the camera itself.
-    tips = centre + np.r_[flat, ahead[None]] * reach_m
-    points = np.r_[tips, centre[None]]
-    return points.min(axis=0), points.max(axis=0)
+    height, width = view.labels.ids.shape
+    return box_ahead(view.k, view.world_from_camera, width, height, reach_m)
 
 
 def planes(labels: Labels) -> tuple[npt.NDArray[np.uint8], ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,18 +11,19 @@ import numpy.typing as npt
 from recon.cells import Cells
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
-from recon.drive import DriveLog
-from recon.errors import NoRoadFound
+from recon.drive import DriveLog, Frame
 from recon.heights import HeightField, height_field
 from recon.lidar import world_points
 from recon.observe import Observations, observe
 from recon.progress import Tick
+from recon.tiles import Tile
 from recon.views import Views
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
 
 LIDAR_RANGE_M = 40.0
+FIELD_MARGIN_M = 20.0  # of the LiDAR beyond a tile: more than the height field reaches beyond the corridor
 LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surface
 
 
@@ -36,32 +37,42 @@ class Site:
     observations: Observations
     lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
 
+    @property
+    def road_m2(self) -> float:
+        """Return the area that was mostly called drivable."""
+        share = self.observations.class_share[:, list(DRIVABLE)].sum(axis=1)
+        return float((share > 0.5).sum()) * self.cells.grid.cell_m**2
 
-def prepare(drives: Sequence[DriveLog], views: Views, config: FitConfig, tick: Tick) -> Site:
-    """Return the cells that some valid pixel saw; raises NoRoadFound when none of them is road."""
-    clouds = [world_points(drive, max_range_m=LIDAR_RANGE_M) for drive in drives if config.lidar_weight > 0]
+
+def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick) -> Site:
+    """Return the cells of a tile and its rim that some valid pixel of `views` saw; there may be none."""
+    low, high = tile.box_m()
+    # Poses beyond still bend the height field a little where the tile ends.
+    near = [replace(d, frames=tuple(f for f in d.frames if _reaches(f, low, high))) for d in drives]
+    box = (low - FIELD_MARGIN_M, high + FIELD_MARGIN_M)
+    clouds = [world_points(d, max_range_m=LIDAR_RANGE_M, box_m=box) for d in drives if config.lidar_weight > 0]
     cloud = np.concatenate([np.zeros((0, 3)), *clouds])
-    field = height_field(drives, cloud, corridor_m=config.corridor_m)
+    field = height_field(near, cloud, corridor_m=config.corridor_m)
     path = np.concatenate([drive.path_xy_m() for drive in drives])
-    cells = Cells.corridor(path, corridor_m=config.corridor_m, cell_m=config.cell_m)
+    cells = Cells.within(path, tile.grid, tile.around, corridor_m=config.corridor_m)
     z, _ = field.at(cells.centres())
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
-    share = seen.class_share[kept]
-    if not len(kept) or float((share[:, list(DRIVABLE)].sum(axis=1) > 0.5).sum()) * config.cell_m**2 < 1.0:
-        hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
-        names = ", ".join(drive.name for drive in drives)
-        raise NoRoadFound(where=f"drive {names}: {len(views)} images, {len(kept)} cells seen", hint=hint)
     cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
     observations = Observations(
         views=seen.views[kept],
         trips=seen.trips[kept],
         nearest_view_m=seen.nearest_view_m[kept],
         rgb=seen.rgb[kept],
-        class_share=share,
+        class_share=seen.class_share[kept],
     )
     z, tilt = field.at(cells.centres())
     return Site(cells=cells, z=z, tilt=tilt, observations=observations, lidar_z=_lidar_heights(cells, field, cloud))
+
+
+def _reaches(frame: Frame, low_m: F64, high_m: F64) -> bool:
+    place = frame.world_from_ego[:2, 3]
+    return bool(np.all((place > low_m - LIDAR_RANGE_M) & (place < high_m + LIDAR_RANGE_M)))
 
 
 def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:
@@ -72,6 +83,8 @@ def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], t
 
 def _lidar_heights(cells: Cells, field: HeightField, cloud: F64) -> F32:
     width = cells.grid.width
+    if not len(cells):
+        return np.zeros(0, dtype=np.float32)
     rows_columns, inside = cells.grid.cells(cloud[:, :2])
     inside &= np.abs(field.at(cloud[:, :2])[0] - cloud[:, 2]) < LIDAR_NEAR_M if len(cloud) else inside
     key = rows_columns[inside, 0] * width + rows_columns[inside, 1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,19 @@ class View:
         return invert(self.world_from_camera)
 
 
+def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, reach_m: float) -> tuple[F64, F64]:
+    """Return the world box (two corners) of the ground that a camera can see within reach."""
+    corners_px = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [width_px, height_px]
+    rays = np.c_[corners_px, np.ones(4)] @ np.linalg.inv(k).T @ world_from_camera[:3, :3].T
+    flat = rays[:, :2] / np.linalg.norm(rays[:, :2], axis=1, keepdims=True)
+    centre = world_from_camera[:2, 3]
+    ahead = world_from_camera[:2, 2] / np.linalg.norm(world_from_camera[:2, 2])
+    # The far arc is spanned by the corner rays and the optical axis; the near end is the camera itself.
+    tips = centre + np.r_[flat, ahead[None]] * reach_m
+    points = np.r_[tips, centre[None]]
+    return points.min(axis=0), points.max(axis=0)
+
+
 def held_out(frame: int, every: int) -> bool:
     """Return whether a frame is left out of the fit when every n-th is (0: none)."""
     return every > 0 and frame % every == every - 1
@@ -72,6 +86,21 @@ class Views:
 
     def __iter__(self) -> Iterator[View]:
         return (self.read(trip, image) for trip, image in self.images)
+
+    def only(self, numbers: Iterable[int]) -> Views:
+        """Return the views of some of the images, in the given order."""
+        part = copy.copy(self)
+        part.images = tuple(self.images[number] for number in numbers)
+        return part
+
+    def footprint(self, number: int, reach_m: float) -> tuple[F64, F64]:
+        """Return the world box (two corners) of the ground that an image can see within reach, without reading it."""
+        trip, labelled = self.images[number]
+        drive = self._trips[trip].drive
+        camera = drive.camera(labelled.camera)
+        pose = drive.frames[labelled.frame].pose_of(self._paths[trip][labelled.frame, labelled.camera])
+        k = self._rectifiers[trip][labelled.camera].k
+        return box_ahead(k, pose @ camera.ego_from_camera, camera.width_px, camera.height_px, reach_m)
 
     def read(self, trip: int, labelled: LabelledImage) -> View:
         """Return one image; raises ImageInvalid when the file changed since the drive was read, or does not decode."""

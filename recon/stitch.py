@@ -1,0 +1,134 @@
+"""One surface of a whole site, fitted tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from recon.config import FitConfig
+from recon.drive import DriveLog
+from recon.errors import NoRoadFound
+from recon.paged import Growing
+from recon.progress import Tick
+from recon.site import Site, prepare
+from recon.surface import RoadSurface
+from recon.tiles import Tile, tiles_of
+from recon.views import Views
+
+LEAST_ROAD_M2 = 1.0
+
+
+class Optimise(Protocol):
+    """Runs the steps on one site."""
+
+    def __call__(
+        self, drives: Sequence[DriveLog], views: Views, site: Site, config: FitConfig, *, tick: Tick
+    ) -> RoadSurface:
+        """Return the fitted surface of the site's cells, in their order."""
+
+
+def fit_tiles(
+    drives: Sequence[DriveLog],
+    views: Views,
+    config: FitConfig,
+    optimise: Optimise,
+    *,
+    tick: Tick,
+    scratch: Path | None = None,
+) -> RoadSurface:
+    """Prepare and optimise every tile and return one surface; of several tiles, its arrays lie in files in `scratch`.
+
+    A tile in which no road was seen stays empty, and the report says why. Raises NoRoadFound when all are.
+    """
+    path = np.concatenate([drive.path_xy_m() for drive in drives])
+    tiles = tiles_of(path, corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells)
+    stitcher = Stitcher(scratch)
+    for number, tile in enumerate(tiles, start=1):
+        one = len(tiles) == 1
+        near = views if one else tile.seen_by(views, config.max_distance_m)
+        tell = tick if one else _of_tile(tick, number, len(tiles))
+        site = prepare(drives, near, tile, config, tell)
+        if site.road_m2 < LEAST_ROAD_M2:
+            stitcher.leave_out(site, near)
+            continue
+        surface = optimise(drives, near, site, config, tick=tell)
+        if one:
+            return surface
+        stitcher.add(surface, tile, near)
+    return stitcher.surface(f"drive {', '.join(drive.name for drive in drives)}: {len(views)} images")
+
+
+def _of_tile(tick: Tick, number: int, count: int) -> Tick:
+    def tell(done: int, total: int, unit: str = "", /) -> None:
+        tick(done, total, f"{unit} of tile {number} of {count}")
+
+    return tell
+
+
+class Stitcher:
+    """Collects the tiles' surfaces."""
+
+    def __init__(self, scratch: Path | None) -> None:
+        names = [field.name for field in fields(RoadSurface) if field.name not in ("grid", "exposure", "report")]
+        self._arrays = {name: Growing(scratch) for name in names}
+        self._first: RoadSurface | None = None
+        self._exposures: list[tuple[int, dict[str, tuple[float, float]]]] = []
+        self._tiles: list[dict[str, Any]] = []
+        self._seen = 0
+
+    def leave_out(self, site: Site, views: Views) -> None:
+        """Note why a tile stays empty."""
+        why = "no road among the cells seen" if len(site.cells) else "no valid pixel shows its ground"
+        why = why if len(views) else "no image looks here"
+        self._seen += len(site.cells)
+        self._tiles.append({"cells": 0, "views": len(views), "empty": why})
+
+    def add(self, surface: RoadSurface, tile: Tile, views: Views) -> None:
+        """Take what the tile owns of its surface."""
+        own = tile.owns(surface.row, surface.column)
+        for name, growing in self._arrays.items():
+            growing.append(getattr(surface, name)[own])
+        self._first = self._first or surface
+        self._exposures.append((len(views), surface.exposure))
+        self._seen += int(own.sum())
+        self._tiles.append({"cells": int(own.sum()), "views": len(views), **surface.report})
+
+    def surface(self, where: str) -> RoadSurface:
+        """Return the whole; raises NoRoadFound when every tile stayed empty."""
+        if self._first is None:
+            hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
+            raise NoRoadFound(where=f"{where}, {self._seen} cells seen", hint=hint)
+        arrays = {name: growing.finish() for name, growing in self._arrays.items()}
+        report = {**merged(self._tiles), "tiles": self._tiles}
+        return RoadSurface(grid=self._first.grid, **arrays, exposure=_mean(self._exposures), report=report)
+
+
+def merged(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return one report of the tiles' reports: a term is live where it is in any, its value the mean over images."""
+    fitted = [tile for tile in tiles if "losses" in tile]
+    losses: dict[str, dict[str, Any]] = {}
+    for term, first in fitted[0]["losses"].items():
+        live = [tile for tile in fitted if tile["losses"][term]["live"]]
+        counts = [tile["views"] for tile in live]
+        mean = {
+            key: round(float(np.average([t["losses"][term][key] for t in live], weights=counts)), 6) if live else 0.0
+            for key, value in first.items()
+            if key not in ("weight", "live") and isinstance(value, float | int)
+        }
+        losses[term] = {"weight": first["weight"], "live": bool(live), **mean}
+    return {"losses": losses, "lidar_cells": sum(tile["lidar_cells"] for tile in fitted)}
+
+
+def _mean(exposures: Sequence[tuple[int, dict[str, tuple[float, float]]]]) -> dict[str, tuple[float, float]]:
+    """Return every camera's exposure, averaged over the tiles with their images as weights."""
+    weights: npt.NDArray[np.int64] = np.array([count for count, _ in exposures])
+    result = {}
+    for camera in exposures[0][1]:
+        a, b = np.average([pairs[camera] for _, pairs in exposures], axis=0, weights=weights).tolist()
+        result[camera] = (float(a), float(b))
+    return result
