@@ -62,6 +62,7 @@ class FitConfig:
     class_weight: float = 0.06
     smooth_weight: float = 1.0
     lidar_weight: float = 0.5
+    renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
 
     def __post_init__(self) -> None:
         require(0.02 <= self.cell_m <= 1.0, "fit.cell_m must lie in 0.02..1 m")

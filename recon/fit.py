@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from recon import adam_kernels, observe_kernels
+from recon import observe_kernels
 from recon.cells import Window
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
@@ -25,10 +25,11 @@ from recon.errors import ConfigInvalid, RoadscribeError
 from recon.losses import TERMS, Exposure, Target, losses
 from recon.memory import kept_memory
 from recon.observe import box_around
+from recon.parameters import Parameters
 from recon.progress import Tick, silent
 from recon.rectify import pixel_rays
-from recon.render import cpu
-from recon.render.surfels import SIGMA_MAX_CELLS, Rays, Renderer, Surfels
+from recon.render.choice import choose
+from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.site import Site
 from recon.stitch import fit_tiles
 from recon.surface import RoadSurface
@@ -112,6 +113,12 @@ def target_of(view: View, window: Window, max_distance_m: float) -> tuple[Rays, 
         origin=torch.from_numpy(origin.astype(np.float32)),
         direction=torch.from_numpy(direction[usable].astype(np.float32)),
         forward=torch.from_numpy((ahead / max(float(np.linalg.norm(ahead)), 1e-9)).astype(np.float32)),
+        raster=Raster(
+            width_px=width,
+            height_px=height,
+            pixel_from_direction=torch.from_numpy((view.k @ view.camera_from_world[:3, :3]).astype(np.float32)),
+            pixel=torch.from_numpy(np.flatnonzero(usable)),
+        ),
     )
     ids, runner_up = (torch.from_numpy(p[usable].astype(np.int64)) for p in (view.labels.ids, view.labels.runner_up))
     confidence = torch.from_numpy(view.labels.confidence[usable].astype(np.float32) / 255.0)
@@ -187,16 +194,13 @@ def optimise(
     site: Site,
     config: FitConfig,
     *,
-    renderer: Renderer = cpu.render,
     tick: Tick = silent,
 ) -> RoadSurface:
-    """Run the steps and return the surface."""
-    parameters = initial_parameters(site, config)
-    first, second = np.zeros_like(parameters), np.zeros_like(parameters)
-    steps = np.zeros(len(parameters), dtype=np.int32)
-    low, high = _limits(config)
+    """Run the steps on the renderer's device and return the surface."""
+    render, device = choose(config.renderer)
+    parameters = Parameters(initial_parameters(site, config), *_limits(config), device)
     # Light changes between trips as exposure does between cameras.
-    exposure = Exposure([_eye(trip, c.name) for trip, drive in enumerate(drives) for c in drive.cameras])
+    exposure = Exposure([_eye(trip, c.name) for trip, drive in enumerate(drives) for c in drive.cameras], device)
     weights = {"rgb": config.rgb_weight, "class": config.class_weight, "smooth": config.smooth_weight}
     ledger = Ledger({**weights, "lidar": config.lidar_weight, "exposure": 1.0})
     generator = np.random.default_rng(config.seed)
@@ -208,24 +212,23 @@ def optimise(
             tick(done, total, "steps")
             done += 1
             view = views.read(*views.images[number])
-            window = _window(site, view, parameters[:, 0], config)
+            window = _window(site, view, parameters.heights, config)
             rays_target = target_of(view, window, config.max_distance_m)
             if rays_target is None or not len(window.ids):
                 continue
-            rays, target = rays_target
-            local = torch.from_numpy(parameters[window.ids]).requires_grad_()
-            surfels = _surfels(local, window, config.cell_m)
-            rendering = renderer(surfels, rays)
-            lidar = torch.from_numpy(site.lidar_z[window.ids])
+            rays, target = moved(rays_target[0], device), moved(rays_target[1], device)
+            local = parameters.take(window.ids)
+            surfels = moved(_surfels(local, window, config.cell_m), device)
+            rendering = render(surfels, rays)
+            lidar = torch.from_numpy(site.lidar_z[window.ids]).to(device)
             values = losses(rendering, target, surfels, lidar, exposure, _eye(view.trip, view.camera))
             ledger.add(values)
             loss = torch.stack([ledger.weights[term] * value for term, value in values.items()]).sum()
             loss.backward()  # type: ignore[no-untyped-call]
             exposure.step()
             if local.grad is not None:
-                rates = _rates(done / total)
-                adam_kernels.update(window.ids, local.grad.numpy(), parameters, first, second, steps, rates, low, high)
-    return _surface(site, parameters, exposure, ledger)
+                parameters.step(window.ids, local.grad, _rates(done / total))
+    return _surface(site, parameters.numpy(), exposure, ledger)
 
 
 def _eye(trip: int, camera: str) -> str:

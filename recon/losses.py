@@ -18,6 +18,7 @@ ALPHA_SEEN = 0.5  # pixels whose ray meets less surface than this look past the 
 HEIGHT_SCALE_M = 0.01  # beyond, a height residual counts linearly: kerbs stay sharp
 LIDAR_SCALE_M = 0.03
 EXPOSURE_RATE = 1e-3
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -35,8 +36,8 @@ class Target:
 class Exposure:
     """Affine exposure of each camera: observed = exp(a) rgb + b."""
 
-    def __init__(self, cameras: Sequence[str]) -> None:
-        self._pairs = {name: torch.zeros(2, requires_grad=True) for name in cameras}
+    def __init__(self, cameras: Sequence[str], device: torch.device = CPU) -> None:
+        self._pairs = {name: torch.zeros(2, device=device, requires_grad=True) for name in cameras}
         # One optimiser a camera: a step moves only the camera whose image it rendered.
         self._optimisers = {name: torch.optim.Adam([pair], lr=EXPOSURE_RATE) for name, pair in self._pairs.items()}
 
@@ -96,8 +97,26 @@ def smoothness(surfels: Surfels) -> Tensor:
 
     It is zero on any plane, whatever its slope: z_j - z_i must be what the two tilts say, and tilts must agree.
     """
+    if surfels.z.device != CPU:
+        return smoothness_in_torch(surfels)
     value: Tensor = _Smoothness.apply(surfels.z, surfels.tilt, surfels)  # type: ignore[no-untyped-call]
     return value
+
+
+def smoothness_in_torch(surfels: Surfels) -> Tensor:
+    """Do what the kernel does with torch operations."""
+    index, cell_m = surfels.index.long(), surfels.cell_m
+    terms = []
+    for axis, (near, far) in enumerate(((index[:, :-1], index[:, 1:]), (index[:-1], index[1:]))):
+        both = (near >= 0) & (far >= 0)
+        i, j = near[both], far[both]
+        z, tilt = surfels.z, surfels.tilt
+        step = z[j] - z[i] - cell_m * (tilt[i, axis] + tilt[j, axis]) / 2
+        bend = cell_m * (tilt[j] - tilt[i])
+        terms += [_robust(step, HEIGHT_SCALE_M), _robust(bend, HEIGHT_SCALE_M).sum(dim=1)]
+    pairs = len(terms[0]) + len(terms[2])
+    # A pair counts as a step and a bend, as in the kernel.
+    return torch.cat(terms).sum() / (max(2 * pairs, 1) * cell_m)
 
 
 def losses(

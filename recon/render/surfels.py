@@ -13,8 +13,8 @@ horizontal viewing direction, which for a road is the order of depth; exact ties
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -43,12 +43,23 @@ class Surfels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Raster:
+    """The pinhole image whose pixels the rays are, for a renderer that works on whole images."""
+
+    width_px: int
+    height_px: int
+    pixel_from_direction: Tensor  # (3, 3) K R: the homogeneous pixel at which a window direction meets the image
+    pixel: Tensor  # (P,) int64 row * width_px + column of each ray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rays:
     """P rays of one pinhole image in window coordinates (that of the Surfels)."""
 
     origin: Tensor  # (3,)
     direction: Tensor  # (P, 3), any length, z < 0 for rays that meet the ground
     forward: Tensor  # (2,) horizontal viewing direction of the camera: the order of compositing
+    raster: Raster | None = None  # gsplat needs it, the others do without
 
 
 class Rendering(NamedTuple):
@@ -64,6 +75,23 @@ class Renderer(Protocol):
 
     def __call__(self, surfels: Surfels, rays: Rays) -> Rendering:
         """Return what each ray sees; rays that meet no surfel give zeros."""
+
+
+_Record = TypeVar("_Record")
+
+
+def moved(record: _Record, device: torch.device) -> _Record:
+    """Return a dataclass of tensors (and of such dataclasses) with every tensor on the device."""
+
+    def on_device(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.to(device)
+        if not is_dataclass(value) or isinstance(value, type):
+            return value
+        return replace(value, **{field.name: on_device(getattr(value, field.name)) for field in fields(value)})
+
+    result: _Record = on_device(record)
+    return result
 
 
 def gather_order(forward: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ def _hit_cells(surfels: Surfels, rays: Rays) -> tuple[Tensor, Tensor]:
     rows, columns = surfels.index.shape
     cell = surfels.cell_m
     height = surfels.z.mean().expand(len(rays.direction)).clone()
-    row = column = torch.zeros(len(rays.direction), dtype=torch.long)
+    row = column = torch.zeros(len(rays.direction), dtype=torch.long, device=height.device)
     for _ in range(HIT_STEPS):
         distance = (height - rays.origin[2]) / rays.direction[:, 2]
         x = rays.origin[0] + distance * rays.direction[:, 0]
@@ -34,7 +34,7 @@ def _neighbours(surfels: Surfels, rays: Rays) -> tuple[Tensor, Tensor, Tensor, T
     """Return the (P, 25) surfels around each hit (front to back), whether they exist, their alpha and ray parameter."""
     with torch.no_grad():
         row, column = _hit_cells(surfels, rays)
-        offsets = gather_order(rays.forward).long()
+        offsets = gather_order(rays.forward).to(row.device).long()
         rows, columns = surfels.index.shape
         r = row[:, None] + offsets[:, 0]
         c = column[:, None] + offsets[:, 1]

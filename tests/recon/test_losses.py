@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recon.classes import CLASS_COUNT, RoadClass
-from recon.losses import Exposure, Target, losses, smoothness
+from recon.losses import Exposure, Target, losses, smoothness, smoothness_in_torch
 from recon.render.surfels import Rendering, Surfels
 
 
@@ -76,6 +76,35 @@ def test_smoothness_equals_a_slow_loop() -> None:
                 slow.append(sum(torch.sqrt(v * v + 1e-4) - 0.01 for v in bends))
                 slow.append(torch.sqrt(step * step + 1e-4) - 0.01)
     assert torch.isclose(smoothness(rough), torch.stack(slow).mean() / 0.1, rtol=1e-4)
+
+
+def test_smoothness_in_torch_equals_the_kernel_in_value_and_gradient() -> None:
+    generator = torch.Generator().manual_seed(1)
+    surfels = plane()
+    index = surfels.index.clone()
+    index[2, 3], index[4, :2] = -1, -1  # holes
+    slopes = []
+    for smooth in (smoothness, smoothness_in_torch):
+        generator.manual_seed(1)
+        z = (surfels.z + 0.01 * torch.randn(36, generator=generator)).requires_grad_()
+        tilt = (surfels.tilt + 0.05 * torch.randn(36, 2, generator=generator)).requires_grad_()
+        # A hole's own surfel still looks for neighbours in the kernel: leave it out altogether.
+        kept = torch.isin(torch.arange(36), index)
+        holed = replace(
+            surfels,
+            index=torch.full_like(index, -1).index_put(
+                (surfels.row[kept], surfels.column[kept]), torch.arange(int(kept.sum()), dtype=torch.int32)
+            ),
+            row=surfels.row[kept],
+            column=surfels.column[kept],
+            z=z[kept],
+            tilt=tilt[kept],
+        )
+        value = smooth(holed)
+        value.backward()
+        slopes.append((value.detach(), z.grad, tilt.grad))
+    for kernel, twin in zip(*slopes, strict=True):
+        assert torch.allclose(kernel, twin, rtol=1e-4, atol=1e-6)
 
 
 def test_class_loss_is_the_log_of_the_composited_probability() -> None:
