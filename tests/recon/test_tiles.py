@@ -1,0 +1,36 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recon.cells import TILE_CELLS, Cells, corridor_blocks
+from recon.tiles import tiles_of
+
+
+def path_of(seed: int) -> np.ndarray:
+    heading = np.cumsum(np.random.default_rng(seed).normal(0, 0.1, 120))
+    return np.cumsum(np.c_[np.cos(heading), np.sin(heading)] * 3.0, axis=0)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 1000), st.integers(3, 60))
+def test_every_block_has_one_owner_and_its_neighbours_in_the_rim(seed: int, most: int) -> None:
+    path = path_of(seed)
+    _, blocks = corridor_blocks(path, corridor_m=9.0, cell_m=0.2)
+    tiles = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=most * TILE_CELLS**2)
+    everything = {tuple(block) for block in blocks.tolist()}
+    owned = [tuple(block) for tile in tiles for block in tile.own.tolist()]
+    assert sorted(owned) == sorted(everything)
+    assert max(len(tile.own) for tile in tiles) <= most
+    for tile in tiles:
+        near = {(r + i, c + j) for r, c in tile.own.tolist() for i in (-1, 0, 1) for j in (-1, 0, 1)}
+        assert {tuple(block) for block in tile.around.tolist()} == near & everything
+
+
+def test_a_small_site_is_one_tile_with_all_cells_of_the_corridor() -> None:
+    path = path_of(1)[:20]
+    (tile,) = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=1_000_000)
+    whole = Cells.corridor(path, corridor_m=9.0, cell_m=0.2)
+    one = Cells.within(path, tile.grid, tile.around, corridor_m=9.0)
+    assert np.array_equal(one.row, whole.row)
+    assert np.array_equal(one.column, whole.column)
+    assert tile.owns(whole.row, whole.column).all()
