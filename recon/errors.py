@@ -12,8 +12,10 @@ RoadscribeError
 │   ├── ArtifactInvalid
 │   │   ├── ArtifactForeign
 │   │   └── ArtifactTooNew
-│   └── PathRefused
+│   ├── PathRefused
+│   └── InputLost             a job that this one builds on brought no result
 ├── NoRoadFound               the data are sound but hold nothing to label
+├── TripsApart
 ├── Cancelled
 └── InfrastructureError       the machine failed: a retry may help
     ├── DiskFull
@@ -138,6 +140,12 @@ class PathRefused(InputInvalid):
     """The path lies outside the allowed roots."""
 
     code = "PATH_REFUSED"
+
+
+class InputLost(InputInvalid):
+    """A job that this one builds on brought no result."""
+
+    code = "INPUT_LOST"
 
 
 class NoRoadFound(RoadscribeError):

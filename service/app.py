@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_sweeping(Leases(engine, "api", lease_s=settings.lease_s, queue_limit_s=settings.queue_limit_s)),
+        lifespan=_sweeping(Leases(engine, "api", **settings.time_limits())),
     )
     app.state.settings = settings
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)

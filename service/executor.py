@@ -28,8 +28,9 @@ from service.results import report_file
 from service.roots import resolve_below
 from service.settings import Settings, load_settings
 from workers.executor import ClusterSick, Pool
+from workers.export import artifacts_of
 from workers.run import RunEvent, RunReport, run
-from workers.spec import parse_spec
+from workers.spec import ExportJob, parse_spec
 from workers.store import Store
 
 IDLE_S = 0.3
@@ -95,10 +96,14 @@ class Executor:
         spec = parse_spec(claim.spec)
         for path in spec.input_paths().values():
             resolve_below(self._settings.root_paths, path)  # again: links may have come since the submission
+        earlier = {}
+        if isinstance(spec, ExportJob):
+            earlier = artifacts_of(self._leases.report_of(spec.job), self._store, spec.trip)
         return run(
             spec,
             self._store,
             self._pool,
+            earlier=earlier,
             events=_EventWriter(self._leases, claim),
             should_stop=lambda: self.stopping.is_set() or keeper.stop_work.is_set(),
             token=claim.token,
@@ -212,8 +217,7 @@ def main() -> None:
     leases = Leases(
         open_database(settings.url),
         f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",
-        lease_s=settings.lease_s,
-        queue_limit_s=settings.queue_limit_s,
+        **settings.time_limits(),
     )
     pool = make_pool(settings)
     executor = Executor(settings, pool, leases)

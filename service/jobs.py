@@ -12,14 +12,15 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from recon.errors import ConfigInvalid, PathRefused
+from recon.errors import ConfigInvalid, InputLost, PathRefused
+from service.inputs import with_inputs
 from service.ledger.submissions import KeyReused, Submissions
 from service.ledger.tables import STATES, TERMINAL
 from service.problems import Problem, field_faults
 from service.roots import resolve_below
 from service.schemas import EventPage, Job, JobPage
 from service.settings import Settings
-from workers.spec import AggregateJob, LabelJob, ProbeJob, parse_spec
+from workers.spec import AggregateJob, ExportJob, LabelJob, ProbeJob, parse_spec
 from workers.spec import Job as Spec
 
 POLL_S = 0.3
@@ -45,8 +46,8 @@ def existing(job: dict[str, Any] | None) -> dict[str, Any]:
 
 # References count from the root of the document that this schema becomes a part of.
 _PLACE = "#/paths/~1v1~1jobs/post/requestBody/content/application~1json/schema/$defs/{model}"
-_PUBLIC: TypeAdapter[LabelJob | AggregateJob] = TypeAdapter(
-    Annotated[LabelJob | AggregateJob, Field(discriminator="kind")]
+_PUBLIC: TypeAdapter[LabelJob | AggregateJob | ExportJob] = TypeAdapter(
+    Annotated[LabelJob | AggregateJob | ExportJob, Field(discriminator="kind")]
 )
 _SCHEMA = _PUBLIC.json_schema(ref_template=_PLACE)
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
@@ -64,12 +65,16 @@ async def submit(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Problem(415, "CONTENT_TYPE", "the body must be application/json")
     settings: Settings = request.app.state.settings
-    spec = _checked(await _body(request, settings.max_body_bytes), settings)
+    ledger, body = ledger_of(request), await _body(request, settings.max_body_bytes)
+    spec = await run_in_threadpool(_checked, body, settings, ledger)
     try:
-        submitted = await run_in_threadpool(ledger_of(request).submit, spec, key=idempotency_key, dedupe=dedupe)
+        submitted = await run_in_threadpool(ledger.submit, spec, key=idempotency_key, dedupe=dedupe)
     except KeyReused:
         hint = "Use a new key for a new job."
         raise Problem(422, "IDEMPOTENCY_KEY_REUSED", "the key was used with another body", hint=hint) from None
+    except InputLost as error:
+        fault = {"pointer": error.where, "detail": error.message}
+        raise Problem(422, error.code, error.message, hint=error.hint, errors=[fault]) from None
     response.headers["Location"] = f"/v1/jobs/{submitted.job['id']}"
     response.headers["ETag"] = _etag(submitted.job)
     deduplicated = submitted.existed and not idempotency_key
@@ -87,8 +92,8 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
-def _checked(body: bytes, settings: Settings) -> Spec:
-    """Return the spec of a body, with its paths resolved; raises a problem that points at every fault."""
+def _checked(body: bytes, settings: Settings, ledger: Submissions) -> Spec:
+    """Return the spec of a body, its inputs and paths resolved; raises a problem that points at every fault."""
     try:
         spec = parse_spec(body)
     except ValidationError as error:
@@ -99,15 +104,13 @@ def _checked(body: bytes, settings: Settings) -> Spec:
         field = error.message.split(" ")[0].rstrip(":")
         faults = [{"pointer": "/" + field.replace(".", "/"), "detail": error.message}]
         raise Problem(422, error.code, error.message, errors=faults) from None
-    if isinstance(spec, ProbeJob):
-        if not settings.probe_jobs:
-            faults = [{"pointer": "/kind", "detail": "Input should be 'label' or 'aggregate'"}]
-            raise Problem(422, "JOB_INVALID", "the job has invalid fields", errors=faults)
-        return spec
-    return _resolved(spec, settings)
+    if isinstance(spec, ProbeJob) and not settings.probe_jobs:
+        faults = [{"pointer": "/kind", "detail": "Input should be 'label', 'aggregate' or 'export'"}]
+        raise Problem(422, "JOB_INVALID", "the job has invalid fields", errors=faults)
+    return _resolved(with_inputs(spec, ledger.get), settings)
 
 
-def _resolved(spec: LabelJob | AggregateJob, settings: Settings) -> LabelJob | AggregateJob:
+def _resolved(spec: Spec, settings: Settings) -> Spec:
     paths: dict[str, str] = {}
     for place, path in spec.input_paths().items():
         try:

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-State = Literal["queued", "retry_wait", "running", "committing", "cancelling", "succeeded", "failed", "cancelled"]
+State = Literal[
+    "blocked", "queued", "retry_wait", "running", "committing", "cancelling", "succeeded", "failed", "cancelled"
+]
 
 
 class Failure(BaseModel):

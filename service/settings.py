@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     max_attempts: int = Field(default=3, ge=1, le=20)
     lease_s: float = Field(default=30.0, ge=1.0)
     queue_limit_s: float = Field(default=7 * 86400.0, gt=0)  # a job nobody takes fails after this long
+    blocked_limit_s: float = Field(default=14 * 86400.0, gt=0)  # and so does one whose inputs do not end
     stage_limit_s: float = Field(default=6 * 3600.0, gt=0)
     min_free_mb: int = Field(default=256, ge=0)
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
@@ -51,6 +52,10 @@ class Settings(BaseSettings):
     def root_paths(self) -> tuple[Path, ...]:
         """Return the folders jobs may read."""
         return tuple(Path(part).expanduser().absolute() for part in self.roots.split(":") if part)
+
+    def time_limits(self) -> dict[str, float]:
+        """Return what the ledger must know about time, as the arguments of `Leases`."""
+        return {name: getattr(self, name) for name in ("lease_s", "queue_limit_s", "blocked_limit_s")}
 
     def check_exposure(self) -> None:
         """Refuse to listen beyond this machine without a key: whoever reaches the port may read the roots."""

@@ -11,14 +11,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from recon.artifact import Manifest, digest_file, digest_json
-from recon.config import SegmentConfig
+from recon.config import FitConfig, SegmentConfig
 from recon.errors import ModelInvalid
 from recon.segment.checkpoint import find_checkpoint, weights_digest
 from recon.segment.mmseg_files import find_files
-from workers.spec import AggregateJob, Job, LabelJob
+from workers.spec import AggregateJob, ExportJob, Job, LabelJob
 
 RECON = ("recon", "workers")
 VECTORIZE = (*RECON, "vectorize")
+GPU_SHARE = 0.5  # net and surfels take a few GB each: two stages share a GPU
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class Stage:
     cached: bool = True  # False: always run, because its input lies outside the store
     resumes: bool = False  # True: the next attempt finds the work folder of the last one
     trip: int = 0  # which of the job's drives this stage works on
+    gpus: float = 0.0  # share of a GPU, where there is one and the settings use it
 
     @property
     def role(self) -> str:
@@ -59,9 +61,15 @@ LABEL_PLAN = (
         config="segment",
         kind="FrameLabels",
         resumes=True,
+        gpus=GPU_SHARE,
     ),
     Stage(
-        name="fit", function="workers.stages:fit", parents=_same("ingest", "segment"), config="fit", kind="RoadSurface"
+        name="fit",
+        function="workers.stages:fit",
+        parents=_same("ingest", "segment"),
+        config="fit",
+        kind="RoadSurface",
+        gpus=GPU_SHARE,
     ),
     Stage(name="bake", function="workers.stages:bake", parents=_same("fit"), config="bake", kind="BevMap"),
     Stage(
@@ -103,6 +111,26 @@ PROBE_PLAN = (
 )
 
 
+# Of which stages of a finished job an export is made: the first that the job has.
+ARTIFACT_STAGES = {
+    "DriveLog": ("place", "ingest"),
+    "RoadSurface": ("fit",),
+    "BevMap": ("bake",),
+    "RoadMap": ("trace",),
+    "LabelSet": ("crop",),
+}
+# Its parents are no stages of its own plan but the artifacts of another job, by kind.
+EXPORT_PLAN = (
+    Stage(
+        name="export",
+        function="workers.export:export",
+        code=VECTORIZE,
+        parents=_same(*ARTIFACT_STAGES),
+        kind="Export",
+    ),
+)
+
+
 def _aggregate_plan(count: int) -> tuple[Stage, ...]:
     """Return the stages that make one site of `count` drives."""
     stages = {stage.name: stage for stage in LABEL_PLAN}
@@ -138,6 +166,8 @@ def plan_of(spec: Job) -> tuple[Stage, ...]:
     """Return the stages of a job in the order they run."""
     if isinstance(spec, AggregateJob):
         return _aggregate_plan(len(spec.drives))
+    if isinstance(spec, ExportJob):
+        return EXPORT_PLAN
     return LABEL_PLAN if isinstance(spec, LabelJob) else PROBE_PLAN
 
 
@@ -145,7 +175,19 @@ def publishes(spec: Job) -> dict[str, str]:
     """Return stage -> folder of the result in which its files appear ("" = at the top)."""
     if isinstance(spec, AggregateJob):
         return {"draw": ""} | {f"pack {t + 1}": f"shards/{t + 1}" for t in range(len(spec.drives))}
+    if isinstance(spec, ExportJob):
+        return {"export": ""}
     return {"draw": "", "pack": "shards"} if isinstance(spec, LabelJob) else {"second": ""}
+
+
+def gpus_of(stage: Stage, spec: Job) -> float:
+    """Return the share of a GPU that a stage may use: what the plan declares, 0 where its settings keep it on CPUs."""
+    config = getattr(spec, stage.config) if stage.config else None
+    if isinstance(config, SegmentConfig) and (config.device == "cpu" or config.backend in ("id_images", "openvino")):
+        return 0.0
+    if isinstance(config, FitConfig) and config.renderer in ("cpu", "reference"):
+        return 0.0
+    return stage.gpus
 
 
 def identity(manifest: Manifest) -> str:
@@ -156,11 +198,24 @@ def identity(manifest: Manifest) -> str:
     return digest_json({"kind": manifest.kind, "schema": manifest.schema, "meta": meta, "files": manifest.files})
 
 
+def config_of(spec: Job, stage: Stage) -> Any:
+    """Return the settings of a stage, or None; a trip may have its own."""
+    if isinstance(spec, AggregateJob) and stage.role == "segment":
+        return spec.drives[stage.trip].segment or spec.segment
+    return getattr(spec, stage.config) if stage.config else None
+
+
 def config_identity(spec: Job, stage: Stage) -> Any:
-    """Return the JSON form of a stage's settings, with files named by content instead of by path."""
-    if not stage.config:
+    """Return the JSON form of what a stage reads of its job, with files named by content instead of by path."""
+    if not stage.cached:  # its key only names the work folder
+        return {"spec": spec.model_dump(mode="json"), "trip": stage.trip}
+    if stage.role == "place":  # it reads its own entry of the alignment
+        return {"trip": stage.trip}
+    if isinstance(spec, ExportJob):  # which job and trip it is of, its parents tell
+        return spec.model_dump(mode="json", include={"format", "origin", "name"})
+    config = config_of(spec, stage)
+    if config is None:
         return {}
-    config = getattr(spec, stage.config)
     if isinstance(config, SegmentConfig):
         return _segment_identity(config)
     if isinstance(config, BaseModel):

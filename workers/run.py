@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from recon.artifact import MANIFEST, Manifest, digest_file, digest_json, read_manifest
@@ -100,6 +101,7 @@ class RunReport:
                     "seconds": round(stage.seconds, 3),
                     "peak_memory_mb": round(stage.peak_memory_bytes / 1e6, 1),
                     "digest": stage.digest,
+                    "key": stage.folder.name,
                 }
                 for stage in self.stages
             ],
@@ -114,12 +116,13 @@ def run(
     store: Store,
     pool: Pool,
     *,
+    earlier: Mapping[str, StageRecord] = MappingProxyType({}),
     events: Callable[[RunEvent], None] = lambda event: None,
     should_stop: Callable[[], bool] = lambda: False,
     token: str = "local",
     stage_limit_s: float = STAGE_LIMIT_S,
 ) -> RunReport:
-    """Run a job to its end.
+    """Run a job to its end; `earlier` holds the artifacts of other jobs that its stages name as parents.
 
     Raises what a stage raised, WorkerLost, StageTimeout, DiskFull before the first stage when space is short, and
     Cancelled. Finished stages stay in the store, so the next run of the same job starts where this one ended.
@@ -127,14 +130,14 @@ def run(
     started = time.monotonic()
     store.check_free()
     plan = plan_of(spec)
-    done: dict[str, StageRecord] = {}
+    done = dict(earlier)
     try:
         for index, stage in enumerate(plan):
             place: dict[str, Any] = {"stage": stage.name, "index": index, "count": len(plan)}
             task = _task(spec, store, stage, done, token)
             manifest = store.find(stage.role, task.key, stage.kind) if stage.cached else None
             if manifest is not None:
-                done[stage.name] = _record(store, stage, task.key, manifest)
+                done[stage.name] = stored_record(store, stage.name, stage.role, task.key, manifest)
                 events(RunEvent(kind="stage.skipped", **place))
                 continue
             events(RunEvent(kind="stage.started", **place))
@@ -142,16 +145,12 @@ def run(
             events(RunEvent(kind="stage.finished", seconds=record.seconds, **place))
     finally:
         pool.end_job()
-    return RunReport(spec=spec, stages=tuple(done.values()), seconds=time.monotonic() - started)
+    return RunReport(spec=spec, stages=tuple(done[stage.name] for stage in plan), seconds=time.monotonic() - started)
 
 
 def _task(spec: Job, store: Store, stage: Stage, done: dict[str, StageRecord], token: str) -> StageTask:
     parents = {role: done[name].digest for role, name in stage.parents.items()}
     config = config_identity(spec, stage)
-    if stage.role == "place":  # it reads its own entry of the alignment
-        config = {"trip": stage.trip}
-    if not stage.cached:  # this key only names the work folder
-        config = {"spec": spec_record(spec), "trip": stage.trip}
     return StageTask(
         store=store,
         stage=stage,
@@ -202,13 +201,14 @@ def _run_stage(
     )
 
 
-def _record(store: Store, stage: Stage, key: str, manifest: Manifest) -> StageRecord:
+def stored_record(store: Store, name: str, role: str, key: str, manifest: Manifest) -> StageRecord:
+    """Return the record of a stage whose result the store holds already."""
     return StageRecord(
-        name=stage.name,
+        name=name,
         skipped=True,
         seconds=0.0,
         peak_memory_bytes=0,
         digest=identity(manifest),
-        folder=store.object_path(stage.role, key),
+        folder=store.object_path(role, key),
         manifest=manifest,
     )

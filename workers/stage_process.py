@@ -16,6 +16,7 @@ from recon.artifact import MANIFEST, read_manifest
 from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
 from recon.progress import Tick
 from workers.executor import StageInput, StageOutcome, StageTask
+from workers.plan import config_of
 from workers.spec import parse_spec
 from workers.store import NEWEST_SCHEMA
 
@@ -60,7 +61,7 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
     spec = parse_spec(task.spec)
     given = StageInput(
         spec=spec,
-        config=getattr(spec, stage.config) if stage.config else None,
+        config=config_of(spec, stage),
         parents={name: Path(path) for name, path in task.parents.items()},
         parent_digests=task.parent_digests,
         config_digest=task.config_digest,

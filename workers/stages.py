@@ -10,15 +10,15 @@ from pathlib import Path
 from recon.artifact import Artifact, atomic_folder, read, seal, write
 from recon.drive import DriveLog
 from workers.executor import StageInput
-from workers.spec import AggregateJob, ProbeJob
+from workers.spec import AggregateJob, DriveRef
 
 
 def ingest(given: StageInput) -> None:
     """Read the drive and the sha256 of its images."""
     from recon.formats.read import read_drive
 
-    assert not isinstance(given.spec, ProbeJob)
     one = given.spec.drives[given.trip] if isinstance(given.spec, AggregateJob) else given.spec
+    assert isinstance(one, DriveRef)
     drive = read_drive(Path(one.drive), format=one.format, scene=one.scene, sweeps=one.sweeps, tick=given.tick)
     leave(drive, given)
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from recon.errors import ConfigInvalid
 from service.cli.local_job import run_here
-from service.cli.spec import Changes, ClassMap, Format, Segmenter, Weights, aggregate_spec
+from service.cli.spec import Changes, ClassMap, Format, Scenes, Segmenter, Sweeps, Weights, aggregate_spec, is_job_id
 
 
 def register(app: typer.Typer) -> None:
@@ -18,8 +19,10 @@ def register(app: typer.Typer) -> None:
 
 def aggregate(
     out: Annotated[Path, typer.Argument(help="Folder for the results: new, empty, or of an earlier run.")],
-    drives: Annotated[list[Path], typer.Argument(help="Folders of the drives, two or more.")],
+    drives: Annotated[list[Path], typer.Argument(help="Folders of the drives, two or more; or one data root.")],
     format_: Format = "auto",
+    scene: Scenes = None,
+    sweeps: Sweeps = False,
     segmenter: Segmenter = "id_images",
     weights: Weights = None,
     class_map: ClassMap = "",
@@ -32,10 +35,18 @@ def aggregate(
     order given. A drive that does not fit the others is left out; report.json says why.
 
     Example: roadscribe aggregate site_out monday tuesday night_drive
+
+    Scenes of one nuScenes data root: roadscribe aggregate site_out nuscenes --scene scene-0061 --scene scene-0103
     """
+    for drive in drives:
+        if is_job_id(str(drive)):
+            hint = "Jobs are aggregated where they ran: roadscribe submit DRIVE_OR_JOB ..."
+            raise ConfigInvalid("this is the id of a job", where=str(drive), hint=hint)
     spec = aggregate_spec(
         drives,
         drive_format=format_,
+        scenes=scene,
+        sweeps=sweeps,
         segmenter=segmenter,
         weights=weights,
         class_map=class_map,

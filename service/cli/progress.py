@@ -82,6 +82,8 @@ class StageBars:
         elif kind in ("job.retry_wait", "job.failed"):
             failure = data.get("failure", {})
             self._print(f"{kind.removeprefix('job.')}: {failure.get('code')}: {failure.get('message')}")
+        elif kind == "job.blocked":
+            self._print(f"blocked: waits for {', '.join(data['waits_for'])}")
         elif kind in ("job.queued", "job.running", "job.committing", "job.given_back", "job.cancelling"):
             self._print(kind.removeprefix("job.").replace("_", " "))
 

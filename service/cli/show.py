@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 
 from recon.artifact import MANIFEST, read_manifest
 from recon.errors import ArtifactForeign, ArtifactInvalid
-from service.cli.spec import drives_of
+from service.cli.spec import is_job_id, sources_of
 from service.cli.submit import DEFAULT_URL, AsJson, Url, connect
 from service.cli.table import print_report
 from workers.store import NEWEST_SCHEMA
@@ -39,7 +38,7 @@ def show(
     elif folder.exists():
         hint = "A result holds report.json, an artifact holds manifest.json."
         raise ArtifactForeign("neither a result nor an artifact", where=what, hint=hint)
-    elif not _is_job_id(what):
+    elif not is_job_id(what):
         hint = "Give the id of a job (see roadscribe jobs), or a folder that exists."
         raise ArtifactForeign("no such folder, and no id of a job", where=what, hint=hint)
     else:
@@ -48,16 +47,8 @@ def show(
         if as_json or not job["report"]:
             print(json.dumps(job, indent=None if as_json else 1))
         else:
-            print(f"{job['id']}  {job['state']}  {drives_of(job['spec'])}")
+            print(f"{job['id']}  {job['state']}  {sources_of(job['spec'])}")
             print_report(job["report"])
-
-
-def _is_job_id(text: str) -> bool:
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _show_result(folder: Path, as_json: bool) -> None:

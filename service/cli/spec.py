@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,10 @@ from workers.spec import AggregateJob, Job, LabelJob, parse_spec, pointer
 
 Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
 Scene = Annotated[str, typer.Option("--scene", help="Scene of a nuScenes data root: NAME or VERSION/NAME.")]
+Scenes = Annotated[
+    list[str] | None,
+    typer.Option("--scene", help="Scene of a nuScenes data root: NAME or VERSION/NAME. Several are trips. Repeatable."),
+]
 Sweeps = Annotated[bool, typer.Option("--sweeps", help="Also read what nuScenes recorded between its keyframes.")]
 Segmenter = Annotated[
     Literal["id_images", "openvino", "mask2former", "mmseg"],
@@ -55,24 +60,48 @@ def label_spec(
 
 
 def aggregate_spec(
-    drives: list[Path],
+    trips: Sequence[str | Path],
     *,
     drive_format: str,
+    scenes: list[str] | None,
+    sweeps: bool,
     segmenter: str,
     weights: Path | None,
     class_map: str,
     changes: list[str] | None,
 ) -> AggregateJob:
-    """Return the aggregate job that the options describe; raises ConfigInvalid naming the option."""
-    where = [{"drive": str(drive.resolve()), "format": drive_format} for drive in drives]
+    """Return the aggregate job that the options describe; raises ConfigInvalid naming the option.
+
+    A trip is a drive's folder, or the id of a label job; scenes are trips through one data root.
+    """
+    where: list[dict[str, Any]] = []
+    for trip in trips:
+        if is_job_id(str(trip)):
+            where.append({"job": str(trip)})
+        else:
+            drive = {"drive": str(Path(trip).resolve()), "format": drive_format, "sweeps": sweeps}
+            where += [drive | {"scene": scene} for scene in scenes or [""]]
+    if scenes and len(trips) > 1:
+        hint = "Scenes are trips through one data root: name that folder alone."
+        raise ConfigInvalid(f"--scene with {len(trips)} drives", where="--scene", hint=hint)
     net = _net(segmenter, weights, class_map)
     spec = _parsed({"kind": "aggregate", "drives": where, "segment": net}, changes)
     assert isinstance(spec, AggregateJob)
     return spec
 
 
-def drives_of(spec: Mapping[str, Any]) -> str:
-    """Return the folders that a submitted job reads, as one text."""
+def is_job_id(text: str) -> bool:
+    """Return whether a text is the id of a job, and no folder that happens to be called so."""
+    try:
+        return str(uuid.UUID(text)) == text and not Path(text).exists()
+    except ValueError:
+        return False
+
+
+def sources_of(spec: Mapping[str, Any]) -> str:
+    """Return what a submitted job reads, as one text: its drives, or the job it exports."""
+    if spec.get("kind") == "export":
+        return f"{spec['format']} of {spec['job']}"
     return " ".join(str(one.get("drive", "")) for one in spec.get("drives", [spec]))
 
 

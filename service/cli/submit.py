@@ -17,13 +17,14 @@ from service.cli.spec import (
     ClassMap,
     Format,
     Holdout,
-    Scene,
+    Scenes,
     Segmenter,
     Sweeps,
     Weights,
     aggregate_spec,
-    drives_of,
+    is_job_id,
     label_spec,
+    sources_of,
 )
 from service.client import Client, part_of
 from workers.spec import Job, spec_record
@@ -47,10 +48,14 @@ def connect(url: str) -> Client:
 
 def submit(
     drives: Annotated[
-        list[Path], typer.Argument(help="Folder of the drive on the service's machine; several are aggregated.")
+        list[str],
+        typer.Argument(
+            metavar="DRIVE_OR_JOB...",
+            help="Folder of a drive on the service's machine, or id of a label job. Several are aggregated.",
+        ),
     ],
     format_: Format = "auto",
-    scene: Scene = "",
+    scene: Scenes = None,
     sweeps: Sweeps = False,
     segmenter: Segmenter = "id_images",
     weights: Weights = None,
@@ -65,23 +70,30 @@ def submit(
 ) -> None:
     """Submit a drive to a service; prints the job's id and shows progress. Ctrl-C detaches, --json does not watch.
 
-    Several drives over one place become one job: they are aligned and share one site, as `aggregate` does it.
+    Several drives over one place become one job: they are aligned and share one site, as `aggregate` does it. A label
+    job, named by its id, stands for its drive and what it labelled; the new job waits, blocked, until it has succeeded.
 
     Example: roadscribe submit /data/drives/monday
+
+    Two drives and a label job: roadscribe submit /data/monday /data/tuesday 0198f3c2-5d1e-7c40-9b7a-3f0e6c1d2a54
     """
     net: dict[str, Any] = {"segmenter": segmenter, "weights": weights, "class_map": class_map, "changes": changes}
     spec: Job
-    if len(drives) == 1:
-        spec = label_spec(drives[0], drive_format=format_, scene=scene, sweeps=sweeps, holdout=holdout, **net)
+    if len(drives) == 1 and len(scene or []) < 2:
+        if is_job_id(drives[0]):
+            hint = "Name a second drive or job to make a site; roadscribe export JOB writes its result for other tools."
+            raise ConfigInvalid("one label job alone is nothing to aggregate", where=drives[0], hint=hint)
+        only = scene[0] if scene else ""
+        spec = label_spec(Path(drives[0]), drive_format=format_, scene=only, sweeps=sweeps, holdout=holdout, **net)
     else:
-        if scene or sweeps or holdout:
-            raise ConfigInvalid("--scene, --sweeps and --holdout are for one drive", where="submit")
-        spec = aggregate_spec(drives, drive_format=format_, **net)
+        if holdout:
+            raise ConfigInvalid("--holdout is for one drive", where="--holdout")
+        spec = aggregate_spec(drives, drive_format=format_, scenes=scene, sweeps=sweeps, **net)
     with connect(url) as client:
         job = client.submit(spec_record(spec), key=key, dedupe=dedupe)
         print(json.dumps(job) if as_json else job["id"], flush=True)
         if follow and not as_json:
-            _end(follow_job(client, job["id"]), as_json=False)
+            end(follow_job(client, job["id"]), as_json=False)
 
 
 def jobs(
@@ -102,7 +114,9 @@ def jobs(
     for job in page["jobs"]:
         created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
         state_text = job["state"] + (f" ({job['failure']['code']})" if job["failure"] else "")
-        place = f"{job['stage']:<8} {drives_of(job['spec'])}"
+        if job["state"] == "blocked":
+            state_text += f" ({job['progress']['done']} of {job['progress']['total']} inputs)"
+        place = f"{job['stage']:<8} {sources_of(job['spec'])}"
         attempt = f"{job['attempt']}/{job['max_attempts']}"
         # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
         print(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")
@@ -114,7 +128,7 @@ def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> Non
     Example: roadscribe watch 0198f3c2-...
     """
     with connect(url) as client:
-        _end(follow_job(client, job_id), as_json=as_json)
+        end(follow_job(client, job_id), as_json=as_json)
 
 
 def cancel(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
@@ -180,7 +194,8 @@ def follow_job(client: Client, job_id: str, *, detach: bool = True) -> dict[str,
         raise typer.Exit(130) from None
 
 
-def _end(job: dict[str, Any], *, as_json: bool) -> None:
+def end(job: dict[str, Any], *, as_json: bool) -> None:
+    """Say how a job ended; exits with 1 unless it succeeded."""
     if as_json:
         print(json.dumps(job))
     failure = job["failure"] or {}

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from recon.errors import Cancelled, RoadscribeError, WorkerLost
-from service.ledger import tables
+from service.ledger import inputs, tables
 from service.ledger.database import append_event, reading, writing
 from service.ledger.submissions import StoredFile
 from workers.retry import decide
@@ -42,9 +42,17 @@ class LeaseLost(Exception):
 class Leases:
     """The executor's side of the ledger."""
 
-    def __init__(self, engine: Engine, owner: str, *, lease_s: float = 30.0, queue_limit_s: float = 7 * 86400) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        owner: str,
+        *,
+        lease_s: float = 30.0,
+        queue_limit_s: float = 7 * 86400.0,
+        blocked_limit_s: float = 14 * 86400.0,
+    ) -> None:
         self._engine, self._owner = engine, owner
-        self._lease_s, self._queue_limit_s = lease_s, queue_limit_s
+        self._lease_s, self._queue_limit_s, self._blocked_limit_s = lease_s, queue_limit_s, blocked_limit_s
 
     def beat(self) -> None:
         """Say that this executor lives."""
@@ -73,6 +81,13 @@ class Leases:
             connection.execute(_attempt.insert().values(**started, started_at=now))
             append_event(connection, row.id, "job.running", {"attempt": claim.attempt})
             return claim
+
+    def report_of(self, job_id: str) -> dict[str, Any]:
+        """Return the report of a job that succeeded: what it made, and where it lies in the store."""
+        with reading(self._engine) as connection:
+            report = connection.execute(select(_job.c.report).where(_job.c.id == job_id)).scalar_one()
+        body: dict[str, Any] = json.loads(report)
+        return body
 
     def renew(self, claim: Claim) -> bool:
         """Prolong the lease and return whether the job shall be cancelled; raises LeaseLost."""
@@ -139,16 +154,30 @@ class Leases:
             self.cancelled(claim)
 
     def sweep(self) -> int:
-        """End or requeue jobs whose lease or time in the queue is over; return how many."""
+        """Move on whatever nobody works on: lost leases, jobs that waited too long, and those whose inputs ended.
+
+        Returns how many jobs changed.
+        """
+        return self._sweep_late() + self._sweep_blocked()
+
+    def _sweep_blocked(self) -> int:
+        with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
+            if not inputs.settle(connection, self._blocked_limit_s, write=False):
+                return 0
+        with writing(self._engine) as connection:
+            return inputs.settle(connection, self._blocked_limit_s, write=True)
+
+    def _sweep_late(self) -> int:
         now = time.time()
         expired = and_(_job.c.state.in_(tables.LEASED), _job.c.lease_until < now)
         # Measured from when the job last became due: a job that was given back waits anew.
         waited = and_(_job.c.state.in_(tables.CLAIMABLE), _job.c.run_at < now - self._queue_limit_s)
-        with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
+        with reading(self._engine) as connection:
             if connection.execute(select(_job.c.id).where(or_(expired, waited)).limit(1)).one_or_none() is None:
                 return 0
         with writing(self._engine) as connection:
-            rows = connection.execute(select(_job).where(or_(expired, waited))).all()
+            late = select(_job).where(or_(expired, waited)).with_for_update(skip_locked=True)
+            rows = connection.execute(late).all()
             for row in rows:
                 self._sweep_one(connection, row, now)
         return len(rows)

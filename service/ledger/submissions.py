@@ -8,11 +8,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json, digest_json
-from service.ledger import tables
+from service.ledger import inputs, tables
 from service.ledger.database import append_event, count_by_state, job_record, reading, writing
 from workers.spec import Job, natural_key, spec_record
 
@@ -62,9 +62,10 @@ class Submissions:
         """Store a job durably and return it.
 
         The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.
-        With `dedupe` a job of the same spec that has not failed is returned instead of a new one.
+        With `dedupe` a job of the same spec that has not failed is returned instead of a new one. A job with inputs
+        that have not succeeded yet is blocked; one with an input that cannot any more raises InputLost.
         """
-        record, now = spec_record(spec), time.time()
+        record = spec_record(spec)
         body_sha256, natural = digest_json(record), natural_key(spec)
         try:
             with writing(self._engine) as connection:
@@ -77,27 +78,34 @@ class Submissions:
                 job_id = self._same(connection, natural) if dedupe else None
                 existed = job_id is not None
                 if job_id is None:
-                    job_id = new_id()
-                    row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "state": "queued"}
-                    row |= {"natural_key": natural}
-                    times = {"run_at": now, "created_at": now, "updated_at": now}
-                    connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
-                    append_event(connection, job_id, "job.queued", {})
+                    job_id = self._insert(connection, spec, record, natural)
                 if key:
-                    values = {"key": key, "body_sha256": body_sha256, "job_id": job_id, "created_at": now}
+                    values = {"key": key, "body_sha256": body_sha256, "job_id": job_id, "created_at": time.time()}
                     connection.execute(_idempotency.insert().values(**values))
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
             # Another process stored the same key between our look and our write (not on SQLite).
             return self.submit(spec, key=key, dedupe=dedupe)
 
-    def _same(self, connection: Any, natural: str) -> str | None:
-        good = (*tables.CLAIMABLE, "running", "committing", "succeeded")
+    def _insert(self, connection: Connection, spec: Job, record: dict[str, Any], natural: str) -> str:
+        waits_for, job_id, now = spec.input_jobs(), new_id(), time.time()
+        start = inputs.standing(connection, waits_for)
+        row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "natural_key": natural}
+        row |= {"state": start.state, "progress": json.dumps(start.progress)}
+        times = {"run_at": now, "created_at": now, "updated_at": now}
+        connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
+        if waits_for:
+            inputs.remember(connection, job_id, waits_for)
+        append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {})
+        return job_id
+
+    def _same(self, connection: Connection, natural: str) -> str | None:
+        good = (*tables.WAITING, "running", "committing", "succeeded")
         query = select(_job.c.id).where(_job.c.natural_key == natural, _job.c.state.in_(good))
         found: str | None = connection.execute(query.order_by(_job.c.seq.desc()).limit(1)).scalar_one_or_none()
         return found
 
-    def _read(self, connection: Any, job_id: str) -> dict[str, Any]:
+    def _read(self, connection: Connection, job_id: str) -> dict[str, Any]:
         return job_record(connection.execute(select(_job).where(_job.c.id == job_id)).one())
 
     def get(self, job_id: str) -> dict[str, Any] | None:
@@ -124,12 +132,12 @@ class Submissions:
     def cancel(self, job_id: str) -> dict[str, Any] | None:
         """Ask for the end of a job: at once where nobody works on it; a job that has ended stays as it is."""
         with writing(self._engine) as connection:
-            row = connection.execute(select(_job).where(_job.c.id == job_id)).one_or_none()
+            row = connection.execute(select(_job).where(_job.c.id == job_id).with_for_update()).one_or_none()
             if row is None:
                 return None
             if row.state in tables.TERMINAL or row.state == "cancelling":
                 return job_record(row)
-            state = "cancelled" if row.state in tables.CLAIMABLE else "cancelling"
+            state = "cancelled" if row.state in tables.WAITING else "cancelling"
             append_event(connection, job_id, f"job.{state}", {})
             change = update(_job).where(_job.c.id == job_id, _job.c.state == row.state)
             connection.execute(change.values(state=state, updated_at=time.time(), version=_job.c.version + 1))

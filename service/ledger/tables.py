@@ -1,10 +1,12 @@
 r"""The tables of the ledger and the states of a job.
 
-queued -> running -> committing -> succeeded
-  |  ^      |    \______________-> failed
-  |  |      v                       ^
-  |  retry_wait --------------------/      (attempts are bounded, every state has a time-out)
-  \-> cancelled <- cancelling <- running, committing
+blocked -> queued -> running -> committing -> succeeded
+  |   |     |  ^      |    \______________-> failed
+  |   |     |  |      v                       ^^
+  |   |     |  retry_wait --------------------/|      (attempts are bounded, every state has a time-out)
+  |   |     \-> cancelled <- cancelling <- running, committing
+  |   \----------^                             |
+  \--------------------------------------------/      (blocked: an input has not succeeded yet)
 """
 
 from __future__ import annotations
@@ -23,9 +25,10 @@ from sqlalchemy import (
 )
 
 CLAIMABLE = ("queued", "retry_wait")
+WAITING = ("blocked", *CLAIMABLE)  # nobody works on it
 LEASED = ("running", "committing", "cancelling")
 TERMINAL = ("succeeded", "failed", "cancelled")
-STATES = (*CLAIMABLE, *LEASED, *TERMINAL)
+STATES = (*WAITING, *LEASED, *TERMINAL)
 
 metadata = MetaData()
 
@@ -56,6 +59,14 @@ job = Table(
     Index("job_natural_key", "natural_key"),
     Index("job_state", "state", "seq"),
     sqlite_autoincrement=True,
+)
+
+job_input = Table(
+    "job_input",
+    metadata,
+    Column("job_id", ForeignKey("job.id"), primary_key=True),
+    Column("pointer", String(64), primary_key=True),  # place in the spec, a JSON pointer
+    Column("input_id", ForeignKey("job.id"), nullable=False),
 )
 
 attempt = Table(

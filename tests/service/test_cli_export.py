@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from recon import artifact
 from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, PathRefused
 from service.cli.app import app
-from service.cli.export import NAMES
 from vectorize.formats.catalog import FORMATS
 from workers.plan import identity
+from workers.spec import EXPORT_FORMATS
 
 RUNNER = CliRunner()
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def result(tmp_path):
     stages = []
     for stage, one in artifacts.items():
         manifest = artifact.write(one, store / stage / "1")
-        stages.append({"name": stage, "digest": identity(manifest)})
+        stages.append({"name": stage, "digest": identity(manifest), "key": "1"})
     (out / "report.json").write_text(json.dumps({"job": {"drive": "/data/a drive"}, "stages": stages}))
     return out
 
@@ -132,7 +132,7 @@ def test_a_folder_that_is_no_result_or_a_damaged_one_is_refused(result, tmp_path
 
 def test_the_documents_name_every_format_and_loss():
     text = " ".join((ROOT / "docs" / "exports.md").read_text().replace("`", "").split())
-    assert NAMES.split(", ") == list(FORMATS)
+    assert list(EXPORT_FORMATS) == list(FORMATS)
     for one in FORMATS.values():
         assert f"--format {one.name}" in text or f"| {one.name} |" in text
         for loss in one.loses:

@@ -15,7 +15,7 @@ from vectorize.shard import read_shard
 from workers.local_pool import LocalPool
 from workers.plan import LABEL_PLAN, plan_of
 from workers.run import RunReport, run
-from workers.spec import AggregateJob, DriveRef, LabelJob
+from workers.spec import AggregateJob, LabelJob, TripRef
 from workers.store import Store
 
 FIT = FitConfig(corridor_m=6.0, cell_m=0.2, epochs=1)
@@ -41,7 +41,7 @@ def drives(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def job(drives: list[Path]) -> AggregateJob:
-    return AggregateJob(drives=tuple(DriveRef(drive=str(drive)) for drive in drives), fit=FIT)
+    return AggregateJob(drives=tuple(TripRef(drive=str(drive)) for drive in drives), fit=FIT)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_a_drive_named_twice_is_refused(drives: list[Path], tmp_path: Path) -> N
 
 def test_held_out_frames_are_refused() -> None:
     with pytest.raises(ConfigInvalid, match="holdout_every"):
-        AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b")), fit=FitConfig(holdout_every=5))
+        AggregateJob(drives=(TripRef(drive="a"), TripRef(drive="b")), fit=FitConfig(holdout_every=5))
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_trips_that_do_not_meet_fail_with_a_reason(drives: list[Path], tmp_path:
 
 
 def test_the_plan_names_every_trip() -> None:
-    plan = plan_of(AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b"))))
+    plan = plan_of(AggregateJob(drives=(TripRef(drive="a"), TripRef(drive="b"))))
     names = [stage.name for stage in plan]
     assert len(set(names)) == len(names)
     assert {stage.role for stage in plan} == {stage.name for stage in LABEL_PLAN} | {"align", "place"}

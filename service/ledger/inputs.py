@@ -1,0 +1,124 @@
+"""Jobs that wait for jobs: a blocked job is queued when all its inputs have succeeded, and fails when one is lost."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from recon.errors import InputLost
+from service.ledger import tables
+from service.ledger.database import append_event
+
+_job, _input = tables.job, tables.job_input
+_source = _job.alias("source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Input:
+    """One input of a job as it stands now."""
+
+    pointer: str  # the place in the spec that names it
+    job_id: str
+    state: str
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What a job with these inputs is: queued, blocked, or failed."""
+
+    state: str
+    progress: dict[str, Any]
+    failure: dict[str, Any] = field(default_factory=dict)
+
+
+def standing(connection: Connection, inputs: Mapping[str, str]) -> Standing:
+    """Return how a new job starts; raises InputLost naming the input that has no result and will have none."""
+    query = select(_job.c.id, _job.c.state, _job.c.failure).where(_job.c.id.in_(inputs.values()))
+    rows = {row.id: row for row in connection.execute(query)}
+    found = []
+    for pointer, job_id in inputs.items():
+        if job_id not in rows:
+            raise InputLost("there is no such job", where=pointer)
+        row = rows[job_id]
+        found.append(_Input(pointer=pointer, job_id=job_id, state=row.state, failure=row.failure))
+    lost = _lost(found)
+    if lost is not None:
+        raise lost
+    return _standing(found)
+
+
+def remember(connection: Connection, job_id: str, inputs: Mapping[str, str]) -> None:
+    """Write down for which jobs a job waits."""
+    rows = [{"job_id": job_id, "pointer": pointer, "input_id": input_id} for pointer, input_id in inputs.items()]
+    connection.execute(_input.insert(), rows)
+
+
+def settle(connection: Connection, limit_s: float, *, write: bool) -> int:
+    """Move every blocked job on whose inputs did; return how many there are. Without `write` only count them."""
+    query = select(_job.c.id, _job.c.progress, _job.c.created_at, _input, _source.c.state, _source.c.failure)
+    query = query.join(_input, _input.c.job_id == _job.c.id).join(_source, _source.c.id == _input.c.input_id)
+    query = query.where(_job.c.state == "blocked").order_by(_job.c.seq, _input.c.pointer)
+    if write:
+        query = query.with_for_update(of=_job, skip_locked=True)
+    count = 0
+    for job_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.id):
+        moved = _moved(list(rows), limit_s)
+        count += moved is not None
+        if write and moved is not None:
+            _apply(connection, job_id, moved)
+    return count
+
+
+def _moved(rows: Sequence[Any], limit_s: float) -> Standing | None:
+    """Return what a blocked job is by now, or None when nothing changed."""
+    found = [_Input(pointer=r.pointer, job_id=r.input_id, state=r.state, failure=r.failure) for r in rows]
+    now = _standing(found)
+    lost = _lost(found)
+    if lost is not None:
+        return Standing(state="failed", progress=now.progress, failure=lost.record())
+    if now.state == "blocked" and rows[0].created_at < time.time() - limit_s:
+        message = f"jobs that this one waits for did not end within {limit_s:.0f} s"
+        failure = {"code": "INPUT_TIMEOUT", "message": message, "where": ", ".join(now.progress["waits_for"])}
+        hint = "See what holds them up, and submit this job again."
+        return Standing(state="failed", progress=now.progress, failure={**failure, "hint": hint, "retryable": True})
+    return None if now.state == "blocked" and now.progress == json.loads(rows[0].progress) else now
+
+
+def _standing(found: Sequence[_Input]) -> Standing:
+    waits_for = list(dict.fromkeys(one.job_id for one in found if one.state != "succeeded"))
+    total = len({one.job_id for one in found})
+    progress = {"stage": "inputs", "done": total - len(waits_for), "total": total, "unit": "jobs"}
+    if not waits_for:
+        return Standing(state="queued", progress=progress if found else {})
+    return Standing(state="blocked", progress=progress | {"waits_for": waits_for})
+
+
+def _lost(found: Sequence[_Input]) -> InputLost | None:
+    for one in found:
+        if one.state in ("failed", "cancelled"):
+            why = json.loads(one.failure) if one.failure and one.state == "failed" else {}
+            cause = f": {why['code']}: {why['message']}" if why else ""
+            hint = "Submit that job again, and then this one with the new id."
+            return InputLost(
+                f"job {one.job_id}, an input of this one, {one.state}{cause}", where=one.pointer, hint=hint
+            )
+    return None
+
+
+def _apply(connection: Connection, job_id: str, now: Standing) -> None:
+    at = time.time()
+    values: dict[str, Any] = {"state": now.state, "progress": json.dumps(now.progress), "updated_at": at}
+    data = now.progress if now.state == "blocked" else {}
+    if now.failure:
+        values["failure"], data = json.dumps(now.failure), {"failure": now.failure}
+    append_event(connection, job_id, f"job.{now.state}", data)
+    change = update(_job).where(_job.c.id == job_id, _job.c.state == "blocked")
+    # `run_at` is when it became due: the time-out of the queue counts from here.
+    connection.execute(change.values(**values, run_at=at, version=_job.c.version + 1))
