@@ -19,6 +19,8 @@ from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
 from recon.progress import Tick
 from workers.executor import ClusterSick, StageOutcome, StageTask
+from workers.plan import gpus_of
+from workers.spec import parse_spec
 from workers.stage_process import execute
 
 OBJECT_STORE_BYTES = 256 << 20  # tasks exchange paths: the default of 30 % of the memory would lie idle
@@ -52,7 +54,9 @@ def _answer() -> int:
 class RayPool:
     """Runs stages on a Ray cluster: one of its own (address "") or one that exists ("auto", "host:port")."""
 
-    def __init__(self, home: Path, *, address: str = "", num_cpus: int | None = None) -> None:
+    def __init__(
+        self, home: Path, *, address: str = "", num_cpus: int | None = None, num_gpus: int | None = None
+    ) -> None:
         home.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -66,6 +70,7 @@ class RayPool:
         else:
             ray.init(
                 num_cpus=num_cpus or os.cpu_count(),
+                num_gpus=num_gpus,
                 include_dashboard=False,
                 object_store_memory=OBJECT_STORE_BYTES,
                 **options,
@@ -80,7 +85,7 @@ class RayPool:
         ray, exceptions = self._ray, self._ray.exceptions
         progress = task.store.progress_path(task.token)
         progress.unlink(missing_ok=True)
-        reference = self._stage.remote(task.to_json())
+        reference = self._stage.options(num_gpus=self._gpus(task)).remote(task.to_json())
         seen, quiet_since = b"", time.monotonic()
         try:
             while True:
@@ -112,6 +117,12 @@ class RayPool:
             raise ClusterSick(what, where=task.stage.name, hint="The executor starts again.") from error
         finally:
             progress.unlink(missing_ok=True)
+
+    def _gpus(self, task: StageTask) -> float:
+        """Return the share of a GPU to ask for; 0 where the cluster has none, for Ray would wait for one for ever."""
+        wanted = gpus_of(task.stage, parse_spec(task.spec))
+        there: dict[str, float] = self._ray.cluster_resources() if wanted else {}  # type: ignore[no-untyped-call]
+        return wanted if there.get("GPU", 0.0) >= wanted else 0.0
 
     def _kill(self, reference: Any) -> None:
         """Kill the task's process and wait for proof of its death."""

@@ -17,7 +17,8 @@ def store(tmp_path) -> Store:
 def ray_pool(tmp_path_factory) -> Iterator[Pool]:
     from workers.ray_pool import RayPool
 
-    pool = RayPool(tmp_path_factory.mktemp("ray"), num_cpus=2)
+    # Ray takes our word for the GPU: enough to see who asks for it.
+    pool = RayPool(tmp_path_factory.mktemp("ray"), num_cpus=2, num_gpus=1)
     yield pool
     pool.close()
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):

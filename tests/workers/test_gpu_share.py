@@ -1,0 +1,66 @@
+"""Which stages ask for a GPU, and that none waits for one that the cluster does not have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from recon.config import FitConfig, SegmentConfig
+from workers.executor import StageTask
+from workers.plan import GPU_SHARE, PROBE_PLAN, gpus_of, plan_of
+from workers.spec import AggregateJob, DriveRef, LabelJob, ProbeConfig, ProbeJob
+
+MASK2FORMER = SegmentConfig(backend="mask2former", weights="demo_city")
+
+
+def asked(job):
+    return {stage.name: gpus_of(stage, job) for stage in plan_of(job) if gpus_of(stage, job)}
+
+
+def test_segment_and_fit_ask_for_a_share_unless_their_settings_keep_them_on_cpus():
+    assert asked(LabelJob(drive="d", segment=MASK2FORMER)) == {"segment": GPU_SHARE, "fit": GPU_SHARE}
+    assert asked(LabelJob(drive="d")) == {"fit": GPU_SHARE}  # id images need no net
+    on_cpu = LabelJob(drive="d", segment=replace(MASK2FORMER, device="cpu"), fit=FitConfig(renderer="cpu"))
+    assert asked(on_cpu) == {}
+
+
+def test_every_trip_of_an_aggregate_job_asks():
+    job = AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b")), segment=MASK2FORMER)
+    assert asked(job) == dict.fromkeys(("segment 1", "segment 2", "fit"), GPU_SHARE)
+
+
+def task(store, gpus, *, seconds):
+    stage = replace(PROBE_PLAN[0], gpus=gpus)
+    spec = ProbeJob(probe=ProbeConfig(seconds=seconds, salt=f"gpu {gpus}"))
+    key = f"{int(gpus * 10):064x}"
+    return StageTask(
+        store=store,
+        stage=stage,
+        key=key,
+        spec=spec.model_dump_json(),
+        parents={},
+        parent_digests={},
+        config_digest="",
+        token=f"gpu-{gpus}",
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_is_asked_for_the_share_and_gets_it_back(ray_pool, store):
+    import ray
+
+    free = []
+    outcome = ray_pool.run(
+        task(store, 0.5, seconds=4.0), lambda *_: free.append(ray.available_resources().get("GPU", 0.0)), lambda: False
+    )
+    assert outcome.error is None
+    assert min(free) == 0.5
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_share_that_the_cluster_does_not_have_is_not_waited_for(ray_pool, store):
+    outcome = ray_pool.run(task(store, 2.0, seconds=0.0), lambda *_: None, lambda: False)
+    assert outcome.error is None
