@@ -22,12 +22,12 @@ from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, RoadscribeError
-from recon.losses import TERMS, Exposure, Target, losses
+from recon.ground_ray_kernels import ground_rays
+from recon.losses import CPU, TERMS, Exposure, Target, losses
 from recon.memory import kept_memory
 from recon.observe import box_around
 from recon.parameters import Parameters
 from recon.progress import Tick, silent
-from recon.rectify import pixel_rays
 from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.site import Site
@@ -43,6 +43,7 @@ COLUMNS = 9 + CLASS_COUNT
 INITIAL_SIGMA_CELLS = 0.6
 INITIAL_OPACITY = 2.0  # logit: 0.88, so that opacity has a gradient from the first step
 SHARE_FLOOR = 0.02  # a class nobody voted for starts improbable, not impossible
+READERS = 6  # threads that decode the next images while a GPU works
 MOST_TRIPS = 64  # of one surface: a cell keeps one bit for each
 THREADS = 1  # for torch: its operations here are too small to share, and sums keep their order everywhere
 
@@ -95,41 +96,35 @@ def _window(site: Site, view: View, z: F32, config: FitConfig) -> Window:
 def target_of(view: View, window: Window, max_distance_m: float) -> tuple[Rays, Target] | None:
     """Return rays and targets of the pixels that see ground within reach, or None when there is none."""
     height, width = view.labels.ids.shape
-    direction = pixel_rays(view.k, (height, width)) @ view.world_from_camera[:3, :3].T
     up = view.world_from_ego[:3, 2]
     ground = view.world_from_ego[:3, 3] + view.ground_z_ego_m * up
     above = float(up @ (view.world_from_camera[:3, 3] - ground))
-    descent = direction @ up
-    distance = np.where(descent < -1e-6, above / np.maximum(-descent, 1e-6), np.inf) * np.linalg.norm(
-        direction, axis=-1
-    )
-    usable = (view.labels.ids != RoadClass.UNKNOWN) & (distance < max_distance_m) & (distance > 1.0)
-    usable &= direction[..., 2] < -1e-3
-    if not usable.any():
+    rotation = np.ascontiguousarray(view.world_from_camera[:3, :3])
+    usable, direction = ground_rays(view.labels.ids, np.linalg.inv(view.k), rotation, up, above, max_distance_m)
+    if not len(usable):
         return None
     origin = view.world_from_camera[:3, 3] - np.r_[window.corner_m, 0.0]
     ahead = view.world_from_camera[:2, 2]
     rays = Rays(
         origin=torch.from_numpy(origin.astype(np.float32)),
-        direction=torch.from_numpy(direction[usable].astype(np.float32)),
+        direction=torch.from_numpy(direction),
         forward=torch.from_numpy((ahead / max(float(np.linalg.norm(ahead)), 1e-9)).astype(np.float32)),
         raster=Raster(
             width_px=width,
             height_px=height,
             pixel_from_direction=torch.from_numpy((view.k @ view.camera_from_world[:3, :3]).astype(np.float32)),
-            pixel=torch.from_numpy(np.flatnonzero(usable)),
+            pixel=torch.from_numpy(usable),
         ),
     )
-    ids, runner_up = (torch.from_numpy(p[usable].astype(np.int64)) for p in (view.labels.ids, view.labels.runner_up))
-    confidence = torch.from_numpy(view.labels.confidence[usable].astype(np.float32) / 255.0)
-    second = torch.from_numpy(view.labels.runner_up_confidence[usable].astype(np.float32) / 255.0)
+    seen = (view.labels.ids, view.labels.runner_up, view.labels.confidence, view.labels.runner_up_confidence)
+    ids, runner_up, confidence, second = (torch.from_numpy(plane.reshape(-1)[usable]) for plane in seen)
     target = Target(
-        rgb=torch.from_numpy(view.rgb[usable].astype(np.float32) / 255.0),
-        ids=ids,
-        confidence=confidence,
-        runner_up=runner_up,
-        runner_up_confidence=torch.where(runner_up == int(RoadClass.UNKNOWN), 0.0, second),
-        ground=torch.isin(ids, torch.tensor([int(c) for c in GROUND])),
+        rgb=torch.from_numpy(view.rgb.reshape(-1, 3)[usable]).float() / 255.0,
+        ids=ids.long(),
+        confidence=confidence.float() / 255.0,
+        runner_up=runner_up.long(),
+        runner_up_confidence=torch.where(runner_up == int(RoadClass.UNKNOWN), 0.0, second.float() / 255.0),
+        ground=torch.isin(ids, torch.tensor([int(c) for c in GROUND], dtype=ids.dtype)),
     )
     return rays, target
 
@@ -208,10 +203,9 @@ def optimise(
     done = 0
     for _ in range(config.epochs):
         ledger.epoch()
-        for number in generator.permutation(len(views)):
+        for view in views.ahead(generator.permutation(len(views)), workers=0 if device == CPU else READERS):
             tick(done, total, "steps")
             done += 1
-            view = views.read(*views.images[number])
             window = _window(site, view, parameters.heights, config)
             rays_target = target_of(view, window, config.max_distance_m)
             if rays_target is None or not len(window.ids):
@@ -252,7 +246,7 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
         trips=site.observations.trips,
         nearest_view_m=site.observations.nearest_view_m,
         exposure=exposure.record(),
-        report={"losses": ledger.report(), "lidar_cells": int(np.isfinite(site.lidar_z).sum())},
+        report={"losses": ledger.report(), "lidar_cells": int(np.isfinite(site.lidar_z).sum()), "stereo_points": site.stereo_points},
     )
 
 

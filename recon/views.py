@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +89,21 @@ class Views:
 
     def __iter__(self) -> Iterator[View]:
         return (self.read(trip, image) for trip, image in self.images)
+
+    def ahead(self, order: Iterable[int], *, workers: int) -> Iterator[View]:
+        """Yield images in the given order; threads read the next ones while the caller works on one."""
+        reads = (partial(self.read, *self.images[number]) for number in order)
+        if not workers:
+            yield from (read() for read in reads)
+            return
+        with ThreadPoolExecutor(workers) as pool:
+            coming: deque[Future[View]] = deque()
+            for read in reads:
+                coming.append(pool.submit(read))
+                if len(coming) > workers:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def only(self, numbers: Iterable[int]) -> Views:
         """Return the views of some of the images, in the given order."""
