@@ -182,7 +182,7 @@ def publishes(spec: Job) -> dict[str, str]:
 
 def gpus_of(stage: Stage, spec: Job) -> float:
     """Return the share of a GPU that a stage may use: what the plan declares, 0 where its settings keep it on CPUs."""
-    config = getattr(spec, stage.config) if stage.config else None
+    config = config_of(spec, stage)
     if isinstance(config, SegmentConfig) and (config.device == "cpu" or config.backend in ("id_images", "openvino")):
         return 0.0
     if isinstance(config, FitConfig) and config.renderer in ("cpu", "reference"):

@@ -1,4 +1,4 @@
-"""Open the ledger's database: pragmas and transactions of SQLite, and the schema brought up to date."""
+"""Open the ledger's database, SQLite or PostgreSQL, with the same guarantees, and bring its schema up to date."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, create_engine, event, func, select, update
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, Row, create_engine, event, func, make_url, select, update
+from sqlalchemy.exc import ArgumentError, DataError, OperationalError
 
-from recon.errors import StorageError, storage_errors
+from recon.errors import ConfigInvalid, InputInvalid, StorageError, storage_errors
 from service.ledger import tables
 
 BUSY_S = 15.0
@@ -22,7 +22,7 @@ BUSY_S = 15.0
 def open_database(url: str) -> Engine:
     """Return an engine whose transactions take the write lock at once and reach the disk before they end."""
     if not url.startswith("sqlite"):
-        return create_engine(url, isolation_level="READ COMMITTED", pool_pre_ping=True)
+        return _open_postgres(url)
     engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
@@ -40,6 +40,30 @@ def open_database(url: str) -> Engine:
     return engine
 
 
+def _open_postgres(url: str) -> Engine:
+    try:
+        # Nobody waits for a lock longer than on SQLite; the server makes commits durable by itself.
+        return create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"),
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            connect_args={"options": f"-c lock_timeout={BUSY_S * 1000:.0f}"},
+        )
+    except ArgumentError as error:
+        hint = "Expected sqlite:///PATH or postgresql://USER@HOST/NAME."
+        raise ConfigInvalid("the database's URL does not parse", where="ROADSCRIBE_DATABASE_URL", hint=hint) from error
+    except ImportError as error:
+        raise ConfigInvalid(
+            "PostgreSQL needs the package psycopg", hint="pip install 'roadscribe[postgres]'"
+        ) from error
+
+
+def lock_name(connection: Connection, name: str) -> None:
+    """Let no other transaction pass here with the same name until this one ends; on SQLite every writer is alone."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+
+
 def migrate(engine: Engine, home: Path) -> None:
     """Bring the schema up to date; several processes may call this at once."""
     from alembic import command
@@ -52,6 +76,7 @@ def migrate(engine: Engine, home: Path) -> None:
         with (home / "migrate.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with writing(engine) as connection:
+                lock_name(connection, "migrate")  # the file's lock holds on this machine only
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
 
@@ -77,6 +102,8 @@ def _database_errors() -> Iterator[None]:
     except OperationalError as error:
         hint = "Check the disk and the database; the request may be repeated."
         raise StorageError(f"the ledger does not answer: {error.orig}", where="ledger", hint=hint) from error
+    except DataError as error:  # PostgreSQL holds no NUL in a text
+        raise InputInvalid("the ledger cannot hold this value", hint="Remove control characters.") from error
 
 
 def append_event(connection: Connection, job_id: str, kind: str, data: dict[str, Any]) -> int:

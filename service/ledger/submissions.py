@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json, digest_json
 from service.ledger import inputs, tables
-from service.ledger.database import append_event, count_by_state, job_record, reading, writing
+from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
 from workers.spec import Job, natural_key, spec_record
 
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
@@ -75,6 +75,8 @@ class Submissions:
                         if found.body_sha256 != body_sha256:
                             raise KeyReused(key)
                         return Submitted(self._read(connection, found.job_id), True)
+                if dedupe:
+                    lock_name(connection, natural)  # of two equal submissions the second finds the first
                 job_id = self._same(connection, natural) if dedupe else None
                 existed = job_id is not None
                 if job_id is None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from private_postgres import PrivatePostgres, why_not
 
 from service.client import Client
 from service.ledger.database import migrate, open_database
@@ -17,9 +18,29 @@ from service.ledger.leases import Leases
 from service.ledger.submissions import Submissions
 
 
+@pytest.fixture(scope="session")
+def postgres():
+    """Start a PostgreSQL server, or skip where there is none to start."""
+    pytest.importorskip("psycopg", reason="needs the extra [postgres]")
+    reason = why_not()
+    if reason:
+        pytest.skip(reason)
+    server = PrivatePostgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def database_url(request, tmp_path):
+    """Return the URL of an empty database: whatever holds the ledger must pass the same tests."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres").new_database()
+    return f"sqlite:///{tmp_path / 'ledger.sqlite3'}"
+
+
 @pytest.fixture
-def engine(tmp_path):
-    engine = open_database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+def engine(tmp_path, database_url):
+    engine = open_database(database_url)
     migrate(engine, tmp_path)
     yield engine
     engine.dispose()

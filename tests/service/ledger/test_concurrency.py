@@ -1,0 +1,113 @@
+"""Many writers at once on one ledger: every job is taken once, ends once, and its events have no gaps."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from recon.errors import Cancelled, WorkerLost
+from service.ledger.database import migrate, open_database, writing
+from service.ledger.leases import LeaseLost, Leases
+from service.ledger.submissions import Submissions, new_id
+from workers.spec import ProbeConfig, ProbeJob
+
+
+def probe(*after):
+    return ProbeJob(probe=ProbeConfig(salt=new_id()), after=after)
+
+
+def at_once(*functions):
+    """Call the functions in threads that start together; return what each returned or raised."""
+    start = threading.Barrier(len(functions))
+
+    def call(function):
+        start.wait()
+        try:
+            return function()
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return list(pool.map(call, functions))
+
+
+def check_events(submissions, job_id):
+    events = submissions.events(job_id)
+    assert [e["seq"] for e in events] == list(range(1, len(events) + 1))
+    kinds = [e["type"] for e in events]
+    assert sum(kind in ("job.succeeded", "job.failed", "job.cancelled") for kind in kinds) <= 1
+    return kinds
+
+
+def test_every_job_is_taken_once(submissions, engine):
+    ids = [submissions.submit(probe()).job["id"] for _ in range(12)]
+
+    def take(name):
+        leases, taken = Leases(engine, name), []
+        while (claim := leases.claim()) is not None:
+            taken.append(claim.job_id)
+        return taken
+
+    taken = at_once(*(lambda n=n: take(f"executor {n}") for n in range(4)))
+    assert Counter(job_id for some in taken for job_id in some) == Counter(ids)
+
+
+def test_the_same_submission_at_once_is_one_job(submissions):
+    keyed, deduped = probe(), probe()
+    jobs = at_once(*[lambda: submissions.submit(keyed, key="one")] * 4)
+    assert len({one.job["id"] for one in jobs}) == 1
+    assert sum(not one.existed for one in jobs) == 1
+    jobs = at_once(*[lambda: submissions.submit(deduped, dedupe=True)] * 4)
+    assert len({one.job["id"] for one in jobs}) == 1
+
+
+def test_two_sweepers_move_a_job_once(submissions, engine):
+    source = submissions.submit(probe()).job["id"]
+    blocked = [submissions.submit(probe(source)).job["id"] for _ in range(4)]
+    Leases(engine, "gone", lease_s=-1.0).claim()
+    sweepers = [Leases(engine, f"sweeper {n}").sweep for n in range(4)]
+    assert at_once(*sweepers).count(1) == 1
+    assert check_events(submissions, source) == ["job.queued", "job.running", "job.retry_wait"]
+    submissions.cancel(source)
+    assert sum(at_once(*sweepers)) == 4
+    for job_id in blocked:
+        assert check_events(submissions, job_id) == ["job.blocked", "job.failed"]
+
+
+@pytest.mark.parametrize("ends", ["succeed", "fail", "give_back"])
+def test_a_cancellation_and_an_ending_at_once_agree(submissions, leases, ends):
+    for _ in range(5):
+        job_id = submissions.submit(probe()).job["id"]
+        claim = leases.claim()
+        leases.committing(claim)
+        end = {
+            "succeed": lambda claim=claim: leases.succeed(claim, {}, []),
+            "fail": lambda claim=claim: leases.fail(claim, WorkerLost()),
+            "give_back": lambda claim=claim: leases.give_back(claim),
+        }[ends]
+        outcome, seen = at_once(end, lambda job_id=job_id: submissions.cancel(job_id))
+        assert outcome is None or isinstance(outcome, str | Cancelled), outcome
+        if isinstance(outcome, Cancelled):
+            leases.cancelled(claim)
+        state = submissions.get(job_id)["state"]
+        assert state in ("succeeded", "cancelled"), (outcome, seen)
+        assert check_events(submissions, job_id)[-1] == f"job.{state}"
+        with pytest.raises(LeaseLost):
+            leases.renew(claim)
+
+
+def test_processes_may_migrate_at_once(tmp_path, database_url):
+    engines = [open_database(database_url) for _ in range(3)]
+    # Each with a home of its own, as on several machines: there the lock on a file helps nobody.
+    homes = [tmp_path / str(n) for n in range(3)]
+    results = at_once(*(lambda e=e, h=h: migrate(e, h) for e, h in zip(engines, homes, strict=True)))
+    assert results == [None] * 3
+    with writing(engines[0]) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0003"]
+    assert Submissions(engines[0]).submit(probe()).job["state"] == "queued"
+    for engine in engines:
+        engine.dispose()
