@@ -1,4 +1,4 @@
-"""World points in camera images."""
+"""World points in camera images and on the ground under a vehicle."""
 
 from __future__ import annotations
 
@@ -34,3 +34,12 @@ def project(camera: Camera, world_from_ego: F64, world: F64) -> tuple[F64, F64, 
         uv[ahead] = found.reshape(-1, 2)
     inside = np.all((uv >= 0) & (uv < (camera.width_px, camera.height_px)), axis=1)
     return uv, depth, ahead & inside
+
+
+def on_ground(xy_m: F64, world_from_ego: F64, ground_z_ego_m: float) -> F64:
+    """Return (N, 3) world points over or under (N, 2) on the vehicle's ground plane, ego z = `ground_z_ego_m`."""
+    up = world_from_ego[:3, 2]
+    on_plane = world_from_ego[:3, 3] + ground_z_ego_m * up
+    z = on_plane[2] - ((xy_m - on_plane[:2]) @ up[:2]) / up[2]
+    result: F64 = np.c_[xy_m, z]
+    return result

@@ -14,6 +14,8 @@ from rich.table import Table
 
 from recon.artifact import write_atomic
 
+FIGURES = ("median", "mean", "p90")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -51,6 +53,8 @@ def evaluate(
         console.print(_calibration(record["site"]["calibration"]), "")
     if record["reprojection"]:
         console.print(_reprojection(record["reprojection"]))
+        if "flat_ground" in record["reprojection"]:
+            console.print(_beside_flat_ground(record["reprojection"]))
     for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
         console.print(f"note: {note}")
     if html is not None:
@@ -113,6 +117,17 @@ def _reprojection(reprojection: Mapping[str, Any]) -> Table:
     for name, entry in reprojection.get("classes", {}).items():
         numbers = ["" if entry[k] is None else f"{entry[k]:.2f}" for k in ("median_px", "p90_px")]
         table.add_row(name, str(entry["images"]), str(entry["samples"]), *numbers, entry["why"])
+    return table
+
+
+def _beside_flat_ground(reprojection: Mapping[str, Any]) -> Table:
+    within = "% within 1, 2, 4 px"
+    table = Table("painted dividers", "median px", "mean", "90 %", within, f"marks met, {within}", box=None)
+    for title, entry in (("this map", reprojection), ("flat ground", reprojection["flat_ground"])):
+        for which, where in (("painted", ""), ("common", ", on both maps")):
+            numbers = ["-" if entry[f"{which}_{k}_px"] is None else f"{entry[f'{which}_{k}_px']:.2f}" for k in FIGURES]
+            shares = [" ".join(map(_percent, entry[k].values())) for k in (f"{which}_within_px", "marks_within_px")]
+            table.add_row(title + where, *numbers, shares[0], "" if where else shares[1])
     return table
 
 

@@ -54,6 +54,9 @@ def test_without_a_truth_it_prints_the_reprojection_error_of_each_class(folders)
         ["divider", "4", "9", "0.50", "2.00"]
     ]
     assert "no true map was given" in text
+    words = " ".join(text.split())
+    assert "this map 0.25 0.25 0.25 100.0 100.0 100.0" in words
+    assert "flat ground 1.25 1.25 1.25 0.0 100.0 100.0" in words
 
 
 def test_a_job_without_held_out_frames_says_how_to_get_some(folders, tmp_path):

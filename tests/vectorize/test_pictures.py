@@ -13,7 +13,8 @@ from recon.geometry import rotation_from_euler, transform
 from vectorize.config import TraceConfig
 from vectorize.pictures import COLORS_BGR, draw
 from vectorize.project import project
-from vectorize.summary import divider_samples, map_summary
+from vectorize.reprojection import samples_of
+from vectorize.summary import map_summary
 from vectorize.trace import trace
 
 
@@ -117,4 +118,4 @@ def test_the_summary_counts_metres(site):
     assert body["classes"]["divider"]["elements"] == 1
     assert body["classes"]["divider"]["longest_m"] == pytest.approx(50.0, abs=0.5)
     assert body["classes"]["ped_crossing"] == {"elements": 0, "length_m": 0, "longest_m": 0.0, "score": 0.0}
-    assert len(divider_samples(road_map)) == pytest.approx(100, abs=3)
+    assert len(samples_of(road_map, "divider")) == pytest.approx(100, abs=3)

@@ -6,7 +6,7 @@ import pytest
 from recon.classes import RoadClass
 from recon.drive import Camera
 from recon.geometry import transform
-from vectorize.reprojection import CLASSES, ClassErrors, pixels_to_meet, samples_of
+from vectorize.reprojection import CLASSES, ClassErrors, ground_rows, pixels_to_meet, samples_of
 from vectorize.road_map import Element, RoadMap
 
 # A camera that looks straight down from 10 m: one pixel is 0.1 m, x forward is up in the image.
@@ -64,6 +64,27 @@ def test_each_class_meets_its_own_pixels():
     assert record["ped_crossing"]["median_px"] == pytest.approx(5, abs=1.01)
     assert record["boundary"]["median_px"] == pytest.approx(10, abs=1.01)
     assert all(record[name]["why"] == "" for name in CLASSES)
+
+
+def test_of_two_lines_one_aside_half_of_the_samples_are_met():
+    ids = painted((RoadClass.LANE_MARKING, -9, 0, 9, 0.2))
+    record = measured([element("divider", [[-8, 0.1], [8, 0.1]]), element("divider", [[-8, 0.5], [8, 0.5]])], ids)
+    assert record["divider"]["within_px"] == {"1": 0.5, "2": 0.5, "4": 1.0}
+    assert record["divider"]["mean_px"] == pytest.approx(record["divider"]["p90_px"] / 2, abs=0.01)
+
+
+def test_rows_of_the_ground_follow_from_the_camera():
+    ahead = Camera(
+        name="front",
+        width_px=200,
+        height_px=200,
+        k=np.array([[100.0, 0, 100], [0, 100, 50], [0, 0, 1]]),
+        ego_from_camera=transform([[0, 0, 1], [-1, 0, 0], [0, -1, 0]], (1.0, 0, 1.5)),
+        distortion=np.zeros(0),
+    )
+    assert ground_rows(ahead, -0.3) == (50 + 100 * 1.8 / 20, 50 + 100 * 1.8 / 3)  # rows 59 to 110
+    assert ground_rows(ahead, 2.0) == (33, 48)  # above the camera
+    assert ground_rows(CAMERA, 0.0) == (0, 200)
 
 
 def test_a_rim_against_the_unknown_is_none():

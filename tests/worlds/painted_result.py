@@ -80,7 +80,22 @@ def write(root: Path) -> tuple[Path, Path]:
     report = {
         "roadscribe": "0.1.0",
         "job": {"kind": "label", "drive": str(drive), "segment": {"backend": "id_images"}, "fit": {"seed": 17}},
-        "reprojection": {"frames": 1, "images": 4, "classes": classes},
+        "reprojection": {
+            "frames": 1,
+            "images": 4,
+            "classes": classes,
+            **_two_ways(0.25),
+            "flat_ground": _two_ways(1.25),
+        },
     }
     (out / "report.json").write_text(json.dumps(report))
     return drive, out
+
+
+def _two_ways(px):
+    """Return what a job says of painted dividers that are all `px` aside; where another map has none, nothing."""
+    shares = {"1": float(px <= 1), "2": 1.0, "4": 1.0}
+    painted = {"painted_samples": 9, "painted_median_px": px, "painted_mean_px": px, "painted_p90_px": px}
+    common = {"common_samples": 0, "common_median_px": None, "common_mean_px": None, "common_p90_px": None}
+    nothing = {"common_within_px": dict.fromkeys(shares)}
+    return {**painted, "painted_within_px": shares, "marks_within_px": shares, **common, **nothing}

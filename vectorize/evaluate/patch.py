@@ -14,6 +14,7 @@ from recon.geometry import F64, invert
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
 from vectorize.labels import crop_element
+from vectorize.project import on_ground
 from vectorize.road_map import Element, RoadMap
 from vectorize.shard import Sample
 
@@ -53,19 +54,10 @@ class Truth:
             element = self.elements[k]
             vertices = element.vertices
             if vertices.shape[1] == 2 or not np.isfinite(vertices[:, 2]).all():
-                lifted = _on_ground(vertices[:, :2], world_from_ego, ground_z_ego_m)
+                lifted = on_ground(vertices[:, :2], world_from_ego, ground_z_ego_m)
                 element = replace(element, vertices=lifted)
             pieces += crop_element(element, ego_from_world, config)
         return tuple(pieces)
-
-
-def _on_ground(xy: F64, world_from_ego: F64, ground_z_ego_m: float) -> F64:
-    """Return (N, 3) world points over or under xy on the plane ego z = ground."""
-    up = world_from_ego[:3, 2]
-    on_plane = world_from_ego[:3, 3] + ground_z_ego_m * up
-    z = on_plane[2] - ((xy - on_plane[:2]) @ up[:2]) / up[2]
-    result: F64 = np.c_[xy, z]
-    return result
 
 
 def corners_of(world_from_ego: F64, size_m: tuple[float, float]) -> F64:

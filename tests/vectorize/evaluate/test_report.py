@@ -113,7 +113,9 @@ def test_without_a_truth_the_jobs_reprojection_error_is_left(folders, tmp_path):
     assert pictures == {}
     assert record["reprojection"]["classes"]["divider"]["median_px"] == 0.5
     assert "no true map was given" in record["notes"][0]
-    assert "Reprojection error" in page(record, pictures)
+    text = page(record, pictures)
+    assert "Reprojection error" in text
+    assert "<td>flat ground</td><td>9</td><td>1.25</td>" in text
 
 
 def test_a_geojson_of_another_run_can_be_the_truth(folders):
