@@ -13,9 +13,6 @@ from workers.executor import StageInput
 from workers.spec import AggregateJob, DriveRef, LabelJob
 
 
-PICTURE_CELLS = 8_000_000  # a picture of 2000 px shows no more; a larger site is drawn with larger cells
-
-
 def ingest(given: StageInput) -> None:
     """Read the drive and the sha256 of its images."""
     from recon.formats.read import read_drive
@@ -47,36 +44,34 @@ def fit(given: StageInput) -> None:
     from recon.views import Trip
 
     trip = Trip(drive=drive_of(given), labels=FrameLabels.open(given.parents["segment"]))
-    leave(run_fit([trip], given.config, given.tick, scratch=given.folder.parent), given)
+    leave(run_fit([trip], given.config, given.tick), given)
 
 
 def bake(given: StageInput) -> None:
     """Turn the surface into a raster."""
-    from recon.bake import bake_blocks
+    from recon.bake import bake as run_bake
     from recon.surface import RoadSurface
 
-    surface = read(RoadSurface, given.parents["fit"], mapped=True)
-    leave(bake_blocks(surface, given.config, given.tick, scratch=given.folder.parent), given)
+    leave(run_bake(read(RoadSurface, given.parents["fit"]), given.config, given.tick), given)
 
 
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map."""
-    from recon.bev import BevBlocks
-    from vectorize.trace_site import trace_site
+    from recon.bev import BevMap
+    from vectorize.trace import trace as run_trace
 
-    bev = read(BevBlocks, given.parents["bake"], mapped=True)
+    bev = read(BevMap, given.parents["bake"])
     drive = drive_of(given)
-    leave(trace_site(bev, given.config, origin=drive.origin, trips=[drive.name], tick=given.tick), given)
+    leave(run_trace(bev, given.config, origin=drive.origin, trips=[drive.name], tick=given.tick), given)
 
 
 def crop(given: StageInput) -> None:
     """Crop one label per keyframe."""
-    from recon.bev import BevBlocks
+    from recon.bev import BevMap
     from vectorize.labels import crop as run_crop
     from vectorize.road_map import RoadMap
 
-    bev = read(BevBlocks, given.parents["bake"], mapped=True)
-    road_map = read(RoadMap, given.parents["trace"])
+    bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
     provenance = {"parents": given.parent_digests, "config": given.config_digest}
     leave(run_crop(drive_of(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
 
@@ -100,7 +95,7 @@ def pack(given: StageInput) -> None:
 
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
-    from recon.bev import BevBlocks
+    from recon.bev import BevMap
     from recon.segment.frame_labels import FrameLabels
     from recon.views import held_out
     from vectorize.flat_ground import beside_flat_ground
@@ -112,8 +107,7 @@ def draw(given: StageInput) -> None:
     from vectorize.summary import map_summary
 
     drive = drive_of(given)
-    blocks = read(BevBlocks, given.parents["bake"], mapped=True)
-    road_map = read(RoadMap, given.parents["trace"])
+    bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
     summary = {**map_summary(road_map, read(LabelSet, given.parents["crop"])), **lane_summary(road_map)}
     every = given.config.holdout_every
     if every:
@@ -122,13 +116,13 @@ def draw(given: StageInput) -> None:
         assert isinstance(given.spec, LabelJob)
         reach_m = given.config.max_distance_m
         error = beside_flat_ground(
-            *(drive, labels, road_map, blocks.whole(), frames), max_distance_m=reach_m, config=given.spec.trace, tick=given.tick
+            *(drive, labels, road_map, bev, frames), max_distance_m=reach_m, config=given.spec.trace, tick=given.tick
         )
         summary["reprojection"] = {"frames": len(frames), **error}
     with atomic_folder(given.folder) as scratch:
         pictures = scratch / "pictures"
         pictures.mkdir()
-        run_draw(drive, blocks.coarser(PICTURE_CELLS), road_map, pictures)
+        run_draw(drive, bev, road_map, pictures)
         write_geojson(road_map, scratch / "map.geojson", name=drive.name)
         meta = {"summary": summary}
         seal(
