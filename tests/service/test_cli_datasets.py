@@ -1,6 +1,7 @@
 """Data sets on the command line: recognised by their names, a scene named by an option, problems told in full."""
 
 import json
+from pathlib import Path
 
 import pytest
 import small_argoverse2
@@ -9,7 +10,7 @@ from typer.testing import CliRunner
 
 from recon.errors import ConfigInvalid
 from service.cli.app import app
-from service.cli.spec import label_spec
+from service.cli.spec import aggregate_spec, is_job_id, label_spec
 
 
 def validate(*arguments):
@@ -46,3 +47,29 @@ def test_a_job_says_which_scene_it_reads(tmp_path):
     spec = label_spec(tmp_path, drive_format="nuscenes", scene="scene-0001", sweeps=True, **plain)
     assert (spec.format, spec.scene, spec.sweeps) == ("nuscenes", "scene-0001", True)
     assert spec.input_paths() == {"/drive": str(tmp_path.resolve())}  # the gate sees the folder alone
+
+
+NET = {"weights": None, "class_map": "", "changes": None, "segmenter": "id_images"}
+JOB = "0198f3c2-5d1e-7c40-9b7a-3f0e6c1d2a54"
+
+
+def test_scenes_of_one_data_root_are_trips(tmp_path):
+    scenes = ["scene-0001", "v1.0-mini/scene-0002"]
+    spec = aggregate_spec([tmp_path], drive_format="auto", scenes=scenes, sweeps=True, **NET)
+    assert [(one.drive, one.scene, one.sweeps) for one in spec.drives] == [
+        (str(tmp_path.resolve()), scene, True) for scene in scenes
+    ]
+    with pytest.raises(ConfigInvalid, match="--scene with 2 drives"):
+        aggregate_spec([tmp_path, tmp_path / "b"], drive_format="auto", scenes=scenes, sweeps=False, **NET)
+    with pytest.raises(ConfigInvalid, match="/drives: "):  # one trip is no site
+        aggregate_spec([tmp_path], drive_format="auto", scenes=None, sweeps=False, **NET)
+
+
+def test_a_job_is_told_from_a_folder_by_its_form(tmp_path, monkeypatch):
+    spec = aggregate_spec([JOB, "monday"], drive_format="kitti_raw", scenes=None, sweeps=False, **NET)
+    assert [(one.job, one.drive) for one in spec.drives] == [(JOB, ""), ("", str(Path("monday").resolve()))]
+    assert spec.input_jobs() == {"/drives/0/job": JOB}
+    assert not is_job_id("0198f3c2")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / JOB).mkdir()
+    assert not is_job_id(JOB)  # a folder of that name is meant
