@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.errors import ArtifactForeign, ArtifactInvalid, ArtifactTooNew, storage_errors
+from recon.paged import in_chunks, on_file
 
 MANIFEST = "manifest.json"
 FORMAT = "roadscribe-artifact"
@@ -204,18 +205,32 @@ def write(
     parts = artifact.to_parts()
     with atomic_folder(folder) as scratch:
         for name, array in parts.arrays.items():
-            np.save(scratch / f"{name}.npy", np.ascontiguousarray(array), allow_pickle=False)
+            _save(scratch / f"{name}.npy", np.asarray(array))
         return seal(
             scratch, kind=artifact.kind, schema=artifact.schema, meta=parts.meta, parents=parents, config=config
         )
 
 
-def read(cls: type[T], folder: Path, *, verify: bool = True) -> T:
-    """Read an artifact of class `cls`; raises what `read_manifest` raises, and ArtifactInvalid for bad arrays."""
+def _save(path: Path, array: npt.NDArray[Any]) -> None:
+    """Write the bytes that np.save writes; an array that lies in a file passes through memory in pieces."""
+    if not array.ndim or not on_file(array):
+        np.save(path, np.ascontiguousarray(array), allow_pickle=False)
+        return
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        for rows in in_chunks(array):
+            stream.write(rows.tobytes())
+
+
+def read(cls: type[T], folder: Path, *, verify: bool = True, mapped: bool = False) -> T:
+    """Read an artifact of class `cls`; raises what `read_manifest` raises, and ArtifactInvalid for bad arrays.
+
+    `mapped` leaves the arrays in their files: only what is looked at takes memory, see recon/paged.py.
+    """
     manifest = read_manifest(folder, kind=cls.kind, schema=cls.schema, verify=verify)
     try:
         arrays = {
-            name.removesuffix(".npy"): np.load(folder / name, allow_pickle=False)
+            name.removesuffix(".npy"): np.load(folder / name, mmap_mode="r" if mapped else None, allow_pickle=False)
             for name in manifest.files
             if name.endswith(".npy")
         }

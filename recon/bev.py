@@ -1,8 +1,8 @@
-"""The BevMap artifact and `bake`: from a RoadSurface to a raster of the site."""
+"""The BevMap artifact: the bird's-eye raster of a site, dense in memory, as blocks where anything was seen on disk."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,15 +10,28 @@ import numpy.typing as npt
 
 from recon.artifact import Parts
 from recon.classes import CLASS_COUNT
+from recon.errors import ConfigInvalid
 from recon.grid import Grid
+
+I64 = npt.NDArray[np.int64]
+
+BLOCK_CELLS = 64
+MOST_CELLS = 60_000_000  # of a dense raster: 2.1 GB, about 770 m x 770 m at 0.1 m
+LAYERS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
+    "rgb": (np.uint8, (3,)),
+    "class_probability": (np.float16, (CLASS_COUNT,)),
+    "height_m": (np.float32, ()),
+    "views": (np.uint16, ()),
+    "trips": (np.uint64, ()),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BevMap:
-    """A bird's-eye raster of one site. A cell with `views` 0 was never seen: its other values mean nothing."""
+    """A bird's-eye raster of a site or of a part of one. A cell with `views` 0 was never seen: it says nothing else."""
 
     kind: ClassVar[str] = "BevMap"
-    schema: ClassVar[int] = 2
+    schema: ClassVar[int] = 3
 
     grid: Grid
     rgb: npt.NDArray[np.uint8]  # (H, W, 3)
@@ -28,9 +41,8 @@ class BevMap:
     trips: npt.NDArray[np.uint64]  # (H, W) bit t: trip t saw the cell
 
     def __post_init__(self) -> None:
-        shape = self.grid.shape
-        expected = {"rgb": (*shape, 3), "class_probability": (*shape, CLASS_COUNT), "height_m": shape}
-        for name, wanted in {**expected, "views": shape, "trips": shape}.items():
+        for name, (_, channels) in LAYERS.items():
+            wanted = (*self.grid.shape, *channels)
             if getattr(self, name).shape != wanted:
                 raise ValueError(f"{name}: expected shape {wanted}, got {getattr(self, name).shape}")
 
@@ -41,11 +53,121 @@ class BevMap:
 
     def to_parts(self) -> Parts:
         """Take the map apart."""
-        names = ("rgb", "class_probability", "height_m", "views", "trips")
-        return Parts(meta={"grid": self.grid.record()}, arrays={name: getattr(self, name) for name in names})
+        return BevBlocks.of(self).to_parts()
+
+    @classmethod
+    def from_parts(cls, parts: Parts) -> BevMap:
+        """Put the whole map together again; raises ConfigInvalid when it is too large to be dense."""
+        return BevBlocks.from_parts(parts).whole()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BevBlocks:
+    """The same artifact as the blocks of BLOCK_CELLS squared that hold anything: memory follows the drive.
+
+    Its arrays may lie in files (recon/paged.py); `window` makes a part of it dense.
+    """
+
+    kind: ClassVar[str] = BevMap.kind
+    schema: ClassVar[int] = BevMap.schema
+
+    grid: Grid  # of the whole site
+    at: I64  # (B, 2) block row and column, ascending
+    rgb: npt.NDArray[np.uint8]  # (B, BLOCK_CELLS, BLOCK_CELLS, 3), and so on as in BevMap
+    class_probability: npt.NDArray[np.float16]
+    height_m: npt.NDArray[np.float32]
+    views: npt.NDArray[np.uint16]
+    trips: npt.NDArray[np.uint64]
+
+    def __post_init__(self) -> None:
+        for name, (_, channels) in LAYERS.items():
+            wanted = (len(self.at), BLOCK_CELLS, BLOCK_CELLS, *channels)
+            if getattr(self, name).shape != wanted:
+                raise ValueError(f"{name}: expected shape {wanted}, got {getattr(self, name).shape}")
+
+    @classmethod
+    def of(cls, bev: BevMap) -> Self:
+        """Return the blocks of a dense map."""
+        rows, columns = (-(-size // BLOCK_CELLS) for size in bev.grid.shape)
+        padding = [(0, rows * BLOCK_CELLS - bev.grid.height), (0, columns * BLOCK_CELLS - bev.grid.width)]
+
+        def blocks(layer: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            padded = np.pad(layer, padding + [(0, 0)] * (layer.ndim - 2))
+            tiled = padded.reshape(rows, BLOCK_CELLS, columns, BLOCK_CELLS, *layer.shape[2:])
+            return tiled.swapaxes(1, 2)
+
+        at = np.argwhere(blocks(bev.views).any(axis=(2, 3)))
+        layers = {name: blocks(getattr(bev, name))[at[:, 0], at[:, 1]] for name in LAYERS}
+        return cls(grid=bev.grid, at=at, **layers)
+
+    def window(self, low: tuple[int, int], high: tuple[int, int]) -> BevMap:
+        """Return the dense map of the rows and columns from `low` to `high` (exclusive), clipped to the grid."""
+        top, left = (min(max(v, 0), size - 1) for v, size in zip(low, self.grid.shape, strict=True))
+        bottom, right = (min(max(v, a + 1), s) for v, a, s in zip(high, (top, left), self.grid.shape, strict=True))
+        grid = self.grid.part(top, left, bottom - top, right - left)
+        dense = {name: np.zeros((*grid.shape, *channels), kind) for name, (kind, channels) in LAYERS.items()}
+        corner = self.at * BLOCK_CELLS
+        meets = np.all((corner < (bottom, right)) & (corner + BLOCK_CELLS > (top, left)), axis=1)
+        for number in np.flatnonzero(meets).tolist():
+            row, column = corner[number].tolist()
+            r0, r1 = max(row, top), min(row + BLOCK_CELLS, bottom)
+            c0, c1 = max(column, left), min(column + BLOCK_CELLS, right)
+            for name, layer in dense.items():
+                block = getattr(self, name)[number]
+                layer[r0 - top : r1 - top, c0 - left : c1 - left] = block[
+                    r0 - row : r1 - row, c0 - column : c1 - column
+                ]
+        return BevMap(grid=grid, **dense)
+
+    def whole(self) -> BevMap:
+        """Return the dense map of the site; raises ConfigInvalid when it has more than MOST_CELLS."""
+        if self.grid.width * self.grid.height > MOST_CELLS:
+            message = f"the site's raster has {self.grid.width} x {self.grid.height} cells, at most {MOST_CELLS} fit"
+            raise ConfigInvalid(message, hint="Split the drive into shorter ones, or use a coarser bake.cell_m.")
+        return self.window((0, 0), self.grid.shape)
+
+    def coarser(self, most_cells: int) -> BevMap:
+        """Return a dense map of the site with at most so many cells: this one, or with cells a power of 2 larger.
+
+        Larger cells hold the mean of what was seen in them, the largest count of views, and all trips.
+        """
+        factor = 1
+        while self.grid.width * self.grid.height > most_cells * factor**2 and factor < BLOCK_CELLS:
+            factor *= 2
+        if factor == 1:
+            return self.whole()
+        side = BLOCK_CELLS // factor
+        height, width = (-(-size // BLOCK_CELLS) * side for size in self.grid.shape)
+        grid = replace(self.grid, cell_m=self.grid.cell_m * factor, width=width, height=height)
+        dense = {name: np.zeros((height, width, *channels), kind) for name, (kind, channels) in LAYERS.items()}
+        for number, (row, column) in enumerate((self.at * side).tolist()):
+            place = np.s_[row : row + side, column : column + side]
+
+            def groups(layer: npt.NDArray[Any]) -> npt.NDArray[Any]:
+                grouped = layer.reshape(side, factor, side, factor, *layer.shape[2:]).swapaxes(1, 2)
+                return grouped.reshape(side, side, factor**2, *layer.shape[2:])
+
+            views = groups(self.views[number])
+            seen = (views > 0)[..., None]
+            count = np.maximum(seen.sum(axis=2), 1)
+            for name in ("rgb", "class_probability"):
+                total = (groups(getattr(self, name)[number]) * seen).sum(axis=2, dtype=np.float32)
+                dense[name][place] = total / count
+            dense["height_m"][place] = (groups(self.height_m[number]) * seen[..., 0]).sum(axis=2) / count[..., 0]
+            dense["views"][place] = views.max(axis=2)
+            dense["trips"][place] = np.bitwise_or.reduce(groups(self.trips[number]), axis=2)
+        return BevMap(grid=grid, **dense)
+
+    def to_parts(self) -> Parts:
+        """Take the map apart."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
+        return Parts(meta={"grid": self.grid.record()}, arrays=arrays)
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
         """Put the map together again."""
         arrays: dict[str, Any] = parts.arrays
-        return cls(grid=Grid(**parts.meta["grid"]), **arrays)
+        grid = Grid(**parts.meta["grid"])
+        if "at" not in arrays:  # schema 2 was dense
+            return cls.of(BevMap(grid=grid, **arrays))
+        return cls(grid=grid, **arrays)

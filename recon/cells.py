@@ -15,6 +15,7 @@ I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 
 TILE_CELLS = 32
+CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +27,11 @@ class Window:
     column: I32  # (M,)
     index: I32  # (rows, columns) position in `ids`, or -1
     corner_m: F64  # (2,) world metres of the south-west corner
+
+
+def tile_order(row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Return the order in which Cells keeps cells."""
+    return np.lexsort((column, row, column // TILE_CELLS, row // TILE_CELLS))
 
 
 def corridor_blocks(path_xy_m: F64, *, corridor_m: float, cell_m: float) -> tuple[Grid, I64]:
@@ -56,7 +62,7 @@ class Cells:
     @classmethod
     def of(cls, grid: Grid, row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> Cells:
         """Sort cells into tiles."""
-        order = np.lexsort((column, row, column // TILE_CELLS, row // TILE_CELLS))
+        order = tile_order(row, column)
         row_i, column_i = row[order].astype(np.int32), column[order].astype(np.int32)
         keys = np.stack([row_i // TILE_CELLS, column_i // TILE_CELLS], axis=1)
         starts = (
@@ -66,6 +72,26 @@ class Cells:
         names = [(int(r), int(c)) for r, c in keys[starts]]
         spans = [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
         return cls(grid=grid, row=row_i, column=column_i, tiles=dict(zip(names, spans, strict=True)))
+
+    @classmethod
+    def stored(cls, grid: Grid, row: I32, column: I32) -> Cells | None:
+        """Return cells in the order they have, or None where a tile's cells are not one after another.
+
+        The arrays may lie in files: they are read in pieces, and not copied.
+        """
+        starts: list[int] = []
+        names: list[tuple[int, int]] = []
+        for first in range(0, len(row), CHUNK):
+            keys = np.stack([row[first : first + CHUNK], column[first : first + CHUNK]], axis=1) // TILE_CELLS
+            fresh = np.flatnonzero(np.r_[True, np.any(np.diff(keys, axis=0) != 0, axis=1)])
+            found = [(int(r), int(c)) for r, c in keys[fresh]]
+            begin = 1 if names and found[0] == names[-1] else 0
+            names += found[begin:]
+            starts += (fresh[begin:] + first).tolist()
+        if len(set(names)) != len(names):
+            return None
+        spans = zip(starts, [*starts[1:], len(row)], strict=True)
+        return cls(grid=grid, row=row, column=column, tiles=dict(zip(names, spans, strict=True)))
 
     @classmethod
     def corridor(cls, path_xy_m: F64, *, corridor_m: float, cell_m: float) -> Cells:
@@ -90,6 +116,12 @@ class Cells:
     def centres(self) -> F64:
         """Return (N, 2) world metres."""
         return self.grid.to_m(np.stack([self.column + 0.5, self.row + 0.5], axis=-1))
+
+    def extent_m(self) -> F64:
+        """Return (2, 2) the least and the greatest x and y of all centres."""
+        low = (float(self.column.min()) + 0.5, float(self.row.max()) + 0.5)
+        high = (float(self.column.max()) + 0.5, float(self.row.min()) + 0.5)
+        return self.grid.to_m(np.array([low, high]))
 
     def window(self, low_m: F64, high_m: F64) -> Window:
         """Return the cells of all tiles that meet the world box `low_m`..`high_m` (2,)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -45,6 +45,11 @@ class Grid:
     def shape(self) -> tuple[int, int]:
         """Return (height, width): the shape of a raster on this grid."""
         return self.height, self.width
+
+    def part(self, top: int, left: int, height: int, width: int) -> Self:
+        """Return the grid of some of the rows and columns; its cells are this grid's."""
+        west, north = self.west_m + left * self.cell_m, self.north_m - top * self.cell_m
+        return replace(self, west_m=west, north_m=north, height=height, width=width)
 
     def to_px(self, xy_m: npt.NDArray[np.floating]) -> F64:
         """Return (..., 2) pixel coordinates (column, row) of world points (..., 2)."""

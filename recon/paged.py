@@ -19,29 +19,24 @@ CHUNK_BYTES = 16 << 20
 class Growing:
     """Rows appended to a nameless file, which goes when the last array on it goes."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, kind: npt.DTypeLike, shape: tuple[int, ...], folder: Path | None = None) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 closed when the rows are complete
-        self._like: Array | None = None
-        self._count = 0
+        self._dtype, self._shape, self._count = np.dtype(kind), shape, 0
 
     def append(self, rows: Array) -> None:
-        """Add rows (N, ...); all must be of one dtype and of one shape but for N."""
-        if self._like is None:
-            self._like = rows[:0].copy()
-        if (rows.dtype, rows.shape[1:]) != (self._like.dtype, self._like.shape[1:]):
-            raise ValueError(f"rows of {rows.dtype} {rows.shape[1:]} do not continue {self._like.dtype}")
+        """Add rows (N, *shape)."""
+        if (rows.dtype, rows.shape[1:]) != (self._dtype, self._shape):
+            raise ValueError(f"rows of {rows.dtype} {rows.shape[1:]} do not continue {self._dtype} {self._shape}")
         self._file.write(np.ascontiguousarray(rows).tobytes())
         self._count += len(rows)
 
     def finish(self) -> Array:
-        """Return all rows as one array on the file, at the end; raises ValueError when nothing was ever appended."""
-        if self._like is None:
-            raise ValueError("nothing was appended")
+        """Return all rows as one array on the file, at the end."""
+        shape = (self._count, *self._shape)
         if not self._count:
-            return self._like
+            return np.zeros(shape, self._dtype)
         self._file.flush()
-        shape = (self._count, *self._like.shape[1:])
-        rows = np.memmap(self._file, dtype=self._like.dtype, mode="r+", shape=shape)
+        rows = np.memmap(self._file, dtype=self._dtype, mode="r+", shape=shape)
         self._file.close()  # the map keeps a handle of its own
         return rows
 
@@ -49,18 +44,28 @@ class Growing:
         self._file.close()
 
 
+def on_file(array: Array) -> bool:
+    """Return whether an array lies in a file."""
+    return _map_of(array) is not None
+
+
 def release(array: Array) -> None:
     """Let go of the memory that looking at an array on a file took; nothing for any other array."""
+    pages = _map_of(array)
+    if pages is not None and hasattr(pages, "madvise"):
+        pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _map_of(array: Array) -> mmap.mmap | None:
     base: Any = array
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)
-    if base is not None and hasattr(base, "madvise"):
-        base.madvise(mmap.MADV_DONTNEED)
+    return base
 
 
 def in_chunks(array: Array) -> Iterator[Array]:
     """Yield an array's rows in pieces of about CHUNK_BYTES, releasing each when the next is asked for."""
-    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
+    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
         yield array[start : start + rows]
         release(array)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -74,8 +73,8 @@ class Stitcher:
     """Collects the tiles' surfaces."""
 
     def __init__(self, scratch: Path | None) -> None:
-        names = [field.name for field in fields(RoadSurface) if field.name not in ("grid", "exposure", "report")]
-        self._arrays = {name: Growing(scratch) for name in names}
+        self._scratch = scratch
+        self._arrays: dict[str, Growing] = {}
         self._first: RoadSurface | None = None
         self._exposures: list[tuple[int, dict[str, tuple[float, float]]]] = []
         self._tiles: list[dict[str, Any]] = []
@@ -91,8 +90,10 @@ class Stitcher:
     def add(self, surface: RoadSurface, tile: Tile, views: Views) -> None:
         """Take what the tile owns of its surface."""
         own = tile.owns(surface.row, surface.column)
-        for name, growing in self._arrays.items():
-            growing.append(getattr(surface, name)[own])
+        for name, array in surface.arrays().items():
+            if name not in self._arrays:
+                self._arrays[name] = Growing(array.dtype, array.shape[1:], self._scratch)
+            self._arrays[name].append(array[own])
         self._first = self._first or surface
         self._exposures.append((len(views), surface.exposure))
         self._seen += int(own.sum())
@@ -103,7 +104,7 @@ class Stitcher:
         if self._first is None:
             hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
             raise NoRoadFound(where=f"{where}, {self._seen} cells seen", hint=hint)
-        arrays = {name: growing.finish() for name, growing in self._arrays.items()}
+        arrays: dict[str, Any] = {name: growing.finish() for name, growing in self._arrays.items()}
         report = {**merged(self._tiles), "tiles": self._tiles}
         return RoadSurface(grid=self._first.grid, **arrays, exposure=_mean(self._exposures), report=report)
 
@@ -114,14 +115,15 @@ def merged(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
     losses: dict[str, dict[str, Any]] = {}
     for term, first in fitted[0]["losses"].items():
         live = [tile for tile in fitted if tile["losses"][term]["live"]]
-        counts = [tile["views"] for tile in live]
+        images = [tile["views"] for tile in live]
         mean = {
-            key: round(float(np.average([t["losses"][term][key] for t in live], weights=counts)), 6) if live else 0.0
+            key: round(float(np.average([t["losses"][term][key] for t in live], weights=images)), 6) if live else 0.0
             for key, value in first.items()
             if key not in ("weight", "live") and isinstance(value, float | int)
         }
         losses[term] = {"weight": first["weight"], "live": bool(live), **mean}
-    return {"losses": losses, "lidar_cells": sum(tile["lidar_cells"] for tile in fitted)}
+    measured = {name: sum(tile[name] for tile in fitted) for name in ("lidar_cells", "stereo_points")}
+    return {"losses": losses, **measured}
 
 
 def _mean(exposures: Sequence[tuple[int, dict[str, tuple[float, float]]]]) -> dict[str, tuple[float, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 from recon.artifact import Parts
 from recon.classes import CLASS_COUNT
 from recon.grid import Grid
+from recon.paged import release
 
 F32 = npt.NDArray[np.float32]
 
@@ -50,12 +51,20 @@ class RoadSurface:
         """Return the number of surfels."""
         return len(self.row)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Return everything that is stated per surfel."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("grid", "exposure", "report")}
+
+    def release(self) -> None:
+        """Let go of the memory of arrays that lie in files."""
+        for array in self.arrays().values():
+            release(array)
+
     def to_parts(self) -> Parts:
         """Take the surface apart."""
-        names = ("row", "column", "z", "tilt", "log_scale", "opacity", "rgb", "class_logits", "views", "trips")
-        arrays = {name: getattr(self, name) for name in (*names, "nearest_view_m")}
         exposure = {name: list(pair) for name, pair in self.exposure.items()}
-        return Parts(meta={"grid": self.grid.record(), "exposure": exposure, "report": self.report}, arrays=arrays)
+        meta = {"grid": self.grid.record(), "exposure": exposure, "report": self.report}
+        return Parts(meta=meta, arrays=self.arrays())
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:

@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from recon.bev import BevMap
+from recon.bev import BevBlocks, BevMap
 from recon.geometry import apply
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.seen import Evidence
+from vectorize.windows import is_one_window
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -24,6 +25,8 @@ PUBLISHED_M = 0.6  # a cell this close to an element is explained by it
 PAINT = 0.3  # probability from which a cell counts as evidence of paint
 PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", "ped_crossing")
 WITHHELD_M = 0.8
+EDGE_M = 2.0  # at the edge of a window evidence and what is withheld for it may lie beyond
+SPARE_M = 40.0  # driven before a window is made anew
 
 
 def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
@@ -41,6 +44,30 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     withheld = cv2.dilate(unexplained, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))).astype(bool)
     result: Bool = known & ~withheld
     return result
+
+
+class KnownNear:
+    """Dense windows of the raster and its known cells, each made once for the keyframes near one place."""
+
+    def __init__(self, bev: BevMap | BevBlocks, road_map: RoadMap, *, min_views: int) -> None:
+        self._blocks = bev if isinstance(bev, BevBlocks) and not is_one_window(bev) else None
+        self._road_map, self._min_views = road_map, min_views
+        self._made_for = np.full(2, np.inf)
+        if self._blocks is None:
+            self._set(bev.whole() if isinstance(bev, BevBlocks) else bev)
+
+    def at(self, xy_m: F64, reach_m: float) -> tuple[BevMap, Bool]:
+        """Return raster and known cells (H, W) of a window that holds everything within reach of a world point (2,)."""
+        if self._blocks is not None and np.abs(xy_m - self._made_for).max() > SPARE_M:
+            grid, self._made_for = self._blocks.grid, xy_m
+            column, row = grid.to_px(xy_m).astype(int).tolist()
+            half = int(np.ceil((reach_m + SPARE_M + EDGE_M) / grid.cell_m))
+            self._set(self._blocks.window((row - half, column - half), (row + half, column + half)))
+        return self._bev, self._known
+
+    def _set(self, bev: BevMap) -> None:
+        self._bev = bev
+        self._known = known_cells(bev, self._road_map, min_views=self._min_views)
 
 
 def _drawn(bev: BevMap, road_map: RoadMap, classes: tuple[ElementClass, ...]) -> Bool:

@@ -17,13 +17,13 @@ import numpy.typing as npt
 import shapely
 
 from recon.artifact import Parts
-from recon.bev import BevMap
+from recon.bev import BevBlocks, BevMap
 from recon.drive import DriveLog
 from recon.geometry import apply, invert
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import CropConfig
-from vectorize.known import known_cells, mask_of
+from vectorize.known import KnownNear, mask_of
 from vectorize.road_map import Element, RoadMap, pack_elements, unpack_elements
 
 F64 = npt.NDArray[np.float64]
@@ -122,7 +122,7 @@ def mask_shape(length_m: float, width_m: float, cell_m: float) -> tuple[int, int
 
 def crop(
     drive: DriveLog,
-    bev: BevMap,
+    bev: BevMap | BevBlocks,
     road_map: RoadMap,
     config: CropConfig,
     tick: Tick = silent,
@@ -130,14 +130,17 @@ def crop(
     provenance: dict[str, Any] | None = None,
 ) -> LabelSet:
     """Return one PseudoLabels per keyframe of the drive; the map and the raster must be of the same world frame."""
-    known = known_cells(bev, road_map, min_views=config.min_views)
+    near = KnownNear(bev, road_map, min_views=config.min_views)
+    reach_m = float(np.hypot(config.length_m, config.width_m)) / 2 + 1.0  # the road may rise under a tilted patch
     shape = mask_shape(config.length_m, config.width_m, config.mask_cell_m)
     keyframes = [(i, frame) for i, frame in enumerate(drive.frames) if frame.keyframe]
     labels = []
     for done, (index, frame) in enumerate(keyframes, start=1):
         pose = frame.world_from_ego
         pieces = [piece for e in road_map.elements for piece in crop_element(e, invert(pose), config)]
-        mask = mask_of(bev, known, pose, drive.ground_z_ego_m, shape, (config.length_m, config.width_m))
+        mask = mask_of(
+            *near.at(pose[:2, 3], reach_m), pose, drive.ground_z_ego_m, shape, (config.length_m, config.width_m)
+        )
         labels.append(
             PseudoLabels(frame=index, time_ns=frame.time_ns, world_from_ego=pose, elements=tuple(pieces), known=mask)
         )

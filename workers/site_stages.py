@@ -11,7 +11,7 @@ from recon.artifact import atomic_folder, read, seal
 from recon.errors import ConfigInvalid
 from workers.executor import StageInput
 from workers.spec import AggregateJob
-from workers.stages import drive_of, leave
+from workers.stages import PICTURE_CELLS, drive_of, leave
 
 if TYPE_CHECKING:
     from recon.views import Trip
@@ -42,26 +42,26 @@ def fit(given: StageInput) -> None:
     from recon.fit import fit as run_fit
 
     trips = [trip for trip in _trips(given, "place") if trip.drive.frames]
-    leave(run_fit(trips, given.config, given.tick), given)
+    leave(run_fit(trips, given.config, given.tick, scratch=given.folder.parent), given)
 
 
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map that names the trips of its vertices."""
-    from recon.bev import BevMap
+    from recon.bev import BevBlocks
     from recon.drive import DriveLog
-    from vectorize.trace import trace as run_trace
+    from vectorize.trace_site import trace_site
 
     assert isinstance(given.spec, AggregateJob)
     drives = [read(DriveLog, given.parents[f"place {t + 1}"]) for t in range(len(given.spec.drives))]
     names = [drive.name for drive in drives if drive.frames]  # in the order of `fit`, which gave them their bits
-    bev = read(BevMap, given.parents["bake"])
-    leave(run_trace(bev, given.config, origin=drives[0].origin, trips=names, tick=given.tick), given)
+    bev = read(BevBlocks, given.parents["bake"], mapped=True)
+    leave(trace_site(bev, given.config, origin=drives[0].origin, trips=names, tick=given.tick), given)
 
 
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
     from recon.align.alignment import Alignment
-    from recon.bev import BevMap
+    from recon.bev import BevBlocks
     from recon.drive import DriveLog
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels import LabelSet
@@ -72,7 +72,8 @@ def draw(given: StageInput) -> None:
 
     alignment = read(Alignment, given.parents["align"])
     drives = [read(DriveLog, given.parents[f"place {t + 1}"]) for t in alignment.used]
-    bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
+    blocks = read(BevBlocks, given.parents["bake"], mapped=True)
+    road_map = read(RoadMap, given.parents["trace"])
     labels = [read(LabelSet, given.parents[f"crop {t + 1}"]) for t in range(len(alignment.trips))]
     keyframes = [one.coverage for label_set in labels for one in label_set.labels]
     summary = {**map_summary(road_map), **lane_summary(road_map), "keyframes": len(keyframes)}
@@ -81,7 +82,7 @@ def draw(given: StageInput) -> None:
     with atomic_folder(given.folder) as scratch:
         pictures = scratch / "pictures"
         pictures.mkdir()
-        run_draw(drives[0], bev, road_map, pictures)
+        run_draw(drives[0], blocks.coarser(PICTURE_CELLS), road_map, pictures)
         write_geojson(road_map, scratch / "map.geojson", name=" + ".join(drive.name for drive in drives))
         seal(
             scratch,

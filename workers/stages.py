@@ -12,6 +12,8 @@ from recon.drive import DriveLog
 from workers.executor import StageInput
 from workers.spec import AggregateJob, DriveRef, LabelJob
 
+PICTURE_CELLS = 8_000_000  # a picture of 2000 px shows no more; a larger site is drawn with larger cells
+
 
 def ingest(given: StageInput) -> None:
     """Read the drive and the sha256 of its images."""
@@ -44,34 +46,36 @@ def fit(given: StageInput) -> None:
     from recon.views import Trip
 
     trip = Trip(drive=drive_of(given), labels=FrameLabels.open(given.parents["segment"]))
-    leave(run_fit([trip], given.config, given.tick), given)
+    leave(run_fit([trip], given.config, given.tick, scratch=given.folder.parent), given)
 
 
 def bake(given: StageInput) -> None:
     """Turn the surface into a raster."""
-    from recon.bake import bake as run_bake
+    from recon.bake import bake_blocks
     from recon.surface import RoadSurface
 
-    leave(run_bake(read(RoadSurface, given.parents["fit"]), given.config, given.tick), given)
+    surface = read(RoadSurface, given.parents["fit"], mapped=True)
+    leave(bake_blocks(surface, given.config, given.tick, scratch=given.folder.parent), given)
 
 
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map."""
-    from recon.bev import BevMap
-    from vectorize.trace import trace as run_trace
+    from recon.bev import BevBlocks
+    from vectorize.trace_site import trace_site
 
-    bev = read(BevMap, given.parents["bake"])
+    bev = read(BevBlocks, given.parents["bake"], mapped=True)
     drive = drive_of(given)
-    leave(run_trace(bev, given.config, origin=drive.origin, trips=[drive.name], tick=given.tick), given)
+    leave(trace_site(bev, given.config, origin=drive.origin, trips=[drive.name], tick=given.tick), given)
 
 
 def crop(given: StageInput) -> None:
     """Crop one label per keyframe."""
-    from recon.bev import BevMap
+    from recon.bev import BevBlocks
     from vectorize.labels import crop as run_crop
     from vectorize.road_map import RoadMap
 
-    bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
+    bev = read(BevBlocks, given.parents["bake"], mapped=True)
+    road_map = read(RoadMap, given.parents["trace"])
     provenance = {"parents": given.parent_digests, "config": given.config_digest}
     leave(run_crop(drive_of(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
 
@@ -95,7 +99,7 @@ def pack(given: StageInput) -> None:
 
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
-    from recon.bev import BevMap
+    from recon.bev import BevBlocks
     from recon.segment.frame_labels import FrameLabels
     from recon.views import held_out
     from vectorize.flat_ground import beside_flat_ground
@@ -107,14 +111,15 @@ def draw(given: StageInput) -> None:
     from vectorize.summary import map_summary
 
     drive = drive_of(given)
-    bev, road_map = read(BevMap, given.parents["bake"]), read(RoadMap, given.parents["trace"])
+    blocks = read(BevBlocks, given.parents["bake"], mapped=True)
+    road_map = read(RoadMap, given.parents["trace"])
     summary = {**map_summary(road_map, read(LabelSet, given.parents["crop"])), **lane_summary(road_map)}
     every = given.config.holdout_every
     if every:
         frames = [index for index in range(len(drive.frames)) if held_out(index, every)]
         labels = FrameLabels.open(given.parents["segment"])
         assert isinstance(given.spec, LabelJob)
-        reach_m = given.config.max_distance_m
+        reach_m, bev = given.config.max_distance_m, blocks.whole()
         error = beside_flat_ground(
             *(drive, labels, road_map, bev, frames), max_distance_m=reach_m, config=given.spec.trace, tick=given.tick
         )
@@ -122,7 +127,7 @@ def draw(given: StageInput) -> None:
     with atomic_folder(given.folder) as scratch:
         pictures = scratch / "pictures"
         pictures.mkdir()
-        run_draw(drive, bev, road_map, pictures)
+        run_draw(drive, blocks.coarser(PICTURE_CELLS), road_map, pictures)
         write_geojson(road_map, scratch / "map.geojson", name=drive.name)
         meta = {"summary": summary}
         seal(

@@ -1,0 +1,166 @@
+"""Tracing a site of any size: window by window, cut at straight seams and welded there.
+
+A window shows more around its core than the longest bridge: what the two sides of a seam trace there comes from the
+same cells. Each line is cut at the seams, each core keeps its own part, and parts that end at one place of a seam
+become one line again. Crossings, stop lines and islands are kept whole, by the core that holds their middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from recon.bev import BevBlocks
+from recon.errors import NoRoadFound
+from recon.geometry import GeoOrigin
+from recon.progress import Tick, silent
+from vectorize import polyline
+from vectorize.config import TraceConfig
+from vectorize.road_map import PER_VERTEX, Element, RoadMap
+from vectorize.trace import trace
+from vectorize.windows import CORE_BLOCKS, Core, is_one_window, windows
+
+F64 = npt.NDArray[np.float64]
+End = tuple[int, int]  # piece, and 0 for its first vertex or 1 for its last
+
+CONTEXT_M = 10.0  # around a core beyond the longest bridge: its ends need some length to be judged
+WELD_M = 0.3
+STRAIGHT_M = 0.02  # a seam's vertex this close to its neighbours' chord says nothing
+CLASS_ORDER = ("divider", "boundary", "ped_crossing", "stop_line", "centerline")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Piece:
+    """What a core keeps of an element."""
+
+    element: Element
+    cut: tuple[bool, bool]  # whether its first and its last vertex lie on a seam
+
+
+def trace_site(
+    bev: BevBlocks,
+    config: TraceConfig,
+    *,
+    origin: GeoOrigin | None = None,
+    trips: Sequence[str] = (),
+    tick: Tick = silent,
+    core_blocks: int = CORE_BLOCKS,
+) -> RoadMap:
+    """Return the vector map of a site, as `trace` does; one that is not large goes through it as a whole."""
+    if is_one_window(bev) and core_blocks >= CORE_BLOCKS:
+        return trace(bev.whole(), config, origin=origin, trips=trips, tick=tick)
+    reach = max(config.bridge_gap_m, config.guided_gap_m) + CONTEXT_M
+    pieces: list[Piece] = []
+    names = tuple(trips)
+    total = sum(1 for _ in bev.at) // core_blocks + 1
+    for done, (core, window) in enumerate(windows(bev, reach, core_blocks=core_blocks)):
+        tick(min(done, total), total, "windows")
+        try:
+            part = trace(window, config, trips=trips)
+        except NoRoadFound:
+            continue  # a window without road is empty; a site without any is refused below
+        names = max(names, part.trips, key=len)
+        pieces += [piece for element in part.elements for piece in _kept(element, core, reach)]
+    if not names:
+        hint = "Check the calibration and the class map: no image showed road within the corridor."
+        raise NoRoadFound(hint=hint)
+    shortest = {"divider": config.min_divider_m, "boundary": config.min_boundary_m}
+    lines = [
+        e for e in _welded(pieces) if e.closed or polyline.length_of(e.vertices) >= shortest.get(e.element_class, 0)
+    ]
+    return RoadMap(elements=tuple(sorted(lines, key=_order)), origin=origin, trips=names)
+
+
+def _order(element: Element) -> tuple[float, ...]:
+    place = CLASS_ORDER.index(element.element_class)
+    return (place, -element.closed, -polyline.length_of(element.vertices), *element.vertices[0].tolist())
+
+
+def _kept(element: Element, core: Core, reach_m: float) -> list[Piece]:
+    """Return what a core keeps of an element."""
+    xy = element.vertices[:, :2]
+    small = element.closed and float(np.ptp(xy, axis=0).max()) <= reach_m
+    if element.element_class in ("ped_crossing", "stop_line") or small:
+        return [Piece(element=element, cut=(False, False))] if core.holds(xy.mean(axis=0)) else []
+    inside = core.holds(xy)
+    if inside.all():
+        return [Piece(element=element, cut=(False, False))]
+    if element.closed:  # walk the ring from a vertex beyond the core, so that no piece starts inside
+        first, count = int(np.argmin(inside)), len(xy)
+        element = element.take(np.r_[first:count, 0 : first + 1], closed=False)
+    last = len(element.vertices) - 1
+    return [
+        Piece(element=element.at(where, part), cut=(bool(where[0] > 0), bool(where[-1] < last)))
+        for part, where in polyline.clip_to_box(element.vertices, core.low_m, core.high_m)
+    ]
+
+
+def _welded(pieces: list[Piece]) -> list[Element]:
+    """Join pieces whose cut ends meet, nearest first; each end once, and only with another piece of its class."""
+    ends: list[End] = [(i, side) for i, piece in enumerate(pieces) for side in (0, 1) if piece.cut[side]]
+    partner: dict[End, End] = {}
+    if len(ends) > 1:
+        places = np.array([pieces[i].element.vertices[-side, :2] for i, side in ends])
+        pairs = cKDTree(places).query_pairs(WELD_M, output_type="ndarray")
+        away = np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T)
+        for pair in pairs[np.lexsort((pairs[:, 1], pairs[:, 0], away))].tolist():
+            one, other = (ends[k] for k in sorted(pair))
+            alike = pieces[one[0]].element.element_class == pieces[other[0]].element.element_class
+            if alike and one[0] != other[0] and one not in partner and other not in partner:
+                partner[one], partner[other] = other, one
+    done: set[int] = set()
+    result = []
+    loose_first = sorted(range(len(pieces)), key=lambda i: ((i, 0) in partner) + ((i, 1) in partner))
+    for start in loose_first:
+        if start in done:
+            continue
+        chain: list[Element] = []
+        at: End | None = (start, 1 if (start, 0) in partner and (start, 1) not in partner else 0)
+        while at is not None and at[0] not in done:
+            index, enter = at
+            done.add(index)
+            element = pieces[index].element
+            chain.append(element if enter == 0 else element.take(np.s_[::-1], closed=False))
+            at = partner.get((index, 1 - enter))
+        result.append(_joined(chain, closed=at is not None and len(chain) > 1))
+    return result
+
+
+def _joined(chain: list[Element], *, closed: bool) -> Element:
+    """Return a chain of pieces as one element; a chain that comes back to its start is a ring."""
+    if len(chain) == 1:
+        return chain[0]
+    arrays = {n: np.concatenate([getattr(e, n) for e in chain]) for n in ("vertices", *PER_VERTEX)}
+    starts = np.cumsum([0] + [len(e.vertices) for e in chain])[:-1]
+    vertices, count = arrays["vertices"], len(arrays["vertices"])
+    keep = np.ones(count, dtype=bool)
+    for start in starts[0 if closed else 1 :].tolist():
+        # Both pieces end at the seam, millimetres apart: one vertex half-way stands for both, if any is needed.
+        before = start - 1
+        vertices[start] = vertices[before] = (vertices[before] + vertices[start]) / 2
+        keep[before] = False
+        near = vertices[[before - 1, start, (start + 1) % count], :2]
+        same = arrays["seen"][before - 1] == arrays["seen"][start] == arrays["seen"][(start + 1) % count]
+        keep[start] = not same or _off_chord(near) > STRAIGHT_M
+    lengths = [polyline.length_of(e.vertices) for e in chain]
+    kept: dict[str, Any] = {name: array[keep] for name, array in arrays.items()}
+    styles = {e.style: sum(n for n, o in zip(lengths, chain, strict=True) if o.style == e.style) for e in chain}
+    return replace(
+        chain[0],
+        **kept,
+        closed=closed,
+        score=float(np.average([e.score for e in chain], weights=np.maximum(lengths, 1e-6))),
+        style=max(styles, key=lambda style: (styles[style], style)),
+    )
+
+
+def _off_chord(points: F64) -> float:
+    """Return how far the middle of three points (3, 2) lies from the line through the others."""
+    chord, offset = points[2] - points[0], points[1] - points[0]
+    length = float(np.hypot(*chord))
+    return abs(float(chord[0] * offset[1] - chord[1] * offset[0])) / length if length > 0 else float(np.hypot(*offset))
