@@ -62,6 +62,7 @@ class FitConfig:
     class_weight: float = 0.06
     smooth_weight: float = 1.0
     lidar_weight: float = 0.5
+    stereo_weight: float = 1.0  # of heights on which the images agree; they are looked for where there is no LiDAR
     renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
 
     def __post_init__(self) -> None:
@@ -72,7 +73,7 @@ class FitConfig:
         require(10_000 <= self.tile_cells <= 100_000_000, "fit.tile_cells must lie in 10000..100000000")
         require(self.holdout_every == 0 or self.holdout_every >= 2, "fit.holdout_every must be 0 or at least 2")
         require(self.seed >= 0, "fit.seed must not be negative")
-        for name in ("rgb_weight", "class_weight", "smooth_weight", "lidar_weight"):
+        for name in ("rgb_weight", "class_weight", "smooth_weight", "lidar_weight", "stereo_weight"):
             require(getattr(self, name) >= 0.0, f"fit.{name} must not be negative")
 
 

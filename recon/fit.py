@@ -246,7 +246,11 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
         trips=site.observations.trips,
         nearest_view_m=site.observations.nearest_view_m,
         exposure=exposure.record(),
-        report={"losses": ledger.report(), "lidar_cells": int(np.isfinite(site.lidar_z).sum()), "stereo_points": site.stereo_points},
+        report={
+            "losses": ledger.report(),
+            "lidar_cells": int(np.isfinite(site.lidar_z).sum()),
+            "stereo_points": site.stereo_points,
+        },
     )
 
 

@@ -119,8 +119,13 @@ def _crowd(cells: npt.NDArray[np.int64], grid: Grid, weight: F64) -> F64:
     return np.maximum(np.bincount(group, weights=weight)[group], 1e-9).astype(np.float64)
 
 
-def height_field(drives: Iterable[DriveLog], lidar_xyz_m: F64, *, corridor_m: float) -> HeightField:
-    """Return the ground height within `corridor_m` (and a margin) of the paths; LiDAR points (L, 3) may be empty."""
+def height_field(
+    drives: Iterable[DriveLog], measured_xyz_m: F64, *, corridor_m: float, certainty: F64 | None = None
+) -> HeightField:
+    """Return the ground height within `corridor_m` (and a margin) of the paths.
+
+    Measured points (L, 3), of LiDAR or of `recon.stereo`, may be none; each has one vote, or `certainty` (L,) of one.
+    """
     under = np.concatenate([ground_under(f, drive.ground_z_ego_m) for drive in drives for f in drive.frames])
     weight = np.tile([PATH_WEIGHT, *[BESIDE_WEIGHT] * 4], len(under) // 5)
     grid = Grid.around(under[:, :2], margin_m=corridor_m + 5.0, cell_m=FIELD_CELL_M)
@@ -134,12 +139,13 @@ def height_field(drives: Iterable[DriveLog], lidar_xyz_m: F64, *, corridor_m: fl
     path = (_bilinear(grid, active, under[:, :2])[0], weight / _crowd(cells, grid, np.ones(len(cells))), under[:, 2])
     solution = _solve(prior, [path])
 
-    reader, kept = _bilinear(grid, active, lidar_xyz_m[:, :2])
-    close = np.abs(lidar_xyz_m[kept, 2] - reader @ solution) < LIDAR_GATE_M
-    reader, points = reader[close], lidar_xyz_m[kept][close]
+    reader, kept = _bilinear(grid, active, measured_xyz_m[:, :2])
+    close = np.abs(measured_xyz_m[kept, 2] - reader @ solution) < LIDAR_GATE_M
+    reader, points = reader[close], measured_xyz_m[kept][close]
+    votes = np.ones(len(points)) if certainty is None else certainty[kept][close]
     cells, _ = grid.cells(points[:, :2])
     for _ in range(LIDAR_ROUNDS if len(points) else 0):
-        robust = 1.0 / (1.0 + ((points[:, 2] - reader @ solution) / LIDAR_SCALE_M) ** 2)
+        robust = votes / (1.0 + ((points[:, 2] - reader @ solution) / LIDAR_SCALE_M) ** 2)
         # A cell's returns together weigh at most as much as a few path points: their errors are shared.
         crowd = _crowd(cells, grid, robust)
         solution = _solve(prior, [path, (reader, robust * np.minimum(1.0, LIDAR_CELL_WEIGHT / crowd), points[:, 2])])

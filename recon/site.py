@@ -16,6 +16,7 @@ from recon.heights import HeightField, height_field
 from recon.lidar import world_points
 from recon.observe import Observations, observe
 from recon.progress import Tick
+from recon.stereo import agreed_heights
 from recon.tiles import Tile
 from recon.views import Views
 
@@ -36,6 +37,7 @@ class Site:
     tilt: F64  # (N, 2)
     observations: Observations
     lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
+    stereo_points: int  # heights on which images agreed; 0 where LiDAR measured them
 
     @property
     def road_m2(self) -> float:
@@ -55,6 +57,10 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     field = height_field(near, cloud, corridor_m=config.corridor_m)
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     cells = Cells.within(path, tile.grid, tile.around, corridor_m=config.corridor_m)
+    points = np.zeros((0, 3))
+    if config.stereo_weight > 0 and not len(cloud):
+        points, votes = agreed_heights(views, cells, field, tick)
+        field = height_field(near, points, corridor_m=config.corridor_m, certainty=config.stereo_weight * votes)
     z, _ = field.at(cells.centres())
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
@@ -67,7 +73,14 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
         class_share=seen.class_share[kept],
     )
     z, tilt = field.at(cells.centres())
-    return Site(cells=cells, z=z, tilt=tilt, observations=observations, lidar_z=_lidar_heights(cells, field, cloud))
+    return Site(
+        cells=cells,
+        z=z,
+        tilt=tilt,
+        observations=observations,
+        lidar_z=_lidar_heights(cells, field, cloud),
+        stereo_points=len(points),
+    )
 
 
 def _reaches(frame: Frame, low_m: F64, high_m: F64) -> bool:

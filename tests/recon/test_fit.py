@@ -78,6 +78,7 @@ def test_without_lidar_the_term_is_reported_dead(tmp_path: Path) -> None:
     surface = fit([Trip(drive=drive, labels=labels)], replace(CONFIG, epochs=1))
     assert surface.report["losses"]["lidar"]["live"] is False
     assert surface.report["lidar_cells"] == 0
+    assert surface.report["stereo_points"] > 0
     assert np.median(np.abs(surface.z - world.SLOPE * centres(surface)[:, 0])) < 0.03
 
 
