@@ -42,6 +42,9 @@ def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambd
         hint = "Use a coarser fit.cell_m or a machine with more memory."
         return outcome(error=OutOfMemory(where=task.stage.name, hint=hint))
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, for a GPU; most stages never load PyTorch
+            hint = "Let fewer stages share the GPU, use a coarser fit.cell_m, or set fit.renderer to cpu."
+            return outcome(error=OutOfMemory("the GPU ran out of memory", where=task.stage.name, hint=hint))
         fault = RoadscribeError(
             f"{type(error).__name__}: {error}", where=task.stage.name, hint="This is a defect of Roadscribe: report it."
         )

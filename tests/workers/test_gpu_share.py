@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from recon.config import FitConfig, SegmentConfig
+from recon.errors import OutOfMemory
 from workers.executor import StageTask
 from workers.plan import GPU_SHARE, PROBE_PLAN, gpus_of, plan_of
-from workers.spec import AggregateJob, DriveRef, LabelJob, ProbeConfig, ProbeJob
+from workers.spec import AggregateJob, LabelJob, ProbeConfig, ProbeJob, TripRef
+from workers.stage_process import execute
 
 MASK2FORMER = SegmentConfig(backend="mask2former", weights="demo_city")
 
@@ -26,7 +28,8 @@ def test_segment_and_fit_ask_for_a_share_unless_their_settings_keep_them_on_cpus
 
 
 def test_every_trip_of_an_aggregate_job_asks():
-    job = AggregateJob(drives=(DriveRef(drive="a"), DriveRef(drive="b")), segment=MASK2FORMER)
+    on_cpu = TripRef(drive="c", segment=SegmentConfig())  # id images
+    job = AggregateJob(drives=(TripRef(drive="a"), TripRef(drive="b"), on_cpu), segment=MASK2FORMER)
     assert asked(job) == dict.fromkeys(("segment 1", "segment 2", "fit"), GPU_SHARE)
 
 
@@ -44,6 +47,18 @@ def task(store, gpus, *, seconds):
         config_digest="",
         token=f"gpu-{gpus}",
     )
+
+
+def test_a_full_gpu_is_named(store, monkeypatch):
+    import torch
+
+    def fill(given):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr("workers.probe.first", fill)
+    error = execute(task(store, 0.5, seconds=0.0), lambda *_: None).error
+    assert isinstance(error, OutOfMemory)
+    assert (error.message, error.where) == ("the GPU ran out of memory", "first")
 
 
 @pytest.mark.ray
