@@ -24,7 +24,7 @@ from vectorize.divider import find_lines
 from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
 from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
-from vectorize.style import shows_two_lines, style_of
+from vectorize.style import lines_apart_m, style_of, trips_along
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -137,7 +137,8 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
             seen,
             longest_gap_m=config.bridge_gap_m,
             twin=is_double,
-            two_crests=shows_two_lines(evidence, strand),
+            apart_m=lines_apart_m(evidence, strand),
+            trips=trips_along(evidence, strand),
         )
         bright = replace(strand, paint=_brightness(evidence, strand))
         elements.append(_element(evidence, bright, config, element_class="divider", style=style))

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from painter import distance_to, shifted, street
 from scipy.ndimage import gaussian_filter
@@ -42,3 +45,27 @@ def test_dashes_that_two_trips_place_a_hand_apart_stay_dashed():
         canvas.dashes(shifted(centre, side), strength=0.9)
     dividers = trace(canvas.bev(), TraceConfig()).of("divider")
     assert {divider.style for divider in dividers} == {"dashed"}
+
+
+def _piece(apart_m, *, trips, heading_rad=0.4):
+    """Return the style of 4.7 m of paint whose two strokes lie so far apart."""
+    canvas, centre = street(heading_rad=heading_rad, length_m=12.0, half_width_m=3.0)
+    for side in (-apart_m / 2, apart_m / 2):
+        canvas.stroke(shifted(centre, side)[70:164], strength=0.9)
+    bev = _blur(canvas, 0.05).bev()
+    bits = np.where(bev.views > 0, 2**trips - 1, 0).astype(np.uint64)
+    (divider,) = trace(replace(bev, trips=bits), TraceConfig()).of("divider")
+    return divider.style
+
+
+@pytest.mark.parametrize("heading_rad", [0.0, 0.4])
+@pytest.mark.parametrize("apart_m", [0.24, 0.3])
+def test_a_short_piece_of_a_double_line_is_double(heading_rad, apart_m):
+    """Between two junctions 4.7 m of it were left, too short for a solid line."""
+    assert _piece(apart_m, trips=1, heading_rad=heading_rad) == "double"
+
+
+def test_a_lone_dash_is_of_unknown_style_also_where_two_trips_place_it_apart():
+    assert [_piece(apart_m, trips=1) for apart_m in (0.0, 0.1)] == ["unknown"] * 2
+    assert [_piece(apart_m, trips=2) for apart_m in (0.12, 0.24)] == ["unknown"] * 2
+    assert _piece(0.34, trips=2) == "double"  # trips that far apart were not aligned
