@@ -265,6 +265,7 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
     if len(trips) > MOST_TRIPS:
         hint = "Leave out those that show least of the others' ground."
         raise ConfigInvalid(f"{len(trips)} trips are more than {MOST_TRIPS}", hint=hint)
+    choose(config.renderer)  # a machine that lacks it says so before it reads a thousand images
     drives = [trip.drive for trip in trips]
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
