@@ -22,6 +22,6 @@ def choose(name: RendererName) -> tuple[Renderer, torch.device]:
     if name == "gsplat" or (name == "auto" and torch.cuda.is_available() and find_spec("gsplat") is not None):
         from recon.render import gsplat, gsplat_kernels
 
-        gsplat_kernels.load()  # a fit that cannot run says so before it reads a thousand images
+        gsplat_kernels.load()
         return gsplat.render, torch.device("cuda")
     return (reference if name == "reference" else cpu).render, torch.device("cpu")

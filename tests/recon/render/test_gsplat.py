@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import slope_world
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 from recon.config import FitConfig
 from recon.errors import Cancelled, ConfigInvalid
 from recon.fit import fit
-from recon.render import cpu, gsplat, gsplat_kernels, reference
+from recon.render import cpu, gsplat, gsplat_kernels, reference, vectorized
 from recon.render.surfels import ALPHA_MAX, Q_MAX, Rays, Renderer, Rendering, Surfels, moved
 from recon.views import Trip
 
@@ -172,6 +173,25 @@ def test_the_rays_of_a_fit_know_their_pixels(
     config = FitConfig(corridor_m=3.0, max_distance_m=4.0, cell_m=0.2)
     with pytest.raises(Cancelled):
         fit([Trip(drive=drive, labels=labels)], config)
+
+
+@pytest.mark.slow
+def test_the_kernels_cuts_hardly_change_a_fit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drive, labels = slope_world.write_drive(tmp_path)
+    trips, config = [Trip(drive=drive, labels=labels)], FitConfig(corridor_m=6.0, max_distance_m=12.0, renderer="cpu")
+    here = fit(trips, config)
+    monkeypatch.setattr(vectorized, "Q_MAX", 2 * math.log(255))
+    monkeypatch.setattr(vectorized, "ALPHA_MAX", gsplat.ALPHA_MAX)
+    monkeypatch.setattr("recon.fit.choose", lambda name: (vectorized.render, torch.device("cpu")))
+    there = fit(trips, config)
+    well_seen = (here.views >= 2) & (here.nearest_view_m < 8.0)
+    change_m = np.abs(here.z - there.z)[well_seen]
+    same = (here.class_logits.argmax(axis=1) == there.class_logits.argmax(axis=1))[well_seen].mean()
+    middle_m, most_m = np.quantile(change_m, (0.5, 0.95))
+    print(f"heights {1e3 * middle_m:.3f} mm median, {1e3 * most_m:.3f} mm 95 %, same class {same:.5f}")
+    assert middle_m < 1e-4
+    assert most_m < 1e-3
+    assert same > 0.999
 
 
 @pytest.mark.gpu
