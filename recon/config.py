@@ -62,6 +62,7 @@ class FitConfig:
     class_weight: float = 0.06
     smooth_weight: float = 1.0
     lidar_weight: float = 0.5
+    exposure: bool = True  # fitted for each camera; False: all expose alike
     stereo_weight: float = 1.0  # of heights on which the images agree; they are looked for where there is no LiDAR
     renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
 

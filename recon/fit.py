@@ -197,7 +197,7 @@ def optimise(
     # Light changes between trips as exposure does between cameras.
     exposure = Exposure([_eye(trip, c.name) for trip, drive in enumerate(drives) for c in drive.cameras], device)
     weights = {"rgb": config.rgb_weight, "class": config.class_weight, "smooth": config.smooth_weight}
-    ledger = Ledger({**weights, "lidar": config.lidar_weight, "exposure": 1.0})
+    ledger = Ledger({**weights, "lidar": config.lidar_weight, "exposure": float(config.exposure)})
     generator = np.random.default_rng(config.seed)
     total = config.epochs * len(views)
     done = 0
@@ -219,7 +219,8 @@ def optimise(
             ledger.add(values)
             loss = torch.stack([ledger.weights[term] * value for term, value in values.items()]).sum()
             loss.backward()  # type: ignore[no-untyped-call]
-            exposure.step()
+            if config.exposure:
+                exposure.step()
             if local.grad is not None:
                 parameters.step(window.ids, local.grad, _rates(done / total))
     return _surface(site, parameters.numpy(), exposure, ledger)

@@ -155,3 +155,11 @@ def test_a_site_too_large_for_one_raster_is_refused_before_it_fills_the_memory(f
     far.row[-1] += 400_000
     with pytest.raises(ConfigInvalid, match="Split the drive"):
         bake(far, BakeConfig())
+
+
+def test_cameras_expose_alike_where_exposure_is_not_fitted(fitted: RoadSurface, tmp_path: Path) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=3)
+    surface = fit([Trip(drive=drive, labels=labels)], replace(CONFIG, epochs=1, exposure=False))
+    assert surface.exposure == {"front": (0.0, 0.0)}
+    assert surface.report["losses"]["exposure"]["live"] is False
+    assert fitted.exposure != {"front": (0.0, 0.0)}

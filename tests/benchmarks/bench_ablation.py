@@ -1,0 +1,197 @@
+"""What each term of the fit is good for: `make ablation`.
+
+For every seed of the demo city and for exact and noisy poses (0.3 m, 0.5 degrees a trip), one trip is labelled with all
+terms and with each term switched off in turn; beside that, two and four trips, with and without noise. Class ids are
+the true ones, so that what is lost is lost by the fit. Everything runs as a user runs it (city, label, aggregate,
+evaluate); what is there already is kept, so an interrupted run goes on.
+
+*height* is the mean error of the surfels within 12 m of the path, on the road and in its last metre before the kerb;
+*kerb* is the distance within which half and nine tenths of the traced boundaries lie from the true kerb's foot, after
+the poses' mean error is taken out, which nothing inside a trip can tell; *mAP* is the Chamfer mAP of the patches on
+the observed area and on all of it (docs/evaluation.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import shapely
+from bench_labels import FIRST_SEED, NOISE_DEG, NOISE_M, city, noisy_city, roadscribe
+from scipy.spatial import cKDTree
+
+from recon.artifact import Artifact, read, read_manifest
+from recon.classes import DRIVABLE
+from recon.config import FitConfig
+from recon.demo_city.config import CityConfig
+from recon.demo_city.plan_kernels import outside
+from recon.demo_city.scene import Scene
+from recon.surface import RoadSurface
+from vectorize.evaluate.report import source_commit
+from vectorize.road_map import RoadMap
+
+F64 = npt.NDArray[np.float64]
+A = TypeVar("A", bound=Artifact)
+
+TRIPS, FRAMES = 4, 30
+NEAR_M, RIM_M = 12.0, 1.0
+KERB_FARTHEST_M = 1.5  # farther from any kerb a boundary is a false one: mAP counts those
+EVERY = 7  # surfels measured
+TERMS: dict[str, tuple[str, ...]] = {
+    "all terms": (),
+    "no colour": ("fit.rgb_weight=0",),
+    "no classes": ("fit.class_weight=0",),
+    "no smoothness": ("fit.smooth_weight=0",),
+    "cameras expose alike": ("fit.exposure=false",),
+    "no LiDAR": ("fit.lidar_weight=0",),
+    "no LiDAR, no stereo": ("fit.lidar_weight=0", "fit.stereo_weight=0"),
+}
+LOGS = ("true_poses.json", "drive.json")
+FIGURES = ("height, road", "height, rim", "kerb, half", "kerb, nine tenths", "mAP observed", "mAP", "coverage")
+START, END = "<!-- figures -->", "<!-- end of figures -->"
+
+
+def label(out: Path, drives: Sequence[Path], settings: Sequence[str]) -> None:
+    """Label a drive or aggregate several, unless done."""
+    if not (out / "report.json").is_file():
+        job = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
+        roadscribe(*job, *[word for setting in settings for word in ("--set", setting)])
+
+
+def artifact(out: Path, stage: str, cls: type[A]) -> A:
+    """Return what a stage of a finished job left."""
+    stages = json.loads((out / "report.json").read_text("utf-8"))["stages"]
+    digest = next(entry["digest"] for entry in stages if entry["name"] == stage)
+    for folder in (out / ".roadscribe" / "store" / "objects" / stage).iterdir():
+        if read_manifest(folder, kind=cls.kind, schema=cls.schema, verify=False).digest == digest:
+            return read(cls, folder)
+    raise FileNotFoundError(f"{out}: nothing of stage {stage} has the digest {digest}")
+
+
+def heights(surface: RoadSurface, scene: Scene, path_xy_m: F64) -> dict[str, float]:
+    """Return the mean error in metres of surfels on the road and in its rim."""
+    xy = surface.grid.to_m(np.stack([surface.column + 0.5, surface.row + 0.5], axis=-1))[::EVERY]
+    z, logits = np.asarray(surface.z)[::EVERY], np.asarray(surface.class_logits)[::EVERY]
+    behind = outside(scene.ground.plan, xy)
+    measured = (behind < -0.1) & np.isin(logits.argmax(axis=1), [int(c) for c in DRIVABLE])
+    measured &= cKDTree(path_xy_m).query(xy)[0] < NEAR_M
+    true = np.array([scene.ground.height(x, y) for x, y in xy[measured].tolist()])
+    error = np.abs(z[measured] - true)
+    return {"height, road": float(error.mean()), "height, rim": float(error[behind[measured] > -RIM_M].mean())}
+
+
+def kerbs(found: RoadMap, true_map: Path, path_xy_m: F64, shift_m: F64) -> dict[str, float]:
+    """Return the distance in metres of boundaries near the path, moved by `shift_m` (2,), to the true ones."""
+    truth = [e for e in json.loads(true_map.read_text("utf-8"))["elements"] if e["class"] == "boundary"]
+    lines = shapely.union_all([_line(np.array(e["vertices"])[:, :2], closed=e["closed"]) for e in truth])
+    parts = [_line(e.vertices[:, :2], closed=e.closed) for e in found.elements if e.element_class == "boundary"]
+    points = [line.interpolate(s) for line in parts for s in np.arange(0.0, line.length, 0.5)]
+    xy = np.array([(p.x, p.y) for p in points]).reshape(-1, 2) + shift_m
+    distance = shapely.distance(lines, shapely.points(xy[cKDTree(path_xy_m).query(xy)[0] < NEAR_M]))
+    distance = distance[distance < KERB_FARTHEST_M]
+    if not len(distance):
+        return {"kerb, half": float("nan"), "kerb, nine tenths": float("nan")}
+    half, most = np.quantile(distance, [0.5, 0.9])
+    return {"kerb, half": float(half), "kerb, nine tenths": float(most)}
+
+
+def _path(log: Path) -> F64:
+    frames = json.loads(log.read_text("utf-8"))["frames"]
+    return np.array([frame["world_from_ego"] for frame in frames], dtype=np.float64)[:, :2, 3]
+
+
+def _line(xy: F64, *, closed: bool) -> shapely.LineString:
+    return shapely.LineString(np.r_[xy, xy[:1]] if closed else xy)
+
+
+def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: Scene) -> dict[str, float]:
+    """Label, measure and keep the figures in a file beside the result."""
+    kept = out.with_suffix(".json")
+    if not kept.is_file():
+        label(out, drives, settings)
+        patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
+        true, stated = (np.concatenate([_path(drive / name) for drive in drives]) for name in LOGS)
+        path, shift = _path(drives[0] / LOGS[0]), (true - stated).mean(axis=0)
+        body = {
+            **heights(artifact(out, "fit", RoadSurface), scene, path),
+            **kerbs(artifact(out, "trace", RoadMap), drives[0] / "true_map.json", path, shift),
+            "mAP observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
+            "mAP": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
+            "coverage": patches["coverage"]["area"],
+            "commit": source_commit(),
+        }
+        kept.write_text(json.dumps(body), encoding="utf-8")
+    return dict(json.loads(kept.read_text("utf-8")))
+
+
+def of_seed(work: Path, seed: int) -> dict[str, dict[str, Any]]:
+    """Return the figures of every run of a seed."""
+    folder = work / str(seed)
+    exact = [city(folder / f"exact-{trip}", seed, trip) for trip in range(TRIPS)]
+    noisy = [noisy_city(folder / f"noisy-{trip}", exact[trip], seed, trip) for trip in range(TRIPS)]
+    scene = Scene.build(CityConfig(seed=seed, frames=FRAMES), threads=1)
+    runs = {}
+    for poses, drives in (("exact", exact), ("noisy", noisy)):
+        for number, (name, settings) in enumerate(TERMS.items()):
+            runs[f"{poses}: {name}"] = figures(folder / f"ablation-{poses}-{number}", drives[:1], settings, scene)
+        for count in (2, TRIPS):
+            out = folder / f"ablation-{poses}-{count}-trips"
+            runs[f"{poses}: {count} trips"] = figures(out, drives[:count], (), scene)
+    return runs
+
+
+def table(runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a Markdown table; a cell holds the seeds' figures side by side: centimetres, then percent."""
+    lines = []
+    for poses in ("exact", "noisy"):
+        lines += [f"\n**{poses} poses** | " + " | ".join(FIGURES), "|".join(["---"] * (len(FIGURES) + 1))]
+        for name in (*TERMS, "2 trips", f"{TRIPS} trips"):
+            seeds = [run[f"{poses}: {name}"] for run in runs.values()]
+            cells = [" / ".join(f"{100 * seed[figure]:.1f}" for seed in seeds) for figure in FIGURES]
+            lines.append(f"{name} | " + " | ".join(cells))
+    return "\n".join(lines)
+
+
+def page(given: argparse.Namespace, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return the figures and how they were made."""
+    commits = sorted({str(run["commit"]) for seed in runs.values() for run in seed.values()})
+    command = f"python tests/benchmarks/bench_ablation.py --seeds {given.seeds} --first {given.first}"
+    seeds = " / ".join(map(str, runs))
+    about = (
+        f"Demo city, seeds {seeds}, {FRAMES} keyframes of six cameras (480 x 270), true id images; "
+        f"noise {NOISE_M} m and {NOISE_DEG} degrees. Lengths in cm, the rest in percent. `{command}`, "
+        f"commit {', '.join(commits)}."
+    )
+    config = ", ".join(f"{name}={value}" for name, value in asdict(FitConfig()).items())
+    return f"{about}\n\nFitConfig of *all terms*: {config}.\n{table(runs)}\n"
+
+
+def main() -> None:
+    """Measure, print the table, and put it into a page where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=2, help="how many (2)")
+    parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"the first seed ({FIRST_SEED})")
+    parser.add_argument("--work", type=Path, default=Path("ablation_out"), help="where drives and results are kept")
+    parser.add_argument("--write", type=Path, help="Markdown page whose figures are replaced, e.g. docs/ablation.md")
+    given = parser.parse_args()
+    runs = {}
+    for seed in range(given.first, given.first + given.seeds):
+        runs[seed] = of_seed(given.work, seed)
+        print(page(given, runs), flush=True)
+    if given.write:
+        before, _, rest = given.write.read_text("utf-8").partition(START)
+        _, found, after = rest.partition(END)
+        if not found:
+            sys.exit(f"{given.write}: the page has no place for figures, {START} ... {END}")
+        given.write.write_text(f"{before}{START}\n{page(given, runs)}{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
