@@ -72,9 +72,16 @@ def build() -> Path:
     if torch.version.cuda is None:
         hint = "Install a CUDA build of PyTorch and the CUDA toolkit of the same version (nvcc)."
         raise ConfigInvalid(f"PyTorch {torch.__version__} is built without CUDA", hint=hint)
+    if not torch.cuda.is_available() and not os.environ.get("TORCH_CUDA_ARCH_LIST"):
+        hint = 'Set TORCH_CUDA_ARCH_LIST to the GPUs that shall run them, e.g. "8.0;9.0".'
+        raise ConfigInvalid("there is no GPU here to compile the kernels for", hint=hint)
     # gsplat would start ten compilers, of up to 4 GB each.
     os.environ.setdefault("MAX_JOBS", str(min(os.cpu_count() or 1, 4)))
-    backend = importlib.import_module("gsplat.cuda._backend")
+    try:
+        backend = importlib.import_module("gsplat.cuda._backend")
+    except RuntimeError as error:
+        hint = "nvcc and PyTorch must be of one CUDA version; with little memory set MAX_JOBS=1."
+        raise ConfigInvalid(f"the kernels of gsplat do not compile: {error}", hint=hint) from error
     path = built_path()
     if backend._C is None or path is None:
         hint = "Install the CUDA toolkit of PyTorch's CUDA version, with nvcc on the PATH."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,9 +85,44 @@ def test_kernels_that_came_with_a_wheel_are_used(package: Path) -> None:
     assert choose("gsplat")[1] == torch.device("cuda")
 
 
-@NO_CUDA
-def test_the_command_says_why_it_cannot_build(package: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if torch.version.cuda is not None:
-        pytest.skip("PyTorch is built with CUDA")
-    assert gsplat_kernels.main() == 1
-    assert "CUDA" in capsys.readouterr().err
+class TestBuilding:
+    @pytest.fixture(autouse=True)
+    def machine(self, package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """PyTorch with CUDA, and a gsplat whose compiler is a line of Python."""
+        monkeypatch.setattr(torch.version, "cuda", "13.0")
+        monkeypatch.setenv("MAX_JOBS", "1")
+        (package / "cuda").mkdir()
+        (package / "cuda" / "__init__.py").write_text("")
+
+    def test_the_command_says_where_the_kernels_are(
+        self, package: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        library = tmp_path / "built" / "gsplat_cuda" / "gsplat_cuda.so"
+        compiler = (
+            f"import pathlib; _C = 1; p = pathlib.Path({str(library)!r}); p.parent.mkdir(parents=True); p.touch()"
+        )
+        (package / "cuda" / "_backend.py").write_text(compiler)
+        assert gsplat_kernels.main() == 0
+        assert json.loads(capsys.readouterr().out)["kernels"] == str(library)
+
+    @pytest.mark.parametrize(
+        ("compiler", "words"),
+        [("_C = None", "no CUDA toolkit"), ("raise RuntimeError('nvcc: no such header')", "no such header")],
+    )
+    def test_the_command_says_why_it_cannot_build(
+        self, package: Path, compiler: str, words: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (package / "cuda" / "_backend.py").write_text(compiler)
+        assert gsplat_kernels.main() == 1
+        assert words in capsys.readouterr().err
+
+    def test_without_a_gpu_it_must_be_told_for_which(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
+        with pytest.raises(ConfigInvalid, match="TORCH_CUDA_ARCH_LIST"):
+            gsplat_kernels.build()
+
+    def test_pytorch_without_cuda_is_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(torch.version, "cuda", None)
+        with pytest.raises(ConfigInvalid, match="built without CUDA"):
+            gsplat_kernels.build()
