@@ -182,7 +182,7 @@ class Submissions:
         now = time.time()
         with reading(self._engine) as connection:
             figures: dict[str, float] = {f"jobs_{k}": v for k, v in count_by_state(connection).items()}
-            oldest = connection.execute(select(func.min(_job.c.created_at)).where(_job.c.state == "queued")).scalar()
+            oldest = connection.execute(select(func.min(_job.c.run_at)).where(_job.c.state == "queued")).scalar()
             lost = select(func.count()).where(_job.c.state.in_(tables.LEASED), _job.c.lease_until < now)
             figures["leases_expired"] = connection.execute(lost).scalar_one()
             fenced = connection.execute(select(func.sum(tables.heartbeat.c.fenced))).scalar()

@@ -1,12 +1,12 @@
 r"""The tables of the ledger and the states of a job.
 
 blocked -> queued -> running -> committing -> succeeded
-  |   |     |  ^      |    \______________-> failed
-  |   |     |  |      v                       ^^
-  |   |     |  retry_wait --------------------/|      (attempts are bounded, every state has a time-out)
-  |   |     \-> cancelled <- cancelling <- running, committing
-  |   \----------^                             |
-  \--------------------------------------------/      (blocked: an input has not succeeded yet)
+             |  ^      |    \______________-> failed
+             |  |      v                       ^
+             |  retry_wait --------------------/      (attempts are bounded, every state has a time-out)
+             \-> cancelled <- cancelling <- running, committing
+
+A blocked job waits for others to succeed: it fails when one of them does not, and can be cancelled as a queued one.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from recon.errors import Cancelled, ConfigInvalid, DiskFull, InputInvalid, RoadscribeError, WorkerLost
 from workers.executor import StageOutcome, error_of
+from workers.plan import config_of, plan_of
 from workers.retry import LONGEST_DELAY_S, decide
-from workers.spec import LabelJob, natural_key, parse_spec, parse_spec_file, spec_record
+from workers.spec import LabelJob, file_stem, natural_key, parse_spec, parse_spec_file, spec_record
 
 
 def test_the_key_does_not_depend_on_spelled_out_defaults():
@@ -43,6 +44,61 @@ def test_any_json_is_a_spec_or_a_typed_refusal(value):
         value.setdefault("drive", "/d")
     with contextlib.suppress(ValidationError, ConfigInvalid):
         natural_key(parse_spec(json.dumps(value)))
+
+
+KEYS = [
+    "job",
+    "drive",
+    "format",
+    "scene",
+    "sweeps",
+    "segment",
+    "trip",
+    "origin",
+    "latitude_deg",
+    "backend",
+    "weights",
+    "x",
+]
+
+
+@given(
+    st.sampled_from(["aggregate", "export"]),
+    st.dictionaries(
+        st.sampled_from(["drives", *KEYS]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers(-1, 99) | st.sampled_from(["ply", "auto", "a", "../a", "", "\0"]),
+            lambda x: st.lists(x, max_size=3) | st.dictionaries(st.sampled_from(KEYS), x, max_size=4),
+        ),
+    ),
+)
+def test_a_job_over_jobs_is_a_spec_or_a_typed_refusal(kind, body):
+    with contextlib.suppress(ValidationError, ConfigInvalid):
+        spec = parse_spec(json.dumps({"kind": kind, **body}))
+        assert parse_spec(json.dumps(spec_record(spec))) == spec
+        assert all(spec.input_jobs().values())
+        assert spec.with_paths(spec.input_paths()) == spec
+
+
+def test_a_trip_may_have_settings_of_its_own():
+    own = {"drive": "/b", "segment": {"backend": "openvino", "weights": "/m.xml"}}
+    spec = parse_spec(json.dumps({"kind": "aggregate", "drives": [{"drive": "/a"}, own]}))
+    assert spec.input_paths() == {
+        "/drives/0/drive": "/a",
+        "/drives/1/drive": "/b",
+        "/drives/1/segment/weights": "/m.xml",
+    }
+    moved = spec.with_paths({place: "/root" + path for place, path in spec.input_paths().items()})
+    assert (moved.drives[1].drive, moved.drives[1].segment.weights) == ("/root/b", "/root/m.xml")
+    first, second = (stage for stage in plan_of(spec) if stage.role == "segment")
+    assert [config_of(spec, stage).backend for stage in (first, second)] == ["id_images", "openvino"]
+
+
+@pytest.mark.parametrize(
+    ("drive", "stem"), [("/data/a drive", "a_drive"), ("scene-0061", "scene-0061"), ("v1.0-mini/s", "s"), ("/", "map")]
+)
+def test_files_are_named_after_the_drive(drive, stem):
+    assert file_stem(drive) == stem
 
 
 def test_retries_are_bounded_and_only_for_the_machine():
