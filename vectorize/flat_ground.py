@@ -91,11 +91,11 @@ def flat_ground(
         weights[at] += weight
         views[at] += 1
         tick(done, len(drive.frames) * len(drive.cameras), "images on flat ground")
-    share = votes / np.maximum(weights, 1e-12)[..., None]
+    votes /= np.maximum(weights, 1e-12)[..., None]
     return BevMap(
         grid=grid,
         rgb=np.zeros((*grid.shape, 3), np.uint8),
-        class_probability=share.astype(np.float16),
+        class_probability=votes.astype(np.float16),
         height_m=_heights(drive, grid),
         views=views,
         trips=(views > 0).astype(np.uint64),

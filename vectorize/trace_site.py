@@ -148,7 +148,7 @@ def _joined(chain: list[Element], *, closed: bool) -> Element:
         same = arrays["seen"][before - 1] == arrays["seen"][start] == arrays["seen"][(start + 1) % count]
         keep[start] = not same or _off_chord(near) > STRAIGHT_M
     lengths = [polyline.length_of(e.vertices) for e in chain]
-    kept: dict[str, Any] = {name: array[keep] for name, array in arrays.items()}
+    kept: dict[str, Any] = {name: array[keep] for name, array in arrays.items()} | _witnesses(arrays, keep)
     styles = {e.style: sum(n for n, o in zip(lengths, chain, strict=True) if o.style == e.style) for e in chain}
     return replace(
         chain[0],
@@ -157,6 +157,18 @@ def _joined(chain: list[Element], *, closed: bool) -> Element:
         score=float(np.average([e.score for e in chain], weights=np.maximum(lengths, 1e-6))),
         style=max(styles, key=lambda style: (styles[style], style)),
     )
+
+
+def _witnesses(arrays: dict[str, Any], keep: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """Return views and trips of the kept vertices, which now stand for the stretches of the dropped ones too."""
+    picked = np.flatnonzero(keep)
+    borders = polyline.stretches(picked, len(keep))
+    alike = arrays["seen"] == np.repeat(arrays["seen"][picked], np.diff(borders))
+    steps = np.hypot(*np.diff(arrays["vertices"][:, :2], axis=0).T)
+    weight = alike * (np.r_[steps, 0.0] + np.r_[0.0, steps] + 1e-6) / 2
+    views = np.add.reduceat(weight * arrays["views"], borders[:-1]) / np.add.reduceat(weight, borders[:-1])
+    trips = np.bitwise_or.reduceat(arrays["trips"] * alike, borders[:-1])
+    return {"views": np.rint(views).astype(np.uint16), "trips": trips}
 
 
 def _off_chord(points: F64) -> float:

@@ -6,13 +6,19 @@ Only a worker process imports what they call: torch, numba and OpenCV stay out o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from recon.artifact import Artifact, atomic_folder, read, seal, write
 from recon.drive import DriveLog
 from workers.executor import StageInput
 from workers.spec import AggregateJob, DriveRef, LabelJob
 
+if TYPE_CHECKING:
+    from recon.bev import BevBlocks
+    from vectorize.road_map import RoadMap
+
 PICTURE_CELLS = 8_000_000  # a picture of 2000 px shows no more; a larger site is drawn with larger cells
+COMPARED_CELLS = 16_000_000  # flat ground needs all classes of the whole raster at once: 80 bytes a cell
 
 
 def ingest(given: StageInput) -> None:
@@ -100,9 +106,6 @@ def pack(given: StageInput) -> None:
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
     from recon.bev import BevBlocks
-    from recon.segment.frame_labels import FrameLabels
-    from recon.views import held_out
-    from vectorize.flat_ground import beside_flat_ground
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels import LabelSet
     from vectorize.lanes import lane_summary
@@ -114,16 +117,8 @@ def draw(given: StageInput) -> None:
     blocks = read(BevBlocks, given.parents["bake"], mapped=True)
     road_map = read(RoadMap, given.parents["trace"])
     summary = {**map_summary(road_map, read(LabelSet, given.parents["crop"])), **lane_summary(road_map)}
-    every = given.config.holdout_every
-    if every:
-        frames = [index for index in range(len(drive.frames)) if held_out(index, every)]
-        labels = FrameLabels.open(given.parents["segment"])
-        assert isinstance(given.spec, LabelJob)
-        reach_m, bev = given.config.max_distance_m, blocks.whole()
-        error = beside_flat_ground(
-            *(drive, labels, road_map, bev, frames), max_distance_m=reach_m, config=given.spec.trace, tick=given.tick
-        )
-        summary["reprojection"] = {"frames": len(frames), **error}
+    if given.config.holdout_every:
+        summary["reprojection"] = _on_held_out(given, drive, blocks, road_map)
     with atomic_folder(given.folder) as scratch:
         pictures = scratch / "pictures"
         pictures.mkdir()
@@ -138,6 +133,25 @@ def draw(given: StageInput) -> None:
             parents=given.parent_digests,
             config=given.config_digest,
         )
+
+
+def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map: RoadMap) -> dict[str, Any]:
+    """Return how well the map meets the held-out images, beside a map of plain flat-ground projection."""
+    from recon.segment.frame_labels import FrameLabels
+    from recon.views import held_out
+    from vectorize.flat_ground import beside_flat_ground
+    from vectorize.reprojection import reprojection_error
+
+    assert isinstance(given.spec, LabelJob)
+    frames = [index for index in range(len(drive.frames)) if held_out(index, given.config.holdout_every)]
+    labels, tick = FrameLabels.open(given.parents["segment"]), given.tick
+    if blocks.grid.width * blocks.grid.height > COMPARED_CELLS:
+        error = reprojection_error(drive, labels, road_map, frames, tick=tick)
+        left_out = f"the site has more than {COMPARED_CELLS} cells"
+        return {"frames": len(frames), **error, "flat_ground_left_out": left_out}
+    reach_m, config = given.config.max_distance_m, given.spec.trace
+    maps = (drive, labels, road_map, blocks.whole(), frames)
+    return {"frames": len(frames), **beside_flat_ground(*maps, max_distance_m=reach_m, config=config, tick=tick)}
 
 
 def drive_of(given: StageInput) -> DriveLog:
