@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
+import slope_world
 import torch
 
+from recon import losses
+from recon.config import FitConfig
+from recon.fit import fit
 from recon.parameters import Parameters
+from recon.render import vectorized
+from recon.views import Trip
 
 
 def test_torch_moves_rows_as_the_kernel_does() -> None:
@@ -34,3 +43,19 @@ def test_taken_rows_are_a_copy_that_collects_a_gradient() -> None:
     with torch.no_grad():
         taken += 5.0
     assert (parameters.numpy() == 1.0).all()
+
+
+@pytest.mark.slow
+def test_a_fit_without_kernels_finds_the_same_road(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drive, labels = slope_world.write_drive(tmp_path)
+    trips, config = [Trip(drive=drive, labels=labels)], FitConfig(corridor_m=6.0, max_distance_m=12.0, renderer="cpu")
+    here = fit(trips, config)
+    # What a GPU does, on the CPU.
+    monkeypatch.setattr("recon.fit.choose", lambda name: (vectorized.render, torch.device("cpu")))
+    monkeypatch.setattr(losses, "smoothness", losses.smoothness_in_torch)
+    monkeypatch.setattr(Parameters, "step", Parameters.step_in_torch)
+    there = fit(trips, config)
+    assert np.array_equal(here.views, there.views)
+    assert np.quantile(np.abs(here.z - there.z), 0.99) < 1e-5
+    assert np.quantile(np.abs(here.class_logits - there.class_logits), 0.99) < 1e-3
+    assert here.report["losses"].keys() == there.report["losses"].keys()
