@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from recon.cells import TILE_CELLS
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import NoRoadFound
@@ -20,6 +21,8 @@ from recon.tiles import Tile, tiles_of
 from recon.views import Views
 
 LEAST_ROAD_M2 = 1.0
+BLENDED = ("z", "tilt", "log_scale", "opacity", "rgb", "class_logits")
+CHUNK = 1 << 18  # cells
 
 
 class Optimise(Protocol):
@@ -70,11 +73,12 @@ def _of_tile(tick: Tick, number: int, count: int) -> Tick:
 
 
 class Stitcher:
-    """Collects the tiles' surfaces."""
+    """Collects the tiles' surfaces; near a border it waits for what the neighbours say."""
 
     def __init__(self, scratch: Path | None) -> None:
         self._scratch = scratch
-        self._arrays: dict[str, Growing] = {}
+        self._inner: dict[str, Growing] = {}
+        self._border: dict[str, Growing] = {}
         self._first: RoadSurface | None = None
         self._exposures: list[tuple[int, dict[str, tuple[float, float]]]] = []
         self._tiles: list[dict[str, Any]] = []
@@ -88,25 +92,56 @@ class Stitcher:
         self._tiles.append({"cells": 0, "views": len(views), "empty": why})
 
     def add(self, surface: RoadSurface, tile: Tile, views: Views) -> None:
-        """Take what the tile owns of its surface."""
-        own = tile.owns(surface.row, surface.column)
-        for name, array in surface.arrays().items():
-            if name not in self._arrays:
-                self._arrays[name] = Growing(array.dtype, array.shape[1:], self._scratch)
-            self._arrays[name].append(array[own])
+        """Take a tile's surface."""
+        own, say = tile.owns(surface.row, surface.column), tile.say(surface.row, surface.column)
+        block = surface.row.astype(np.int64) // TILE_CELLS * surface.grid.width + surface.column // TILE_CELLS
+        border = np.isin(block, block[say < 1.0])  # whole blocks, so that bake finds their cells one after another
+        inner = {name: array[~border] for name, array in surface.arrays().items()}
+        self._append(self._inner, inner)
+        self._append(self._border, {n: a[border] for n, a in surface.arrays().items()} | {"say": say[border]})
         self._first = self._first or surface
         self._exposures.append((len(views), surface.exposure))
         self._seen += int(own.sum())
         self._tiles.append({"cells": int(own.sum()), "views": len(views), **surface.report})
+
+    def _append(self, target: dict[str, Growing], arrays: dict[str, npt.NDArray[Any]]) -> None:
+        for name, array in arrays.items():
+            if name not in target:
+                target[name] = Growing(array.dtype, array.shape[1:], self._scratch)
+            target[name].append(array)
 
     def surface(self, where: str) -> RoadSurface:
         """Return the whole; raises NoRoadFound when every tile stayed empty."""
         if self._first is None:
             hint = "Check that the cameras see the ground, the calibration, and the segmentation's class map."
             raise NoRoadFound(where=f"{where}, {self._seen} cells seen", hint=hint)
-        arrays: dict[str, Any] = {name: growing.finish() for name, growing in self._arrays.items()}
+        for blended in _blended({name: growing.finish() for name, growing in self._border.items()}):
+            self._append(self._inner, blended)
+        arrays: dict[str, Any] = {name: growing.finish() for name, growing in self._inner.items()}
         report = {**merged(self._tiles), "tiles": self._tiles}
         return RoadSurface(grid=self._first.grid, **arrays, exposure=_mean(self._exposures), report=report)
+
+
+def _blended(border: dict[str, npt.NDArray[Any]]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Yield the cells near borders in pieces: the mean of what tiles say, counts from the tile that says most."""
+    row, column = (np.asarray(border[name]) for name in ("row", "column"))
+    order = np.lexsort((-border["say"], column, row, column // TILE_CELLS, row // TILE_CELLS))
+    fresh = np.flatnonzero(np.r_[True, (np.diff(row[order]) != 0) | (np.diff(column[order]) != 0)])
+    for part in np.array_split(fresh, max(1, len(fresh) // CHUNK)) if len(fresh) else []:
+        stop = fresh[np.searchsorted(fresh, part[-1]) + 1] if part[-1] < fresh[-1] else len(order)
+        rows, starts = order[part[0] : stop], part - part[0]
+        say = border["say"][rows]
+        total = np.add.reduceat(say, starts)
+        piece = {}
+        for name, array in border.items():
+            values = array[rows]
+            if name in BLENDED:
+                weights = say.reshape(-1, *[1] * (values.ndim - 1))
+                mean = np.add.reduceat(values * weights, starts) / total.reshape(weights[starts].shape)
+                piece[name] = mean.astype(array.dtype)
+            elif name != "say":
+                piece[name] = values[starts]
+        yield {name: array[say[starts] >= 0.5] for name, array in piece.items()}
 
 
 def merged(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:

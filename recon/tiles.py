@@ -3,12 +3,12 @@
 The corridor's blocks (recon/cells.py) are halved along the longer side until no part has more cells than asked for.
 A tile owns its blocks and is fitted together with a rim of its neighbours' blocks, by all images that see its own:
 what couples cells (a pixel's footprint, smoothness) reaches less than a metre, so both sides of a border meet the
-same evidence. The whole site takes each cell from the tile that owns it.
+same evidence. Across a border one tile's values fade into the other's, over the width of both rims.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +18,12 @@ from recon.grid import Grid
 from recon.views import Views
 
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 
-RIM_BLOCKS = 1
+# A block's own place and its eight neighbours': the rim of a tile is one block wide.
+OFFSETS = np.stack(np.meshgrid(np.arange(-1, 2), np.arange(-1, 2), indexing="ij"), axis=-1).reshape(-1, 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,11 +39,33 @@ class Tile:
         corners = self.grid.to_m(np.stack([self.around.min(axis=0), self.around.max(axis=0) + 1])[:, ::-1] * TILE_CELLS)
         return corners.min(axis=0), corners.max(axis=0)
 
-    def owns(self, row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> npt.NDArray[np.bool_]:
+    def owns(self, row: I32, column: I32) -> Bool:
         """Return (N,) which cells lie in own blocks."""
-        blocks_across = self.grid.width // TILE_CELLS + 1
-        keys = row.astype(np.int64) // TILE_CELLS * blocks_across + column // TILE_CELLS
-        return np.isin(keys, self.own[:, 0] * blocks_across + self.own[:, 1])
+        return self._own_blocks(row // TILE_CELLS, column // TILE_CELLS)
+
+    def _own_blocks(self, row: I32, column: I32) -> Bool:
+        across = self.grid.width // TILE_CELLS + 2  # a neighbour may lie one beyond the grid
+        keys = (row.astype(np.int64) + 1) * across + column + 1
+        return np.isin(keys, (self.own[:, 0] + 1) * across + self.own[:, 1] + 1)
+
+    def say(self, row: I32, column: I32) -> F64:
+        """Return (N,) how much the tile says about cells: 1 deep in own blocks, 1/2 at a seam, 0 where the rim ends.
+
+        Distances count to the seam with blocks of other tiles; the edge of the corridor is no seam.
+        """
+        own, seam = self.owns(row, column), np.full(len(row), float(TILE_CELLS))
+        foreign = self.around[~self._own_blocks(self.around[:, 0], self.around[:, 1])]
+        rim = replace(self, own=foreign)
+        for dr, dc in OFFSETS[np.any(OFFSETS != 0, axis=1)].tolist():
+            r, c = row // TILE_CELLS + dr, column // TILE_CELLS + dc
+            across = np.where(own, rim._own_blocks(r, c), self._own_blocks(r, c))
+            # From the cell's centre to the neighbouring square, along each axis.
+            away = [
+                np.where(d > 0, TILE_CELLS - 0.5 - v % TILE_CELLS, np.where(d < 0, v % TILE_CELLS + 0.5, 0.0))
+                for d, v in ((dr, row), (dc, column))
+            ]
+            seam = np.where(across, np.minimum(seam, np.hypot(*away)), seam)
+        return 0.5 + np.where(own, 0.5, -0.5) * seam / TILE_CELLS
 
     def seen_by(self, views: Views, reach_m: float) -> Views:
         """Return the views whose ground within reach meets an own block, in their order."""
@@ -77,9 +102,6 @@ def cut_of(blocks: I64) -> tuple[int, int]:
 
 def _with_rim(own: I64, blocks: I64) -> I64:
     """Return own blocks and their neighbours among all blocks, in the order of `blocks`."""
-    span = np.arange(-RIM_BLOCKS, RIM_BLOCKS + 1)
-    offsets = np.stack(np.meshgrid(span, span, indexing="ij"), axis=-1).reshape(-1, 2)
-    near = np.unique((own[:, None] + offsets).reshape(-1, 2), axis=0)
-    across = int(blocks[:, 1].max()) + RIM_BLOCKS + 2
-    keys = (blocks + RIM_BLOCKS) @ np.array([across, 1])
-    return blocks[np.isin(keys, (near + RIM_BLOCKS) @ np.array([across, 1]))]
+    near = np.unique((own[:, None] + OFFSETS).reshape(-1, 2), axis=0)
+    across = np.array([int(blocks[:, 1].max()) + 3, 1])
+    return blocks[np.isin((blocks + 1) @ across, (near + 1) @ across)]

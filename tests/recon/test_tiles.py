@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,3 +36,27 @@ def test_a_small_site_is_one_tile_with_all_cells_of_the_corridor() -> None:
     assert np.array_equal(one.row, whole.row)
     assert np.array_equal(one.column, whole.column)
     assert tile.owns(whole.row, whole.column).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000))
+def test_what_tiles_say_about_a_cell_fades_across_borders(seed: int) -> None:
+    path = path_of(seed)[:40]
+    tiles = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=20 * TILE_CELLS**2)
+    whole = Cells.corridor(path, corridor_m=9.0, cell_m=0.2)
+    says = np.zeros((len(tiles), len(whole)))
+    for number, tile in enumerate(tiles):
+        inside = replace(tile, own=tile.around).owns(whole.row, whole.column)
+        says[number, inside] = tile.say(whole.row[inside], whole.column[inside])
+        owned = tile.owns(whole.row, whole.column)
+        assert (says[number, owned] > 0.5).all()
+        assert (says[number, ~owned] < 0.5).all()
+    # Two tiles share a cell completely; where three or more meet the shares are scaled.
+    heard = (says > 0).sum(axis=0)
+    assert np.allclose(says.sum(axis=0)[heard == 1], 1.0, atol=1e-9)
+    assert says.sum(axis=0).min() > 0.5
+    east = {(int(r), int(c)): i for i, (r, c) in enumerate(zip(whole.row, whole.column, strict=True))}
+    pairs = [(i, east[r, c + 1]) for (r, c), i in east.items() if (r, c + 1) in east]
+    one, other = np.array(pairs).T
+    both = (says[:, one] > 0) & (says[:, other] > 0)
+    assert np.abs((says[:, one] - says[:, other])[both]).max() < 0.04
