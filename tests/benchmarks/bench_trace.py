@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from recon.artifact import read
-from recon.bev import BevMap
+from recon.bev import BevBlocks, BevMap
 from recon.cells import Cells
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.demo_city.config import CityConfig
@@ -26,7 +26,7 @@ from recon.demo_city.ground import Ground, build_ground
 from recon.demo_city.ground_kernels import TILE
 from recon.demo_city.street import Street
 from vectorize.config import TraceConfig
-from vectorize.trace import trace
+from vectorize.trace_site import trace_site
 
 CELL_M, CORRIDOR_M, TEXEL_M = 0.1, 15.0, 0.05
 BLUR_M = 0.08
@@ -92,18 +92,19 @@ def main() -> None:
     parser.add_argument("--bev", type=Path, help="folder of a BevMap to trace instead")
     parser.add_argument("--profile", action="store_true", help="print where the time goes")
     given = parser.parse_args()
-    bev = read(BevMap, given.bev) if given.bev else painted(given.length, given.seed)
-    trace(painted(40.0, given.seed), TraceConfig())  # imports and compiled kernels are warm
+    bev = read(BevBlocks, given.bev, mapped=True) if given.bev else BevBlocks.of(painted(given.length, given.seed))
+    trace_site(BevBlocks.of(painted(40.0, given.seed)), TraceConfig())  # imports and compiled kernels are warm
     profile = cProfile.Profile()
     start, cpu = time.perf_counter(), time.process_time()
     if given.profile:
         profile.enable()
-    road_map = trace(bev, TraceConfig())
+    road_map = trace_site(bev, TraceConfig())
     profile.disable()
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     counts = {name: len(road_map.of(name)) for name in ("divider", "boundary", "ped_crossing", "stop_line")}
-    print(f"{bev.grid.width} x {bev.grid.height} cells of {bev.grid.cell_m} m, {int(bev.seen.sum())} seen; {counts}")
+    seen = int((bev.views > 0).sum())
+    print(f"{bev.grid.width} x {bev.grid.height} cells of {bev.grid.cell_m} m, {seen} seen; {counts}")
     print(f"{seconds:.1f} s ({cpu:.1f} s of CPU), peak {peak:.0f} MiB")
     if given.profile:
         pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
