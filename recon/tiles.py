@@ -18,9 +18,9 @@ from recon.grid import Grid
 from recon.views import Views
 
 F64 = npt.NDArray[np.float64]
-I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.integer]  # (N,) rows or columns of cells or blocks
 
 # A block's own place and its eight neighbours': the rim of a tile is one block wide.
 OFFSETS = np.stack(np.meshgrid(np.arange(-1, 2), np.arange(-1, 2), indexing="ij"), axis=-1).reshape(-1, 2)
@@ -39,16 +39,16 @@ class Tile:
         corners = self.grid.to_m(np.stack([self.around.min(axis=0), self.around.max(axis=0) + 1])[:, ::-1] * TILE_CELLS)
         return corners.min(axis=0), corners.max(axis=0)
 
-    def owns(self, row: I32, column: I32) -> Bool:
+    def owns(self, row: Places, column: Places) -> Bool:
         """Return (N,) which cells lie in own blocks."""
         return self._own_blocks(row // TILE_CELLS, column // TILE_CELLS)
 
-    def _own_blocks(self, row: I32, column: I32) -> Bool:
-        across = self.grid.width // TILE_CELLS + 2  # a neighbour may lie one beyond the grid
+    def _own_blocks(self, row: Places, column: Places) -> Bool:
+        across = self.grid.width // TILE_CELLS + 3  # a neighbour may lie one beyond the grid
         keys = (row.astype(np.int64) + 1) * across + column + 1
         return np.isin(keys, (self.own[:, 0] + 1) * across + self.own[:, 1] + 1)
 
-    def say(self, row: I32, column: I32) -> F64:
+    def say(self, row: Places, column: Places) -> F64:
         """Return (N,) how much the tile says about cells: 1 deep in own blocks, 1/2 at a seam, 0 where the rim ends.
 
         Distances count to the seam with blocks of other tiles; the edge of the corridor is no seam.
@@ -65,7 +65,8 @@ class Tile:
                 for d, v in ((dr, row), (dc, column))
             ]
             seam = np.where(across, np.minimum(seam, np.hypot(*away)), seam)
-        return 0.5 + np.where(own, 0.5, -0.5) * seam / TILE_CELLS
+        result: F64 = 0.5 + np.where(own, 0.5, -0.5) * seam / TILE_CELLS
+        return result
 
     def seen_by(self, views: Views, reach_m: float) -> Views:
         """Return the views whose ground within reach meets an own block, in their order."""
