@@ -17,6 +17,7 @@ from service.ledger.database import append_event
 
 _job, _input = tables.job, tables.job_input
 _source = _job.alias("source")
+MOST_AT_ONCE = 200  # one transaction: leases must be renewed meanwhile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ def remember(connection: Connection, job_id: str, inputs: Mapping[str, str]) -> 
 
 
 def settle(connection: Connection, limit_s: float, *, write: bool) -> int:
-    """Move every blocked job on whose inputs did; return how many there are. Without `write` only count them."""
+    """Move blocked jobs on whose inputs did, some at a time; return how many. Without `write` only count them."""
     query = select(_job.c.id, _job.c.progress, _job.c.created_at, _input, _source.c.state, _source.c.failure)
     query = query.join(_input, _input.c.job_id == _job.c.id).join(_source, _source.c.id == _input.c.input_id)
     query = query.where(_job.c.state == "blocked").order_by(_job.c.seq, _input.c.pointer)
@@ -70,9 +71,10 @@ def settle(connection: Connection, limit_s: float, *, write: bool) -> int:
     count = 0
     for job_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.id):
         moved = _moved(list(rows), limit_s)
-        count += moved is not None
-        if write and moved is not None:
-            _apply(connection, job_id, moved)
+        if moved is not None and count < MOST_AT_ONCE:
+            count += 1
+            if write:
+                _apply(connection, job_id, moved)
     return count
 
 
