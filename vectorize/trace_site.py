@@ -19,6 +19,7 @@ from recon.bev import BevBlocks
 from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent
+from recon.tiles import halved
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.road_map import PER_VERTEX, Element, RoadMap
@@ -49,24 +50,28 @@ def trace_site(
     origin: GeoOrigin | None = None,
     trips: Sequence[str] = (),
     tick: Tick = silent,
-    core_blocks: int = CORE_BLOCKS,
+    core_blocks: int | None = None,
 ) -> RoadMap:
-    """Return the vector map of a site, as `trace` does; one that is not large goes through it as a whole."""
-    if is_one_window(bev) and core_blocks >= CORE_BLOCKS:
+    """Return the vector map of a site, as `trace` does; a small one goes through it as a whole.
+
+    `core_blocks` asks for windows of that many blocks whatever the size.
+    """
+    if core_blocks is None and is_one_window(bev):
         return trace(bev.whole(), config, origin=origin, trips=trips, tick=tick)
     reach = max(config.bridge_gap_m, config.guided_gap_m) + CONTEXT_M
     pieces: list[Piece] = []
-    names = tuple(trips)
-    total = sum(1 for _ in bev.at) // core_blocks + 1
-    for done, (core, window) in enumerate(windows(bev, reach, core_blocks=core_blocks)):
-        tick(min(done, total), total, "windows")
+    names, found_road = tuple(trips), False
+    most = core_blocks or CORE_BLOCKS
+    total = len(halved(bev.at, most))
+    for done, (core, window) in enumerate(windows(bev, reach, core_blocks=most)):
+        tick(done, total, "windows")
         try:
             part = trace(window, config, trips=trips)
         except NoRoadFound:
             continue  # a window without road is empty; a site without any is refused below
-        names = max(names, part.trips, key=len)
+        names, found_road = max(names, part.trips, key=len), True
         pieces += [piece for element in part.elements for piece in _kept(element, core, reach)]
-    if not names:
+    if not found_road:
         hint = "Check the calibration and the class map: no image showed road within the corridor."
         raise NoRoadFound(hint=hint)
     shortest = {"divider": config.min_divider_m, "boundary": config.min_boundary_m}

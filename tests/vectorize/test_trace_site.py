@@ -114,7 +114,7 @@ def test_every_place_has_one_core_and_its_window_shows_it(bev: BevMap) -> None:
 def test_a_window_without_road_is_empty_and_a_site_without_any_is_refused(bev: BevMap) -> None:
     hidden = painter.Canvas(bev.grid)
     with pytest.raises(NoRoadFound, match="Check the calibration"):
-        trace_site(BevBlocks.of(hidden.bev()), CONFIG, core_blocks=4)
+        trace_site(BevBlocks.of(hidden.bev()), CONFIG, core_blocks=4, trips=["one"])
 
 
 def test_masks_of_windows_are_those_of_the_whole(bev: BevMap, whole: RoadMap, monkeypatch: pytest.MonkeyPatch) -> None:
