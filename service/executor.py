@@ -65,6 +65,7 @@ class Executor:
                 self.stopping.wait(IDLE_S)
             else:
                 self._run(claim)
+                last_beat = 0.0  # sweep at once: others may have waited for this job
 
     def _run(self, claim: Claim) -> None:
         log = self._log.bind(job=claim.job_id, attempt=claim.attempt)
