@@ -2,12 +2,13 @@
 
 Every image lays the classes of its pixels on the plane on which the vehicle stood at that moment, and a cell adds up
 what images say of it, weighted by pixels per square metre as in the fit. Nothing is optimised and no LiDAR is used. A
-cell's height is that of the plane of the nearest vehicle. Grid, masks, reach and tracing are those of the map.
+cell's height is that of the plane of the nearest vehicle. Ground, masks, reach and tracing are those of the map.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ def beside_flat_ground(
 ) -> dict[str, Any]:
     """Return the `reprojection_error` of a map, and in `flat_ground` that of the map that plain projection makes."""
     flat = flat_ground(drive, labels, bev.grid, held_out, max_distance_m=max_distance_m, tick=tick)
+    flat = replace(flat, views=np.where(bev.seen, flat.views, 0).astype(np.uint16))  # neither knows more ground
     try:
         other = trace(flat, config)
     except NoRoadFound:

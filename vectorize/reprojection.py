@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
+from skimage.morphology import skeletonize
 
 from recon.bev import BevMap
 from recon.classes import DRIVABLE, RoadClass
@@ -50,11 +51,12 @@ def reprojection_error(
 ) -> dict[str, Any]:
     """Return how far projected dividers lie from marking pixels of the given (held-out) frames, in pixels.
 
-    `all_*` counts every sample; `painted_*` only those where `bev` (if given) shows paint, since the gap between two
-    dashes has no pixel to meet; `common_*` those of them where `beside`, another map of the place, has a divider too.
+    `all_*` counts every sample that nothing hides; `painted_*` only those where `bev` (if given) shows paint, since the
+    gap between two dashes has no pixel to meet; `common_*` those of them where `beside`, another map of the place, has
+    a divider too.
     An image without a marking pixel or a sample is counted in `images_skipped`.
-    `marks_within_px` is the other direction: of the marking pixels of all these images, in the rows of flat ground 3 m
-    to 20 m ahead, the share within so many pixels of a seen stretch of a divider; `marks_met` is that within 4 px.
+    `marks_within_px` is the other direction: of the middles of all marks of these images, in the rows of flat ground
+    3 m to 20 m ahead, the share within so many pixels of a seen stretch of a divider; `marks_met` is that within 4 px.
     `classes` holds the error of every class.
     """
     points, dense = samples_of(road_map, "divider"), samples_of(road_map, "divider", step_m=DENSE_M)
@@ -74,6 +76,7 @@ def reprojection_error(
         ids, camera, pose = labels.read(labelled).ids, drive.camera(image.camera), frame.pose_of(image)
         by_class.add(ids, camera, pose)
         uv, inside = _ahead(camera, pose, points)
+        inside[inside] = _clear(ids, uv[inside])
         marks = ids == RoadClass.LANE_MARKING
         left.append(_from_marks(marks, rows[camera.name], _ahead(camera, pose, dense)))
         if not marks.any() or not inside.any():
@@ -145,10 +148,7 @@ class ClassErrors:
             if not wanted.any():
                 self._bare[name] += 1
                 continue
-            column, row = np.floor(uv[inside]).astype(int).T
-            # What moves or hides the road says nothing about the line behind it.
-            clear = ids[row, column] != RoadClass.UNKNOWN
-            self._distances[name].append(_to(wanted, uv[inside][clear]))
+            self._distances[name].append(_to(wanted, uv[inside][_clear(ids, uv[inside])]))
 
     def record(self) -> dict[str, Any]:
         """Return per class: images and samples used, how far these are off, and why there are none."""
@@ -187,6 +187,13 @@ def _ahead(camera: Camera, world_from_ego: F64, points: F64) -> tuple[F64, Bool]
     return uv, result
 
 
+def _clear(ids: U8, uv: F64) -> Bool:
+    """Return where an image shows what the road is like: what moves or hides it says nothing of the line behind."""
+    column, row = np.floor(uv).astype(int).T
+    result: Bool = ids[row, column] != RoadClass.UNKNOWN
+    return result
+
+
 def _painted(bev: BevMap, points: F64) -> Bool:
     evidence = Evidence.of(bev, min_views=1)
     smoothed = smooth_known(evidence.marking, evidence.known, max(0.12 / bev.grid.cell_m, 0.7))
@@ -210,9 +217,13 @@ def _to(pixels: Bool, uv: F64) -> F64:
 
 
 def _from_marks(marks: Bool, rows: tuple[int, int], dense: tuple[F64, Bool]) -> F64:
-    """Return the distance in pixels from each mark of some rows to the nearest projected point, or infinity."""
+    """Return the distance in pixels from the middles of marks in some rows to the nearest projected point, or infinity.
+
+    Near the camera a line is many pixels wide: its rim is far from the middle that a divider runs along.
+    """
+    middles: Bool = skeletonize(marks)  # type: ignore[no-untyped-call]
     wanted = np.zeros_like(marks)
-    wanted[slice(*rows)] = marks[slice(*rows)]
+    wanted[slice(*rows)] = middles[slice(*rows)]
     uv, inside = dense
     if not inside.any():
         return np.full(int(wanted.sum()), np.inf)
