@@ -64,6 +64,7 @@ class FitConfig:
     lidar_weight: float = 0.5
     exposure: bool = True  # fitted for each camera; False: all expose alike
     stereo_weight: float = 1.0  # of heights on which the images agree; they are looked for where there is no LiDAR
+    pose_deltas: bool = False  # correct each frame of a trip that is fitted alone; labels take the corrected poses
     renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
 
     def __post_init__(self) -> None:

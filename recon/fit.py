@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,7 @@ from recon import observe_kernels
 from recon.cells import Window
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
+from recon.deltas import pose_report, posed
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, RoadscribeError
 from recon.ground_ray_kernels import ground_rays
@@ -258,6 +261,7 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
 def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratch: Path | None = None) -> RoadSurface:
     """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
 
+    With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `recon.deltas.posed`.
     A site of more than `tile_cells` cells is fitted tile by tile; what is finished waits in files in `scratch`.
 
     Raises NoRoadFound when nothing drivable was seen, ImageInvalid when an image vanished since segmentation, and
@@ -267,12 +271,19 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
         hint = "Leave out those that show least of the others' ground."
         raise ConfigInvalid(f"{len(trips)} trips are more than {MOST_TRIPS}", hint=hint)
     choose(config.renderer)  # a machine that lacks it says so before it reads a thousand images
-    drives = [trip.drive for trip in trips]
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)
     try:
         with kept_memory():
             views = Views(trips, holdout_every=config.holdout_every)
-            return fit_tiles(drives, views, config, optimise, tick=tick, scratch=scratch)
+            poses: dict[str, Any] = {}
+            if config.pose_deltas and len(trips) == 1:  # several have been brought together by `align`
+                drive = trips[0].drive
+                poses = {"poses": pose_report(views, drive, corridor_m=config.corridor_m, tick=tick)}
+                trips = [replace(trips[0], drive=posed(drive, poses))]
+                views = Views(trips, holdout_every=config.holdout_every)
+            drives = [trip.drive for trip in trips]
+            surface = fit_tiles(drives, views, config, optimise, tick=tick, scratch=scratch)
+            return replace(surface, report={**surface.report, **poses})
     finally:
         torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.artifact import Artifact, atomic_folder, read, seal, write
+from recon.artifact import Artifact, atomic_folder, read, read_manifest, seal, write
 from recon.drive import DriveLog
 from workers.executor import StageInput
 from workers.spec import AggregateJob, DriveRef, LabelJob
@@ -83,7 +83,7 @@ def crop(given: StageInput) -> None:
     bev = read(BevBlocks, given.parents["bake"], mapped=True)
     road_map = read(RoadMap, given.parents["trace"])
     provenance = {"parents": given.parent_digests, "config": given.config_digest}
-    leave(run_crop(drive_of(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
+    leave(run_crop(posed_drive(given), bev, road_map, given.config, given.tick, provenance=provenance), given)
 
 
 def pack(given: StageInput) -> None:
@@ -94,7 +94,7 @@ def pack(given: StageInput) -> None:
     labels = read(LabelSet, given.parents["crop"])
     run_pack(
         labels,
-        drive_of(given),
+        posed_drive(given),
         given.config,
         given.folder,
         given.tick,
@@ -113,7 +113,7 @@ def draw(given: StageInput) -> None:
     from vectorize.road_map import RoadMap
     from vectorize.summary import map_summary
 
-    drive = drive_of(given)
+    drive = posed_drive(given)
     blocks = read(BevBlocks, given.parents["bake"], mapped=True)
     road_map = read(RoadMap, given.parents["trace"])
     summary = {**map_summary(road_map, read(LabelSet, given.parents["crop"])), **lane_summary(road_map)}
@@ -157,6 +157,18 @@ def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map
 def drive_of(given: StageInput) -> DriveLog:
     """Return the drive that the stage works on."""
     return read(DriveLog, given.parents["ingest"])
+
+
+def posed_drive(given: StageInput) -> DriveLog:
+    """Return the drive with the poses that its surface was fitted under; a drive of a site has been placed already."""
+    from recon.deltas import posed
+    from recon.surface import RoadSurface
+
+    drive = drive_of(given)
+    if "fit" not in given.parents:
+        return drive
+    surface = read_manifest(given.parents["fit"], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
+    return posed(drive, surface.meta["report"])
 
 
 def leave(artifact: Artifact, given: StageInput) -> None:

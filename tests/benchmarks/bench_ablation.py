@@ -46,12 +46,13 @@ KERB_FARTHEST_M = 1.5  # farther from any kerb a boundary is a false one: mAP co
 EVERY = 7  # surfels measured
 TERMS: dict[str, tuple[str, ...]] = {
     "all terms": (),
-    "no colour": ("fit.rgb_weight=0",),
-    "no classes": ("fit.class_weight=0",),
-    "no smoothness": ("fit.smooth_weight=0",),
-    "cameras expose alike": ("fit.exposure=false",),
     "no LiDAR": ("fit.lidar_weight=0",),
     "no LiDAR, no stereo": ("fit.lidar_weight=0", "fit.stereo_weight=0"),
+    "pose deltas": ("fit.pose_deltas=true",),
+    "no smoothness": ("fit.smooth_weight=0",),
+    "no colour": ("fit.rgb_weight=0",),
+    "no classes": ("fit.class_weight=0",),
+    "cameras expose alike": ("fit.exposure=false",),
 }
 LOGS = ("true_poses.json", "drive.json")
 FIGURES = ("height, road", "height, rim", "kerb, half", "kerb, nine tenths", "mAP observed", "mAP", "coverage")
@@ -61,7 +62,7 @@ START, END = "<!-- figures -->", "<!-- end of figures -->"
 def label(out: Path, drives: Sequence[Path], settings: Sequence[str]) -> None:
     """Label a drive or aggregate several, unless done."""
     if not (out / "report.json").is_file():
-        job = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
+        job: list[str | Path] = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
         roadscribe(*job, *[word for setting in settings for word in ("--set", setting)])
 
 
@@ -139,10 +140,11 @@ def of_seed(work: Path, seed: int) -> dict[str, dict[str, Any]]:
     scene = Scene.build(CityConfig(seed=seed, frames=FRAMES), threads=1)
     runs = {}
     for poses, drives in (("exact", exact), ("noisy", noisy)):
-        for number, (name, settings) in enumerate(TERMS.items()):
-            runs[f"{poses}: {name}"] = figures(folder / f"ablation-{poses}-{number}", drives[:1], settings, scene)
+        for name, settings in TERMS.items():
+            out = folder / f"{poses}-{name.replace(',', '').replace(' ', '-')}"
+            runs[f"{poses}: {name}"] = figures(out, drives[:1], settings, scene)
         for count in (2, TRIPS):
-            out = folder / f"ablation-{poses}-{count}-trips"
+            out = folder / f"{poses}-{count}-trips"
             runs[f"{poses}: {count} trips"] = figures(out, drives[:count], (), scene)
     return runs
 

@@ -1,0 +1,268 @@
+"""Small corrections of one trip's poses, one a frame, under which its frames see the same road.
+
+Each frame is turned into a picture of the road from above. Pictures of frames some metres apart show the same ground:
+laying one on the other (direct image alignment after Lucas and Kanade, 1981: robust Gauss-Newton over shift and turn)
+measures by how much the two poses disagree, and how well that can be told. With c_f = (east, north, turn) of frame f
+
+    sum over pairs rho(|c_g - c_f at the pair's middle - measured|) + sum |c_f|^2 / prior^2 + sum |c_f''|^2 / bend^2
+
+is minimised jointly: poses of a log come out of a filter, their error is small and bends slowly. One unknown more
+stretches the road along the way: a wrong height or lens does that to every pair alike, and is no error of the poses.
+What shifts or turns the whole trip changes no picture, and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import map_coordinates
+from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
+from scipy.sparse.linalg import spsolve
+
+from recon import stereo_kernels
+from recon.align.alignment import AlignedTrip, Alignment, placed
+from recon.drive import DriveLog
+from recon.heights import HeightField, height_field
+from recon.progress import Tick
+from recon.views import View, Views
+
+F64 = npt.NDArray[np.float64]
+F32 = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+
+CELL_M = 0.1
+AHEAD_M, BESIDE_M = 18.0, 5.0  # of a picture, each way: farther beside the path its height is not known well enough
+NEAR_M = 1.5
+APART_M = (3.0, 18.0)  # frames of a pair: nearer share what is wrong, farther share no ground
+PARTNERS = 5  # of a frame, spread over that range
+BLURS_CELLS = (4.0, 1.5)  # from coarse to fine: what lies half a metre aside is still found
+ROUNDS = 6  # of Gauss-Newton at each blur
+LEAST_POINTS = 400  # with texture
+STEEP = 0.7  # quantile of the gradient: flat asphalt says nothing about where it lies
+FLATTEN_WIDTHS = 0.1  # of the image: wider changes of light are exposure and vignetting
+ALIKE_CELLS = 15.0  # pixels of a blurred picture that share one error
+USUAL = np.array([0.2, 0.2, np.radians(0.5)])  # disagreement of a pair
+LEFT_SHARE = 0.8  # of the texture may stay unexplained: more, and the pictures do not show the same
+FARTHEST_M = 1.0  # a pair that disagrees by more was laid on the wrong stripe
+FLOOR = np.array([0.02, 0.02, np.radians(0.1)])  # of a measurement: lenses and heights are not perfect
+PRIOR = np.array([0.3, 0.3, np.radians(0.5)])
+BEND = np.array([5e-4, 5e-4, 5e-4])  # per square metre driven: metres, metres, radians
+STRETCH = 0.005
+GRAPH_ROUNDS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Picture:
+    """The road around one frame from above; rows go north and columns east in the world's raster."""
+
+    frame: int
+    place_m: F64  # (2,) of the vehicle
+    corner: npt.NDArray[np.int64]  # (2,) column and row of the first cell
+    light: F32  # (H, W) logarithm of the brightness
+    valid: Bool  # (H, W)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pair:
+    """How the second frame must move for its picture to lie on that of the first."""
+
+    first: int
+    second: int
+    middle_m: F64  # (2,) about which the turn was measured
+    shift: F64  # (3,) metres east and north, radians
+    covariance: F64  # (3, 3)
+
+
+def posed(drive: DriveLog, report: dict[str, Any]) -> DriveLog:
+    """Return a drive with the poses under which its surface was fitted: labels and surface belong to these."""
+    if "poses" not in report:
+        return drive
+    correction = np.array(report["poses"]["correction"], dtype=np.float64).reshape(-1, 4)
+    trip = AlignedTrip(name=drive.name, correction=correction, left_out="", shared=0.0, residual_m=float("nan"))
+    return placed(drive, Alignment(trips=(trip,), origin=drive.origin), 0)
+
+
+def pose_report(views: Views, drive: DriveLog, *, corridor_m: float, tick: Tick) -> dict[str, Any]:
+    """Return what a surface's report says of the poses: each frame's correction, as in an Alignment, and their size.
+
+    Frames that the views leave out are corrected as their neighbours bend.
+    """
+    field = height_field([drive], np.zeros((0, 3)), corridor_m=corridor_m)
+    found = solve(list(pairs(pictures(views, drive, field, tick))), drive.path_xy_m())
+    shift, turn = np.sqrt(np.square(found[:, :2]).sum(axis=1).mean()), np.sqrt(np.square(found[:, 2]).mean())
+    return {
+        "shift_m": round(float(shift), 4),
+        "turn_deg": round(float(np.degrees(turn)), 4),
+        "correction": np.round(np.insert(found, 2, 0.0, axis=1), 6).tolist(),
+    }
+
+
+def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: Tick) -> Iterator[Picture]:
+    """Yield the picture of each frame that has images, in the order of the views."""
+    half = round(AHEAD_M / CELL_M)
+    columns, rows = np.meshgrid(np.arange(2 * half), np.arange(2 * half))
+    cells = np.stack([columns, rows], axis=-1).reshape(-1, 2)
+    drivable = np.ones(256, dtype=np.float32)
+    for frame, images in groupby(views, key=lambda view: view.frame):
+        tick(frame, len(drive.frames), "frames")
+        pose = drive.frames[frame].world_from_ego
+        corner = np.round(pose[:2, 3] / CELL_M).astype(np.int64) - half
+        xy = (corner + cells + 0.5) * CELL_M
+        ego = (xy - pose[:2, 3]) @ pose[:2, :2]
+        inside = np.flatnonzero((np.abs(ego[:, 0]) < AHEAD_M) & (np.abs(ego[:, 1]) < BESIDE_M))
+        x, y = (np.ascontiguousarray(column) for column in xy[inside].T)
+        z = field.at(xy[inside])[0]
+        road = np.zeros(len(inside), np.float32)
+        weight, total, square = (np.zeros((len(inside), 1), np.float32) for _ in range(3))
+        for view in images:
+            look = (view.camera_from_world, view.k, view.labels.ids, drivable, _light(view), NEAR_M, AHEAD_M)
+            stereo_kernels.sweep(x, y, z, *look, np.zeros(1), road, weight, total, square)
+        seen = weight[:, 0] > 0
+        light, valid = np.zeros(len(cells), np.float32), np.zeros(len(cells), dtype=bool)
+        light[inside[seen]] = total[seen, 0] / weight[seen, 0]
+        valid[inside[seen]] = True
+        shape = columns.shape
+        yield Picture(
+            frame=frame,
+            place_m=pose[:2, 3].copy(),
+            corner=corner,
+            light=light.reshape(shape),
+            valid=valid.reshape(shape),
+        )
+
+
+def _light(view: View) -> F32:
+    light = np.log(view.rgb.mean(axis=2, dtype=np.float32) / 255.0 + 0.05)
+    return np.asarray(light - cv2.GaussianBlur(light, (0, 0), FLATTEN_WIDTHS * light.shape[1]), dtype=np.float32)
+
+
+def pairs(found: Iterable[Picture]) -> Iterator[Pair]:
+    """Yield the measurements; only pictures that a later one may meet are kept in memory."""
+    recent: list[Picture] = []
+    for picture in found:
+        near = [(float(np.linalg.norm(picture.place_m - other.place_m)), other) for other in recent]
+        near = [(apart, other) for apart, other in near if apart < APART_M[1]]
+        partners = [(apart, other) for apart, other in near if apart >= APART_M[0]]
+        chosen = {}
+        for goal in np.linspace(*APART_M, PARTNERS) if partners else ():
+            _, other = min(partners, key=lambda pair: (abs(pair[0] - goal), pair[1].frame))
+            chosen[other.frame] = other
+        for frame in sorted(chosen):
+            pair = lay(chosen[frame], picture)
+            if pair:
+                yield pair
+        recent = [other for _, other in near] + [picture]
+
+
+def lay(first: Picture, second: Picture) -> Pair | None:
+    """Lay the second picture on the first; None where they share too little texture, or lie too far apart."""
+    middle = 0.5 * (first.place_m + second.place_m)
+    shift, hessian = np.zeros(3), np.zeros((3, 3))
+    for blur in BLURS_CELLS:
+        (here, inner), (there, around) = _blurred(first, blur), _blurred(second, blur)
+        rows, columns, slope = _textured(here, inner, first.corner - second.corner, around)
+        if len(rows) < LEAST_POINTS:
+            return None
+        xy = (first.corner + np.stack([columns, rows], axis=-1) + 0.5) * CELL_M
+        arm = xy - middle
+        across = np.stack([-arm[:, 1], arm[:, 0]], axis=-1)
+        jacobian = np.c_[slope, (slope * across).sum(axis=1)]
+        for _ in range(ROUNDS):
+            # Moved by the shift, the second picture shows at x what it shows at x - shift(x).
+            at = (xy - shift[:2] - shift[2] * across) / CELL_M - 0.5 - second.corner
+            miss = map_coordinates(there, [at[:, 1], at[:, 0]], order=1, mode="nearest") - here[rows, columns]
+            scale = 1.5 * float(np.median(np.abs(miss))) + 1e-6
+            weighted = jacobian / (1.0 + (miss / scale) ** 2)[:, None]
+            hessian = weighted.T @ jacobian / (scale**2 * ALIKE_CELLS)
+            slant = weighted.T @ miss / (scale**2 * ALIKE_CELLS)
+            # The prior holds what this texture cannot tell, as along lines without ends.
+            shift = shift + np.linalg.solve(hessian + np.diag(USUAL**-2), slant - shift / USUAL**2)
+            if np.abs(shift[:2]).max() > FARTHEST_M:
+                return None
+    if np.median(np.abs(miss)) > LEFT_SHARE * np.median(np.abs(here[rows, columns])):
+        return None
+    covariance = np.linalg.inv(hessian + np.diag(1e-3 / USUAL**2)) + np.diag(FLOOR**2)
+    return Pair(first=first.frame, second=second.frame, middle_m=middle, shift=shift, covariance=covariance)
+
+
+def _blurred(picture: Picture, cells: float) -> tuple[F32, Bool]:
+    """Return the picture blurred among its valid cells, and which cells have valid ones all around."""
+    weight = cv2.GaussianBlur(picture.valid.astype(np.float32), (0, 0), cells)
+    light = cv2.GaussianBlur(picture.light, (0, 0), cells) / np.maximum(weight, 1e-3)
+    return np.asarray(light, dtype=np.float32), np.asarray((weight > 0.9) & picture.valid, dtype=bool)
+
+
+def _textured(
+    light: F32, inner: Bool, offset: npt.NDArray[np.int64], other: Bool
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], F64]:
+    """Return rows and columns of steep cells that both pictures show, and the slope there (N, 2) per metre."""
+    rows, columns = np.nonzero(inner)
+    r, c = rows + offset[1], columns + offset[0]
+    shared = (r >= 0) & (c >= 0) & (r < other.shape[0]) & (c < other.shape[1])
+    shared[shared] = other[r[shared], c[shared]]
+    rows, columns = rows[shared], columns[shared]
+    north, east = np.gradient(light.astype(np.float64), CELL_M)
+    slope = np.stack([east[rows, columns], north[rows, columns]], axis=-1)
+    size = np.hypot(*slope.T)
+    steep = size > np.quantile(size, STEEP) if len(size) else np.zeros(0, dtype=bool)
+    return rows[steep], columns[steep], slope[steep]
+
+
+def solve(measured: Sequence[Pair], place_m: F64) -> F64:
+    """Return the corrections (F, 3) of frames at places (F, 2) that answer the pairs best under the priors."""
+    count = len(place_m)
+    if not measured:
+        return np.zeros((count, 3))
+    reader = _reader(measured, place_m)
+    whiten = block_diag([np.linalg.cholesky(np.linalg.inv(pair.covariance)).T for pair in measured], format="csr")
+    reader, answer = whiten @ reader, whiten @ np.concatenate([pair.shift for pair in measured])
+    bends = _bends(place_m)
+    prior = diags(np.r_[np.tile(PRIOR**-2, count), STRETCH**-2]) + bends.T @ bends
+    found = np.zeros(3 * count + 1)
+    for _ in range(GRAPH_ROUNDS):
+        # A wrong pair is wrong in all three.
+        miss = np.square((reader @ found - answer).reshape(-1, 3)).sum(axis=1)
+        trust = np.repeat(1.0 / (1.0 + miss / 4.0), 3)
+        system = reader.T @ diags(trust) @ reader + prior
+        found = np.asarray(spsolve(system.tocsc(), reader.T @ (trust * answer)), dtype=np.float64)
+    return found[:-1].reshape(-1, 3)
+
+
+def _reader(measured: Sequence[Pair], place_m: F64) -> csr_matrix:
+    """Return the matrix (3 pairs, 3 frames + 1) that reads from corrections and stretch what pairs should measure."""
+    first, second = (np.array([getattr(pair, end) for pair in measured]) for end in ("first", "second"))
+    middle = np.array([pair.middle_m for pair in measured])
+    row, one = 3 * np.arange(len(measured)), np.ones(len(measured))
+    entries = []
+    # At m, a correction of frame f moves the ground by t_f + turn_f x (m - o_f).
+    for end, sign in ((first, -1.0), (second, 1.0)):
+        arm = middle - place_m[end]
+        entries += [(row + axis, 3 * end + axis, sign * one) for axis in range(3)]
+        entries += [(row, 3 * end + 2, -sign * arm[:, 1]), (row + 1, 3 * end + 2, sign * arm[:, 0])]
+    apart = place_m[second] - place_m[first]
+    entries += [(row + axis, np.full(len(row), 3 * len(place_m)), apart[:, axis]) for axis in range(2)]
+    rows, columns, values = (np.concatenate(parts) for parts in zip(*entries, strict=True))
+    return csr_matrix(coo_matrix((values, (rows, columns)), shape=(3 * len(measured), 3 * len(place_m) + 1)))
+
+
+def _bends(place_m: F64) -> csr_matrix:
+    """Return second differences of neighbouring corrections in units of what is usual."""
+    step = np.maximum(np.linalg.norm(np.diff(place_m, axis=0), axis=1), 0.1)
+    inner = np.arange(max(len(place_m) - 2, 0))
+    usual = BEND * (0.5 * (step[:-1] + step[1:]))[:, None] ** 2 if len(inner) else np.ones((0, 3))
+    rows, columns, values = [], [], []
+    for axis in range(3):
+        for k, stencil in enumerate((1.0, -2.0, 1.0)):
+            rows.append(3 * inner + axis)
+            columns.append(3 * (inner + k) + axis)
+            values.append(stencil / usual[:, axis])
+    shape = (3 * len(inner), 3 * len(place_m) + 1)
+    return csr_matrix(
+        coo_matrix((np.concatenate(values), (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+    )
