@@ -187,7 +187,7 @@ def lay(first: Picture, second: Picture) -> Pair | None:
                 return None
     if np.median(np.abs(miss)) > LEFT_SHARE * np.median(np.abs(here[rows, columns])):
         return None
-    covariance = np.linalg.inv(hessian + np.diag(1e-3 / USUAL**2)) + np.diag(FLOOR**2)
+    covariance = np.asarray(np.linalg.inv(hessian + np.diag(1e-3 / USUAL**2)), dtype=np.float64) + np.diag(FLOOR**2)
     return Pair(first=first.frame, second=second.frame, middle_m=middle, shift=shift, covariance=covariance)
 
 
@@ -207,10 +207,11 @@ def _textured(
     shared = (r >= 0) & (c >= 0) & (r < other.shape[0]) & (c < other.shape[1])
     shared[shared] = other[r[shared], c[shared]]
     rows, columns = rows[shared], columns[shared]
-    north, east = np.gradient(light.astype(np.float64), CELL_M)
+    gradient: Any = np.gradient(light.astype(np.float64), CELL_M)
+    north, east = gradient
     slope = np.stack([east[rows, columns], north[rows, columns]], axis=-1)
-    size = np.hypot(*slope.T)
-    steep = size > np.quantile(size, STEEP) if len(size) else np.zeros(0, dtype=bool)
+    size = np.linalg.norm(slope, axis=1)
+    steep: Bool = size > np.quantile(size, STEEP) if len(size) else np.zeros(0, dtype=bool)
     return rows[steep], columns[steep], slope[steep]
 
 
@@ -220,7 +221,7 @@ def solve(measured: Sequence[Pair], place_m: F64) -> F64:
     if not measured:
         return np.zeros((count, 3))
     reader = _reader(measured, place_m)
-    whiten = block_diag([np.linalg.cholesky(np.linalg.inv(pair.covariance)).T for pair in measured], format="csr")
+    whiten: Any = block_diag([np.linalg.cholesky(np.linalg.inv(pair.covariance)).T for pair in measured], format="csr")
     reader, answer = whiten @ reader, whiten @ np.concatenate([pair.shift for pair in measured])
     bends = _bends(place_m)
     prior = diags(np.r_[np.tile(PRIOR**-2, count), STRETCH**-2]) + bends.T @ bends
