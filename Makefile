@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench figures net setup mmseg clean
+.PHONY: demo test test-slow check bench figures ablation net setup mmseg gsplat clean
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -34,11 +34,15 @@ $(MMSEG_READY): $(READY)
 	$(BIN)/python -W ignore -c "import mmcv.ops, mmdet.models, mmseg.models"
 	@touch $@
 
+gsplat: $(READY) ## On a CUDA machine: add the GPU renderer, its kernels built once
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[gsplat]'
+	$(BIN)/python -m recon.render.gsplat_kernels
+
 demo: $(READY) ## Write a demo drive, label it through the service on Ray, show the pictures
 	$(BIN)/roadscribe demo demo_out
 
 test: $(READY) ## Run the fast tests (under 3 minutes on 2 cores)
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup
 
 test-slow: $(READY) ## Run the slow tests
 	$(BIN)/pytest -m slow
@@ -48,6 +52,9 @@ check: $(READY) ## Lint, format, types, size budget
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python .ci/size_budget.py
+
+ablation: $(READY) ## Switch every term of the fit off in turn, write docs/ablation.md (most of an hour)
+	$(BIN)/python tests/benchmarks/bench_ablation.py --write docs/ablation.md
 
 bench: $(READY) ## Measure the renderers against each other, and how long an evaluation takes
 	$(BIN)/python tests/benchmarks/bench_render.py

@@ -26,6 +26,7 @@ HOME_OF = {
     "ray": "workers",
     "transformers": "recon",
     "openvino": "recon",
+    "gsplat": "recon",
 }
 
 
