@@ -17,6 +17,7 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates, maximum_filter
 from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import spsolve
+from scipy.spatial import cKDTree
 
 from recon.drive import DriveLog, Frame
 from recon.geometry import apply
@@ -34,6 +35,9 @@ LIDAR_GATE_M = 0.6  # returns farther from the path's plane are not road
 LIDAR_SCALE_M = 0.05
 LIDAR_ROUNDS = 6
 LIDAR_CELL_WEIGHT = 20.0
+LIFT_NEIGHBOURS = 5
+LIFT_REACH_M = 0.4
+LIFT_NOISE_M = 0.015
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,3 +156,21 @@ def height_field(
     z_field = np.full(grid.shape, float(np.median(solution)))
     z_field[active] = solution
     return HeightField(grid=grid, z=z_field)
+
+
+def local_lift(xy_m: F64, above_m: F64) -> F64:
+    """Return how far the ground at places (N, 2) lies above a field, given where some of them were measured.
+
+    `above_m` (N,) is NaN where nothing was. The median of the nearest measured places keeps a kerb's step, which the
+    field's metre-wide cells turn into a slope: paint and kerb's foot before it would lie too high, and so too near.
+    """
+    lift = np.zeros(len(xy_m))
+    measured = np.flatnonzero(np.isfinite(above_m))
+    if len(measured) < LIFT_NEIGHBOURS:
+        return lift
+    tree = cKDTree(xy_m[measured])
+    distance, nearest = map(np.asarray, tree.query(xy_m, k=LIFT_NEIGHBOURS, distance_upper_bound=LIFT_REACH_M))
+    found = np.isfinite(distance).all(axis=1)
+    middle = np.median(above_m[measured][nearest[found]], axis=1)
+    lift[found] = middle * middle**2 / (middle**2 + LIFT_NOISE_M**2)  # what is no larger than noise is noise
+    return lift

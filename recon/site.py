@@ -12,7 +12,7 @@ from recon.cells import Cells
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
-from recon.heights import HeightField, height_field
+from recon.heights import HeightField, height_field, local_lift
 from recon.lidar import world_points
 from recon.observe import Observations, observe
 from recon.progress import Tick
@@ -62,6 +62,8 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
         points, votes = agreed_heights(views, cells, field, tick)
         field = height_field(near, points, corridor_m=config.corridor_m, certainty=config.stereo_weight * votes)
     z, _ = field.at(cells.centres())
+    lidar_z = _lidar_heights(cells, field, cloud)
+    z = z + local_lift(cells.centres(), lidar_z - z)
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
     cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
@@ -72,13 +74,13 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
         rgb=seen.rgb[kept],
         class_share=seen.class_share[kept],
     )
-    z, tilt = field.at(cells.centres())
+    _, tilt = field.at(cells.centres())
     return Site(
         cells=cells,
-        z=z,
+        z=z[kept],
         tilt=tilt,
         observations=observations,
-        lidar_z=_lidar_heights(cells, field, cloud),
+        lidar_z=lidar_z[kept],
         stereo_points=len(points),
     )
 

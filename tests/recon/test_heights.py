@@ -3,7 +3,7 @@ from slope_world import SLOPE, write_drive
 
 from recon.drive import DriveLog, Frame
 from recon.geometry import rotation_from_euler, transform
-from recon.heights import height_field
+from recon.heights import height_field, local_lift
 
 
 def drive_over(z: np.ndarray, x: np.ndarray, *, roll_rad: float = 0.0) -> DriveLog:
@@ -53,3 +53,14 @@ def test_the_slope_world(tmp_path: object) -> None:
     field = height_field([drive], np.zeros((0, 3)), corridor_m=6.0)
     x = np.linspace(2, 13, 20)
     assert np.abs(field.at(np.c_[x, np.zeros(20)])[0] - SLOPE * x).max() < 0.01
+
+
+def test_a_kerb_stays_a_step_where_the_field_is_a_slope() -> None:
+    generator = np.random.default_rng(2)
+    xy = generator.uniform([0, -1], [10, 1], (12000, 2))
+    above = np.where(xy[:, 1] > 0, 0.06, -0.06) * np.exp(-np.abs(xy[:, 1])) + generator.normal(0, 0.01, len(xy))
+    measured = np.where(generator.random(len(xy)) < 0.3, above, np.nan)
+    error = local_lift(xy, measured) - above
+    assert np.abs(error[np.abs(xy[:, 1]) > 0.05]).mean() < 0.02
+    assert not local_lift(xy + [0.0, 50.0], np.full(len(xy), np.nan)).any()
+    assert local_lift(np.zeros((0, 2)), np.zeros(0)).shape == (0,)
