@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.artifact import atomic_folder, read, seal
+from recon.artifact import atomic_folder, read, read_manifest, seal
 from recon.errors import ArtifactForeign, ConfigInvalid
 from workers.executor import StageInput
 from workers.plan import ARTIFACT_STAGES
@@ -48,10 +48,16 @@ def write_format(
     chosen: ExchangeFormat, name: str, folders: Mapping[str, Path], origin: Origin | None = None
 ) -> Written:
     """Return the files of a format; `folders` holds the artifacts by kind, `origin` replaces the map's own."""
+    from recon.deltas import posed
+    from recon.drive import DriveLog
     from recon.geometry import GeoOrigin
+    from recon.surface import RoadSurface
     from vectorize.road_map import RoadMap
 
-    artifacts = [read(kind, folders[kind.kind]) for kind in chosen.needs]
+    surface = read_manifest(folders[RoadSurface.kind], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
+    artifacts: list[Any] = [read(kind, folders[kind.kind]) for kind in chosen.needs]
+    # Labels were cropped under the poses that the surface was fitted with.
+    artifacts = [posed(one, surface.meta["report"]) if isinstance(one, DriveLog) else one for one in artifacts]
     if origin is not None:
         place = GeoOrigin(**origin.model_dump())
         # Only a map carries an origin into a file; a drive's own metres stay what they are.
