@@ -112,10 +112,12 @@ def _line(xy: F64, *, closed: bool) -> shapely.LineString:
     return shapely.LineString(np.r_[xy, xy[:1]] if closed else xy)
 
 
-def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: Scene) -> dict[str, float]:
-    """Label, measure and keep the figures in a file beside the result."""
+def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: Scene | None) -> dict[str, Any]:
+    """Label, measure and keep the figures in a file beside the result; without a scene, only look for that file."""
     kept = out.with_suffix(".json")
-    if not kept.is_file():
+    if scene is None and not kept.is_file():
+        return {}
+    if scene is not None and not kept.is_file():
         label(out, drives, settings)
         patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
         true, stated = (np.concatenate([_path(drive / name) for drive in drives]) for name in LOGS)
@@ -132,12 +134,15 @@ def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: S
     return dict(json.loads(kept.read_text("utf-8")))
 
 
-def of_seed(work: Path, seed: int) -> dict[str, dict[str, Any]]:
-    """Return the figures of every run of a seed."""
+def of_seed(work: Path, seed: int, *, measure: bool) -> dict[str, dict[str, Any]]:
+    """Return the figures of every run of a seed; without `measure`, of those that have been made."""
     folder = work / str(seed)
-    exact = [city(folder / f"exact-{trip}", seed, trip) for trip in range(TRIPS)]
-    noisy = [noisy_city(folder / f"noisy-{trip}", exact[trip], seed, trip) for trip in range(TRIPS)]
-    scene = Scene.build(CityConfig(seed=seed, frames=FRAMES), threads=1)
+    exact, noisy = ([folder / f"{poses}-{trip}" for trip in range(TRIPS)] for poses in ("exact", "noisy"))
+    scene = None
+    if measure:
+        for trip in range(TRIPS):
+            noisy_city(noisy[trip], city(exact[trip], seed, trip), seed, trip)
+        scene = Scene.build(CityConfig(seed=seed, frames=FRAMES), threads=1)
     runs = {}
     for poses, drives in (("exact", exact), ("noisy", noisy)):
         for name, settings in TERMS.items():
@@ -155,15 +160,19 @@ def table(runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> str:
     for poses in ("exact", "noisy"):
         lines += [f"\n**{poses} poses** | " + " | ".join(FIGURES), "|".join(["---"] * (len(FIGURES) + 1))]
         for name in (*TERMS, "2 trips", f"{TRIPS} trips"):
-            seeds = [run[f"{poses}: {name}"] for run in runs.values()]
-            cells = [" / ".join(f"{100 * seed[figure]:.1f}" for seed in seeds) for figure in FIGURES]
+            seeds = [run.get(f"{poses}: {name}", {}) for run in runs.values()]
+            cells = [" / ".join(_cell(seed, figure) for seed in seeds) for figure in FIGURES]
             lines.append(f"{name} | " + " | ".join(cells))
     return "\n".join(lines)
 
 
+def _cell(run: Mapping[str, Any], figure: str) -> str:
+    return f"{100 * run[figure]:.1f}" if figure in run else "-"
+
+
 def page(given: argparse.Namespace, runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> str:
     """Return the figures and how they were made."""
-    commits = sorted({str(run["commit"]) for seed in runs.values() for run in seed.values()})
+    commits = sorted({str(run["commit"]) for seed in runs.values() for run in seed.values() if run})
     command = f"python tests/benchmarks/bench_ablation.py --seeds {given.seeds} --first {given.first}"
     seeds = " / ".join(map(str, runs))
     about = (
@@ -182,10 +191,11 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"the first seed ({FIRST_SEED})")
     parser.add_argument("--work", type=Path, default=Path("ablation_out"), help="where drives and results are kept")
     parser.add_argument("--write", type=Path, help="Markdown page whose figures are replaced, e.g. docs/ablation.md")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, show what is there")
     given = parser.parse_args()
     runs = {}
     for seed in range(given.first, given.first + given.seeds):
-        runs[seed] = of_seed(given.work, seed)
+        runs[seed] = of_seed(given.work, seed, measure=not given.kept)
         print(page(given, runs), flush=True)
     if given.write:
         before, _, rest = given.write.read_text("utf-8").partition(START)
