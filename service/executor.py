@@ -30,7 +30,7 @@ from service.settings import Settings, load_settings
 from workers.executor import ClusterSick, Pool
 from workers.export import artifacts_of
 from workers.run import RunEvent, RunReport, run
-from workers.spec import ExportJob, parse_spec
+from workers.spec import ExportJob, stored_spec
 from workers.store import Store
 
 IDLE_S = 0.3
@@ -94,7 +94,7 @@ class Executor:
             keeper.stop()
 
     def _work(self, claim: Claim, keeper: _LeaseKeeper) -> RunReport:
-        spec = parse_spec(claim.spec)
+        spec = stored_spec(claim.spec)
         for path in spec.input_paths().values():
             resolve_below(self._settings.root_paths, path)  # again: links may have come since the submission
         earlier = {}

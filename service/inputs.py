@@ -6,11 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import ValidationError
-
 from recon.errors import ConfigInvalid
 from service.problems import Problem
-from workers.spec import AggregateJob, ExportJob, Job, LabelJob, TripRef, file_stem, parse_spec
+from workers.spec import AggregateJob, ExportJob, Job, LabelJob, TripRef, file_stem, stored_spec
 
 Find = Callable[[str], dict[str, Any] | None]
 
@@ -50,8 +48,8 @@ def _spec_of(job_id: str, pointer: str, kinds: tuple[type[Job], ...], find: Find
     if job is None:
         raise _refused(pointer, "there is no such job")
     try:
-        spec = parse_spec(json.dumps(job["spec"]))
-    except (ValidationError, ConfigInvalid) as error:
+        spec = stored_spec(json.dumps(job["spec"]))
+    except ConfigInvalid as error:
         raise _refused(pointer, "another version of Roadscribe took that job: submit it again") from error
     if not isinstance(spec, kinds):
         expected = " or ".join(str(kind.model_fields["kind"].default) for kind in kinds)

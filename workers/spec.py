@@ -17,6 +17,7 @@ from recon.segment.checkpoint import shipped_net
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 
 JOB_ID = "^[0-9A-Za-z-]{0,36}$"
+STEM_LENGTH = 100  # with what formats add to it, the name of a file
 
 
 class _Spec(BaseModel):
@@ -171,7 +172,9 @@ class ExportJob(_Job):
     format: ExportFormat
     trip: int = Field(default=1, ge=1, le=64, description="Of an aggregate job: whose labels and poses, from 1.")
     origin: Origin | None = None
-    name: str = Field(default="", max_length=100, pattern="^[A-Za-z0-9_-]*$", description="Stem of the files' names.")
+    name: str = Field(
+        default="", max_length=STEM_LENGTH, pattern="^[A-Za-z0-9_-]*$", description="Stem of the files' names."
+    )
 
     def input_jobs(self) -> dict[str, str]:
         """Return the job whose result is written."""
@@ -180,7 +183,8 @@ class ExportJob(_Job):
 
 def file_stem(drive: str) -> str:
     """Return the name of a drive's folder or scene as the stem of a file."""
-    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in PurePath(drive).name) or "map"
+    name = PurePath(drive).name[:STEM_LENGTH]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name) or "map"
 
 
 class ProbeConfig(_Spec):
@@ -215,6 +219,15 @@ def parse_spec(body: bytes | str) -> Job:
     spec = _ADAPTER.validate_json(body, strict=True)
     _refuse_nonfinite(spec.model_dump(), "")
     return spec
+
+
+def stored_spec(text: str) -> Job:
+    """Return the spec of a job that the ledger holds; raises ConfigInvalid when this version cannot read it."""
+    try:
+        return parse_spec(text)
+    except (ValidationError, ConfigInvalid) as error:
+        hint = "Submit it again."
+        raise ConfigInvalid("another version of Roadscribe took the job", where="spec", hint=hint) from error
 
 
 def _refuse_nonfinite(value: Any, place: str) -> None:

@@ -101,6 +101,12 @@ def test_files_are_named_after_the_drive(drive, stem):
     assert file_stem(drive) == stem
 
 
+@given(st.text(max_size=300))
+def test_every_drive_gives_an_export_a_name_that_it_may_have(drive):
+    body = {"kind": "export", "job": "a", "format": "ply", "name": file_stem(drive)}
+    assert spec_record(parse_spec(json.dumps(body)))["name"]
+
+
 def test_retries_are_bounded_and_only_for_the_machine():
     assert decide(WorkerLost(), 1).again
     assert not decide(WorkerLost(), 3).again
