@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json, digest_json
+from recon.errors import ConfigInvalid
 from service.ledger import inputs, tables
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
-from workers.spec import Job, natural_key, spec_record
+from workers.spec import Job, natural_key, spec_record, stored_spec
 
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
 
@@ -51,6 +52,14 @@ def new_id() -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
+def _same_today(job: dict[str, Any], spec: Job) -> bool:
+    """Return whether a stored job is what `spec` says, though an earlier version wrote it with fewer defaults."""
+    try:
+        return stored_spec(json.dumps(job["spec"])) == spec
+    except ConfigInvalid:
+        return False
+
+
 class Submissions:
     """The API's side of the ledger."""
 
@@ -72,9 +81,10 @@ class Submissions:
                 if key:
                     found = connection.execute(select(_idempotency).where(_idempotency.c.key == key)).one_or_none()
                     if found is not None:
-                        if found.body_sha256 != body_sha256:
+                        first = self._read(connection, found.job_id)
+                        if found.body_sha256 != body_sha256 and not _same_today(first, spec):
                             raise KeyReused(key)
-                        return Submitted(self._read(connection, found.job_id), True)
+                        return Submitted(first, True)
                 if dedupe:
                     lock_name(connection, natural)  # of two equal submissions the second finds the first
                 job_id = self._same(connection, natural) if dedupe else None
