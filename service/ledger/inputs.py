@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
@@ -61,21 +61,34 @@ def remember(connection: Connection, job_id: str, inputs: Mapping[str, str]) -> 
     connection.execute(_input.insert(), rows)
 
 
-def settle(connection: Connection, limit_s: float, *, write: bool) -> int:
-    """Move blocked jobs on whose inputs did, some at a time; return how many. Without `write` only count them."""
+def due(connection: Connection, limit_s: float) -> list[str]:
+    """Return the blocked jobs whose inputs moved on, oldest first and some at a time."""
+    return [job_id for job_id, rows in _blocked(connection) if _moved(rows, limit_s) is not None][:MOST_AT_ONCE]
+
+
+def settle(connection: Connection, due: Sequence[str], limit_s: float) -> int:
+    """Move jobs on that `due` named, unless somebody did meanwhile; return how many."""
+    lock = select(_job.c.id).where(_job.c.id.in_(due), _job.c.state == "blocked").order_by(_job.c.seq)
+    ours = connection.execute(lock.with_for_update(skip_locked=True)).scalars().all()
+    count = 0
+    # Read under the lock: one query that locks and joins may see some inputs of a job and not the others.
+    for job_id, rows in _blocked(connection, ours):
+        moved = _moved(rows, limit_s)
+        if moved is not None:
+            count += 1
+            _apply(connection, job_id, moved)
+    return count
+
+
+def _blocked(connection: Connection, ids: Sequence[str] | None = None) -> Iterator[tuple[str, list[Any]]]:
+    """Yield blocked jobs, or those of `ids`, with a row for each of their inputs."""
     query = select(_job.c.id, _job.c.progress, _job.c.created_at, _input, _source.c.state, _source.c.failure)
     query = query.join(_input, _input.c.job_id == _job.c.id).join(_source, _source.c.id == _input.c.input_id)
     query = query.where(_job.c.state == "blocked").order_by(_job.c.seq, _input.c.pointer)
-    if write:
-        query = query.with_for_update(of=_job, skip_locked=True)
-    count = 0
+    if ids is not None:
+        query = query.where(_job.c.id.in_(ids))
     for job_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.id):
-        moved = _moved(list(rows), limit_s)
-        if moved is not None and count < MOST_AT_ONCE:
-            count += 1
-            if write:
-                _apply(connection, job_id, moved)
-    return count
+        yield job_id, list(rows)
 
 
 def _moved(rows: Sequence[Any], limit_s: float) -> Standing | None:

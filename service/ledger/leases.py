@@ -162,10 +162,11 @@ class Leases:
 
     def _sweep_blocked(self) -> int:
         with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
-            if not inputs.settle(connection, self._blocked_limit_s, write=False):
-                return 0
+            due = inputs.due(connection, self._blocked_limit_s)
+        if not due:
+            return 0
         with writing(self._engine) as connection:
-            return inputs.settle(connection, self._blocked_limit_s, write=True)
+            return inputs.settle(connection, due, self._blocked_limit_s)
 
     def _sweep_late(self) -> int:
         now = time.time()

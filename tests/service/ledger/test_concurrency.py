@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from recon.errors import Cancelled, WorkerLost
-from service.ledger.database import migrate, open_database, writing
+from service.ledger import inputs
+from service.ledger.database import migrate, open_database, reading, writing
 from service.ledger.leases import LeaseLost, Leases
 from service.ledger.submissions import Submissions, new_id
 from workers.spec import ProbeConfig, ProbeJob
@@ -76,6 +77,49 @@ def test_two_sweepers_move_a_job_once(submissions, engine):
     assert sum(at_once(*sweepers)) == 4
     for job_id in blocked:
         assert check_events(submissions, job_id) == ["job.blocked", "job.failed"]
+
+
+def test_a_sweeper_sees_all_inputs_of_a_job_or_leaves_it(submissions, leases, engine):
+    """On PostgreSQL a query that locked and joined saw some inputs only, while another sweeper wrote progress."""
+    ids = [submissions.submit(probe()).job["id"] for _ in range(40)]
+    job_id = submissions.submit(probe(*ids)).job["id"]
+    for _ in ids[1:]:
+        claim = leases.claim()
+        leases.committing(claim)
+        leases.succeed(claim, {}, [])
+    leases.sweep()
+    running = submissions.get(job_id)["progress"]
+    assert running["done"] == 39
+    done = threading.Event()
+
+    def write_progress():
+        while not done.is_set():
+            with writing(engine) as connection:
+                connection.execute(text("UPDATE job SET version = version + 1 WHERE id = :id"), {"id": job_id})
+
+    def sweep():
+        try:
+            for _ in range(20 if engine.dialect.name == "sqlite" else 1000):
+                with writing(engine) as connection:
+                    assert inputs.settle(connection, [job_id], 1e9) == 0
+        finally:
+            done.set()
+
+    assert at_once(write_progress, sweep) == [None, None]
+    assert (submissions.get(job_id)["state"], submissions.get(job_id)["progress"]) == ("blocked", running)
+
+
+def test_what_was_due_a_moment_ago_is_looked_at_again(submissions, leases, engine):
+    source = submissions.submit(probe()).job["id"]
+    job_id = submissions.submit(probe(source)).job["id"]
+    submissions.cancel(source)
+    with reading(engine) as connection:
+        due = inputs.due(connection, 1e9)
+    assert due == [job_id]
+    assert leases.sweep() == 1
+    with writing(engine) as connection:
+        assert inputs.settle(connection, due, 1e9) == 0
+    assert check_events(submissions, job_id) == ["job.blocked", "job.failed"]
 
 
 @pytest.mark.parametrize("ends", ["succeed", "fail", "give_back"])
