@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, or_, select, update
 
 from recon.errors import InputLost
 from service.ledger import tables
@@ -63,7 +63,15 @@ def remember(connection: Connection, job_id: str, inputs: Mapping[str, str]) -> 
 
 def due(connection: Connection, limit_s: float) -> list[str]:
     """Return the blocked jobs whose inputs moved on, oldest first and some at a time."""
-    return [job_id for job_id, rows in _blocked(connection) if _moved(rows, limit_s) is not None][:MOST_AT_ONCE]
+    # The database leaves out the many that still wait for everything.
+    query = (
+        select(_input.c.job_id)
+        .join(_job, _job.c.id == _input.c.job_id)
+        .join(_source, _source.c.id == _input.c.input_id)
+    )
+    may = or_(_source.c.state.in_(tables.TERMINAL), _job.c.created_at < time.time() - limit_s)
+    some = query.where(_job.c.state == "blocked", may)
+    return [job_id for job_id, rows in _blocked(connection, some) if _moved(rows, limit_s) is not None][:MOST_AT_ONCE]
 
 
 def settle(connection: Connection, due: Sequence[str], limit_s: float) -> int:
@@ -80,13 +88,11 @@ def settle(connection: Connection, due: Sequence[str], limit_s: float) -> int:
     return count
 
 
-def _blocked(connection: Connection, ids: Sequence[str] | None = None) -> Iterator[tuple[str, list[Any]]]:
-    """Yield blocked jobs, or those of `ids`, with a row for each of their inputs."""
+def _blocked(connection: Connection, ids: Sequence[str] | Select[str]) -> Iterator[tuple[str, list[Any]]]:
+    """Yield those of `ids` that are blocked, with a row for each of their inputs."""
     query = select(_job.c.id, _job.c.progress, _job.c.created_at, _input, _source.c.state, _source.c.failure)
     query = query.join(_input, _input.c.job_id == _job.c.id).join(_source, _source.c.id == _input.c.input_id)
-    query = query.where(_job.c.state == "blocked").order_by(_job.c.seq, _input.c.pointer)
-    if ids is not None:
-        query = query.where(_job.c.id.in_(ids))
+    query = query.where(_job.c.state == "blocked", _job.c.id.in_(ids)).order_by(_job.c.seq, _input.c.pointer)
     for job_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.id):
         yield job_id, list(rows)
 
