@@ -209,10 +209,11 @@ def config_identity(spec: Job, stage: Stage) -> Any:
     """Return the JSON form of what a stage reads of its job, with files named by content instead of by path."""
     if not stage.cached:  # its key only names the work folder
         return {"spec": spec.model_dump(mode="json"), "trip": stage.trip}
-    if stage.role == "place":  # it reads its own entry of the alignment
-        return {"trip": stage.trip}
-    if isinstance(spec, ExportJob):  # which job and trip it is of, its parents tell
-        return spec.model_dump(mode="json", include={"format", "origin", "name"})
+    # A parent's identity does not say where the drive lies, but these two write it down.
+    if isinstance(spec, AggregateJob) and stage.role == "place":  # it reads its own entry of the alignment
+        return {"trip": stage.trip, "drive": spec.drives[stage.trip].drive}
+    if isinstance(spec, ExportJob):
+        return spec.model_dump(mode="json")
     config = config_of(spec, stage)
     if config is None:
         return {}

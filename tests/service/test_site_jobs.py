@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -130,6 +131,19 @@ def test_an_export_is_a_job_with_artifacts(client, http, site):
     assert "stage.started" in kinds
     again = client.job(client.submit({**job["spec"]})["id"], wait_s=60)
     assert [stage["state"] for stage in again["report"]["stages"]] == ["skipped"]
+
+
+def test_an_export_names_the_images_of_its_own_job(client, service, labelled):
+    copy = shutil.copytree(labelled[0][1], service.home / "roots" / "copy" / labelled[0][1].name)
+    named = []
+    for label in (labelled[0][0], client.submit({"kind": "label", "drive": str(copy), **FAST})["id"]):
+        done = client.job(client.submit({"kind": "export", "job": label, "format": "maptrv2"})["id"], wait_s=60)
+        (entry,) = [e for e in client.artifacts(done["id"]) if e["path"] != "report.json"]
+        target = service.home / "infos.json"
+        client.download(entry, target)
+        cameras = json.loads(target.read_text())["infos"][0]["cams"]
+        named.append({str(Path(camera["data_path"]).parents[1]) for camera in cameras.values()})
+    assert named == [{str(labelled[0][1])}, {str(copy)}]
 
 
 def test_an_export_may_be_submitted_before_its_job_has_ended(client, labelled, service):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,18 @@ def test_samples_carry_the_corrected_poses_throughout(finished: tuple[Store, Run
             assert abs(pose[1, 3] - stated_m) > 0.1
             for image in sample.record["images"]:
                 np.testing.assert_allclose(image["world_from_ego"], pose)
+
+
+@pytest.mark.slow
+def test_a_site_of_drives_that_moved_reads_them_where_they_are(
+    finished: tuple[Store, RunReport], drives: list[Path], tmp_path: Path
+) -> None:
+    store, _ = finished
+    moved = [Path(shutil.copytree(drive, tmp_path / drive.name)) for drive in drives[:2]]
+    again = run(job([*moved, drives[2]]), store, LocalPool())
+    roots = [stage.manifest.meta["root"] for stage in again.stages if stage.name.startswith("place")]
+    assert roots == [str(drive) for drive in (*moved, drives[2])]
+    assert next(stage for stage in again.stages if stage.name == "fit").skipped
 
 
 def test_a_drive_named_twice_is_refused(drives: list[Path], tmp_path: Path) -> None:
