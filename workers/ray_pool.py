@@ -77,7 +77,10 @@ class RayPool:
             )
         threads = os.environ.get("OMP_NUM_THREADS") or str(os.cpu_count() or 1)
         runtime = {"env_vars": {"OMP_NUM_THREADS": threads}}  # Ray's own default is one thread per task
-        self._stage = ray.remote(max_retries=0, retry_exceptions=False, num_cpus=1, runtime_env=runtime)(_run_stage)
+        options = {"max_retries": 0, "retry_exceptions": False, "num_cpus": 1, "runtime_env": runtime}
+        self._stage = ray.remote(**options)(_run_stage)
+        # A process keeps what it ever took of a GPU, and the GPU it first saw: this one ends with its stage.
+        self._gpu_stage = ray.remote(**options, max_calls=1)(_run_stage)
         self._ping = ray.remote(max_retries=0, num_cpus=0)(_answer)
 
     def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
@@ -85,7 +88,9 @@ class RayPool:
         ray, exceptions = self._ray, self._ray.exceptions
         progress = task.store.progress_path(task.token)
         progress.unlink(missing_ok=True)
-        reference = self._stage.options(num_gpus=self._gpus(task)).remote(task.to_json())
+        gpus = self._gpus(task)
+        stage = self._gpu_stage.options(num_gpus=gpus) if gpus else self._stage
+        reference = stage.remote(task.to_json())
         seen, quiet_since = b"", time.monotonic()
         try:
             while True:

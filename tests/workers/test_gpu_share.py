@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from recon.config import FitConfig, SegmentConfig
@@ -72,6 +73,21 @@ def test_ray_is_asked_for_the_share_and_gets_it_back(ray_pool, store):
     )
     assert outcome.error is None
     assert min(free) == 0.5
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_process_that_had_a_gpu_ends_with_its_stage(ray_pool, store):
+    """Ray would keep it for the next stage, with all the memory that PyTorch holds on the GPU."""
+
+    def busy():
+        return {p for p in psutil.Process().children(recursive=True) if "ray::_run_stage" in "".join(p.cmdline())}
+
+    seen = set()
+    outcome = ray_pool.run(task(store, 0.3, seconds=4.0), lambda *_: seen.update(busy()), lambda: False)
+    assert outcome.error is None
+    (worker,) = seen
+    worker.wait(20.0)
 
 
 @pytest.mark.ray
