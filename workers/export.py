@@ -34,7 +34,7 @@ def artifacts_of(report: Mapping[str, Any], store: Store, trip: int = 1) -> dict
         if not role:
             raise ArtifactForeign(f"the report names no {kind}", hint="Name the result of a label or aggregate job.")
         name = role if role in keys else f"{role} {trip}"
-        if name not in keys:
+        if name not in keys or (trip > 1 and "ingest" in keys):
             raise ConfigInvalid(f"the result has no trip {trip}", where="trip", hint="Count the drives from 1.")
         manifest = store.find(role, str(keys[name]), kind)
         if manifest is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,6 +62,8 @@ def export(
     if not is_job_id(result):
         told = _export_here(Path(result), spec, to, overwrite=overwrite)
     else:
+        if to is not None and not to.is_dir():
+            _refuse_in_the_way([to], overwrite)  # before the work; of several files the names come with it
         with connect(url) as client:
             job = client.submit(spec_record(spec))
             if not follow:
@@ -152,8 +155,12 @@ def _targets(names: list[str], to: Path | None, default: Path, *, overwrite: boo
         raise PathRefused(what, where=str(place), hint="Name a folder.")
     else:
         targets = {name: place / name for name in names}
-    for path in targets.values():
+    _refuse_in_the_way(targets.values(), overwrite)
+    return targets
+
+
+def _refuse_in_the_way(paths: Iterable[Path], overwrite: bool) -> None:
+    for path in paths:
         if path.exists() and not overwrite:
             hint = "Name another place with --to, or add --overwrite."
             raise PathRefused("a file is in the way", where=str(path), hint=hint)
-    return targets

@@ -85,6 +85,9 @@ def aggregate_spec(
         hint = "Scenes are trips through one data root: name that folder alone."
         raise ConfigInvalid(f"--scene with {len(trips)} drives", where="--scene", hint=hint)
     net = _net(segmenter, weights, class_map)
+    if all("job" in trip for trip in where) and (net != {"backend": "id_images"} or drive_format != "auto" or sweeps):
+        hint = "Label jobs bring their own: leave out --format, --sweeps, --segmenter, --weights and --class-map."
+        raise ConfigInvalid("these options are for drives, and only jobs are named", where=str(trips[0]), hint=hint)
     spec = _parsed({"kind": "aggregate", "drives": where, "segment": net}, changes)
     assert isinstance(spec, AggregateJob)
     return spec

@@ -46,3 +46,5 @@ def test_a_result_whose_parts_are_gone_says_so(tmp_path):
         artifacts_of({"stages": [{"name": "first", "key": "1"}]}, store)
     with pytest.raises(ConfigInvalid, match="no trip 3"):
         artifacts_of({"stages": [{"name": "place 1", "key": "1"}]}, store, trip=3)
+    with pytest.raises(ConfigInvalid, match="no trip 2"):
+        artifacts_of(report, store, trip=2)  # a label job has one drive
