@@ -214,6 +214,8 @@ def config_identity(spec: Job, stage: Stage) -> Any:
         return {"trip": stage.trip, "drive": spec.drives[stage.trip].drive}
     if isinstance(spec, ExportJob):
         return spec.model_dump(mode="json")
+    if isinstance(spec, LabelJob) and stage.role == "draw" and spec.fit.holdout_every:  # it traces flat ground too
+        return {"fit": asdict(spec.fit), "trace": asdict(spec.trace)}
     config = config_of(spec, stage)
     if config is None:
         return {}
