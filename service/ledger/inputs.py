@@ -127,9 +127,8 @@ def _lost(found: Sequence[_Input]) -> InputLost | None:
             why = json.loads(one.failure) if one.failure and one.state == "failed" else {}
             cause = f": {why['code']}: {why['message']}" if why else ""
             hint = "Submit that job again, and then this one with the new id."
-            return InputLost(
-                f"job {one.job_id}, an input of this one, {one.state}{cause}", where=one.pointer, hint=hint
-            )
+            end = "failed" if one.state == "failed" else "was cancelled"
+            return InputLost(f"job {one.job_id}, an input of this one, {end}{cause}", where=one.pointer, hint=hint)
     return None
 
 

@@ -67,7 +67,7 @@ def test_a_lost_input_fails_the_job_and_those_behind_it(submissions, leases, end
         why = "DRIVE_INVALID: torn"
     else:
         submissions.cancel(bad)
-        why = "cancelled"
+        why = "was cancelled"
     while leases.sweep():
         pass
     failure = submissions.get(job_id)["failure"]
