@@ -19,7 +19,13 @@ def with_inputs(spec: Job, find: Find) -> Job:
     `find` returns a job's record by id. Raises a problem that points at an id of no job, or of one of another kind.
     """
     if isinstance(spec, AggregateJob):
-        return spec.model_copy(update={"drives": tuple(_trip(i, one, find) for i, one in enumerate(spec.drives))})
+        drives = tuple(_trip(i, one, find) for i, one in enumerate(spec.drives))
+        seen: dict[tuple[str, str], int] = {}
+        for i, one in enumerate(drives):
+            j = seen.setdefault((one.drive, one.scene), i)
+            if j < i:  # better now than after the wait
+                raise _refused(f"/drives/{i}", f"this is the same drive as /drives/{j}")
+        return spec.model_copy(update={"drives": drives})
     if isinstance(spec, ExportJob):
         source = _spec_of(spec.job, "/job", (LabelJob, AggregateJob), find)
         drives = source.drives if isinstance(source, AggregateJob) else (source,)

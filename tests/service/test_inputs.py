@@ -57,6 +57,11 @@ def test_a_blocked_job_is_cancelled_at_once(client, body):
         ('{"kind": "aggregate", "drives": [{"job": "PROBE"}, {"drive": "/x"}]}', "/drives/0/job", "kind probe"),
         ('{"kind": "aggregate", "drives": [{"drive": "/x"}, {"format": "auto"}]}', "/drives/1", "give a drive"),
         ('{"kind": "aggregate", "drives": [{"drive": "/x"}, {"job": "../x"}]}', "/drives/1/job", "pattern"),
+        (
+            '{"kind": "aggregate", "drives": [{"drive": "/x"}, {"drive": "/x"}]}',
+            "/drives/1",
+            "the same drive as /drives/0",
+        ),
         ('{"kind": "export", "job": "none", "format": "ply"}', "/job", "no such job"),
         ('{"kind": "export", "job": "PROBE", "format": "ply"}', "/job", "expected label or aggregate"),
         ('{"kind": "export", "job": "PROBE", "format": "dwg"}', "/format", "'geopackage'"),

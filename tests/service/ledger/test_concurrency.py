@@ -81,7 +81,8 @@ def test_two_sweepers_move_a_job_once(submissions, engine):
 
 def test_a_sweeper_sees_all_inputs_of_a_job_or_leaves_it(submissions, leases, engine):
     """On PostgreSQL a query that locked and joined saw some inputs only, while another sweeper wrote progress."""
-    ids = [submissions.submit(probe()).job["id"] for _ in range(40)]
+    rounds, count = (10, 5) if engine.dialect.name == "sqlite" else (1000, 40)
+    ids = [submissions.submit(probe()).job["id"] for _ in range(count)]
     job_id = submissions.submit(probe(*ids)).job["id"]
     for _ in ids[1:]:
         claim = leases.claim()
@@ -89,7 +90,7 @@ def test_a_sweeper_sees_all_inputs_of_a_job_or_leaves_it(submissions, leases, en
         leases.succeed(claim, {}, [])
     leases.sweep()
     running = submissions.get(job_id)["progress"]
-    assert running["done"] == 39
+    assert running["done"] == count - 1
     done = threading.Event()
 
     def write_progress():
@@ -99,7 +100,7 @@ def test_a_sweeper_sees_all_inputs_of_a_job_or_leaves_it(submissions, leases, en
 
     def sweep():
         try:
-            for _ in range(20 if engine.dialect.name == "sqlite" else 1000):
+            for _ in range(rounds):
                 with writing(engine) as connection:
                     assert inputs.settle(connection, [job_id], 1e9) == 0
         finally:
