@@ -41,6 +41,7 @@ AHEAD_M, BESIDE_M = 18.0, 5.0  # of a picture, each way: farther beside the path
 NEAR_M = 1.5
 APART_M = (3.0, 18.0)  # frames of a pair: nearer share what is wrong, farther share no ground
 PARTNERS = 5  # of a frame, spread over that range
+STANDS_M = 0.25  # from the last picture that was kept: a vehicle that waits shows later frames nothing new
 BLURS_CELLS = (4.0, 1.5)  # from coarse to fine: what lies half a metre aside is still found
 ROUNDS = 6  # of Gauss-Newton at each blur
 LEAST_POINTS = 400  # with texture
@@ -157,7 +158,9 @@ def pairs(found: Iterable[Picture]) -> Iterator[Pair]:
             pair = lay(chosen[frame], picture)
             if pair:
                 yield pair
-        recent = [other for _, other in near] + [picture]
+        recent = [other for _, other in near]
+        if not near or near[-1][0] >= STANDS_M:
+            recent.append(picture)
 
 
 def lay(first: Picture, second: Picture) -> Pair | None:

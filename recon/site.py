@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from recon.cells import Cells
+from recon.cells import TILE_CELLS, Cells
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
@@ -50,7 +50,8 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     """Return the cells of a tile and its rim that some valid pixel of `views` saw; there may be none."""
     low, high = tile.box_m()
     # Poses beyond still bend the height field a little where the tile ends.
-    near = [replace(d, frames=tuple(f for f in d.frames if _reaches(f, low, high))) for d in drives]
+    reach_m = max(LIDAR_RANGE_M, config.corridor_m + TILE_CELLS * config.cell_m)
+    near = [replace(d, frames=tuple(f for f in d.frames if _reaches(f, low - reach_m, high + reach_m))) for d in drives]
     box = (low - FIELD_MARGIN_M, high + FIELD_MARGIN_M)
     clouds = [world_points(d, max_range_m=LIDAR_RANGE_M, box_m=box) for d in drives if config.lidar_weight > 0]
     cloud = np.concatenate([np.zeros((0, 3)), *clouds])
@@ -87,7 +88,7 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
 
 def _reaches(frame: Frame, low_m: F64, high_m: F64) -> bool:
     place = frame.world_from_ego[:2, 3]
-    return bool(np.all((place > low_m - LIDAR_RANGE_M) & (place < high_m + LIDAR_RANGE_M)))
+    return bool(np.all((place > low_m) & (place < high_m)))
 
 
 def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:

@@ -98,7 +98,8 @@ class Stitcher:
         border = np.isin(block, block[say < 1.0])  # whole blocks, so that bake finds their cells one after another
         inner = {name: array[~border] for name, array in surface.arrays().items()}
         self._append(self._inner, inner)
-        self._append(self._border, {n: a[border] for n, a in surface.arrays().items()} | {"say": say[border]})
+        heard = border & (say > 0.0)  # at the far corner of the rim the tile says nothing, and may be alone there
+        self._append(self._border, {n: a[heard] for n, a in surface.arrays().items()} | {"say": say[heard]})
         self._first = self._first or surface
         self._exposures.append((len(views), surface.exposure))
         self._seen += int(own.sum())

@@ -50,7 +50,8 @@ def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, rea
     rays = np.c_[corners_px, np.ones(4)] @ np.linalg.inv(k).T @ world_from_camera[:3, :3].T
     flat = rays[:, :2] / np.linalg.norm(rays[:, :2], axis=1, keepdims=True)
     centre = world_from_camera[:2, 3]
-    ahead = world_from_camera[:2, 2] / np.linalg.norm(world_from_camera[:2, 2])
+    # One that looks straight down has no direction ahead: its corner rays span what it sees.
+    ahead = world_from_camera[:2, 2] / max(float(np.linalg.norm(world_from_camera[:2, 2])), 1e-9)
     # The far arc is spanned by the corner rays and the optical axis; the near end is the camera itself.
     tips = centre + np.r_[flat, ahead[None]] * reach_m
     points = np.r_[tips, centre[None]]

@@ -99,9 +99,10 @@ def _kept(element: Element, core: Core, reach_m: float) -> list[Piece]:
         first, count = int(np.argmin(inside)), len(xy)
         element = element.take(np.r_[first:count, 0 : first + 1], closed=False)
     last = len(element.vertices) - 1
+    high_m = np.nextafter(core.high_m, -np.inf)  # what runs along a seam is in one core only, as its vertices are
     return [
         Piece(element=element.at(where, part), cut=(bool(where[0] > 0), bool(where[-1] < last)))
-        for part, where in polyline.clip_to_box(element.vertices, core.low_m, core.high_m)
+        for part, where in polyline.clip_to_box(element.vertices, core.low_m, high_m)
     ]
 
 

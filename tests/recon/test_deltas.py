@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +57,22 @@ def test_pictures_without_texture_or_shared_ground_are_no_pair() -> None:
     for other in (dull, elsewhere):
         assert lay(picture(0), other) is None
     assert list(pairs(iter([picture(0)]))) == []
+
+
+def test_a_vehicle_that_stands_does_not_fill_the_memory_with_pictures() -> None:
+    alive: list[weakref.ref[np.ndarray]] = []
+    most = 0
+
+    def standing() -> Iterator[Picture]:
+        nonlocal most
+        for frame in range(50):
+            one = replace(picture(frame), place_m=np.array([0.001 * frame, 0.0]))
+            alive.append(weakref.ref(one.light))
+            most = max(most, sum(ref() is not None for ref in alive))
+            yield one
+
+    assert list(pairs(standing())) == []
+    assert most <= 4
 
 
 def drive_along(count: int) -> DriveLog:

@@ -9,7 +9,7 @@ import pytest
 import slope_world
 
 from recon.errors import ImageInvalid
-from recon.views import Trip, Views
+from recon.views import Trip, Views, box_ahead
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
@@ -30,3 +30,12 @@ def test_an_image_that_vanished_is_named_when_its_turn_comes(tmp_path: Path, wor
     assert [next(coming).frame, next(coming).frame] == [0, 1]
     with pytest.raises(ImageInvalid, match=r"frame 2.*002\.png"):
         next(coming)
+
+
+def test_a_camera_that_looks_straight_down_sees_the_ground_around_it() -> None:
+    world_from_camera = np.diag([1.0, -1.0, -1.0, 1.0])
+    world_from_camera[:3, 3] = [5.0, 6.0, 2.0]
+    k = np.array([[100.0, 0.0, 50.0], [0.0, 100.0, 50.0], [0.0, 0.0, 1.0]])
+    low, high = box_ahead(k, world_from_camera, 100, 100, 20.0)
+    assert np.all(low < [4.0, 5.0])
+    assert np.all(high > [6.0, 7.0])

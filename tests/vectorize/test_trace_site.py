@@ -85,6 +85,17 @@ def test_a_straight_line_over_many_windows_tells_of_every_trip_that_saw_some_of_
     assert 10 <= line.views.min() < line.views.max() <= 17
 
 
+def test_a_line_that_runs_along_a_seam_is_there_once() -> None:
+    canvas = painter.Canvas(Grid(west_m=0.0, north_m=38.4, cell_m=0.1, width=640, height=384))
+    canvas.area(np.array([[0.5, 1.0], [63.5, 1.0], [63.5, 37.0], [0.5, 37.0]]), RoadClass.ROAD)
+    canvas.stroke(np.array([[3.0, 19.2], [61.0, 19.2]]))
+    blocks = BevBlocks.of(canvas.bev())
+    seams = [core.low_m[1] for core, _ in windows(blocks, 19.0, core_blocks=15)]
+    assert max(seams) == pytest.approx(19.2)
+    (line,) = trace_site(blocks, CONFIG, core_blocks=15).of("divider")
+    assert length_of(line.vertices) == pytest.approx(58.0, abs=0.3)
+
+
 def test_a_ring_longer_than_a_window_is_welded_into_a_ring() -> None:
     canvas = painter.Canvas(Grid(west_m=0.0, north_m=40.0, cell_m=0.1, width=400, height=400))
     angle = np.linspace(0, 2 * np.pi, 400)[:-1]

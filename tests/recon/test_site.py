@@ -1,0 +1,27 @@
+"""What is known of a tile before the first step of its fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import slope_world as world
+
+from recon.config import FitConfig
+from recon.progress import silent
+from recon.site import prepare
+from recon.tiles import tiles_of
+from recon.views import Trip, Views
+
+
+def test_a_tile_far_beside_the_path_takes_its_heights_from_the_nearest_poses(tmp_path: Path) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=2, lidar=False)
+    config = FitConfig(cell_m=0.2, corridor_m=80.0, max_distance_m=15.0, tile_cells=10_000)
+    tiles = tiles_of(
+        drive.path_xy_m(), corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells
+    )
+    away = [np.abs(np.stack(tile.box_m())[:, 1]).min() for tile in tiles]
+    farthest = tiles[int(np.argmax(away))]
+    site = prepare([drive], Views([Trip(drive=drive, labels=labels)]), farthest, config, silent)
+    assert max(away) > 45.0
+    assert len(site.cells) == 0
