@@ -64,6 +64,7 @@ class FitConfig:
     lidar_weight: float = 0.5
     exposure: bool = True  # fitted for each camera; False: all expose alike
     stereo_weight: float = 1.0  # of heights on which the images agree; they are looked for where there is no LiDAR
+    most_jump_m: float = 1.0  # of the poses of a trip fitted alone, beyond what speed explains; a longer one is refused
     pose_deltas: bool = False  # correct each frame of a trip that is fitted alone; labels take the corrected poses
     renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
 
@@ -75,6 +76,7 @@ class FitConfig:
         require(10_000 <= self.tile_cells <= 100_000_000, "fit.tile_cells must lie in 10000..100000000")
         require(self.holdout_every == 0 or self.holdout_every >= 2, "fit.holdout_every must be 0 or at least 2")
         require(self.seed >= 0, "fit.seed must not be negative")
+        require(0.0 < self.most_jump_m <= 1000.0, "fit.most_jump_m must lie in 0..1000 m")
         for name in ("rgb_weight", "class_weight", "smooth_weight", "lidar_weight", "stereo_weight"):
             require(getattr(self, name) >= 0.0, f"fit.{name} must not be negative")
 

@@ -24,12 +24,13 @@ from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.deltas import pose_report, posed
 from recon.drive import DriveLog
-from recon.errors import ConfigInvalid, RoadscribeError
+from recon.errors import ConfigInvalid, PoseInvalid, RoadscribeError
 from recon.ground_ray_kernels import ground_rays
 from recon.losses import CPU, TERMS, Exposure, Target, losses
 from recon.memory import kept_memory
 from recon.observe import box_around
 from recon.parameters import Parameters
+from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent
 from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
@@ -264,12 +265,16 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
     With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `recon.deltas.posed`.
     A site of more than `tile_cells` cells is fitted tile by tile; what is finished waits in files in `scratch`.
 
-    Raises NoRoadFound when nothing drivable was seen, ImageInvalid when an image vanished since segmentation, and
-    ConfigInvalid for more than MOST_TRIPS trips.
+    Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (of several,
+    `align` leaves that one out), ImageInvalid when an image vanished since segmentation, and ConfigInvalid for more
+    than MOST_TRIPS trips.
     """
     if len(trips) > MOST_TRIPS:
         hint = "Leave out those that show least of the others' ground."
         raise ConfigInvalid(f"{len(trips)} trips are more than {MOST_TRIPS}", hint=hint)
+    if len(trips) == 1 and (jump := pose_jump(trips[0].drive, config.most_jump_m)):
+        hint = "Cut the drive there, mend the positioning, or raise fit.most_jump_m if the vehicle did move like that."
+        raise PoseInvalid(jump, where=f"drive {trips[0].drive.name}", hint=hint)
     choose(config.renderer)  # a machine that lacks it says so before it reads a thousand images
     threads = torch.get_num_threads()
     torch.set_num_threads(THREADS)

@@ -20,6 +20,7 @@ from recon.errors import TripsApart
 from recon.heights import HeightField, height_field
 from recon.lidar import world_points
 from recon.overlap import drive_area, meetings, sites
+from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent
 from recon.views import Trip
 
@@ -29,7 +30,6 @@ CORRIDOR_M = 15.0  # of the height field: a little more than landmarks reach
 LIDAR_RANGE_M = 40.0
 BESIDE_M = 12.0  # heights of two trips are compared where their paths are this near: both fields reach there
 ROAD_HALF_M = 6.0  # half the width by which paths stand for roads: of two that only cross, little is shared
-HARD_MPS2 = 5.0  # nobody brakes or turns harder for long
 NO_ORIGIN = "it states no origin and others do: nothing says where it lies"
 
 
@@ -79,25 +79,6 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         if len(kept) < 2:
             raise _apart(drives, reasons)
     return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
-
-
-def pose_jump(drive: DriveLog, most_m: float) -> str:
-    """Return where a drive's poses jump, or an empty string: a step must be what the steps around it foretell."""
-    seconds = np.diff([frame.time_ns for frame in drive.frames]) * 1e-9
-    if len(seconds) < 3:
-        return ""
-    step = np.diff(drive.path_xy_m(), axis=0)
-    velocity = step / np.maximum(seconds, 1e-6)[:, None]
-    excess = np.zeros(len(step))
-    for i in range(len(step)):
-        near = np.arange(max(i - 2, 0), min(i + 3, len(step)))
-        usual = np.median(velocity[near], axis=0)
-        # At an end of the drive the neighbours lie to one side, and the speed has changed on the way from them.
-        away = abs(float(near.mean()) - i) + 0.5
-        allowed = HARD_MPS2 * away * float(seconds[near].mean()) * seconds[i]
-        excess[i] = np.linalg.norm(step[i] - usual * seconds[i]) - allowed
-    at = int(excess.argmax())
-    return f"its poses jump by {excess[at]:.1f} m between frames {at} and {at + 1}" if excess[at] > most_m else ""
 
 
 def _without_company(candidates: Sequence[int], drives: Sequence[DriveLog]) -> dict[int, str]:

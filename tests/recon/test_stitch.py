@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -11,11 +12,15 @@ import slope_world as world
 
 from recon import artifact
 from recon.bake import bake
+from recon.cells import Cells, corridor_blocks
+from recon.classes import CLASS_COUNT
 from recon.config import BakeConfig, FitConfig
 from recon.errors import NoRoadFound
 from recon.fit import fit
 from recon.lidar import world_points
+from recon.stitch import Stitcher
 from recon.surface import RoadSurface
+from recon.tiles import Tile
 from recon.views import Trip, Views
 
 WHOLE = FitConfig(corridor_m=8.0, max_distance_m=15.0, epochs=1)
@@ -84,7 +89,7 @@ def test_a_tile_in_which_nothing_was_seen_stays_empty_and_says_why(tmp_path: Pat
         pose[:3, 3] = [-40.0 - 2.0 * i, 0.0, 0.0]
         moved.append(replace(frame, world_from_ego=pose))
     longer = replace(drive, frames=(*drive.frames, *moved))
-    surface = fit([Trip(drive=longer, labels=labels)], TILED)
+    surface = fit([Trip(drive=longer, labels=labels)], replace(TILED, most_jump_m=1000.0))
     why = [tile.get("empty") for tile in surface.report["tiles"]]
     assert "no image looks here" in why
     assert None in why
@@ -111,3 +116,34 @@ def test_points_of_a_box_are_those_of_the_cloud_that_lie_in_it(trip: Trip) -> No
     low, high = np.array([5.0, -3.0]), np.array([12.0, 2.0])
     inside = np.all((cloud[:, :2] >= low) & (cloud[:, :2] <= high), axis=1)
     assert np.array_equal(world_points(trip.drive, max_range_m=20.0, box_m=(low, high)), cloud[inside])
+
+
+def test_what_a_tile_says_nothing_about_is_not_divided_by_nothing() -> None:
+    path = np.zeros((1, 2))
+    grid, blocks = corridor_blocks(path, corridor_m=20.0, cell_m=0.2)
+    own = blocks[len(blocks) // 2][None]
+    tile = Tile(grid=grid, own=own, around=blocks[np.abs(blocks - own).max(axis=1) <= 1])
+    cells = Cells.within(path, grid, tile.around, corridor_m=20.0)
+    assert tile.say(cells.row, cells.column).min() == 0.0
+    n = len(cells)
+    surface = RoadSurface(
+        grid=grid,
+        row=cells.row,
+        column=cells.column,
+        z=np.ones(n, np.float32),
+        tilt=np.zeros((n, 2), np.float32),
+        log_scale=np.zeros((n, 2), np.float32),
+        opacity=np.zeros(n, np.float32),
+        rgb=np.zeros((n, 3), np.float32),
+        class_logits=np.zeros((n, CLASS_COUNT), np.float32),
+        views=np.ones(n, np.uint16),
+        trips=np.ones(n, np.uint64),
+        nearest_view_m=np.ones(n, np.float32),
+        exposure={},
+        report={"losses": {}, "lidar_cells": 0, "stereo_points": 0},
+    )
+    stitcher = Stitcher(None)
+    stitcher.add(surface, tile, cast(Views, range(3)))
+    whole = stitcher.surface("here")
+    assert whole.count == tile.owns(cells.row, cells.column).sum()
+    assert np.array_equal(whole.z, np.ones(whole.count, np.float32))

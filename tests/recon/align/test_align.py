@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import slope_world as world
 
-from recon.align.align import align, height_offsets, pose_jump
+from recon.align.align import align, height_offsets
 from recon.align.alignment import AlignedTrip, Alignment, in_world_of, placed
 from recon.align.landmarks import KERB, LINE, landmarks
 from recon.artifact import read, write
 from recon.config import AlignConfig
-from recon.drive import DriveLog, Frame
+from recon.drive import DriveLog
 from recon.errors import TripsApart
 from recon.geometry import GeoOrigin
 from recon.heights import height_field
@@ -98,29 +98,6 @@ def test_alignment_can_be_switched_off(trips: list[Trip]) -> None:
     result = align(trips, AlignConfig(enabled=False))
     assert result.used == (0, 1, 2)
     assert not any(trip.correction.any() for trip in result.trips)
-
-
-def test_driving_is_no_jump(trips: list[Trip]) -> None:
-    assert pose_jump(trips[0].drive, 1.0) == ""
-    braking = driven(np.array([20.0 * t - 2.0 * t * t for t in range(6)]), 1.0)
-    assert pose_jump(braking, 1.0) == ""
-
-
-@pytest.mark.parametrize("at", [0, 1, 4, 9])
-def test_a_jump_is_named_by_its_frames(at: int) -> None:
-    x = np.arange(11) * 1.0
-    x[at + 1 :] += 3.0
-    assert f"between frames {at} and {at + 1}" in pose_jump(driven(x, 0.1), 1.0)
-
-
-def driven(x_m: np.ndarray, step_s: float) -> DriveLog:
-    """Return a drive along x that is at these places, one every `step_s`."""
-    frames = []
-    for i, x in enumerate(x_m):
-        pose = np.eye(4)
-        pose[0, 3] = x
-        frames.append(Frame(time_ns=int(i * step_s * 1e9), world_from_ego=pose, images=()))
-    return DriveLog(name="x", root=Path(), cameras=(), frames=tuple(frames))
 
 
 def test_drives_with_other_origins_meet_in_the_first_ones_world(trips: list[Trip]) -> None:
