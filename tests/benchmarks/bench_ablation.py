@@ -155,14 +155,16 @@ def of_seed(work: Path, seed: int, *, measure: bool) -> dict[str, dict[str, Any]
 
 
 def table(runs: Mapping[int, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Return a Markdown table; a cell holds the seeds' figures side by side: centimetres, then percent."""
+    """Return a Markdown table of the runs that were made; a cell holds the seeds' figures side by side."""
     lines = []
     for poses in ("exact", "noisy"):
-        lines += [f"\n**{poses} poses** | " + " | ".join(FIGURES), "|".join(["---"] * (len(FIGURES) + 1))]
+        rows = []
         for name in (*TERMS, "2 trips", f"{TRIPS} trips"):
             seeds = [run.get(f"{poses}: {name}", {}) for run in runs.values()]
             cells = [" / ".join(_cell(seed, figure) for seed in seeds) for figure in FIGURES]
-            lines.append(f"{name} | " + " | ".join(cells))
+            rows += [f"{name} | " + " | ".join(cells)] if any(seeds) else []
+        head = [f"\n**{poses} poses** | " + " | ".join(FIGURES), "|".join(["---"] * (len(FIGURES) + 1))]
+        lines += head + rows if rows else []
     return "\n".join(lines)
 
 
