@@ -156,3 +156,15 @@ def test_processes_may_migrate_at_once(tmp_path, database_url):
     assert Submissions(engines[0]).submit(probe()).job["state"] == "queued"
     for engine in engines:
         engine.dispose()
+
+
+def test_a_new_file_is_opened_by_many_at_once(tmp_path):
+    def work(engine):
+        with writing(engine) as connection:
+            connection.execute(text("CREATE TABLE IF NOT EXISTS probe (x INTEGER)"))
+
+    for n in range(15):  # about one in a hundred failed: turning to WAL waited for nobody
+        engines = [open_database(f"sqlite:///{tmp_path}/{n}.db") for _ in range(6)]
+        assert at_once(*(lambda e=e: work(e) for e in engines)) == [None] * 6
+        for engine in engines:
+            engine.dispose()
