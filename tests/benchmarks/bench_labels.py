@@ -46,7 +46,7 @@ COLUMNS = {
     "coverage 4": "net_4_coverage",
     "ids, 4 trips: mAP observed": "ids_4_observed",
     "the same with noise": "noisy_4_observed",
-    "position error removed": "noise_removed",
+    "position error removed": "noisy_4_noise_removed",
 }
 
 
@@ -54,7 +54,8 @@ def roadscribe(*arguments: str | Path) -> str:
     """Run a command of the project on one thread, say how long it took, and return what it prints."""
     start = time.monotonic()
     command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)]
-    threads = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+    # Threads that spin while they wait would take the cores from the seed beside this one.
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | threads)
     if done.returncode:
         sys.exit(f"{' '.join(command[3:])}\n{done.stderr}")
@@ -79,19 +80,23 @@ def noisy_city(folder: Path, exact: Path, seed: int, trip: int) -> Path:
     return folder
 
 
-def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> dict[str, float]:
-    """Label one drive or aggregate several, unless done, and return mAP and coverage."""
-    made_by = out.with_suffix(".commit")
-    if not (out / "report.json").is_file() or not made_by.is_file() or made_by.read_text("utf-8") != source_commit():
-        job = ("label", drives[0], out) if len(drives) == 1 else ("aggregate", out, *drives)
-        roadscribe(*job, *options)
-        made_by.write_text(source_commit(), encoding="utf-8")
-    patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
-    return {
-        "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
-        "full": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
-        "coverage": patches["coverage"]["area"],
-    }
+def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> dict[str, Any]:
+    """Label one drive or aggregate several, unless done, and return mAP and coverage; they are kept beside `out`."""
+    kept = out.with_suffix(".json")
+    if not kept.is_file():
+        if not (out / "report.json").is_file():
+            job: list[str | Path] = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
+            roadscribe(*job, *options)
+        patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
+        figures = {
+            "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
+            "full": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
+            "coverage": patches["coverage"]["area"],
+            **({"noise_removed": noise_removed(out, drives)} if out.name.startswith("noisy") else {}),
+            "commit": source_commit(),
+        }
+        kept.write_text(json.dumps(figures), encoding="utf-8")
+    return dict(json.loads(kept.read_text("utf-8")))
 
 
 def noise_removed(out: Path, drives: Sequence[Path]) -> float:
@@ -115,32 +120,40 @@ def noise_removed(out: Path, drives: Sequence[Path]) -> float:
     return 1.0 - size[1] / size[0]
 
 
-def figures_of(seed: int, folder: Path) -> dict[str, float]:
-    """Return every figure of one seed."""
-    exact = [city(folder / f"exact-{trip}", seed, trip) for trip in range(TRIPS)]
-    noisy = [noisy_city(folder / f"noisy-{trip}", drive, seed, trip) for trip, drive in enumerate(exact)]
-    runs = {
-        "ids_1": measured(folder / "ids_1", exact[:1]),
-        "net_1": measured(folder / "net_1", exact[:1], NET),
-        "net_4": measured(folder / "net_4", exact, NET),
-        "ids_4": measured(folder / "ids_4", exact),
-        "noisy_4": measured(folder / "noisy_4", noisy),
+def figures_of(seed: int, folder: Path, *, measure: bool) -> dict[str, Any]:
+    """Return every figure of one seed; without `measure`, those that have been measured."""
+    exact = [folder / f"exact-{trip}" for trip in range(TRIPS)]
+    noisy = [folder / f"noisy-{trip}" for trip in range(TRIPS)]
+    if measure:
+        for trip, (drive, copy) in enumerate(zip(exact, noisy, strict=True)):
+            noisy_city(copy, city(drive, seed, trip), seed, trip)
+    runs: dict[str, tuple[Sequence[Path], Sequence[str]]] = {
+        "ids_1": (exact[:1], ()),
+        "net_1": (exact[:1], NET),
+        "net_4": (exact, NET),
+        "ids_4": (exact, ()),
+        "noisy_4": (noisy, ()),
     }
-    flat = {f"{name}_{key}": value for name, run in runs.items() for key, value in run.items()}
-    return flat | {"noise_removed": noise_removed(folder / "noisy_4", noisy)}
+    flat: dict[str, Any] = {}
+    for name, (drives, options) in runs.items():
+        if measure or (folder / f"{name}.json").is_file():
+            flat |= {f"{name}_{key}": value for key, value in measured(folder / name, drives, options).items()}
+    return flat
 
 
-def table(rows: dict[int, dict[str, float]]) -> str:
-    """Return the figures as a Markdown table, in percent, with their mean."""
+def table(rows: dict[int, dict[str, Any]]) -> str:
+    """Return the figures as a Markdown table, in percent, with their mean; a dash is a run that was not made."""
     lines = ["| seed | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     for name, row in [*rows.items(), ("mean", mean_of(list(rows.values())))]:
-        lines.append(f"| {name} | " + " | ".join(f"{100 * row[key]:.1f}" for key in COLUMNS.values()) + " |")
+        cells = (f"{100 * row[key]:.1f}" if key in row else "-" for key in COLUMNS.values())
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def mean_of(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Return the mean of every figure."""
-    return {key: statistics.fmean(row[key] for row in rows) for key in COLUMNS.values()}
+def mean_of(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean of every figure over the seeds that have it."""
+    columns = {key: [row[key] for row in rows if key in row] for key in COLUMNS.values()}
+    return {key: statistics.fmean(values) for key, values in columns.items() if values}
 
 
 def main() -> None:
@@ -150,21 +163,25 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"the first seed ({FIRST_SEED})")
     parser.add_argument("--work", type=Path, default=Path("figures_out"), help="where drives and results are kept")
     parser.add_argument("--jobs", type=int, default=2, help="seeds at a time (2)")
+    parser.add_argument("--kept", action="store_true", help="measure nothing, show what is there")
     parser.add_argument("--write", type=Path, help="Markdown file for the table, e.g. docs/figures.md")
     given = parser.parse_args()
-    rows: dict[int, dict[str, float]] = {}
+    rows: dict[int, dict[str, Any]] = {}
     seeds = range(given.first, given.first + given.seeds)
     with ThreadPoolExecutor(max_workers=given.jobs) as pool:
-        for seed, row in zip(seeds, pool.map(lambda s: figures_of(s, given.work / str(s)), seeds), strict=True):
-            rows[seed] = row
+        found = pool.map(lambda seed: figures_of(seed, given.work / str(seed), measure=not given.kept), seeds)
+        for seed, row in zip(seeds, found, strict=True):
+            rows |= {seed: row} if row else {}
             print(table(rows), flush=True)
     if given.write:
         given.write.write_text(page(rows, given), encoding="utf-8")
 
 
-def page(rows: dict[int, dict[str, float]], given: Any) -> str:
+def page(rows: dict[int, dict[str, Any]], given: Any) -> str:
     """Return the Markdown page with the table and how it was made."""
-    commit = source_commit()
+    commit = ", ".join(
+        sorted({value for row in rows.values() for key, value in row.items() if key.endswith("_commit")})
+    )
     about = (__doc__ or "").split("\n\n", 1)[1].strip()
     command = f"python tests/benchmarks/bench_labels.py --seeds {given.seeds} --first {given.first}"
     return f"# Figures on the demo city\n\n{about}\n\nPercent. `{command}`, commit {commit}.\n\n{table(rows)}\n"
