@@ -30,6 +30,7 @@ from recon.align.alignment import AlignedTrip, Alignment, placed
 from recon.drive import DriveLog
 from recon.heights import HeightField, height_field
 from recon.progress import Tick
+from recon.stereo import light_of
 from recon.views import View, Views
 
 F64 = npt.NDArray[np.float64]
@@ -122,7 +123,7 @@ def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: T
         road = np.zeros(len(inside), np.float32)
         weight, total, square = (np.zeros((len(inside), 1), np.float32) for _ in range(3))
         for view in images:
-            look = (view.camera_from_world, view.k, view.labels.ids, drivable, _light(view), NEAR_M, AHEAD_M)
+            look = (view.camera_from_world, view.k, view.labels.ids, drivable, _flattened(view), NEAR_M, AHEAD_M)
             stereo_kernels.sweep(x, y, z, *look, np.zeros(1), road, weight, total, square)
         seen = weight[:, 0] > 0
         light, valid = np.zeros(len(cells), np.float32), np.zeros(len(cells), dtype=bool)
@@ -138,8 +139,8 @@ def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: T
         )
 
 
-def _light(view: View) -> F32:
-    light = np.log(view.rgb.mean(axis=2, dtype=np.float32) / 255.0 + 0.05)
+def _flattened(view: View) -> F32:
+    light = light_of(view)
     return np.asarray(light - cv2.GaussianBlur(light, (0, 0), FLATTEN_WIDTHS * light.shape[1]), dtype=np.float32)
 
 

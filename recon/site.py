@@ -62,9 +62,10 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     if config.stereo_weight > 0 and not len(cloud):
         points, votes = agreed_heights(views, cells, field, tick)
         field = height_field(near, points, corridor_m=config.corridor_m, certainty=config.stereo_weight * votes)
-    z, _ = field.at(cells.centres())
+    xy = cells.centres()
+    z, tilt = field.at(xy)
     lidar_z = _lidar_heights(cells, field, cloud)
-    z = z + local_lift(cells.centres(), lidar_z - z)
+    z = z + local_lift(xy, lidar_z - z)
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
     cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
@@ -75,11 +76,10 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
         rgb=seen.rgb[kept],
         class_share=seen.class_share[kept],
     )
-    _, tilt = field.at(cells.centres())
     return Site(
         cells=cells,
         z=z[kept],
-        tilt=tilt,
+        tilt=tilt[kept],
         observations=observations,
         lidar_z=lidar_z[kept],
         stereo_points=len(points),

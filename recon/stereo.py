@@ -52,7 +52,7 @@ def agreed_heights(views: Views, cells: Cells, field: HeightField, tick: Tick) -
         ids = places.window(*box_around(view, FAR_M)).ids
         sums = [array[ids] for array in (road, weight, total, square)]
         x, y = xy[ids].T
-        look = (view.camera_from_world, view.k, view.labels.ids, drivable, _light(view), NEAR_M, FAR_M, LIFTS_M)
+        look = (view.camera_from_world, view.k, view.labels.ids, drivable, light_of(view), NEAR_M, FAR_M, LIFTS_M)
         stereo_kernels.sweep(np.ascontiguousarray(x), np.ascontiguousarray(y), z[ids], *look, *sums)
         road[ids], weight[ids], total[ids], square[ids] = sums
     seen = (weight[:, 0] > LEAST_WEIGHT) & (road > ROAD_SHARE * weight[:, 0])
@@ -60,7 +60,7 @@ def agreed_heights(views: Views, cells: Cells, field: HeightField, tick: Tick) -
     return _best(np.c_[xy, z][seen], weight[seen, 0], spread[seen])
 
 
-def _light(view: View) -> F32:
+def light_of(view: View) -> F32:
     """Return the logarithm of the brightness (H, W)."""
     return np.asarray(np.log(view.rgb.mean(axis=2, dtype=np.float32) / 255.0 + LIGHT_FLOOR), dtype=np.float32)
 

@@ -19,12 +19,11 @@ from recon.bev import BevBlocks
 from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent
-from recon.tiles import halved
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.road_map import PER_VERTEX, Element, RoadMap
 from vectorize.trace import trace
-from vectorize.windows import CORE_BLOCKS, Core, is_one_window, windows
+from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
 
 F64 = npt.NDArray[np.float64]
 End = tuple[int, int]  # piece, and 0 for its first vertex or 1 for its last
@@ -61,12 +60,11 @@ def trace_site(
     reach = max(config.bridge_gap_m, config.guided_gap_m) + CONTEXT_M
     pieces: list[Piece] = []
     names, found_road = tuple(trips), False
-    most = core_blocks or CORE_BLOCKS
-    total = len(halved(bev.at, most))
-    for done, (core, window) in enumerate(windows(bev, reach, core_blocks=most)):
-        tick(done, total, "windows")
+    cores = cores_of(bev, most_blocks=core_blocks or CORE_BLOCKS)
+    for done, core in enumerate(cores):
+        tick(done, len(cores), "windows")
         try:
-            part = trace(window, config, trips=trips)
+            part = trace(window(bev, core, reach), config, trips=trips)
         except NoRoadFound:
             continue  # a window without road is empty; a site without any is refused below
         names, found_road = max(names, part.trips, key=len), True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +23,7 @@ FAR_M = 1e7  # beyond any site: the outer sides of the outer cores
 class Core:
     """A rectangle of the plane."""
 
+    at: I64  # (B, 2) row and column of its blocks
     low_m: F64  # (2,) west, south
     high_m: F64  # (2,) east, north
 
@@ -38,28 +38,35 @@ def is_one_window(bev: BevBlocks) -> bool:
     return bev.grid.width * bev.grid.height <= WHOLE_CELLS
 
 
-def windows(bev: BevBlocks, margin_m: float, *, core_blocks: int = CORE_BLOCKS) -> Iterator[tuple[Core, BevMap]]:
-    """Yield each core with the raster of its blocks and of `margin_m` around them."""
-    margin, grid = int(np.ceil(margin_m / bev.grid.cell_m)), bev.grid
-    everywhere = Core(low_m=np.full(2, -FAR_M), high_m=np.full(2, FAR_M))
-    for at, core in _cores(bev, bev.at, everywhere, core_blocks):
-        top, left = (at.min(axis=0) * BLOCK_CELLS - margin).tolist()
-        bottom, right = ((at.max(axis=0) + 1) * BLOCK_CELLS + margin).tolist()
-        yield core, bev.window((top, left), (min(bottom, grid.height), min(right, grid.width)))
+def cores_of(bev: BevBlocks, *, most_blocks: int = CORE_BLOCKS) -> list[Core]:
+    """Return cores of at most so many blocks; every seen cell of the site lies in one."""
+    return _split(bev, Core(at=bev.at, low_m=np.full(2, -FAR_M), high_m=np.full(2, FAR_M)), most_blocks)
 
 
-def _cores(bev: BevBlocks, at: I64, core: Core, most: int) -> Iterator[tuple[I64, Core]]:
+def window(bev: BevBlocks, core: Core, margin_m: float) -> BevMap:
+    """Return the raster of a core's blocks and of `margin_m` around them."""
+    margin = int(np.ceil(margin_m / bev.grid.cell_m))
+    top, left = (core.at.min(axis=0) * BLOCK_CELLS - margin).tolist()
+    bottom, right = ((core.at.max(axis=0) + 1) * BLOCK_CELLS + margin).tolist()
+    return bev.window((top, left), (min(bottom, bev.grid.height), min(right, bev.grid.width)))
+
+
+def _split(bev: BevBlocks, core: Core, most: int) -> list[Core]:
+    at = core.at
     if len(at) <= most:
-        yield at, core
-        return
+        return [core]
     axis, cut = cut_of(at)
     seam = bev.grid.to_m(np.full(2, float(cut * BLOCK_CELLS)))[1 - axis]
     # Rows grow southwards, columns eastwards: the first part of rows is the one north of the seam.
     side = 1 - axis
     before, after = core.high_m.copy(), core.low_m.copy()
     before[side] = after[side] = seam
-    west_or_south = Core(low_m=core.low_m, high_m=before)
-    east_or_north = Core(low_m=after, high_m=core.high_m)
-    first, second = (east_or_north, west_or_south) if axis == 0 else (west_or_south, east_or_north)
-    yield from _cores(bev, at[at[:, axis] < cut], first, most)
-    yield from _cores(bev, at[at[:, axis] >= cut], second, most)
+    early, late = at[at[:, axis] < cut], at[at[:, axis] >= cut]
+    west_or_south, east_or_north = (late, early) if axis == 0 else (early, late)
+    parts = [
+        Core(at=west_or_south, low_m=core.low_m, high_m=before),
+        Core(at=east_or_north, low_m=after, high_m=core.high_m),
+    ]
+    if axis == 0:
+        parts.reverse()  # in the order of the blocks
+    return [small for part in parts for small in _split(bev, part, most)]

@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recon.artifact import atomic_folder, read, read_manifest, seal
+from recon.artifact import atomic_folder, read, read_manifest
 from recon.errors import ArtifactForeign, ConfigInvalid
 from workers.executor import StageInput
 from workers.plan import ARTIFACT_STAGES
 from workers.run import StageRecord, stored_record
 from workers.spec import ExportJob, Origin
+from workers.stages import seal_files
 from workers.store import Store
 
 if TYPE_CHECKING:
@@ -78,11 +79,4 @@ def export(given: StageInput) -> None:
         for count, (name, data) in enumerate(written.files.items(), start=1):
             (scratch / name).write_bytes(data)
             given.tick(count, len(written.files), "files")
-        seal(
-            scratch,
-            kind="Export",
-            schema=1,
-            meta={"summary": summary},
-            parents=given.parent_digests,
-            config=given.config_digest,
-        )
+        seal_files(scratch, given, "Export", summary)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recon.artifact import atomic_folder, read, seal
+from recon.artifact import atomic_folder, read
 from recon.errors import ConfigInvalid
 from workers.executor import StageInput
 from workers.spec import AggregateJob
-from workers.stages import PICTURE_CELLS, drive_of, leave
+from workers.stages import PICTURE_CELLS, drive_of, leave, seal_files
 
 if TYPE_CHECKING:
     from recon.views import Trip
@@ -84,14 +84,7 @@ def draw(given: StageInput) -> None:
         pictures.mkdir()
         run_draw(drives[0], blocks.coarser(PICTURE_CELLS), road_map, pictures)
         write_geojson(road_map, scratch / "map.geojson", name=" + ".join(drive.name for drive in drives))
-        seal(
-            scratch,
-            kind="Publication",
-            schema=1,
-            meta={"summary": summary},
-            parents=given.parent_digests,
-            config=given.config_digest,
-        )
+        seal_files(scratch, given, "Publication", summary)
 
 
 def _trips(given: StageInput, stage: str) -> list[Trip]:

@@ -124,15 +124,7 @@ def draw(given: StageInput) -> None:
         pictures.mkdir()
         run_draw(drive, blocks.coarser(PICTURE_CELLS), road_map, pictures)
         write_geojson(road_map, scratch / "map.geojson", name=drive.name)
-        meta = {"summary": summary}
-        seal(
-            scratch,
-            kind="Publication",
-            schema=1,
-            meta=meta,
-            parents=given.parent_digests,
-            config=given.config_digest,
-        )
+        seal_files(scratch, given, "Publication", summary)
 
 
 def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map: RoadMap) -> dict[str, Any]:
@@ -169,6 +161,12 @@ def posed_drive(given: StageInput) -> DriveLog:
         return drive
     surface = read_manifest(given.parents["fit"], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
     return posed(drive, surface.meta["report"])
+
+
+def seal_files(scratch: Path, given: StageInput, kind: str, summary: dict[str, Any]) -> None:
+    """Seal a folder of files for people and other tools, with what the job's report says of them."""
+    parents, config = given.parent_digests, given.config_digest
+    seal(scratch, kind=kind, schema=1, meta={"summary": summary}, parents=parents, config=config)
 
 
 def leave(artifact: Artifact, given: StageInput) -> None:

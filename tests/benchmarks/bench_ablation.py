@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import shapely
-from bench_labels import FIRST_SEED, NOISE_DEG, NOISE_M, city, noisy_city, roadscribe
+from bench_labels import FIRST_SEED, NOISE_DEG, NOISE_M, city, evaluated, noisy_city, roadscribe
 from scipy.spatial import cKDTree
 
 from recon.artifact import Artifact, read, read_manifest
@@ -119,15 +119,15 @@ def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: S
         return {}
     if scene is not None and not kept.is_file():
         label(out, drives, settings)
-        patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
+        maps = evaluated(out, drives[0])
         true, stated = (np.concatenate([_path(drive / name) for drive in drives]) for name in LOGS)
         path, shift = _path(drives[0] / LOGS[0]), (true - stated).mean(axis=0)
         body = {
             **heights(artifact(out, "fit", RoadSurface), scene, path),
             **kerbs(artifact(out, "trace", RoadMap), drives[0] / "true_map.json", path, shift),
-            "mAP observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
-            "mAP": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
-            "coverage": patches["coverage"]["area"],
+            "mAP observed": maps["observed"],
+            "mAP": maps["full"],
+            "coverage": maps["coverage"],
             "commit": source_commit(),
         }
         kept.write_text(json.dumps(body), encoding="utf-8")

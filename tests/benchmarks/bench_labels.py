@@ -87,16 +87,23 @@ def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> 
         if not (out / "report.json").is_file():
             job: list[str | Path] = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
             roadscribe(*job, *options)
-        patches = json.loads(roadscribe("evaluate", out, "--truth", drives[0], "--json"))["patches"]
         figures = {
-            "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
-            "full": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
-            "coverage": patches["coverage"]["area"],
+            **evaluated(out, drives[0]),
             **({"noise_removed": noise_removed(out, drives)} if out.name.startswith("noisy") else {}),
             "commit": source_commit(),
         }
         kept.write_text(json.dumps(figures), encoding="utf-8")
     return dict(json.loads(kept.read_text("utf-8")))
+
+
+def evaluated(out: Path, truth: Path) -> dict[str, float]:
+    """Return mAP on the observed area and on all of it, and coverage, of a finished job."""
+    patches = json.loads(roadscribe("evaluate", out, "--truth", truth, "--json"))["patches"]
+    return {
+        "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
+        "full": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
+        "coverage": patches["coverage"]["area"],
+    }
 
 
 def noise_removed(out: Path, drives: Sequence[Path]) -> float:

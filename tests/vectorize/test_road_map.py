@@ -18,6 +18,14 @@ from vectorize.road_map import Element, RoadMap, numbers_of
 TRIPS = ("monday", "tuesday", "friday")
 
 
+def divider(**facts):
+    """Return a short line."""
+    seen, confidence = np.ones(2, bool), np.ones(2, np.float32)
+    return Element(
+        element_class="divider", vertices=np.zeros((2, 3)), seen=seen, confidence=confidence, score=1.0, **facts
+    )
+
+
 @st.composite
 def elements(draw, *, reach_m=40.0, name="divider"):
     """Return an element that every vertex tells from the others by its views, with trips out of three."""
@@ -99,13 +107,7 @@ def test_an_artifact_keeps_views_and_trips(tmp_path_factory, some):
 
 
 def test_a_map_of_the_first_schema_is_refused(tmp_path):
-    line = Element(
-        element_class="divider",
-        vertices=np.zeros((2, 3)),
-        seen=np.ones(2, bool),
-        confidence=np.ones(2, np.float32),
-        score=1.0,
-    )
+    line = divider()
     parts = RoadMap(elements=(line,)).to_parts()
     with artifact.atomic_folder(tmp_path / "old") as folder:
         for name in ("vertices", "seen", "confidence", "offsets"):
@@ -116,14 +118,7 @@ def test_a_map_of_the_first_schema_is_refused(tmp_path):
 
 
 def test_trips_that_the_map_does_not_know_are_refused():
-    line = Element(
-        element_class="divider",
-        vertices=np.zeros((2, 3)),
-        seen=np.ones(2, bool),
-        confidence=np.ones(2, np.float32),
-        score=1.0,
-        trips=np.array([1, 1 << 63], np.uint64),
-    )
+    line = divider(trips=np.array([1, 1 << 63], np.uint64))
     with pytest.raises(ValueError, match="trip 64, and the map has 3"):
         RoadMap(elements=(line,), trips=TRIPS)
     assert replace(line, trips=np.array([4, 1], np.uint64)).trip_numbers == [0, 2]
@@ -131,13 +126,7 @@ def test_trips_that_the_map_does_not_know_are_refused():
 
 
 def test_a_map_made_of_no_images_has_no_views():
-    line = Element(
-        element_class="divider",
-        vertices=np.zeros((2, 3)),
-        seen=np.ones(2, bool),
-        confidence=np.ones(2, np.float32),
-        score=1.0,
-    )
+    line = divider()
     assert line.views.tolist() == [0, 0]
     assert line.trip_numbers == []
     with pytest.raises(ValueError, match="2 vertices"):

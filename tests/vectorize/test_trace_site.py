@@ -23,7 +23,7 @@ from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
 from vectorize.trace import trace
 from vectorize.trace_site import trace_site
-from vectorize.windows import windows
+from vectorize.windows import cores_of, window
 
 CONFIG = TraceConfig(guided_gap_m=0.0)  # windows then show 19 m more than their cores
 
@@ -90,7 +90,7 @@ def test_a_line_that_runs_along_a_seam_is_there_once() -> None:
     canvas.area(np.array([[0.5, 1.0], [63.5, 1.0], [63.5, 37.0], [0.5, 37.0]]), RoadClass.ROAD)
     canvas.stroke(np.array([[3.0, 19.2], [61.0, 19.2]]))
     blocks = BevBlocks.of(canvas.bev())
-    seams = [core.low_m[1] for core, _ in windows(blocks, 19.0, core_blocks=15)]
+    seams = [core.low_m[1] for core in cores_of(blocks, most_blocks=15)]
     assert max(seams) == pytest.approx(19.2)
     (line,) = trace_site(blocks, CONFIG, core_blocks=15).of("divider")
     assert length_of(line.vertices) == pytest.approx(58.0, abs=0.3)
@@ -110,13 +110,13 @@ def test_a_ring_longer_than_a_window_is_welded_into_a_ring() -> None:
 
 def test_every_place_has_one_core_and_its_window_shows_it(bev: BevMap) -> None:
     points = np.random.default_rng(0).uniform(-30, 130, (500, 2))
-    cores = []
-    for core, window in windows(BevBlocks.of(bev), 5.0, core_blocks=4):
+    cores, blocks = [], BevBlocks.of(bev)
+    for core in cores_of(blocks, most_blocks=4):
         cores.append(core.holds(points))
         cells, inside = bev.grid.cells(points)
         seen = inside.copy()
         seen[inside] = bev.seen[cells[inside, 0], cells[inside, 1]]
-        assert window.grid.cells(points[core.holds(points) & seen])[1].all()
+        assert window(blocks, core, 5.0).grid.cells(points[core.holds(points) & seen])[1].all()
     assert np.array_equal(np.sum(cores, axis=0), np.ones(len(points)))
 
 

@@ -88,8 +88,8 @@ def test_a_trip_may_have_settings_of_its_own():
         "/drives/1/drive": "/b",
         "/drives/1/segment/weights": "/m.xml",
     }
-    moved = spec.with_paths({place: "/root" + path for place, path in spec.input_paths().items()})
-    assert (moved.drives[1].drive, moved.drives[1].segment.weights) == ("/root/b", "/root/m.xml")
+    moved = spec.with_paths({place: "/moved" + path for place, path in spec.input_paths().items()})
+    assert (moved.drives[1].drive, moved.drives[1].segment.weights) == ("/moved/b", "/moved/m.xml")
     first, second = (stage for stage in plan_of(spec) if stage.role == "segment")
     assert [config_of(spec, stage).backend for stage in (first, second)] == ["id_images", "openvino"]
 
