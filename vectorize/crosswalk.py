@@ -1,41 +1,36 @@
-"""Pedestrian crossings as polygons and stop lines as lines, from areas of their class probability."""
+"""Pedestrian crossings as polygons, from areas of their class probability."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 import shapely
-from scipy.ndimage import find_objects, label
 from skimage.measure import find_contours
 
 from vectorize import polyline
+from vectorize.paint_areas import LEAST, PAD, Area, areas_of, disc
 from vectorize.seen import Evidence
+from vectorize.transverse import LINE_WIDTH_M, PAIR_GAP_M, find_line_pairs
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
-Area = tuple[tuple[slice, slice], npt.NDArray[np.bool_], F32]
-
 STRIPE_GAP_M = 0.9  # widest space between the stripes of one zebra
 RECTANGLE_SHARE = 0.9  # a crossing that fills its rectangle this much is published as that rectangle
 CONVEX_SHARE = 0.85  # of its hull, and as that
-LEAST = 0.25  # probability that paint must have
-LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
 SHORTEST_M = 1.0  # shorter patches are specks, which join nothing
 BLOCK_GAP_M = 2.0  # widest gap, worn or between stripes, within one crossing
-PAIR_GAP_M = 5.0  # between the two lines of a crossing without stripes
 STRIPE_M = 5.0  # longest stripe
+PAIR_RIM_M = 0.5  # around a pair of lines: pieces of them that are called crosswalk lie there
 ALIKE_SHARE = 0.7  # of the wider of two parts of one zebra that the other must reach
 PLATEAU_M = 1.2  # how far around a rim its paint's full strength is looked for
 FRAYED_M = 0.3  # half of the width of spikes and necks that the class map frays into a rim
 RIM_STEP_M = 0.05
 RIM_SHARE = 0.7  # of a side's rim that lies within the rectangle: frays stand out, a hidden corner lies far inside
 FILLED_SHARE = 0.65  # of their common rectangle that two patches and the gap between them must fill
-PAD = 2  # cells around a component, so that its contour closes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,19 +48,24 @@ def find_crossings(evidence: Evidence, *, simplify_m: float, min_area_m2: float)
 
     Stripes close to each other are one area from the start; stripes farther apart, the two lines of a crossing
     without stripes and zebras with a worn gap are joined to one polygon. A line or stripe that stays alone is none.
+    Two lines across the whole road are a crossing whatever the classes call them.
     """
-    patches = [
-        patch for area in _areas(evidence, evidence.crosswalk, STRIPE_GAP_M) if (patch := _patch(evidence, area))
-    ]
-    found = [p for p in _joined(evidence, patches) if not p.thin and p.polygon.area >= min_area_m2]
-    result = [(_ring(p.polygon, simplify_m), p.value) for p in found]
+    pairs = find_line_pairs(evidence)
+    whole = shapely.union_all([polygon for polygon, _ in pairs]).buffer(PAIR_RIM_M)
+    # The stop line before a zebra is no part of it, though the class map may half take it for one.
+    paint = np.where(evidence.stop_line > evidence.crosswalk, np.float32(0), evidence.crosswalk)
+    patches = [patch for area in areas_of(evidence, paint, STRIPE_GAP_M) if (patch := _patch(evidence, area))]
+    patches = [patch for patch in patches if not whole.contains(patch.polygon.centroid)]
+    joined = [(p.polygon, p.value) for p in _joined(evidence, patches) if not p.thin]
+    found = [(polygon, value) for polygon, value in joined + pairs if polygon.area >= min_area_m2]
+    result = [(_ring(polygon, simplify_m), value) for polygon, value in found]
     return sorted(result, key=lambda item: (-shapely.Polygon(item[0]).area, *item[0][0].tolist()))
 
 
 def _patch(evidence: Evidence, area: Area) -> Patch | None:
     window, inside, closed = area
     # Half of what the paint reaches near by: paint that the class map is less sure of is no smaller for it.
-    reach = cv2.dilate(closed, _disc(evidence, PLATEAU_M))
+    reach = cv2.dilate(closed, disc(evidence, PLATEAU_M))
     share = closed / np.maximum(reach, LEAST)
     soft = np.pad(np.where(cv2.dilate(inside.astype(np.uint8), np.ones((3, 3))) > 0, share, np.float32(0)), PAD)
     rings = [shapely.Polygon(c[:, ::-1]) for c in _contours(soft) if len(c) >= 4]
@@ -137,51 +137,6 @@ def _sides(polygon: shapely.Polygon) -> tuple[float, float]:
         return 0.0, float(polygon.length) / 2
     sides = np.hypot(*np.diff(corners[:3], axis=0).T)
     return float(sides.min()), float(sides.max())
-
-
-def find_stop_lines(evidence: Evidence, *, min_length_m: float = 1.0) -> list[tuple[F64, float]]:
-    """Return (line (2, 2) in world metres, mean evidence) of each area of STOP_LINE: its axis through the middle."""
-    result = []
-    for window, inside, _ in _areas(evidence, evidence.stop_line, 0.5):
-        weight = np.where(inside, evidence.stop_line[window], 0.0)
-        rows, columns = np.nonzero(weight > LEAST)
-        if len(rows) < 2:
-            continue
-        px = np.stack([columns + window[1].start + 0.5, rows + window[0].start + 0.5], axis=1)
-        xy, w = evidence.grid.to_m(px), weight[rows, columns]
-        centre = np.average(xy, axis=0, weights=w)
-        axes = np.linalg.eigh(np.cov((xy - centre).T, aweights=w))[1]
-        along, across = (xy - centre) @ axes[:, 1], (xy - centre) @ axes[:, 0]
-        # Half a cell stands out beyond the outermost centres; the 1 % tails are ragged pixels.
-        low, high = np.quantile(along, [0.01, 0.99])
-        length = float(high - low) + evidence.grid.cell_m
-        if length >= min_length_m and length > 1.5 * float(np.ptp(across)):
-            line = centre + np.array([[-0.5], [0.5]]) * length * axes[:, 1] + (low + high) / 2 * axes[:, 1]
-            result.append((line, float(np.clip(w.mean(), 0, 1))))
-    return sorted(result, key=lambda item: tuple(item[0].ravel().tolist()))
-
-
-def _areas(evidence: Evidence, raster: F32, gap_m: float) -> Iterator[Area]:
-    """Yield (window, cells of the component in it, closed probability in it) of areas that closing makes one."""
-    kernel = _disc(evidence, gap_m)
-    size = len(kernel)
-    rows, columns = np.flatnonzero((raster > LEAST).any(axis=1)), np.flatnonzero((raster > LEAST).any(axis=0))
-    if not rows.size:
-        return
-    pad = size + PAD
-    top, left = max(0, int(rows[0]) - pad), max(0, int(columns[0]) - pad)
-    part = raster[top : int(rows[-1]) + pad, left : int(columns[-1]) + pad]
-    # Grey closing keeps the soft outer edge, so that the contour stays sub-pixel.
-    closed: F32 = cv2.morphologyEx(part, cv2.MORPH_CLOSE, kernel).astype(np.float32, copy=False)
-    components, _ = label(closed > LEAST, structure=np.ones((3, 3)))
-    for index, window in enumerate(find_objects(components), start=1):
-        shifted = tuple(slice(s.start + o, s.stop + o) for s, o in zip(window, (top, left), strict=True))
-        yield (shifted[0], shifted[1]), components[window] == index, closed[window]
-
-
-def _disc(evidence: Evidence, wide_m: float) -> npt.NDArray[np.uint8]:
-    size = max(3, round(wide_m / evidence.grid.cell_m) | 1)
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)
 
 
 def _contours(soft: F32) -> list[F64]:

@@ -34,6 +34,7 @@ class Evidence:
     marking: F32
     crosswalk: F32
     stop_line: F32
+    other_marking: F32
     background: F32
     trust: F32
     height_m: F32
@@ -63,6 +64,7 @@ class Evidence:
             marking=share(RoadClass.LANE_MARKING),
             crosswalk=share(RoadClass.CROSSWALK),
             stop_line=share(RoadClass.STOP_LINE),
+            other_marking=share(RoadClass.OTHER_MARKING),
             background=share(RoadClass.BACKGROUND),
             trust=np.where(known, views / (views + HALF_TRUST_VIEWS), 0.0).astype(np.float32),
             height_m=bev.height_m,

@@ -19,12 +19,13 @@ from vectorize.bridge import bridge, uncross
 from vectorize.confidence import BACKGROUND, bridge_doubt, curve
 from vectorize.config import TraceConfig
 from vectorize.contour import Edge, find_edges
-from vectorize.crosswalk import find_crossings, find_stop_lines
+from vectorize.crosswalk import find_crossings
 from vectorize.divider import find_lines
 from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
 from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 from vectorize.style import lines_apart_m, style_of, trips_along
+from vectorize.transverse import find_stop_lines
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -52,15 +53,16 @@ def trace(
         raise NoRoadFound(hint=hint)
     tick(0, STEPS, "classes")
     crossings = find_crossings(evidence, simplify_m=2 * config.simplify_m, min_area_m2=config.min_crossing_m2)
-    stops = [_straight(evidence, line, value) for line, value in find_stop_lines(evidence)]
+    stop_lines = find_stop_lines(evidence, [ring for ring, _ in crossings])
     tick(1, STEPS, "classes")
     # A divider ends at a crossing or a stop line: no bridge may run through them.
     barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
-    barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in find_stop_lines(evidence)]
+    barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in stop_lines]
     edges = find_edges(evidence, config)
     lines = find_lines(evidence, config, barriers, [e.strand.xy_m for e in edges])
     tick(2, STEPS, "classes")
     dividers = _dividers(evidence, lines.dividers, lines.double, config)
+    stops = [_straight(evidence, line, value) for line, value in stop_lines]
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_apart(p, s) for s in stops)]
     tick(3, STEPS, "classes")

@@ -88,6 +88,7 @@ def test_defect_5_3_the_cost_of_areas_does_not_grow_with_the_whole_image_for_eac
         marking=none,
         crosswalk=paint,
         stop_line=none,
+        other_marking=none,
         background=none,
         trust=ones,
         height_m=none,
