@@ -10,11 +10,12 @@ from numba import njit
 from recon.demo_city.ground_kernels import OFF_ROAD, ground_albedo, ground_class, texel_at
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step
 from recon.demo_city.options import KERNEL
-from recon.demo_city.ray_kernels import GROUND, SKY, cast, solid_hit
+from recon.demo_city.ray_kernels import GROUND, SKY, cast, shadow_cells, solid_hit
 from recon.demo_city.shade_kernels import ground_color, sky, solid_color
 from recon.demo_city.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
 
 BLOCK_PX = 8
+WIDE_BLOCKS = 8  # blocks a side of a wide block, whose solids are looked for first
 BACKGROUND = 6
 SHADOW_M = 60.0  # from the camera to what still throws a moving shadow
 
@@ -54,14 +55,39 @@ def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
 
 
 @njit(**KERNEL)
-def _color(ground, solids, casters, moving, light, heads, mirrored, count, view, owner, face, tau, dx, dy, dz):
+def _candidates(solids, order, view, oz, sign, slope, found, counts):
+    """Fill `found` and `counts` with the solids, in the given order, that the rays of each block of pixels may meet.
+
+    Rays start at the height `oz`; with `sign` -1 those that look down are turned up, and `slope` radians off.
+    """
+    ox, oy, _ = view.position
+    block_rows, block_columns = counts.shape
+    narrow = (0.75 * BLOCK_PX + 1.0) / view.focal_px
+    broad = narrow + slope + (0.75 * BLOCK_PX * WIDE_BLOCKS + 1.0) / view.focal_px
+    wide = np.empty(max(order.shape[0], 1), np.int32)
+    for top in range(0, block_rows, WIDE_BLOCKS):
+        for left in range(0, block_columns, WIDE_BLOCKS):
+            dx, dy, dz = _ray(view, (left + WIDE_BLOCKS / 2) * BLOCK_PX, (top + WIDE_BLOCKS / 2) * BLOCK_PX)
+            near = wide[: in_cone(solids, order, ox, oy, oz, dx, dy, sign * dz, broad, wide)]
+            for br in range(top, min(top + WIDE_BLOCKS, block_rows)):
+                for bc in range(left, min(left + WIDE_BLOCKS, block_columns)):
+                    dx, dy, dz = _ray(view, (bc + 0.5) * BLOCK_PX, (br + 0.5) * BLOCK_PX)
+                    counts[br, bc] = 0
+                    if sign > 0.0 or dz < narrow:
+                        counts[br, bc] = in_cone(
+                            solids, near, ox, oy, oz, dx, dy, sign * dz, narrow + slope, found[br, bc]
+                        )
+
+
+@njit(**KERNEL)
+def _color(ground, solids, casters, shadows, moving, light, heads, mirrored, count, view, owner, face, tau, dx, dy, dz):
     ox, oy, oz = view.position
     if owner == SKY:
         return sky(light, dx, dy, dz)
     if owner >= 0:
         return solid_color(ground, solids, moving, heads, owner, face, light, ox, oy, oz, dx, dy, dz, tau)
     pixel_rad = 1.0 / view.focal_px
-    red, green, blue = ground_color(ground, casters, 0, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
+    red, green, blue = ground_color(ground, casters, shadows, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad)
     if light.wet > 0.0:
         x, y, z = ox + tau * dx, oy + tau * dy, oz + tau * dz
         r, g, b, share = _reflection(
@@ -117,7 +143,21 @@ def _casters(solids, moving, ox, oy):
 
 @njit(**KERNEL)
 def _shade(
-    ground, solids, casters, moving, light, heads, view, owners, faces, depth, found, counts, mirrored, mirrored_counts
+    ground,
+    solids,
+    casters,
+    shadows,
+    moving,
+    light,
+    heads,
+    view,
+    owners,
+    faces,
+    depth,
+    found,
+    counts,
+    mirrored,
+    mirrored_counts,
 ):
     """Return the linear colour of every pixel, whose middle meets `owners` at `depth`."""
     height, width = owners.shape
@@ -153,7 +193,22 @@ def _shade(
                     if tau == np.inf:
                         hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
                     r, g, b = _color(
-                        ground, solids, casters, moving, light, heads, glass, panes, view, hit, face, tau, dx, dy, dz
+                        ground,
+                        solids,
+                        casters,
+                        shadows,
+                        moving,
+                        light,
+                        heads,
+                        glass,
+                        panes,
+                        view,
+                        hit,
+                        face,
+                        tau,
+                        dx,
+                        dy,
+                        dz,
                     )
                     red += share * min(r, 4.0)
                     green += share * min(g, 4.0)
@@ -165,6 +220,7 @@ def _shade(
                     ground,
                     solids,
                     casters,
+                    shadows,
                     moving,
                     light,
                     heads,
@@ -209,35 +265,31 @@ def render(ground, solids, moving, order, light, heads, view):
     mirrored = np.empty((block_rows, block_columns, max(order.shape[0], 1) if wet else 1), np.int32)
     mirrored_counts = np.zeros((block_rows, block_columns), np.int32)
     below = 2.0 * (bilinear(ground.base_z, ground.raster, ox, oy)) - oz
-    half_angle = (0.75 * BLOCK_PX + 1.0) / view.focal_px
-    for br in range(block_rows):
-        for bc in range(block_columns):
-            dx, dy, dz = _ray(view, (bc + 0.5) * BLOCK_PX, (br + 0.5) * BLOCK_PX)
-            near = found[br, bc]
-            counts[br, bc] = in_cone(solids, order_seen, ox, oy, oz, dx, dy, dz, half_angle, near)
-            if wet and dz - half_angle < 0.0:
-                # What flat ground mirrors, a camera below it would see; a wider cone allows for slopes.
-                mirrored_counts[br, bc] = in_cone(
-                    solids, order, ox, oy, below, dx, dy, -dz, half_angle + 0.12, mirrored[br, bc]
-                )
-            for v in range(br * BLOCK_PX, min((br + 1) * BLOCK_PX, height)):
-                for u in range(bc * BLOCK_PX, min((bc + 1) * BLOCK_PX, width)):
-                    dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
-                    owner, tau, face = cast(ground, solids, near, counts[br, bc], ox, oy, oz, dx, dy, dz)
-                    owners[v, u] = owner
-                    faces[v, u] = face
-                    depth[v, u] = tau
-                    if owner == GROUND:
-                        ids[v, u] = ground_class(ground, ox + tau * dx, oy + tau * dy)
-                    elif owner == SKY:
-                        ids[v, u] = BACKGROUND
-                    else:
-                        ids[v, u] = int(solids[owner, CLASS_ID])
+    _candidates(solids, order_seen, view, oz, 1.0, 0.0, found, counts)
+    if wet:
+        # What flat ground mirrors, a camera below it would see; a wider cone allows for slopes.
+        _candidates(solids, order, view, below, -1.0, 0.12, mirrored, mirrored_counts)
+    for v in range(height):
+        for u in range(width):
+            dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
+            br, bc = v // BLOCK_PX, u // BLOCK_PX
+            owner, tau, face = cast(ground, solids, found[br, bc], counts[br, bc], ox, oy, oz, dx, dy, dz)
+            owners[v, u] = owner
+            faces[v, u] = face
+            depth[v, u] = tau
+            if owner == GROUND:
+                ids[v, u] = ground_class(ground, ox + tau * dx, oy + tau * dy)
+            elif owner == SKY:
+                ids[v, u] = BACKGROUND
+            else:
+                ids[v, u] = int(solids[owner, CLASS_ID])
     casters = _casters(solids, moving, ox, oy)
+    shadows = shadow_cells(ground, casters, ox, oy, light.sun[0], light.sun[1], light.sun[2])
     rgb = _shade(
         ground,
         solids,
         casters,
+        shadows,
         moving,
         light,
         heads,

@@ -9,7 +9,7 @@ from numba import njit
 from recon.demo_city.ground_kernels import LEVELS, ground_albedo
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
 from recon.demo_city.options import KERNEL
-from recon.demo_city.ray_kernels import sunlit
+from recon.demo_city.ray_kernels import may_be_shadowed, sunlit
 from recon.demo_city.solid_columns import (
     BARK,
     BOXBODY,
@@ -108,10 +108,10 @@ def _head_light(heads, x, y, z):
 
 
 @njit(**KERNEL)
-def ground_color(ground, solids, moving, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
+def ground_color(ground, casters, shadows, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
     """Return the colour of the ground along a ray whose pixel spans `pixel_rad`, filtered over its footprint.
 
-    `moving` = index of the first solid whose shadow is not baked.
+    `casters` are the solids whose shadow is not baked, `shadows` the cells where it may fall.
     """
     x = ox + tau * dx
     y = oy + tau * dy
@@ -144,8 +144,8 @@ def ground_color(ground, solids, moving, light, heads, ox, oy, oz, dx, dy, dz, t
         blue += b * (lit * light.sun_rgb[2] * light.sun[2] + under * light.ambient_rgb[2] + add_blue)
         shade += lit
     scale = 1.0 / taps
-    if shade > 0.0 and moving < solids.shape[0]:
-        lit = sunlit(solids, moving, x, y, z + 0.01, light.sun[0], light.sun[1], light.sun[2])
+    if shade > 0.0 and casters.shape[0] > 0 and may_be_shadowed(shadows, x, y):
+        lit = sunlit(casters, x, y, z + 0.01, light.sun[0], light.sun[1], light.sun[2])
         if lit < 1.0:
             mean = shade * scale
             # The baked sum cannot be split again; the sun's share of it is close enough for an edge pixel.

@@ -9,10 +9,11 @@ from recon.demo_city.config import CityConfig
 from recon.demo_city.develop import Optics, develop
 from recon.demo_city.drive import _nearest_first
 from recon.demo_city.ground_kernels import ground_class
-from recon.demo_city.image_kernels import render
-from recon.demo_city.ray_kernels import ground_hit
+from recon.demo_city.image_kernels import _candidates, _ray, in_cone, render
+from recon.demo_city.ray_kernels import ground_hit, may_be_shadowed, shadow_cells, sunlit
 from recon.demo_city.rig import calibrate, view_of
 from recon.demo_city.scene import Scene
+from recon.demo_city.solid_columns import CENTER
 from recon.demo_city.true_map import true_map
 from recon.geometry import apply, invert
 
@@ -117,6 +118,43 @@ def test_rays_meet_the_surface_where_a_fine_march_meets_it(scene):
                 checked += 1
                 break
     assert checked > 100
+
+
+def test_moving_shadows_fall_nowhere_but_in_their_cells(scene):
+    casters = scene.solids_at(2.0)[len(scene.static) :]
+    x0, y0 = scene.ego_pose(10.0)[:2, 3]
+    random = np.random.default_rng(3)
+    for direction in ((0.3, 0.2, 0.93), (0.6, -0.4, 0.69), (-0.9, 0.1, 0.42)):
+        sun = np.asarray(direction) / np.linalg.norm(direction)
+        shadows = shadow_cells(scene.ground, casters, x0, y0, *sun)
+        assert 0.0 < shadows[0].mean() < 0.9
+        dark = 0
+        near = random.choice(casters[:, CENTER : CENTER + 2], 6000)
+        for x, y in near + random.uniform(-6.0, 6.0, near.shape):
+            z = ground_hit(scene.ground, x, y, 50.0, 0.0, 0.0, -1.0)
+            if sunlit(casters, x, y, 50.0 - z + 0.01, *sun) < 1.0:
+                dark += 1
+                assert may_be_shadowed(shadows, x, y)
+        assert dark
+
+
+def test_the_solids_of_a_block_are_those_of_a_search_among_all(scene):
+    camera = calibrate(CONFIG.cameras[1], CONFIG)
+    view = view_of(camera, scene.ego_pose(10.0))
+    solids = scene.solids_at(2.0)
+    order = _nearest_first(solids, view.position)
+    rows, columns = -(-view.height_px // 8), -(-view.width_px // 8)
+    ox, oy, oz = view.position
+    for sign, slope in ((1.0, 0.0), (-1.0, 0.12)):
+        found, counts = np.empty((rows, columns, len(order)), np.int32), np.zeros((rows, columns), np.int32)
+        _candidates(solids, order, view, oz, sign, slope, found, counts)
+        alone, narrow = np.empty(len(order), np.int32), 7.0 / view.focal_px
+        assert counts.max() > 2
+        for row, column in np.ndindex(rows, columns):
+            dx, dy, dz = _ray(view, (column + 0.5) * 8, (row + 0.5) * 8)
+            looked = sign > 0 or dz < narrow
+            count = in_cone(solids, order, ox, oy, oz, dx, dy, sign * dz, narrow + slope, alone) if looked else 0
+            assert found[row, column, : counts[row, column]].tolist() == alone[:count].tolist()
 
 
 def test_kerbs_rise_to_their_real_height(scene):
