@@ -4,7 +4,7 @@ Confidence of a vertex = curve(evidence x trust(views)) x doubt, all 0..1:
 - trust(v) = v / (v + 4): one view counts 0.2, four views 0.5, forty 0.91.
 - evidence of a divider or stop line: marking probability on the ridge. Of a boundary: drivable probability 0.3 m
   inside minus that 0.3 m outside, times the smoothness of an edge against BACKGROUND. Of a crossing: mean crosswalk
-  probability on its area.
+  probability of its paint; of one of two lines, mean probability of their paint times the share that is not worn.
 - curve(x) = x / (x + h) with h of the class (`HALF`): the share of metres within 0.5 m of the truth that places of
   such evidence reached. It rises with evidence, so within a class it changes no order.
 - doubt of a bridged stretch of a line, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half

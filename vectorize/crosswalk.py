@@ -48,14 +48,14 @@ def find_crossings(evidence: Evidence, *, simplify_m: float, min_area_m2: float)
 
     Stripes close to each other are one area from the start; stripes farther apart, the two lines of a crossing
     without stripes and zebras with a worn gap are joined to one polygon. A line or stripe that stays alone is none.
-    Two lines across the whole road are a crossing whatever the classes call them.
+    Two lines across the whole road are a crossing if only parts of them are called crosswalk.
     """
     pairs = find_line_pairs(evidence)
-    whole = shapely.union_all([polygon for polygon, _ in pairs]).buffer(PAIR_RIM_M)
-    # The stop line before a zebra is no part of it, though the class map may half take it for one.
-    paint = np.where(evidence.stop_line > evidence.crosswalk, np.float32(0), evidence.crosswalk)
-    patches = [patch for area in areas_of(evidence, paint, STRIPE_GAP_M) if (patch := _patch(evidence, area))]
-    patches = [patch for patch in patches if not whole.contains(patch.polygon.centroid)]
+    of_pairs = shapely.union_all([polygon for polygon, _ in pairs]).buffer(PAIR_RIM_M)
+    patches = [
+        patch for area in areas_of(evidence, evidence.crosswalk, STRIPE_GAP_M) if (patch := _patch(evidence, area))
+    ]
+    patches = [patch for patch in patches if not of_pairs.contains(patch.polygon.centroid)]
     joined = [(p.polygon, p.value) for p in _joined(evidence, patches) if not p.thin]
     found = [(polygon, value) for polygon, value in joined + pairs if polygon.area >= min_area_m2]
     result = [(_ring(polygon, simplify_m), value) for polygon, value in found]

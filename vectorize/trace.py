@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
-from shapely import LineString
+from shapely import LineString, Polygon
 
 from recon.bev import BevMap
 from recon.errors import NoRoadFound
@@ -32,6 +32,8 @@ Bool = npt.NDArray[np.bool_]
 
 BOUNDARY_GAP_M = 3.0
 SAME_STOP_M = 1.0
+CROSSING_RIM_M = 0.3
+CROSSING_SHARE = 0.8  # of a line that lies in a crossing
 STEPS = 4
 
 
@@ -65,6 +67,9 @@ def trace(
     stops = [_straight(evidence, line, value) for line, value in stop_lines]
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_apart(p, s) for s in stops)]
+    within = [polygon.buffer(CROSSING_RIM_M) for polygon in map(Polygon, [ring for ring, _ in crossings])]
+    # What lies in a crossing is the crossing's paint, whatever it was called.
+    stops, dividers = ([e for e in lines if not _lies_in(e, within)] for lines in (stops, dividers))
     tick(3, STEPS, "classes")
     boundaries = _boundaries(evidence, edges, config)
     areas = [_crossing(evidence, ring, value) for ring, value in crossings]
@@ -186,6 +191,11 @@ def _straight(evidence: Evidence, line: F64, value: float) -> Element:
         views=views,
         trips=trips,
     )
+
+
+def _lies_in(element: Element, areas: Sequence[Polygon]) -> bool:
+    line = LineString(element.vertices[:, :2])
+    return any(line.intersection(area).length > CROSSING_SHARE * line.length for area in areas)
 
 
 def _apart(one: Element, other: Element) -> bool:

@@ -1,8 +1,9 @@
 """Tracing a site of any size: window by window, cut at straight seams and welded there.
 
-A window shows more around its core than the longest bridge: what the two sides of a seam trace there comes from the
-same cells. Each line is cut at the seams, each core keeps its own part, and parts that end at one place of a seam
-become one line again. Crossings, stop lines and islands are kept whole, by the core that holds their middle.
+A window shows more around its core than the longest bridge and the widest road: what the two sides of a seam trace
+there comes from the same cells. Each line is cut at the seams, each core keeps its own part, and parts that end at one
+place of a seam become one line again. Crossings, stop lines and islands are kept whole, by the core that holds their
+middle.
 """
 
 from __future__ import annotations
@@ -23,12 +24,13 @@ from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.road_map import PER_VERTEX, Element, RoadMap
 from vectorize.trace import trace
+from vectorize.transverse import ROAD_M
 from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
 
 F64 = npt.NDArray[np.float64]
 End = tuple[int, int]  # piece, and 0 for its first vertex or 1 for its last
 
-CONTEXT_M = 10.0  # around a core beyond the longest bridge: its ends need some length to be judged
+CONTEXT_M = 10.0  # around a core beyond those: their ends need some length to be judged
 WELD_M = 0.3
 STRAIGHT_M = 0.02  # a seam's vertex this close to its neighbours' chord says nothing
 CLASS_ORDER = ("divider", "boundary", "ped_crossing", "stop_line", "centerline")
@@ -57,7 +59,7 @@ def trace_site(
     """
     if core_blocks is None and is_one_window(bev):
         return trace(bev.whole(), config, origin=origin, trips=trips, tick=tick)
-    reach = max(config.bridge_gap_m, config.guided_gap_m) + CONTEXT_M
+    reach = max(config.bridge_gap_m, config.guided_gap_m, ROAD_M[1]) + CONTEXT_M
     pieces: list[Piece] = []
     names, found_road = tuple(trips), False
     cores = cores_of(bev, most_blocks=core_blocks or CORE_BLOCKS)

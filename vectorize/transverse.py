@@ -1,7 +1,8 @@
 """Paint across the road: stop lines, and the pairs of lines that are a crossing without stripes.
 
-A class map learns stop lines and the lines of a crossing from the same pixels, and calls the one what is the other.
-Geometry tells them apart: a stop line ends at the middle of the road, a crossing has two lines from kerb to kerb.
+A class map learns stop lines and the lines of a crossing from pixels that look alike, and calls parts of the one what
+is the other. Geometry tells most of them apart: a crossing has two lines from kerb to kerb, side by side. Two lines
+that are called stop lines all over stay stop lines: roads of one direction have such.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import shapely
+from scipy.spatial import cKDTree
 
 from vectorize import polyline
 from vectorize.paint_areas import LEAST, areas_of
@@ -23,13 +25,17 @@ Bool = npt.NDArray[np.bool_]
 
 LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
 PAIR_GAP_M = 5.0  # widest between the two lines of a crossing without stripes
+NARROWEST_M = 1.5  # between them
 CLOSE_M = 0.5  # gap within one line
-LONGEST_ROAD_M = 40.0  # from kerb to kerb
 SHORTEST_M = 2.0  # piece from which a line across the road is looked for
-NARROWEST_M = 1.5  # between the two lines; a stop line lies nearer to a crossing than that
-KERB_M = 1.0  # beyond the end of the road its side must have been seen
+ROAD_M = (2.5, 40.0)  # from kerb to kerb
+END_M = 1.0  # from a kerb to the end of the paint
+KERB_M = (0.15, 0.45)  # beyond the end of the road, where its side must have been seen
 BESIDE_M = 0.3  # paint this far from a line's axis is that line's
-PAINTED_SHARE = 0.65  # of the way from kerb to kerb: wear and vehicles hide the rest
+ROADSIDE_M = 0.6  # from its axis there is road again: other ground has lines that cross no road
+PAINTED_SHARE = 0.65  # of the way from kerb to kerb: the rest is worn
+OWN_SHARE = 0.4  # painted in classes that no line along the road has
+CROSSWALK_SHARE = 0.1  # of the paint of a pair: less, and both are stop lines, bars or arrows
 PARALLEL = np.cos(np.radians(10.0))
 ALIKE_SHARE = 0.7  # of their length that two lines lie side by side
 EMPTY_SHARE = 0.2  # of the place between them that may be painted: more is a zebra or hatching
@@ -41,14 +47,10 @@ class Crossline:
     """A straight line of paint from kerb to kerb."""
 
     ends: F64  # (2, 2) world metres, of the paint
-    value: float  # mean evidence of the paint
+    direction: F64  # (2,) unit vector from end to end
+    value: float  # mean evidence of the paint, times the share of the way that is painted
+    crosswalk: float  # share of the paint that is called crosswalk
     width_m: float
-
-    @property
-    def direction(self) -> F64:
-        """Return the unit vector (2,) from end to end."""
-        step = self.ends[1] - self.ends[0]
-        return np.asarray(step / np.hypot(*step), dtype=np.float64)
 
 
 def find_stop_lines(
@@ -74,19 +76,20 @@ def find_stop_lines(
 def find_line_pairs(evidence: Evidence) -> list[tuple[shapely.Polygon, float]]:
     """Return the rectangle and the mean evidence of each crossing that is painted as two lines across the road."""
     lines = _crosslines(evidence)
-    pairs = [
-        (gap_m, i, j)
-        for i, one in enumerate(lines)
-        for j in range(i + 1, len(lines))
-        if (gap_m := _gap(one, lines[j])) and not _is_painted(evidence, _between(one, lines[j], -0.5))
-    ]
+    if len(lines) < 2:
+        return []
+    near = cKDTree([line.ends.mean(axis=0) for line in lines]).query_pairs(PAIR_GAP_M + 0.5 * ROAD_M[1])
+    pairs = []
+    for i, j in sorted(near):
+        share, gap_m = (lines[i].crosswalk + lines[j].crosswalk) / 2, _gap(lines[i], lines[j])
+        if gap_m and share > CROSSWALK_SHARE and not _is_painted(evidence, _between(lines[i], lines[j], -0.5)):
+            # Beside the two lines of a crossing there may be a stop line: it is the least like a crossing.
+            pairs.append((-round(share, 1), gap_m, i, j))
     free, result = set(range(len(lines))), []
-    for _, i, j in sorted(pairs):
+    for _, _, i, j in sorted(pairs):
         if {i, j} <= free:
             free -= {i, j}
-            one, other = lines[i], lines[j]
-            length = [float(np.hypot(*np.diff(line.ends, axis=0)[0])) for line in (one, other)]
-            result.append((_between(one, other, 0.5), float(np.average([one.value, other.value], weights=length))))
+            result.append((_between(lines[i], lines[j], 0.5), (lines[i].value + lines[j].value) / 2))
     return result
 
 
@@ -112,10 +115,11 @@ def _fitted(evidence: Evidence, window: tuple[slice, slice], weight: F32) -> tup
 
 def _crosslines(evidence: Evidence) -> list[Crossline]:
     """Return the lines from kerb to kerb, each once though its paint may lie in pieces."""
-    paint = evidence.crosswalk + evidence.stop_line + evidence.other_marking
+    own = evidence.crosswalk + evidence.stop_line + evidence.other_marking
+    paint = own + evidence.marking
     pieces = []
-    for window, inside, _ in areas_of(evidence, paint, CLOSE_M):
-        fitted = _fitted(evidence, window, np.where(inside, paint[window], np.float32(0)))
+    for window, inside, _ in areas_of(evidence, own, CLOSE_M):
+        fitted = _fitted(evidence, window, np.where(inside, own[window], np.float32(0)))
         if fitted is not None:
             length_m = float(np.hypot(*(fitted[0][1] - fitted[0][0])))
             if length_m >= SHORTEST_M and fitted[2] <= LINE_WIDTH_M:
@@ -124,45 +128,63 @@ def _crosslines(evidence: Evidence) -> list[Crossline]:
     for _, axis in sorted(pieces, key=lambda piece: (-piece[0], *piece[1].ravel().tolist())):
         middle = shapely.Point(axis.mean(axis=0))
         if all(shapely.LineString(line.ends).distance(middle) > 2 * BESIDE_M for line in found):
-            line = _from_kerb_to_kerb(evidence, paint + evidence.marking, axis)
+            line = _from_kerb_to_kerb(evidence, own, paint, axis)
             found += [line] if line else []
     return found
 
 
-def _from_kerb_to_kerb(evidence: Evidence, paint: F32, axis: F64) -> Crossline | None:
-    """Return the line along `axis` (2, 2) if it is painted over most of the road's width, which must have been seen."""
+def _from_kerb_to_kerb(evidence: Evidence, own: F32, paint: F32, axis: F64) -> Crossline | None:
+    """Return the line along `axis` (2, 2) if it is painted from one side of the road to the other."""
+    offsets = np.arange(-BESIDE_M, BESIDE_M + STEP_M / 2, STEP_M)
     for _ in range(2):  # the axis of a piece is a little askew: the second round has that of the whole line
-        along = np.arange(-LONGEST_ROAD_M, LONGEST_ROAD_M, STEP_M)
-        direction = (axis[1] - axis[0]) / np.hypot(*(axis[1] - axis[0]))
+        middle, direction = axis.mean(axis=0), (axis[1] - axis[0]) / np.hypot(*(axis[1] - axis[0]))
         normal = np.array([-direction[1], direction[0]])
-        road = _road_around(evidence, axis.mean(axis=0) + along[:, None] * direction)
-        if road is None:
+        along = _road_around(evidence, middle, direction)
+        if along is None:
             return None
-        offsets = np.arange(-BESIDE_M, BESIDE_M + STEP_M / 2, STEP_M)
-        xy = axis.mean(axis=0) + along[road, None] * direction
+        xy = middle + along[:, None] * direction
         value = evidence.sample(paint, xy[:, None] + offsets[:, None] * normal)
         painted: Bool = value.max(axis=1) > LEAST
-        if painted.mean() < PAINTED_SHARE:
+        ends = along[painted][[0, -1]] if painted.any() else along[:1]
+        if painted.mean() < PAINTED_SHARE or np.abs(ends - along[[0, -1]]).max() > END_M:
             return None
         weight = np.where(value > LEAST, value, 0.0)[painted]
-        aside = (weight * offsets).sum(axis=1) / weight.sum(axis=1)
-        slope, shift = np.polyfit(along[road][painted], aside, 1)
-        ends = along[road][painted][[0, -1], None]
-        axis = axis.mean(axis=0) + ends * direction + (slope * ends + shift) * normal
-    width_m = float((value > LEAST)[painted].sum(axis=1).mean()) * STEP_M
-    return Crossline(ends=axis, value=float(np.clip(value.max(axis=1)[painted], 0, 1).mean()), width_m=width_m)
+        slope, shift = np.polyfit(along[painted], (weight * offsets).sum(axis=1) / weight.sum(axis=1), 1)
+        axis = middle + ends[:, None] * direction + (slope * ends + shift)[:, None] * normal
+    places = xy[:, None] + offsets[:, None] * normal
+    of_its_own = evidence.sample(own, places).max(axis=1) > LEAST
+    beside = evidence.sample(evidence.drivable, xy[:, None] + np.array([[-ROADSIDE_M], [ROADSIDE_M]]) * normal) > 0.5
+    if of_its_own.mean() < OWN_SHARE or beside.mean(axis=0).min() < PAINTED_SHARE:
+        return None
+    covered = value > LEAST
+    return Crossline(
+        ends=axis,
+        direction=direction,
+        value=float(np.clip(value[covered], 0, 1).mean() * painted.mean()),
+        crosswalk=float(evidence.sample(evidence.crosswalk, places)[covered].sum() / value[covered].sum()),
+        width_m=float(covered[painted].sum(axis=1).mean()) * STEP_M,
+    )
 
 
-def _road_around(evidence: Evidence, xy: F64) -> slice | None:
-    """Return the stretch of dense points (N, 2) around their middle that is road, if what ends it was seen."""
-    road = evidence.is_known(xy) & (evidence.sample(evidence.drivable, xy) > 0.5)
-    beyond = round(KERB_M / STEP_M)
-    for start, stop in polyline.runs(polyline.close_gaps(road, round(CLOSE_M / STEP_M))):
-        if start <= len(xy) // 2 < stop:
-            sides = xy[max(start - beyond, 0) : start], xy[stop : stop + beyond]
-            seen = all(evidence.is_known(side).any() for side in sides)
-            return slice(start, stop) if seen else None
-    return None
+def _road_around(evidence: Evidence, middle: F64, direction: F64) -> F64 | None:
+    """Return how far along a direction (L,) the road around a place reaches, if it is crossed on that way.
+
+    Both of its sides must have been seen, as ground: what stands there may hide more road. And it must reach farther
+    the other way: a line along the road lies on much road too.
+    """
+    steps = np.arange(-ROAD_M[1], ROAD_M[1], STEP_M)
+    spans = []
+    for way in (direction, np.array([-direction[1], direction[0]])):
+        xy = middle + steps[:, None] * way
+        road = evidence.is_known(xy) & (evidence.sample(evidence.drivable, xy) > 0.5)
+        runs = polyline.runs(polyline.close_gaps(road, round(CLOSE_M / STEP_M)))
+        spans += [steps[a:b] for a, b in runs if a <= len(steps) // 2 < b]
+    if len(spans) < 2 or not ROAD_M[0] <= np.ptp(spans[0]) <= min(ROAD_M[1], np.ptp(spans[1])):
+        return None
+    beyond = np.arange(KERB_M[0], KERB_M[1], STEP_M)
+    sides = middle + np.concatenate([spans[0][0] - beyond, spans[0][-1] + beyond])[:, None] * direction
+    standing = evidence.sample(evidence.background, sides) > 0.5
+    return spans[0] if (evidence.is_known(sides) & ~standing).all() else None
 
 
 def _gap(one: Crossline, other: Crossline) -> float | None:
@@ -177,11 +199,11 @@ def _gap(one: Crossline, other: Crossline) -> float | None:
     return gap_m if NARROWEST_M <= gap_m <= PAIR_GAP_M and alike else None
 
 
-def _between(one: Crossline, other: Crossline, widths: float) -> shapely.Polygon:
+def _between(one: Crossline, other: Crossline, outward_widths: float) -> shapely.Polygon:
     """Return the place between the axes of two lines, wider at each by so many of its widths."""
     outward = np.array([-one.direction[1], one.direction[0]])
     outward *= np.sign((one.ends.mean(axis=0) - other.ends.mean(axis=0)) @ outward)
-    sides = [line.ends + sign * widths * line.width_m * outward for line, sign in ((one, 1.0), (other, -1.0))]
+    sides = [line.ends + sign * outward_widths * line.width_m * outward for line, sign in ((one, 1.0), (other, -1.0))]
     return shapely.MultiPoint(np.concatenate(sides)).convex_hull
 
 

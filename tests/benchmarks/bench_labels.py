@@ -33,7 +33,7 @@ from recon.demo_city.scene import Scene
 from recon.formats.drive_folder import write_drive_json
 from vectorize.evaluate.report import source_commit
 
-FIRST_SEED = 7001  # neither trained on (1000 to 1139) nor validated on (2000 to 2007)
+FIRST_SEED = 7001  # neither trained on (1000 to 1189) nor validated on (2000 to 2007)
 TRIPS, FRAMES = 4, 30
 NOISE_M, NOISE_DEG = 0.3, 0.5
 NET = ("--segmenter", "mask2former", "--weights", "demo_city")

@@ -8,9 +8,11 @@ from shapely.affinity import rotate
 
 from recon.classes import RoadClass
 from recon.grid import Grid
+from vectorize.config import TraceConfig
 from vectorize.crosswalk import find_crossings
 from vectorize.seen import Evidence
-from vectorize.transverse import find_stop_lines
+from vectorize.trace import trace
+from vectorize.transverse import find_line_pairs, find_stop_lines
 
 CROSSWALK, STOP, OTHER, MARKING = (
     RoadClass.CROSSWALK,
@@ -46,25 +48,30 @@ def _iou(one: Polygon, other: Polygon) -> float:
 
 
 MIXED = [(-5.7, -2.0, CROSSWALK), (-2.0, 3.0, STOP), (3.0, 5.7, OTHER)]
+ONE_WAY = [(-5.7, 5.7, STOP)]
 
 
 @pytest.mark.parametrize("heading_deg", [0.0, 27.0])
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        ([(-5.7, 5.7, STOP)], [(-5.7, 5.7, STOP)]),
+        (MIXED, [(-5.7, 5.7, STOP)]),
         (MIXED, [(low, high, name) for (low, high, _), name in zip(MIXED, (STOP, CROSSWALK, STOP), strict=True)]),
         (MIXED, [(-5.7, -1.0, STOP), (0.5, 5.7, MARKING)]),
     ],
-    ids=["stop lines", "mixed", "worn"],
+    ids=["half", "mixed", "worn"],
 )
-def test_two_lines_from_kerb_to_kerb_are_a_crossing_whatever_they_are_called(first, second, heading_deg):
+def test_two_lines_from_kerb_to_kerb_are_a_crossing_though_only_parts_are_called_so(first, second, heading_deg):
     canvas = _road(heading_deg=heading_deg)
     _across(canvas, -1.5, first, heading_deg=heading_deg)
     _across(canvas, 1.5, second, heading_deg=heading_deg)
     (crossing,), stops = _found(canvas)
     assert _iou(crossing, rotate(box(-1.65, -5.7, 1.65, 5.7), heading_deg, origin=(0, 0))) > 0.9
     assert not stops
+    traced = trace(canvas.bev(), TraceConfig())
+    assert len(traced.of("ped_crossing")) == 1
+    assert not traced.of("stop_line")
+    assert not traced.of("divider")
 
 
 def test_stop_lines_of_two_directions_stay_stop_lines():
@@ -75,41 +82,74 @@ def test_stop_lines_of_two_directions_stay_stop_lines():
     assert (len(crossings), len(stops)) == (0, 2)
 
 
-def test_the_stop_line_before_a_crossing_of_lines_is_kept():
+def test_two_stop_lines_of_a_road_of_one_direction_stay_stop_lines():
+    canvas = _road()
+    for x_m in (-2.0, 2.0):  # a box for bicycles
+        _across(canvas, x_m, ONE_WAY)
+    crossings, stops = _found(canvas)
+    assert (len(crossings), len(stops)) == (0, 2)
+
+
+@pytest.mark.parametrize("apart_m", [1.3, 1.6, 2.0, 2.5, 3.2])
+@pytest.mark.parametrize("lines", [[(-5.7, 5.7, CROSSWALK)], MIXED], ids=["sure", "mixed"])
+def test_the_stop_line_before_a_crossing_of_lines_is_kept(lines, apart_m):
     canvas = _road()
     for x_m in (-1.5, 1.5):
-        _across(canvas, x_m, [(-5.7, 5.7, STOP)])
-    _across(canvas, -2.8, [(-5.7, 5.7, STOP)])  # as on a road of one direction
+        _across(canvas, x_m, lines)
+    _across(canvas, -1.5 - apart_m, ONE_WAY)
     (crossing,), (stop,) = _found(canvas)
     assert _iou(crossing, box(-1.65, -5.7, 1.65, 5.7)) > 0.9
-    assert np.allclose(stop[:, 0], -2.8, atol=0.05)
+    assert np.allclose(stop[:, 0], -1.5 - apart_m, atol=0.05)
 
 
 def test_one_line_across_the_whole_road_is_a_stop_line():
     canvas = _road()
-    _across(canvas, 0.0, [(-5.7, 5.7, STOP)])
+    _across(canvas, 0.0, MIXED)
     crossings, stops = _found(canvas)
     assert (len(crossings), len(stops)) == (0, 1)
 
 
-def test_where_the_far_side_of_the_road_was_not_seen_nothing_is_inferred():
+@pytest.mark.parametrize("hidden", ["beyond", "a strip", "behind a vehicle"])
+def test_where_a_side_of_the_road_was_not_seen_nothing_is_inferred(hidden):
     canvas = _road()
     for x_m in (-1.5, 1.5):
-        _across(canvas, x_m, [(-5.7, 5.7, STOP)])
-    canvas.hide(canvas.grid.centres()[..., 1] > 2.0)
-    crossings, stops = _found(canvas)
-    assert (len(crossings), len(stops)) == (0, 2)
+        _across(canvas, x_m, MIXED)
+    y = canvas.grid.centres()[..., 1]
+    if hidden == "behind a vehicle":
+        canvas.area([(-13, 2.0), (13, 2.0), (13, 4.5), (-13, 4.5)], RoadClass.BACKGROUND)
+    else:
+        canvas.hide((y > 2.0) & (y < (20.0 if hidden == "beyond" else 2.8)))
+    assert not find_line_pairs(Evidence.of(canvas.bev(), min_views=1))
+
+
+@pytest.mark.parametrize("road_class", [OTHER, CROSSWALK])
+def test_paint_along_the_road_and_beside_it_is_no_crossing(road_class):
+    canvas = _road()
+    for y_m in (-1.7, 1.7):
+        canvas.stroke(np.array([[-12.5, y_m], [12.5, y_m]]), width_m=0.15, road_class=MARKING)
+        canvas.stroke(np.array([[-4.0, y_m], [8.0, y_m]]), width_m=0.15, road_class=road_class)
+    for x_m in (-5.0, -2.5, 0.0):
+        canvas.stroke(np.array([[x_m, 8.0], [x_m, 13.0]]), width_m=0.15, road_class=road_class)
+    evidence = Evidence.of(canvas.bev(), min_views=1)
+    assert not find_line_pairs(evidence)
+
+
+def test_bars_across_the_road_are_no_crossing():
+    canvas = _road()
+    for x_m in np.arange(-4.0, 5.0, 2.0):
+        _across(canvas, x_m, [(-5.7, 5.7, OTHER)])
+    assert not _found(canvas)[0]
 
 
 def test_an_island_parts_a_crossing_of_lines():
     canvas = _road(half_width_m=9.0)
     for x_m in (-1.5, 1.5):
-        _across(canvas, x_m, [(-8.7, 8.7, STOP)])
+        _across(canvas, x_m, [(-8.7, 3.0, CROSSWALK), (3.0, 8.7, STOP)])
     canvas.area([(-4, -1), (4, -1), (4, 1), (-4, 1)], RoadClass.OFF_ROAD)
+    canvas.stroke(np.array([[-1.5, 1.3], [-1.5, 8.7]]), width_m=0.3, road_class=CROSSWALK)
     crossings, stops = _found(canvas)
-    assert len(crossings) == 2
-    assert not stops
     assert sorted(round(c.centroid.y) for c in crossings) == [-5, 5]
+    assert not stops
 
 
 def test_a_zebra_between_two_lines_is_one_crossing():
@@ -123,12 +163,18 @@ def test_a_zebra_between_two_lines_is_one_crossing():
     assert len(crossings) == 1
 
 
-def test_a_stop_line_called_crosswalk_does_not_widen_the_zebra_of_a_narrow_road():
-    canvas = _road(half_width_m=3.6)
-    for k in range(7):
-        ring = np.asarray(box(-1.5, -3.3 + k, 1.5, -2.8 + k).exterior.coords)[:-1]
-        canvas.area(ring, CROSSWALK)
-    _across(canvas, 3.0, [(-0.2, 3.3, CROSSWALK)])
-    crossings, _ = _found(canvas)
-    assert len(crossings) == 1
-    assert _iou(crossings[0], box(-1.5, -3.3, 1.5, 3.2)) > 0.9
+def test_a_zebra_half_taken_for_stop_lines_is_one_crossing_still():
+    canvas = _road()
+    for k in range(11):
+        canvas.area(np.asarray(box(-1.6, -5.6 + k, 1.6, -5.1 + k).exterior.coords)[:-1], CROSSWALK)
+    half = canvas.probability[..., CROSSWALK] * 0.55
+    canvas.probability[..., CROSSWALK] -= half
+    canvas.probability[..., STOP] += half
+    (crossing,), _ = _found(canvas)
+    assert _iou(crossing, box(-1.6, -5.6, 1.6, 4.9)) > 0.9
+
+
+def test_faint_paint_on_a_sliver_of_road_is_nothing():
+    canvas = _road(half_width_m=0.05)
+    canvas.stroke(np.array([[0.0, -5.7], [0.0, 5.7]]), width_m=0.3, road_class=OTHER, strength=0.3)
+    assert not _found(canvas)[0]

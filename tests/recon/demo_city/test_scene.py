@@ -9,7 +9,7 @@ from recon.demo_city.config import CityConfig
 from recon.demo_city.develop import Optics, develop
 from recon.demo_city.drive import _nearest_first
 from recon.demo_city.ground_kernels import ground_class
-from recon.demo_city.image_kernels import _candidates, _ray, in_cone, render
+from recon.demo_city.image_kernels import BLOCK_PX, _candidates, _ray, in_cone, render
 from recon.demo_city.ray_kernels import ground_hit, may_be_shadowed, shadow_cells, sunlit
 from recon.demo_city.rig import calibrate, view_of
 from recon.demo_city.scene import Scene
@@ -143,15 +143,15 @@ def test_the_solids_of_a_block_are_those_of_a_search_among_all(scene):
     view = view_of(camera, scene.ego_pose(10.0))
     solids = scene.solids_at(2.0)
     order = _nearest_first(solids, view.position)
-    rows, columns = -(-view.height_px // 8), -(-view.width_px // 8)
+    rows, columns = -(-view.height_px // BLOCK_PX), -(-view.width_px // BLOCK_PX)
     ox, oy, oz = view.position
     for sign, slope in ((1.0, 0.0), (-1.0, 0.12)):
         found, counts = np.empty((rows, columns, len(order)), np.int32), np.zeros((rows, columns), np.int32)
         _candidates(solids, order, view, oz, sign, slope, found, counts)
-        alone, narrow = np.empty(len(order), np.int32), 7.0 / view.focal_px
+        alone, narrow = np.empty(len(order), np.int32), (0.75 * BLOCK_PX + 1.0) / view.focal_px
         assert counts.max() > 2
         for row, column in np.ndindex(rows, columns):
-            dx, dy, dz = _ray(view, (column + 0.5) * 8, (row + 0.5) * 8)
+            dx, dy, dz = _ray(view, (column + 0.5) * BLOCK_PX, (row + 0.5) * BLOCK_PX)
             looked = sign > 0 or dz < narrow
             count = in_cone(solids, order, ox, oy, oz, dx, dy, sign * dz, narrow + slope, alone) if looked else 0
             assert found[row, column, : counts[row, column]].tolist() == alone[:count].tolist()
