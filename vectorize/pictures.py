@@ -30,6 +30,7 @@ COLORS_BGR = {
     "centerline": (220, 200, 200),
 }
 WIDTH_PX = {"divider": 2, "boundary": 3, "ped_crossing": 2, "stop_line": 4, "centerline": 1}
+PALE_DIVIDER = (195, 230, 245)  # of unknown style: solid and dashed ones have the full colour
 NIGHT = (26, 22, 20)
 HATCH = (46, 40, 37)
 TEXT = (225, 225, 225)
@@ -149,8 +150,12 @@ def _lines(picture: U8, road_map: RoadMap, drive: DriveLog, view: View) -> None:
             points = [_fixed(stretch)]
             cv2.polylines(picture, points, False, (0, 0, 0), width + 2, cv2.LINE_AA, 4)
         for stretch, width in _strokes(element, view):
-            color = COLORS_BGR[element.element_class]
+            color = _color(element.element_class, element.style)
             cv2.polylines(picture, [_fixed(stretch)], False, color, width, cv2.LINE_AA, 4)
+
+
+def _color(element_class: str, style: str) -> tuple[int, int, int]:
+    return PALE_DIVIDER if (element_class, style) == ("divider", "unknown") else COLORS_BGR[element_class]
 
 
 def _fixed(points: F64) -> npt.NDArray[np.int32]:
@@ -194,7 +199,7 @@ def _foot(road_map: RoadMap, view: View, name: str) -> U8:
     entries: list[tuple[str, str]] = [("divider", style) for style in known_styles if style in styles]
     entries += [(name, "") for name in ("boundary", "ped_crossing", "stop_line") if name in present]
     for element_class, style in entries:
-        color, width = COLORS_BGR[element_class], WIDTH_PX[element_class]
+        color, width = _color(element_class, style), WIDTH_PX[element_class]
         spans = [(0, 14), (21, 35), (42, 56)] if style == "dashed" else [(0, 56)]
         for a, b in spans:
             for dy in (-3, 3) if style == "double" else (0,):

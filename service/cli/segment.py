@@ -110,6 +110,7 @@ def evaluate(
     """Measure a net on images with ids: IoU per class and condition, and images per second.
 
     Example: roadscribe segment evaluate net_out/net --data drive_3
+
     Example: roadscribe segment evaluate demo_city --city 4
     """
     if not (data or city):
