@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, func, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recon.errors import ConfigInvalid, InputInvalid, StorageError, storage_errors
 from service.ledger import tables
@@ -117,6 +118,9 @@ def _database_errors() -> Iterator[None]:
     except OperationalError as error:
         hint = "Check the disk and the database; the request may be repeated."
         raise StorageError(f"the ledger does not answer: {error.orig}", where="ledger", hint=hint) from error
+    except PoolTimeout as error:
+        hint = "More requests than connections wait for it; the request may be repeated."
+        raise StorageError("the ledger is busy", where="ledger", hint=hint) from error
     except DataError as error:  # PostgreSQL holds no NUL in a text
         raise InputInvalid("the ledger cannot hold this value", hint="Remove control characters.") from error
 

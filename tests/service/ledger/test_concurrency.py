@@ -7,9 +7,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import QueuePool
 
-from recon.errors import Cancelled, WorkerLost
+from recon.errors import Cancelled, StorageError, WorkerLost
 from service.ledger import inputs
 from service.ledger.database import migrate, open_database, reading, writing
 from service.ledger.leases import LeaseLost, Leases
@@ -168,3 +169,11 @@ def test_a_new_file_is_opened_by_many_at_once(tmp_path):
         assert at_once(*(lambda e=e: work(e) for e in engines)) == [None] * 6
         for engine in engines:
             engine.dispose()
+
+
+def test_a_pool_without_a_free_connection_is_a_busy_ledger(tmp_path):
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    engine = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=0.05)
+    with reading(engine), pytest.raises(StorageError, match="busy"), reading(engine):
+        pass
+    engine.dispose()
