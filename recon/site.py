@@ -25,6 +25,7 @@ F32 = npt.NDArray[np.float32]
 
 LIDAR_RANGE_M = 40.0
 FIELD_MARGIN_M = 20.0  # of the LiDAR beyond a tile: more than the height field reaches beyond the corridor
+SPARSE_SHARE = 0.05  # of the square metres of a tile: fewer with LiDAR returns, and the images are asked too
 LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surface
 
 
@@ -37,7 +38,7 @@ class Site:
     tilt: F64  # (N, 2)
     observations: Observations
     lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
-    stereo_points: int  # heights on which images agreed; 0 where LiDAR measured them
+    stereo_points: int  # heights on which images agreed; 0 where LiDAR measured enough
 
     @property
     def road_m2(self) -> float:
@@ -59,9 +60,11 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     cells = Cells.within(path, tile.grid, tile.around, corridor_m=config.corridor_m)
     points = np.zeros((0, 3))
-    if config.stereo_weight > 0 and not len(cloud):
+    if config.stereo_weight > 0 and _measured_share(cells, cloud) < SPARSE_SHARE:
         points, votes = agreed_heights(views, cells, field, tick)
-        field = height_field(near, points, corridor_m=config.corridor_m, certainty=config.stereo_weight * votes)
+        certainty = np.r_[np.ones(len(cloud)), config.stereo_weight * votes]
+        measured = np.concatenate([cloud, points])
+        field = height_field(near, measured, corridor_m=config.corridor_m, certainty=certainty)
     xy = cells.centres()
     z, tilt = field.at(xy)
     lidar_z = _lidar_heights(cells, field, cloud)
@@ -89,6 +92,14 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
 def _reaches(frame: Frame, low_m: F64, high_m: F64) -> bool:
     place = frame.world_from_ego[:2, 3]
     return bool(np.all((place > low_m) & (place < high_m)))
+
+
+def _measured_share(cells: Cells, cloud: F64) -> float:
+    """Return the share of the cells' square metres that hold a LiDAR return."""
+    places, returns = (
+        np.unique(np.floor(xy).astype(np.int64) @ [1 << 32, 1]) for xy in (cells.centres(), cloud[:, :2])
+    )
+    return float(np.isin(places, returns).mean()) if len(places) else 0.0
 
 
 def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:

@@ -25,3 +25,16 @@ def test_a_tile_far_beside_the_path_takes_its_heights_from_the_nearest_poses(tmp
     site = prepare([drive], Views([Trip(drive=drive, labels=labels)]), farthest, config, silent)
     assert max(away) > 45.0
     assert len(site.cells) == 0
+
+
+def test_a_stray_lidar_return_does_not_stand_for_a_lidar(tmp_path: Path) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=5)
+    tiles = tiles_of(drive.path_xy_m(), corridor_m=8.0, cell_m=0.2, most_cells=10**9)
+    views, config = Views([Trip(drive=drive, labels=labels)]), FitConfig(cell_m=0.2, corridor_m=8.0)
+    assert prepare([drive], views, tiles[0], config, silent).stereo_points == 0
+    for frame in drive.frames:
+        path = drive.root / frame.lidar_path
+        path.write_bytes(path.read_bytes()[:16])
+    site = prepare([drive], views, tiles[0], config, silent)
+    assert site.stereo_points > 0
+    assert np.median(np.abs(site.z - world.SLOPE * site.cells.centres()[:, 0])) < 0.03
