@@ -80,7 +80,8 @@ def _candidates(solids, order, view, oz, sign, slope, found, counts):
 
 
 @njit(**KERNEL)
-def _color(ground, solids, casters, shadows, moving, light, heads, mirrored, count, view, owner, face, tau, dx, dy, dz):
+def _color(world, mirrored, count, view, owner, face, tau, dx, dy, dz):
+    ground, solids, casters, shadows, moving, light, heads = world
     ox, oy, oz = view.position
     if owner == SKY:
         return sky(light, dx, dy, dz)
@@ -142,24 +143,9 @@ def _casters(solids, moving, ox, oy):
 
 
 @njit(**KERNEL)
-def _shade(
-    ground,
-    solids,
-    casters,
-    shadows,
-    moving,
-    light,
-    heads,
-    view,
-    owners,
-    faces,
-    depth,
-    found,
-    counts,
-    mirrored,
-    mirrored_counts,
-):
+def _shade(world, view, owners, faces, depth, found, counts, mirrored, mirrored_counts):
     """Return the linear colour of every pixel, whose middle meets `owners` at `depth`."""
+    ground, solids = world[0], world[1]
     height, width = owners.shape
     ox, oy, oz = view.position
     rgb = np.empty((height, width, 3), np.float32)
@@ -192,48 +178,15 @@ def _shade(
                         tau, face = solid_hit(solids, owner, ox, oy, oz, dx, dy, dz)
                     if tau == np.inf:
                         hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
-                    r, g, b = _color(
-                        ground,
-                        solids,
-                        casters,
-                        shadows,
-                        moving,
-                        light,
-                        heads,
-                        glass,
-                        panes,
-                        view,
-                        hit,
-                        face,
-                        tau,
-                        dx,
-                        dy,
-                        dz,
-                    )
+                    r, g, b = _color(world, glass, panes, view, hit, face, tau, dx, dy, dz)
                     red += share * min(r, 4.0)
                     green += share * min(g, 4.0)
                     blue += share * min(b, 4.0)
             else:
                 dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
                 tau = float(depth[v, u])
-                red, green, blue = _color(
-                    ground,
-                    solids,
-                    casters,
-                    shadows,
-                    moving,
-                    light,
-                    heads,
-                    glass,
-                    panes,
-                    view,
-                    owner,
-                    int(faces[v, u]),
-                    tau,
-                    dx,
-                    dy,
-                    dz,
-                )
+                face = int(faces[v, u])
+                red, green, blue = _color(world, glass, panes, view, owner, face, tau, dx, dy, dz)
             rgb[v, u, 0] = red
             rgb[v, u, 1] = green
             rgb[v, u, 2] = blue
@@ -285,23 +238,8 @@ def render(ground, solids, moving, order, light, heads, view):
                 ids[v, u] = int(solids[owner, CLASS_ID])
     casters = _casters(solids, moving, ox, oy)
     shadows = shadow_cells(ground, casters, ox, oy, light.sun[0], light.sun[1], light.sun[2])
-    rgb = _shade(
-        ground,
-        solids,
-        casters,
-        shadows,
-        moving,
-        light,
-        heads,
-        view,
-        owners,
-        faces,
-        depth,
-        found,
-        counts,
-        mirrored,
-        mirrored_counts,
-    )
+    world = (ground, solids, casters, shadows, moving, light, heads)
+    rgb = _shade(world, view, owners, faces, depth, found, counts, mirrored, mirrored_counts)
     return rgb, ids, depth
 
 
