@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import slope_world as world
 
 from recon.config import FitConfig
@@ -27,6 +28,7 @@ def test_a_tile_far_beside_the_path_takes_its_heights_from_the_nearest_poses(tmp
     assert len(site.cells) == 0
 
 
+@pytest.mark.slow
 def test_a_stray_lidar_return_does_not_stand_for_a_lidar(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=5)
     tiles = tiles_of(drive.path_xy_m(), corridor_m=8.0, cell_m=0.2, most_cells=10**9)

@@ -120,6 +120,7 @@ def test_rays_meet_the_surface_where_a_fine_march_meets_it(scene):
     assert checked > 100
 
 
+@pytest.mark.slow
 def test_moving_shadows_fall_nowhere_but_in_their_cells(scene):
     casters = scene.solids_at(2.0)[len(scene.static) :]
     x0, y0 = scene.ego_pose(10.0)[:2, 3]
@@ -138,6 +139,7 @@ def test_moving_shadows_fall_nowhere_but_in_their_cells(scene):
         assert dark
 
 
+@pytest.mark.slow
 def test_the_solids_of_a_block_are_those_of_a_search_among_all(scene):
     camera = calibrate(CONFIG.cameras[1], CONFIG)
     view = view_of(camera, scene.ego_pose(10.0))
