@@ -12,7 +12,6 @@ from scipy.ndimage import find_objects, label
 from vectorize.seen import Evidence
 
 F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 
 Area = tuple[tuple[slice, slice], npt.NDArray[np.bool_], F32]
 

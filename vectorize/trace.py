@@ -67,9 +67,9 @@ def trace(
     stops = [_straight(evidence, line, value) for line, value in stop_lines]
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_apart(p, s) for s in stops)]
-    within = [polygon.buffer(CROSSING_RIM_M) for polygon in map(Polygon, [ring for ring, _ in crossings])]
+    within = [Polygon(ring).buffer(CROSSING_RIM_M) for ring, _ in crossings]
     # What lies in a crossing is the crossing's paint, whatever it was called.
-    stops, dividers = ([e for e in lines if not _lies_in(e, within)] for lines in (stops, dividers))
+    stops, dividers = ([e for e in found if not _lies_in(e, within)] for found in (stops, dividers))
     tick(3, STEPS, "classes")
     boundaries = _boundaries(evidence, edges, config)
     areas = [_crossing(evidence, ring, value) for ring, value in crossings]

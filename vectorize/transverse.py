@@ -67,7 +67,7 @@ def find_stop_lines(
         if fitted is None:
             continue
         line, value, width_m = fitted
-        length_m = float(np.hypot(*(line[1] - line[0])))
+        length_m = polyline.length_of(line)
         if length_m >= min_length_m and length_m > 1.5 * width_m and not taken.contains(shapely.Point(line.mean(0))):
             result.append((line, value))
     return sorted(result, key=lambda item: tuple(item[0].ravel().tolist()))
@@ -121,7 +121,7 @@ def _crosslines(evidence: Evidence) -> list[Crossline]:
     for window, inside, _ in areas_of(evidence, own, CLOSE_M):
         fitted = _fitted(evidence, window, np.where(inside, own[window], np.float32(0)))
         if fitted is not None:
-            length_m = float(np.hypot(*(fitted[0][1] - fitted[0][0])))
+            length_m = polyline.length_of(fitted[0])
             if length_m >= SHORTEST_M and fitted[2] <= LINE_WIDTH_M:
                 pieces.append((length_m, fitted[0]))
     found: list[Crossline] = []
@@ -143,15 +143,17 @@ def _from_kerb_to_kerb(evidence: Evidence, own: F32, paint: F32, axis: F64) -> C
         if along is None:
             return None
         xy = middle + along[:, None] * direction
-        value = evidence.sample(paint, xy[:, None] + offsets[:, None] * normal)
+        places = xy[:, None] + offsets[:, None] * normal
+        value = evidence.sample(paint, places)
         painted: Bool = value.max(axis=1) > LEAST
-        ends = along[painted][[0, -1]] if painted.any() else along[:1]
-        if painted.mean() < PAINTED_SHARE or np.abs(ends - along[[0, -1]]).max() > END_M:
+        if painted.mean() < PAINTED_SHARE:
+            return None
+        ends = along[painted][[0, -1]]
+        if np.abs(ends - along[[0, -1]]).max() > END_M:
             return None
         weight = np.where(value > LEAST, value, 0.0)[painted]
         slope, shift = np.polyfit(along[painted], (weight * offsets).sum(axis=1) / weight.sum(axis=1), 1)
         axis = middle + ends[:, None] * direction + (slope * ends + shift)[:, None] * normal
-    places = xy[:, None] + offsets[:, None] * normal
     of_its_own = evidence.sample(own, places).max(axis=1) > LEAST
     beside = evidence.sample(evidence.drivable, xy[:, None] + np.array([[-ROADSIDE_M], [ROADSIDE_M]]) * normal) > 0.5
     if of_its_own.mean() < OWN_SHARE or beside.mean(axis=0).min() < PAINTED_SHARE:

@@ -61,12 +61,7 @@ def _split(bev: BevBlocks, core: Core, most: int) -> list[Core]:
     side = 1 - axis
     before, after = core.high_m.copy(), core.low_m.copy()
     before[side] = after[side] = seam
-    early, late = at[at[:, axis] < cut], at[at[:, axis] >= cut]
-    west_or_south, east_or_north = (late, early) if axis == 0 else (early, late)
-    parts = [
-        Core(at=west_or_south, low_m=core.low_m, high_m=before),
-        Core(at=east_or_north, low_m=after, high_m=core.high_m),
-    ]
-    if axis == 0:
-        parts.reverse()  # in the order of the blocks
-    return [small for part in parts for small in _split(bev, part, most)]
+    bounds = [(core.low_m, before), (after, core.high_m)]
+    halves = at[at[:, axis] < cut], at[at[:, axis] >= cut]
+    parts = zip(halves, bounds if axis else bounds[::-1], strict=True)
+    return [small for half, (low, high) in parts for small in _split(bev, Core(at=half, low_m=low, high_m=high), most)]

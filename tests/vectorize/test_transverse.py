@@ -37,6 +37,12 @@ def _across(canvas: Canvas, x_m: float, pieces, *, heading_deg: float = 0.0) -> 
         canvas.stroke(np.asarray(line.coords), width_m=0.3, road_class=road_class)
 
 
+def _zebra(canvas: Canvas) -> None:
+    """Paint stripes over the width of the road."""
+    for k in range(11):
+        canvas.area(np.asarray(box(-1.6, -5.6 + k, 1.6, -5.1 + k).exterior.coords)[:-1], CROSSWALK)
+
+
 def _found(canvas: Canvas) -> tuple[list[Polygon], list[np.ndarray]]:
     evidence = Evidence.of(canvas.bev(), min_views=1)
     rings = [ring for ring, _ in find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)]
@@ -156,17 +162,14 @@ def test_a_zebra_between_two_lines_is_one_crossing():
     canvas = _road()
     for x_m in (-2.0, 2.0):
         _across(canvas, x_m, [(-5.7, 5.7, CROSSWALK)])
-    for k in range(11):
-        ring = np.asarray(box(-1.6, -5.6 + k, 1.6, -5.1 + k).exterior.coords)[:-1]
-        canvas.area(ring, CROSSWALK)
+    _zebra(canvas)
     crossings, _ = _found(canvas)
     assert len(crossings) == 1
 
 
 def test_a_zebra_half_taken_for_stop_lines_is_one_crossing_still():
     canvas = _road()
-    for k in range(11):
-        canvas.area(np.asarray(box(-1.6, -5.6 + k, 1.6, -5.1 + k).exterior.coords)[:-1], CROSSWALK)
+    _zebra(canvas)
     half = canvas.probability[..., CROSSWALK] * 0.55
     canvas.probability[..., CROSSWALK] -= half
     canvas.probability[..., STOP] += half
