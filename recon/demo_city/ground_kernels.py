@@ -7,7 +7,7 @@ import math
 from numba import njit
 
 from recon.demo_city.noise_kernels import fractal_noise, smooth_step, value_noise
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import POINT
 
 TILE = 128  # texels a side
 LEVELS = 6  # mip levels, the last with 4 texels a side
@@ -20,7 +20,7 @@ CURB_FACE_M = 0.03  # the face leans back a little, as cast kerbs do
 ROAD, MARKING, CROSSWALK, CURB, OFF_ROAD, STOP_LINE = 1, 2, 3, 4, 5, 7
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def grass(x, y, seed):
     """Return the albedo of grass at a world point."""
     broad = fractal_noise(x * 0.35, y * 0.35, seed + 40)
@@ -30,7 +30,7 @@ def grass(x, y, seed):
     return (0.085 + 0.09 * dry) * light, (0.125 + 0.03 * dry) * light, 0.045 * light
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def texel_at(ground, x, y):
     """Return tile, row and column of the finest texel at a world point; tile -1 where nothing is baked."""
     u = (x - ground.tile_west_m) / ground.texel_m
@@ -42,7 +42,7 @@ def texel_at(ground, x, y):
     return ground.tile_index[r >> 7, c >> 7], r & 127, c & 127
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def ground_class(ground, x, y):
     """Return the class id of the ground at a world point."""
     tile, r, c = texel_at(ground, x, y)
@@ -59,7 +59,7 @@ def ground_class(ground, x, y):
     return road_class
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def kerb_distance(ground, x, y):
     """Return metres behind the foot of the nearest kerb, clipped at 6 cm: bilinear, so exact across texels."""
     half = 0.5 * ground.texel_m
@@ -84,13 +84,13 @@ def kerb_distance(ground, x, y):
     return (total - 128.0) * EDGE_STEP_M
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def ground_lift(ground, x, y):
     """Return the height above the base surface at a world point."""
     return RAISE_M * min(max(kerb_distance(ground, x, y) / CURB_FACE_M, 0.0), 1.0)
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def ground_albedo(ground, x, y, level):
     """Return the albedo at a world point from a mip level, bilinear within a tile."""
     tile, _r, _c = texel_at(ground, x, y)

@@ -9,7 +9,7 @@ from numba import njit
 
 from recon.demo_city.ground_kernels import OFF_ROAD, ground_albedo, ground_class, texel_at
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import KERNEL, POINT
 from recon.demo_city.ray_kernels import GROUND, SKY, cast, shadow_cells, solid_hit
 from recon.demo_city.shade_kernels import ground_color, sky, solid_color
 from recon.demo_city.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
@@ -20,7 +20,7 @@ BACKGROUND = 6
 SHADOW_M = 60.0  # from the camera to what still throws a moving shadow
 
 
-@njit(**KERNEL, inline="always")
+@njit(**POINT, inline="always")
 def _ray(view, u, v):
     """Return the unit world direction of a pixel position."""
     x = (u - view.cx) / view.focal_px
@@ -34,7 +34,7 @@ def _ray(view, u, v):
     )
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
     """Fill `found` with the solids, in the given order, whose bounding sphere meets a cone; return their number."""
     count = 0
@@ -79,7 +79,7 @@ def _candidates(solids, order, view, oz, sign, slope, found, counts):
                         )
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def _color(world, mirrored, count, view, owner, face, tau, dx, dy, dz):
     ground, solids, casters, shadows, moving, light, heads = world
     ox, oy, oz = view.position
@@ -100,7 +100,7 @@ def _color(world, mirrored, count, view, owner, face, tau, dx, dy, dz):
     return red, green, blue
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def _reflection(ground, solids, moving, light, heads, mirrored, count, x, y, z, dx, dy, dz, wide):
     """Return what wet ground mirrors at a point, and its share of the point's colour."""
     tile, _, _ = texel_at(ground, x, y)
@@ -161,32 +161,29 @@ def _shade(world, view, owners, faces, depth, found, counts, mirrored, mirrored_
                 edge = edge or owners[nv, nu] != owner
             red, green, blue = 0.0, 0.0, 0.0
             br, bc = v // BLOCK_PX, u // BLOCK_PX
-            glass, panes = mirrored[br, bc], mirrored_counts[br, bc]
-            if edge or inner:
-                near = found[br, bc]
-                count = counts[br, bc]
-                # Two rays do for a pattern, whose surface is known; an edge takes four.
-                rays = 4 if edge else 2
-                share = 1.0 / rays
-                for k in range(rays):
-                    # A rotated grid: four different columns and rows, the first two across the pixel's middle
-                    du = (0.125, 0.875, 0.375, 0.625)[k]
-                    dv = (0.625, 0.375, 0.125, 0.875)[k]
-                    dx, dy, dz = _ray(view, u + du, v + dv)
-                    hit, tau, face = owner, np.inf, -1
+            # Two rays do for a pattern, whose surface is known; an edge takes four.
+            rays = 4 if edge else 2 if inner else 1
+            share = 1.0 / rays
+            for k in range(rays):
+                # A rotated grid: four different columns and rows, the first two across the pixel's middle
+                du = (0.125, 0.875, 0.375, 0.625)[k]
+                dv = (0.625, 0.375, 0.125, 0.875)[k]
+                if rays == 1:
+                    du = dv = 0.5
+                dx, dy, dz = _ray(view, u + du, v + dv)
+                hit, tau, face = owner, float(depth[v, u]), int(faces[v, u])
+                if rays > 1:
+                    tau = np.inf
                     if not edge:
                         tau, face = solid_hit(solids, owner, ox, oy, oz, dx, dy, dz)
                     if tau == np.inf:
-                        hit, tau, face = cast(ground, solids, near, count, ox, oy, oz, dx, dy, dz)
-                    r, g, b = _color(world, glass, panes, view, hit, face, tau, dx, dy, dz)
-                    red += share * min(r, 4.0)
-                    green += share * min(g, 4.0)
-                    blue += share * min(b, 4.0)
-            else:
-                dx, dy, dz = _ray(view, u + 0.5, v + 0.5)
-                tau = float(depth[v, u])
-                face = int(faces[v, u])
-                red, green, blue = _color(world, glass, panes, view, owner, face, tau, dx, dy, dz)
+                        hit, tau, face = cast(ground, solids, found[br, bc], counts[br, bc], ox, oy, oz, dx, dy, dz)
+                r, g, b = _color(world, mirrored[br, bc], mirrored_counts[br, bc], view, hit, face, tau, dx, dy, dz)
+                if rays > 1:
+                    r, g, b = min(r, 4.0), min(g, 4.0), min(b, 4.0)
+                red += share * r
+                green += share * g
+                blue += share * b
             rgb[v, u, 0] = red
             rgb[v, u, 1] = green
             rgb[v, u, 2] = blue
@@ -243,7 +240,7 @@ def render(ground, solids, moving, order, light, heads, view):
     return rgb, ids, depth
 
 
-@njit(**KERNEL, inline="always")
+@njit(**POINT, inline="always")
 def _turned(r, d):
     return (
         r[0, 0] * d[0] + r[0, 1] * d[1] + r[0, 2] * d[2],
@@ -252,7 +249,7 @@ def _turned(r, d):
     )
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _angle(a, b):
     return math.acos(min(max(a[0] * b[0] + a[1] * b[1] + a[2] * b[2], -1.0), 1.0))
 

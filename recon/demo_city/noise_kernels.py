@@ -6,10 +6,10 @@ import math
 
 from numba import njit
 
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import POINT
 
 
-@njit(**KERNEL, inline="always")
+@njit(**POINT, inline="always")
 def hash01(a, b, c):
     """Return a uniform value in [0, 1) of three integers."""
     # int64 throughout: numba would turn a mix of signed and unsigned 64-bit integers into floats.
@@ -19,7 +19,7 @@ def hash01(a, b, c):
     return ((h ^ (h >> 16)) & 0xFFFFFF) / 16777216.0
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def value_noise(x, y, seed):
     """Return smooth noise in 0..1 with one lattice point per unit."""
     fx = math.floor(x)
@@ -35,7 +35,7 @@ def value_noise(x, y, seed):
     return low * (1.0 - v) + high * v
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def fractal_noise(x, y, seed):
     """Return three octaves of value noise in 0..1."""
     return (
@@ -45,14 +45,14 @@ def fractal_noise(x, y, seed):
     )
 
 
-@njit(**KERNEL, inline="always")
+@njit(**POINT, inline="always")
 def smooth_step(low, high, x):
     """Return the cubic ramp from 0 at `low` to 1 at `high`."""
     u = min(max((x - low) / (high - low), 0.0), 1.0)
     return u * u * (3.0 - 2.0 * u)
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def bilinear(values, raster, x, y):
     """Return a raster's value at a world point; samples lie at the cells' lower left corners, edges are clamped."""
     west, south, cell = raster

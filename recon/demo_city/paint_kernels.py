@@ -20,7 +20,7 @@ from recon.demo_city.ground_kernels import (
     grass,
 )
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import KERNEL, POINT
 from recon.demo_city.plan_kernels import arm_coordinates, locate
 
 # Entries of the palette of a seed
@@ -31,7 +31,7 @@ PALETTE_SIZE = 15
 GLYPH_HATCH = 100
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _stones(u, v, size, seed):
     """Return the tone of a paving of staggered stones; u runs across rows."""
     row = math.floor(u / size)
@@ -42,7 +42,7 @@ def _stones(u, v, size, seed):
     return tone * (0.62 if rim < min(0.013, 0.08 * size) else 1.0)
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _asphalt(street, s, t, x, y, lanes, repairs, manholes, palette, seed):
     ix = math.floor(x * 40.0)
     iy = math.floor(y * 40.0)
@@ -90,7 +90,7 @@ def _asphalt(street, s, t, x, y, lanes, repairs, manholes, palette, seed):
     return base * light * warm, base * light, base * light * palette[BLUE]
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _paint_at(street, s, t, markings, near, count, atlas):
     """Return class and colour (1 yellow) of the marking at a place on the road, or 0."""
     for k in range(count):
@@ -115,7 +115,7 @@ def _paint_at(street, s, t, markings, near, count, atlas):
     return 0, 0.0
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _land(s, t_out, width, x, y, palette, seed):
     """Return albedo and class of the land `t_out` metres behind the foot of the kerb."""
     if t_out < 0.18:
@@ -140,7 +140,7 @@ def _land(s, t_out, width, x, y, palette, seed):
     return red, green, blue, OFF_ROAD
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _near_markings(markings, plan, x, y, reach, near):
     """Fill `near` with the markings that may touch a disc; return their number."""
     count = 0
@@ -207,7 +207,7 @@ def paint_tiles(corners, texel_m, plan, walks, lanes, markings, atlas, repairs, 
     return color, ids, edge
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _shrink(color):
     """Fill the mip levels of one tile: means of albedo, not of its square root."""
     for level in range(1, LEVELS):

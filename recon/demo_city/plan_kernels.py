@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from recon.demo_city.noise_kernels import bilinear
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import KERNEL, POINT
 
 F64 = npt.NDArray[np.float64]
 
@@ -32,7 +32,7 @@ class Plan(NamedTuple):
     islands: F64  # (I, ISLAND_COLUMNS)
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def arm_coordinates(arms, j, x, y):
     """Return metres along an arm from the main street's axis, and to its left."""
     px = x - arms[j, ORIGIN]
@@ -42,7 +42,7 @@ def arm_coordinates(arms, j, x, y):
     return px * ux + py * uy, py * ux - px * uy
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def locate(plan, x, y):
     """Return metres behind the nearest kerb (negative on the road), the street (-1 main, else arm), and s, t in it."""
     s = bilinear(plan.st[:, :, 0], plan.raster, x, y)

@@ -9,7 +9,7 @@ from numba import njit
 
 from recon.demo_city.ground_kernels import RAISE_M, ground_lift
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, smooth_step
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import KERNEL, POINT
 from recon.demo_city.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
 
 FAR_M = 260.0
@@ -18,7 +18,7 @@ SHADOW_CELLS_M = 90.0  # from the camera to the last cell of the moving shadows,
 STEEPEST = 0.2  # no land rises faster: a step of (height / (fall + STEEPEST)) never passes below it
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def _base_hit(ground, ox, oy, oz, dx, dy, dz):
     """Return the distance along a unit ray to the base surface, or infinity."""
     level = math.sqrt(dx * dx + dy * dy)
@@ -47,7 +47,7 @@ def _base_hit(ground, ox, oy, oz, dx, dy, dz):
     return tau
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def _flatness(ground, x, y):
     size = ground.texel_m * 8.0
     c = math.floor((x - ground.tile_west_m) / size)
@@ -57,7 +57,7 @@ def _flatness(ground, x, y):
     return int(ground.flat[r, c])
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def ground_hit(ground, ox, oy, oz, dx, dy, dz):
     """Return the distance along a unit ray to the surface, kerbs included, or infinity."""
     below = _base_hit(ground, ox, oy, oz, dx, dy, dz)
@@ -100,7 +100,7 @@ def ground_hit(ground, ox, oy, oz, dx, dy, dz):
     return below
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def _box(ox, oy, oz, dx, dy, dz, front, back, side):
     """Return the distance to a tapered unit box and the number of its face, or infinity and -1."""
     near = 0.0
@@ -137,7 +137,7 @@ def _box(ox, oy, oz, dx, dy, dz, front, back, side):
     return near, face
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def solid_hit(solids, i, ox, oy, oz, dx, dy, dz):
     """Return the distance along a ray to a solid and the face (boxes 0..5, cylinder 6 side, 7 caps), or infinity."""
     # The bounding sphere first: most candidates end here.
@@ -162,7 +162,7 @@ def solid_hit(solids, i, ox, oy, oz, dx, dy, dz):
     return _cylinder(lx, ly, lz, ex, ey, ez)
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def _ellipsoid(solids, i, lx, ly, lz, ex, ey, ez):
     qa = ex * ex + ey * ey + ez * ez
     qb = lx * ex + ly * ey + lz * ez
@@ -186,7 +186,7 @@ def _ellipsoid(solids, i, lx, ly, lz, ex, ey, ez):
     return tau, 6
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def _cylinder(lx, ly, lz, ex, ey, ez):
     near, far = -np.inf, np.inf
     face = 6
@@ -216,7 +216,7 @@ def _cylinder(lx, ly, lz, ex, ey, ez):
     return near, face
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def cast(ground, solids, candidates, count, ox, oy, oz, dx, dy, dz):
     """Return who a unit ray meets first (index of a solid, GROUND or SKY), the distance and the face.
 
@@ -270,7 +270,7 @@ def shadow_cells(ground, solids, x, y, sx, sy, sz):
     return cells, west, south
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def may_be_shadowed(shadows, x, y):
     """Return whether a place lies in a cell of `shadow_cells`, or beyond them all."""
     cells, west, south = shadows
@@ -280,7 +280,7 @@ def may_be_shadowed(shadows, x, y):
     return cells[r, c]
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def sunlit(solids, x, y, z, sx, sy, sz):
     """Return the share of sunlight that solids let through to a point."""
     light = 1.0

@@ -8,7 +8,7 @@ from numba import njit
 
 from recon.demo_city.ground_kernels import LEVELS, ground_albedo
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
-from recon.demo_city.options import KERNEL
+from recon.demo_city.options import POINT
 from recon.demo_city.ray_kernels import may_be_shadowed, sunlit
 from recon.demo_city.solid_columns import (
     BARK,
@@ -31,7 +31,7 @@ from recon.demo_city.solid_columns import (
 )
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def sky(light, dx, dy, dz):
     """Return the colour of the sky, or of distant woods where the ray is low."""
     up = max(dz, 0.0)
@@ -64,7 +64,7 @@ def sky(light, dx, dy, dz):
     return red + light.sun_rgb[0] * glow, green + light.sun_rgb[1] * glow, blue + light.sun_rgb[2] * glow
 
 
-@njit(**KERNEL, inline="always")
+@njit(**POINT, inline="always")
 def _haze(light, tau, red, green, blue):
     clear = math.exp(-tau / light.haze_m)
     return (
@@ -74,7 +74,7 @@ def _haze(light, tau, red, green, blue):
     )
 
 
-@njit(**KERNEL, forceinline=True)
+@njit(**POINT, forceinline=True)
 def _shade_at(ground, x, y):
     west, south, cell = ground.shade_raster
     u = (x - west) / cell
@@ -90,7 +90,7 @@ def _shade_at(ground, x, y):
     return (low * (1.0 - v) + high * v) / 255.0
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def _head_light(heads, x, y, z):
     """Return the light of vehicles' head lamps at a point; a row of `heads` is x, y, z, direction x, y, strength."""
     total = 0.0
@@ -107,7 +107,7 @@ def _head_light(heads, x, y, z):
     return total
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def ground_color(ground, casters, shadows, light, heads, ox, oy, oz, dx, dy, dz, tau, pixel_rad):
     """Return the colour of the ground along a ray whose pixel spans `pixel_rad`, filtered over its footprint.
 
@@ -157,7 +157,7 @@ def ground_color(ground, casters, shadows, light, heads, ox, oy, oz, dx, dy, dz,
     return _haze(light, tau, red * scale, green * scale, blue * scale)
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def _normal(solids, i, face, lx, ly, lz):
     """Return the unit outward normal in the world of a point (in the solid's frame) on a face."""
     kind = int(solids[i, KIND])
@@ -180,7 +180,7 @@ def _normal(solids, i, face, lx, ly, lz):
     return wx * size, wy * size, wz * size
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _wall(u, z, length, seed, lit, red, green, blue):
     """Return albedo, gloss and own light of a front at `u` metres along it and `z` metres above its foot."""
     storey = math.floor(z / 3.1)
@@ -212,7 +212,7 @@ def _wall(u, z, length, seed, lit, red, green, blue):
     return red * stain, green * stain, blue * stain, 0.0, 0.0
 
 
-@njit(**KERNEL)
+@njit(**POINT)
 def _car(material, face, ax, ay, az, half, red, green, blue):
     """Return albedo, gloss and own light (negative = red) of a car at a point in metres from its middle."""
     if material == CAR_CABIN:
@@ -243,7 +243,7 @@ def _car(material, face, ax, ay, az, half, red, green, blue):
     return red, green, blue, 0.10, 0.0
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def _surface(solids, moving, i, face, light, half, lx, ly, lz):
     """Return albedo, gloss, own light, share of the sky, bulge of sheet metal and mottling of leaves at a point."""
     ax = lx * half[0]
@@ -305,7 +305,7 @@ def _surface(solids, moving, i, face, light, half, lx, ly, lz):
     return red, green, blue, gloss, own, hidden, bulge, lit
 
 
-@njit(**KERNEL)
+@njit(**POINT, forceinline=True)
 def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, dy, dz, tau):
     """Return the colour of a solid where a ray meets it."""
     x = ox + tau * dx
