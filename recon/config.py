@@ -23,7 +23,7 @@ class SegmentConfig:
     class_map: str = ""  # a shipped name or a path to a JSON file; empty: the one that belongs to the weights
     max_bad_share: float = 0.05  # images that may fail before the stage fails
     dilate_dynamic_px: int = 5  # at 800 px image width, scaled: vehicles' rims are mixed pixels
-    batch: int = 4  # images that go through the net together
+    batch: int = 4  # images that go through the net together; mask2former on a CPU takes two at most
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     size_px: tuple[int, int] | None = None  # working width and height; None: the checkpoint's own

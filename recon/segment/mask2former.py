@@ -32,6 +32,7 @@ F32 = npt.NDArray[np.float32]
 Tensor = torch.Tensor
 
 THREADS = 2  # on a CPU: fixed, because sums are split by it and labels must not depend on the machine
+CPU_BATCH = 2  # at most: more images at once fall out of a CPU's caches and take a fifth longer each
 MOVING = CLASS_COUNT  # the plane after the road classes: everything the class map calls dynamic
 _FLOOR = 1e-6  # of the sum over classes where no query claims a pixel
 
@@ -57,19 +58,20 @@ class Mask2Former:
         class_map = ClassMap.load(_map_path(name, net.config.num_labels, folder))
         self.name = f"mask2former:{Path(config.weights).name}+{class_map.name}.{class_map.version}"
         self.weights_sha256 = weights_digest(folder)
-        self._batch, self._tile, self._overlap_px = config.batch, config.tile, config.tile_overlap_px
-        self._prepare(net, replace(spec, size_px=config.size_px or spec.size_px), class_map)
+        self._tile, self._overlap_px = config.tile, config.tile_overlap_px
+        self._prepare(net, replace(spec, size_px=config.size_px or spec.size_px), class_map, config.batch)
 
     @classmethod
     def of_net(cls, net: Any, spec: PixelSpec, class_map: ClassMap, *, device: torch.device) -> Self:
         """Return the back end around a net in memory, which is changed: training looks through the same eyes."""
         self = cls.__new__(cls)
         self.name, self.weights_sha256, self._where = "mask2former:in memory", "", "net in memory"
-        self._device, self._dtype, self._batch, self._tile, self._overlap_px = device, torch.float32, 4, False, 0
-        self._prepare(net, spec, class_map)
+        self._device, self._dtype, self._tile, self._overlap_px = device, torch.float32, False, 0
+        self._prepare(net, spec, class_map, batch=4)
         return self
 
-    def _prepare(self, net: Any, spec: PixelSpec, class_map: ClassMap) -> None:
+    def _prepare(self, net: Any, spec: PixelSpec, class_map: ClassMap, batch: int) -> None:
+        self._batch = min(batch, CPU_BATCH) if self._device.type == "cpu" else batch
         self._fold = fold_matrix(class_map, net.config.num_labels, where=self._where).to(self._device)
         self._size_px = spec.size_px
         self._mean = torch.tensor(spec.mean, device=self._device).view(3, 1, 1)

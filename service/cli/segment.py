@@ -8,7 +8,7 @@ import tempfile
 import threading
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -104,7 +104,11 @@ def evaluate(
     ] = 0,
     images: Annotated[int, typer.Option("--images", min=1, help="At most so many, spread over all data.")] = 100_000,
     size: Annotated[str, typer.Option("--size", metavar="WxH", help="Another working size, e.g. 640x352.")] = "",
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it computes.")] = "auto",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"],
+        typer.Option("--dtype", help="What it computes in; bfloat16 is faster where the processor knows it."),
+    ] = "float32",
     as_json: AsJson = False,
 ) -> None:
     """Measure a net on images with ids: IoU per class and condition, and images per second.
@@ -116,9 +120,7 @@ def evaluate(
     if not (data or city):
         raise ConfigInvalid("there is nothing to measure on", where="--data", hint="Give --data DRIVE or --city 4.")
     size_px = _size(size) if size else None
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigInvalid(f"unknown device {device!r}", where="--device", hint="auto, cpu or cuda.")
-    config = SegmentConfig(backend="mask2former", weights=weights, size_px=size_px, device=device)  # type: ignore[arg-type]
+    config = SegmentConfig(backend="mask2former", weights=weights, size_px=size_px, device=device, dtype=dtype)
     with tempfile.TemporaryDirectory(prefix="roadscribe-city-") as scratch:
         record = _measure(config, [*(data or []), *_city_drives(Path(scratch), city)], images)
     if as_json:
