@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench figures ablation net setup mmseg gsplat clean
+.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg gsplat kernels clean
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -63,6 +63,9 @@ bench: $(READY) ## Measure the renderers against each other, and how long an eva
 figures: $(READY) ## Measure labels on unseen streets of the demo city, write docs/figures.md (an hour)
 	$(BIN)/python tests/benchmarks/bench_labels.py --write docs/figures.md
 
+confidence: $(READY) ## Fit the curves from evidence to confidence on drives of their own (a quarter of an hour)
+	$(BIN)/python tests/benchmarks/bench_confidence.py
+
 # The seeds are the net's own: tests, demo and figures never use them.
 NET_TRAIN := $(shell seq 1000 1189)
 NET_HELD := $(shell seq 2000 2007)
@@ -86,5 +89,8 @@ net: $(READY) ## Train a net like the shipped one into net_out/run/net: 198 driv
 	  --set 'size_px=[640,352]' --set 'crop_px=[512,288]' $${data[@]}
 	$(BIN)/roadscribe segment evaluate $(NET_OUT)/run/net --city 4
 
-clean: ## Remove the environment and everything generated
+kernels: ## Forget compiled kernels: numba compiles one anew only when its own file changes, not one that it calls
+	find recon -name '*.nb[ic]' -delete
+
+clean: kernels ## Remove the environment, the demo and caches; hours of training and measuring stay
 	rm -rf $(VENV) demo_out build dist .pytest_cache .mypy_cache .ruff_cache

@@ -5,14 +5,16 @@ Confidence of a vertex = curve(evidence x trust(views)) x doubt, all 0..1:
 - evidence of a divider or stop line: marking probability on the ridge. Of a boundary: drivable probability 0.3 m
   inside minus that 0.3 m outside, times the smoothness of an edge against BACKGROUND. Of a crossing: mean crosswalk
   probability of its paint; of one of two lines, mean probability of their paint times the share that is not worn.
-- curve(x) = x / (x + h) with h of the class (`HALF`): the share of metres within 0.5 m of the truth that places of
-  such evidence reached. It rises with evidence, so within a class it changes no order.
+- curve(x) = x^n / (x^n + h^n) with h and n of the class (`CURVES`): the share of metres within 0.5 m of the truth that
+  places of such evidence reached. It rises with evidence, so within a class it changes no order.
 - doubt of a bridged stretch of a line, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half
   of it where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Elsewhere 1.
 The score of an element is the mean confidence along its length.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,10 +23,22 @@ from vectorize.road_map import ElementClass
 
 F64 = npt.NDArray[np.float64]
 
-# Evidence times trust at which half of the metres are right: least squares, weighted by metres, over the demo city's
-# seeds 301 (four noisy trips with true ids, one noisy trip with the shipped net), 316 and 337 (true ids, no LiDAR).
-# docs/labels.md says how well it holds on other seeds.
-HALF: dict[ElementClass, float] = {"divider": 0.02, "ped_crossing": 0.04, "boundary": 0.15, "stop_line": 0.07}
+
+class Curve(NamedTuple):
+    """A rising curve from 0 to nearly 1."""
+
+    half: float  # evidence times trust at which half of the metres are right
+    steepness: float
+
+
+# Fitted by `make confidence` on eight drives of the demo city in all conditions. docs/labels.md says how well they hold
+# on other drives.
+CURVES: dict[ElementClass, Curve] = {
+    "divider": Curve(0.0134, 1.5),
+    "ped_crossing": Curve(0.1348, 2.0),
+    "boundary": Curve(0.2605, 6.0),
+    "stop_line": Curve(0.2605, 4.0),
+}
 FADE_M = 60.0  # gap over which belief in a bridge falls to 37 %
 UNSEEN = 0.5
 BACKGROUND = 0.5
@@ -32,8 +46,9 @@ BACKGROUND = 0.5
 
 def curve(element_class: ElementClass, value: F64) -> F64:
     """Return the confidence of evidence times trust (N,), 0 where there is none."""
-    inside = np.clip(value, 0.0, 1.0)
-    result: F64 = inside / (inside + HALF[element_class])
+    half, steepness = CURVES[element_class]
+    inside = np.clip(value, 0.0, 1.0) ** steepness
+    result: F64 = inside / (inside + half**steepness)
     return result
 
 
