@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import numpy.typing as npt
+import shapely
 from scipy.ndimage import uniform_filter1d
 from skimage.measure import find_contours
 
@@ -25,6 +26,8 @@ PROBE_M = 0.3  # how far inside and outside the edge the evidence is read
 BACKGROUND_TRUST = 0.5  # four views must agree before BACKGROUND counts as the other side
 ROUGH_RAD = 1.2  # needless turning within 6 m at which an edge against BACKGROUND stops being believed
 WINDOW_M = 6.0
+LEAST_ISLAND_M2 = 1.5
+LEAST_ROAD_M2 = 20.0  # of road with other ground all around: on less no vehicle stands, a net was mistaken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -76,7 +79,11 @@ def _believed(evidence: Evidence, xy_m: F64, closed: bool, config: TraceConfig) 
     keep = ~(weak_side & _spread(shaky, 1.0)) & (contrast > 0.15)
     value = contrast * np.where(weak_side, BACKGROUND * smoothness, 1.0)
     if closed and keep.mean() > 0.8:
-        return [Edge(strand=_strand(line, value, weak_side), closed=True)] if len(line) >= 3 else []
+        area_m2 = shapely.Polygon(line).area if len(line) >= 3 else 0.0
+        around_road = shapely.LinearRing(line).is_ccw == (np.mean(on_left > on_right) > 0.5)
+        if area_m2 < (LEAST_ROAD_M2 if around_road else LEAST_ISLAND_M2):
+            return []
+        return [Edge(strand=_strand(line, value, weak_side), closed=True)]
     keep = polyline.close_gaps(keep, round(0.5 / STEP_M))
     shortest = config.min_boundary_m / STEP_M
     spans = [(a, b) for a, b in polyline.runs(keep) if b - a >= 0.5 * shortest]

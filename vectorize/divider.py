@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from vectorize.bridge import bridge
 from vectorize.config import TraceConfig
 from vectorize.guide import bridge_along
 from vectorize.ridge import find_strands
+from vectorize.road_sides import RoadSides
 from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 
@@ -43,17 +43,15 @@ class Lines:
     stop_lines: list[Strand]
 
 
-def find_lines(
-    evidence: Evidence, config: TraceConfig, barriers: list[LineString], boundaries: Sequence[F64] = ()
-) -> Lines:
+def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[LineString], sides: RoadSides) -> Lines:
     """Return dividers joined over their gaps, and wide transverse paint as stop lines.
 
-    No bridge crosses a barrier; `boundaries` (dense lines) guide edge lines over long worn stretches.
+    No bridge crosses a barrier; the sides of the road guide edge lines over long worn stretches.
     """
     clear, faint = find_strands(evidence, evidence.marking)
     clear = [s for s in clear if s.width_m <= WIDEST_M or s.length_m > 8.0]
     clear = [s for s in clear if _beside_road(evidence, s)]
-    along, stop_lines = _split_transverse(clear)
+    along, stop_lines = _split_transverse(clear, sides)
     walls = barriers + [LineString(_shrunk(s.xy_m, 0.4)) for s in stop_lines if s.length_m > 1.0]
     joined = bridge(along, config, walls)
     links = [s for s in faint if s.length_m >= 1.0 and s.width_m <= WIDEST_M and _beside_road(evidence, s)]
@@ -62,7 +60,7 @@ def find_lines(
         config, bridge_gap_m=min(FAINT_GAP_M, config.bridge_gap_m), bridge_lateral_m=0.5 * config.bridge_lateral_m
     )
     joined = [t for s in bridge(joined + links, near, walls) if (t := _trim(s)) is not None]
-    joined = bridge_along(bridge(joined, config, walls), boundaries, config, walls)
+    joined = bridge_along(bridge(joined, config, walls), sides.lines, config, walls)
     joined = [replace(s, paint=np.where(s.bridged, _raster(evidence, s), s.paint)) for s in joined]
     joined = [_flowing(s) for s in joined if s.length_m >= config.min_divider_m and _stands_alone(s)]
     dividers, double = _merge_twins(joined)
@@ -95,8 +93,11 @@ def _beside_road(evidence: Evidence, strand: Strand) -> bool:
     return bool(max(float(np.median(side)) for side in sides) >= 0.5)
 
 
-def _split_transverse(strands: list[Strand]) -> tuple[list[Strand], list[Strand]]:
-    """Return (strands along the lanes, stop lines): paint across the direction of its neighbours is no divider."""
+def _split_transverse(strands: list[Strand], sides: RoadSides) -> tuple[list[Strand], list[Strand]]:
+    """Return (strands along the lanes, stop lines): paint across the direction of its neighbours is no divider.
+
+    Unless it runs along a side of the road: the lines of a side street lie across those of the main street.
+    """
     if not strands:
         return [], []
     points = np.concatenate([s.xy_m[::5] for s in strands])
@@ -113,7 +114,8 @@ def _split_transverse(strands: list[Strand]) -> tuple[list[Strand], list[Strand]
         field = (double_angle[near] * weight[near]).sum() if near.size else 0.0
         own = (polyline.tangents(strand.xy_m) @ np.array([1, 1j])) ** 2
         off = abs(np.angle(own.mean() / field)) / 2 if abs(field) > 1e-6 else 0.0
-        if np.degrees(off) < TRANSVERSE_DEG or strand.length_m > STOP_LENGTH_M[1]:
+        beside = sides.beside(strand.xy_m) is not None
+        if np.degrees(off) < TRANSVERSE_DEG or strand.length_m > STOP_LENGTH_M[1] or beside:
             along.append(strand)
         elif strand.width_m >= STOP_WIDTH_M and strand.length_m >= STOP_LENGTH_M[0] and len(near) > 10:
             stops.append(strand)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ U64 = npt.NDArray[np.uint64]
 Bool = npt.NDArray[np.bool_]
 
 HALF_TRUST_VIEWS = 4.0
+PAINT_M = 0.4  # each side of the axis of a line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,6 +73,18 @@ class Evidence:
             views=bev.views,
             trips=bev.trips.astype(np.uint64, copy=False),
         )
+
+    def with_markings(self, lines: Sequence[F64]) -> Evidence:
+        """Return the evidence with paint along lines (2, 2) that was called STOP_LINE as LANE_MARKING."""
+        if not lines:
+            return self
+        beside = np.zeros(self.grid.shape, np.uint8)
+        wide = max(1, round(2 * PAINT_M / self.grid.cell_m))
+        for line in lines:
+            start, end = np.floor(self.grid.to_px(line)).astype(int).tolist()
+            cv2.line(beside, start, end, 1, thickness=wide)
+        marking = np.where(beside > 0, np.maximum(self.marking, self.stop_line), self.marking)
+        return replace(self, marking=marking.astype(np.float32))
 
     def sample(self, raster: F32, xy_m: F64) -> F64:
         """Return bilinear values (...) of a raster at world points (..., 2); zero beyond its edge."""

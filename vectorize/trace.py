@@ -22,6 +22,7 @@ from vectorize.contour import Edge, find_edges
 from vectorize.crosswalk import find_crossings
 from vectorize.divider import find_lines
 from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
+from vectorize.road_sides import RoadSides
 from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 from vectorize.style import lines_apart_m, style_of, trips_along
@@ -55,13 +56,15 @@ def trace(
         raise NoRoadFound(hint=hint)
     tick(0, STEPS, "classes")
     crossings = find_crossings(evidence, simplify_m=2 * config.simplify_m, min_area_m2=config.min_crossing_m2)
-    stop_lines = find_stop_lines(evidence, [ring for ring, _ in crossings])
+    edges = find_edges(evidence, config)
+    sides = RoadSides.of([e.strand.xy_m for e in edges])
+    stop_lines, edge_lines = find_stop_lines(evidence, [ring for ring, _ in crossings], sides)
+    evidence = evidence.with_markings(edge_lines)
     tick(1, STEPS, "classes")
     # A divider ends at a crossing or a stop line: no bridge may run through them.
     barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
     barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in stop_lines]
-    edges = find_edges(evidence, config)
-    lines = find_lines(evidence, config, barriers, [e.strand.xy_m for e in edges])
+    lines = find_lines(evidence, config, barriers, sides)
     tick(2, STEPS, "classes")
     dividers = _dividers(evidence, lines.dividers, lines.double, config)
     stops = [_straight(evidence, line, value) for line, value in stop_lines]

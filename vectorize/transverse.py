@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 
 from vectorize import polyline
 from vectorize.paint_areas import LEAST, areas_of
+from vectorize.road_sides import RoadSides
 from vectorize.seen import Evidence
 
 F32 = npt.NDArray[np.float32]
@@ -40,6 +41,8 @@ PARALLEL = np.cos(np.radians(10.0))
 ALIKE_SHARE = 0.7  # of their length that two lines lie side by side
 EMPTY_SHARE = 0.2  # of the place between them that may be painted: more is a zebra or hatching
 STEP_M = 0.1
+EDGE_LINE_M = 1.0  # from the foot of a kerb
+STOP_LINE_M = 1.7  # least length: it spans a lane of 2.5 m, of which a third may be hidden or worn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,13 +57,15 @@ class Crossline:
 
 
 def find_stop_lines(
-    evidence: Evidence, crossings: Sequence[F64], *, min_length_m: float = 1.0
-) -> list[tuple[F64, float]]:
+    evidence: Evidence, crossings: Sequence[F64], sides: RoadSides, *, min_length_m: float = STOP_LINE_M
+) -> tuple[list[tuple[F64, float]], list[F64]]:
     """Return (line (2, 2) in world metres, mean evidence) of each area of STOP_LINE: its axis through the middle.
 
-    What lies in one of the crossings, rings (N, 2), is part of that.
+    What lies in one of the crossings, rings (N, 2), is part of that. What runs along a side of the road is none: it is
+    an arrow, or an edge line. Edge lines (2, 2) are returned too.
     """
-    result = []
+    result: list[tuple[F64, float]] = []
+    edge_lines: list[F64] = []
     taken = shapely.union_all([shapely.Polygon(ring) for ring in crossings])
     for window, inside, _ in areas_of(evidence, evidence.stop_line, CLOSE_M):
         fitted = _fitted(evidence, window, np.where(inside, evidence.stop_line[window], 0.0))
@@ -68,9 +73,14 @@ def find_stop_lines(
             continue
         line, value, width_m = fitted
         length_m = polyline.length_of(line)
-        if length_m >= min_length_m and length_m > 1.5 * width_m and not taken.contains(shapely.Point(line.mean(0))):
+        if length_m < min_length_m or length_m <= 1.5 * width_m or taken.contains(shapely.Point(line.mean(0))):
+            continue
+        away_m = sides.beside(line)
+        if away_m is None:
             result.append((line, value))
-    return sorted(result, key=lambda item: tuple(item[0].ravel().tolist()))
+        elif away_m < EDGE_LINE_M:
+            edge_lines.append(line)
+    return sorted(result, key=lambda item: tuple(item[0].ravel().tolist())), edge_lines
 
 
 def find_line_pairs(evidence: Evidence) -> list[tuple[shapely.Polygon, float]]:

@@ -46,11 +46,12 @@ COLUMNS = {
     "coverage": "net_1_coverage",
     "confidence": "net_1_confidence",
     "right": "net_1_right",
-    "ECE": "net_1_ece",
+    "ECE, net": "net_1_ece",
     "net, 4 trips: mAP full": "net_4_full",
     "coverage 4": "net_4_coverage",
     "ids, 4 trips: mAP observed": "ids_4_observed",
     "the same with noise": "noisy_4_observed",
+    "ECE with noise": "noisy_4_ece",
     "position error removed": "noisy_4_noise_removed",
 }
 
@@ -109,7 +110,7 @@ def evaluated(out: Path, truth: Path) -> dict[str, float]:
         "observed": patches["observed"]["mean"]["chamfer"]["map"] or 0.0,
         "full": patches["full_range"]["mean"]["chamfer"]["map"] or 0.0,
         "coverage": patches["coverage"]["area"],
-        **{name: calibration[name] for name in ("confidence", "right", "ece")},
+        **{name: calibration[name] for name in ("confidence", "right", "ece") if calibration[name] is not None},
     }
 
 

@@ -10,6 +10,7 @@ from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
 from vectorize.crosswalk import find_crossings
+from vectorize.road_sides import RoadSides
 from vectorize.seen import Evidence
 from vectorize.trace import trace
 from vectorize.transverse import find_line_pairs, find_stop_lines
@@ -46,7 +47,9 @@ def _zebra(canvas: Canvas) -> None:
 def _found(canvas: Canvas) -> tuple[list[Polygon], list[np.ndarray]]:
     evidence = Evidence.of(canvas.bev(), min_views=1)
     rings = [ring for ring, _ in find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)]
-    return [Polygon(ring) for ring in rings], [line for line, _ in find_stop_lines(evidence, rings)]
+    return [Polygon(ring) for ring in rings], [
+        line for line, _ in find_stop_lines(evidence, rings, RoadSides.of([]))[0]
+    ]
 
 
 def _iou(one: Polygon, other: Polygon) -> float:

@@ -1,0 +1,45 @@
+"""The sides of the road near a line of paint: whether it runs along the road or across it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from vectorize import polyline
+
+F64 = npt.NDArray[np.float64]
+
+NEAR_M = 5.0  # sides this near say which way the road runs: the far kerb of a crossing street is farther
+ALONG_DEG = 45.0
+STEP_M = 0.25
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoadSides:
+    """The edges of the road, as dense lines (N, 2) in world metres."""
+
+    lines: Sequence[F64]
+    _doubled: npt.NDArray[np.complex128]  # (N,) direction of every point, its angle doubled: both ways are one
+    _tree: cKDTree
+
+    @classmethod
+    def of(cls, lines: Sequence[F64]) -> RoadSides:
+        """Return the sides of a road; there may be none."""
+        points = np.concatenate([np.zeros((0, 2)), *lines])
+        tangents = np.concatenate([np.zeros((0, 2)), *(polyline.tangents(line) for line in lines)])
+        return cls(lines, (tangents @ np.array([1.0, 1.0j])) ** 2, cKDTree(points))
+
+    def beside(self, line: F64) -> float | None:
+        """Return how far a line (N, 2) lies from the nearest side in metres, or None if it does not run along one."""
+        if not self._tree.n:
+            return None
+        places = polyline.resample(line, STEP_M)
+        near = np.unique(np.concatenate(self._tree.query_ball_point(places, NEAR_M)).astype(np.int64))
+        field, own = self._doubled[near].sum(), complex(*(line[-1] - line[0])) ** 2
+        if abs(field) < 1e-6 or abs(np.angle(own / field)) / 2 > np.radians(ALONG_DEG):
+            return None
+        return float(np.min(self._tree.query(places)[0]))
