@@ -19,6 +19,7 @@ F64 = npt.NDArray[np.float64]
 EDGE_LINE_M = 2.0  # an edge line lies this close to its boundary
 SHORTEST_M = 4.0  # a shorter piece may lie at that distance by chance
 BASE_M = 3.0  # over which an end's distance and direction are taken
+CORNER_RAD, CORNER_M = 0.5, 6.0  # turned within so many metres: a street corner, where edge lines stop
 
 
 def bridge_along(
@@ -27,7 +28,8 @@ def bridge_along(
     """Join strands that keep one distance to the same boundary, over gaps of at most `guided_gap_m`.
 
     Both ends must run parallel to the boundary (`bridge_angle_deg`) at distances that differ by at most
-    `bridge_lateral_m`, and the boundary must be unbroken between them. The bridge keeps their distance.
+    `bridge_lateral_m`, and the boundary must be unbroken between them and turn no street corner. The bridge keeps
+    their distance.
     """
     links: list[Link] = []
     for guide in guides:
@@ -75,13 +77,24 @@ def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]
         arrival, other, other_offset = min(ahead)
         gap_m = (arrival - position) * STEP_M
         step = abs(offset - other_offset)
-        if gap_m <= config.guided_gap_m and step <= config.bridge_lateral_m:
+        if (
+            gap_m <= config.guided_gap_m
+            and step <= config.bridge_lateral_m
+            and not _turns(tangents[position : arrival + 1])
+        ):
             share = np.linspace(0.0, 1.0, arrival - position + 1)[:, None]
             middle = slice(position, arrival + 1)
             curve = guide[middle] + ((1 - share) * offset + share * other_offset) * normals[middle]
             curve[0], curve[-1] = _end(strands, end), _end(strands, other)
             links.append(Link(gap_m / config.guided_gap_m + step, end, other, curve))
     return links
+
+
+def _turns(tangents: F64) -> bool:
+    """Return whether a stretch of boundary goes round a street corner."""
+    heading = np.unwrap(np.arctan2(tangents[:, 1], tangents[:, 0]))
+    ahead = min(round(CORNER_M / STEP_M), len(heading) - 1)
+    return bool(np.abs(heading[ahead:] - heading[: len(heading) - ahead]).max() > CORNER_RAD)
 
 
 def _end(strands: list[Strand], end: int) -> F64:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from painter import Canvas, arc, distance_to, shifted, street
-from shapely import LineString, Polygon
+from shapely import LineString, Polygon, box
 
 from recon.artifact import Parts
 from recon.classes import RoadClass
@@ -136,6 +136,16 @@ def test_a_worn_edge_line_follows_the_kerb():
     assert length_of(divider.vertices) == pytest.approx(length_of(line), abs=0.6)
     assert distance_to(line, resample(divider.vertices[:, :2], 0.2)).max() < 0.25
     assert len(trace(canvas.bev(), TraceConfig(guided_gap_m=0.0)).of("divider")) == 2
+
+
+def test_no_edge_line_is_led_round_a_street_corner():
+    canvas = Canvas(Grid(west_m=-30, north_m=25, cell_m=0.1, width=600, height=350))
+    rounded = np.asarray(box(-28, -5, 28, 5).union(box(-5, 0, 5, 24)).buffer(5).buffer(-5).exterior.coords)
+    canvas.area(rounded[:-1], RoadClass.ROAD)
+    for line in ([[-27.0, 4.5], [-12.0, 4.5]], [[-4.5, 12.0], [-4.5, 22.0]]):
+        canvas.stroke(np.array(line))
+    dividers = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert sorted(round(length_of(e.vertices)) for e in dividers) == [10, 15]
 
 
 def test_two_lines_side_by_side_are_one_double_divider():
