@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ NIGHT = (26, 22, 20)
 HATCH = (46, 40, 37)
 TEXT = (225, 225, 225)
 PATH = (190, 190, 190)
-FOOT_PX = 64
+FOOT_PX, ROW_PX = 64, 36  # height of a strip with one row of signs, of every further row
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,47 +191,90 @@ def _strokes(element: Element, view: View) -> list[tuple[F64, int]]:
     return result
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sign of the legend."""
+
+    text: str
+    wide_px: int
+    paint: Callable[[U8, int, int], None]  # on the strip, from x, around y
+
+    @property
+    def size_px(self) -> int:
+        """Width with text and the gap to the next one."""
+        return self.wide_px + 8 + _text_px(self.text) + 24
+
+
 def _foot(road_map: RoadMap, view: View, name: str) -> U8:
-    """Return the strip below the map: legend, scale bar, north arrow."""
-    foot = np.full((FOOT_PX, view.width, 3), 18, dtype=np.uint8)
-    middle, x = FOOT_PX // 2, 20
-    styles = {e.style for e in road_map.of("divider")}
-    present = {e.element_class for e in road_map.elements}
-    known_styles = ("solid", "dashed", "double", "unknown")
-    entries: list[tuple[str, str]] = [("divider", style) for style in known_styles if style in styles]
-    entries += [(name, "") for name in ("boundary", "ped_crossing", "stop_line") if name in present]
-    for element_class, style in entries:
-        color, width = _color(element_class, style), WIDTH_PX[element_class]
-        spans = [(0, 14), (21, 35), (42, 56)] if style == "dashed" else [(0, 56)]
-        for a, b in spans:
-            for dy in (-3, 3) if style == "double" else (0,):
-                cv2.line(foot, (x + a, middle + dy), (x + b, middle + dy), color, width, cv2.LINE_AA)
-        label = f"{element_class.replace('_', ' ')} {style}".strip().replace("unknown", "(style unknown)")
-        x = _write(foot, label, x + 64, middle) + 26
-    cv2.rectangle(foot, (x, middle - 9), (x + 30, middle + 9), NIGHT, -1)
-    for k in range(-9, 30, 10):
-        cv2.line(foot, (x + max(k, 0), middle + 9 - max(-k, 0)), (x + min(k + 18, 30), middle - 9), HATCH, 2)
-    x = _write(foot, "never seen", x + 38, middle) + 26
-    # A thin light line along the street looks like paint that was missed, unless the legend names it.
-    cv2.line(foot, (x, middle), (x + 56, middle), PATH, 1, cv2.LINE_AA)
-    x = _write(foot, "path driven", x + 64, middle) + 26
-    if name == "bev_classes":
-        for road_class in (RoadClass.ROAD, RoadClass.LANE_MARKING, RoadClass.CURB, RoadClass.OFF_ROAD):
-            fill = COLORS_RGB[road_class][::-1].tolist()
-            cv2.rectangle(foot, (x, middle - 9), (x + 18, middle + 9), fill, -1)
-            x = _write(foot, road_class.name.lower().replace("_", " "), x + 24, middle) + 16
-    _scale_and_north(foot, view, middle)
+    """Return the strip below the map: legend, in as many rows as it takes, scale bar, north arrow."""
+    bar_m = next((m for m in (100, 50, 20, 10, 5, 2, 1) if m * view.px_per_m <= 0.14 * view.width), 1)
+    bar_px = round(bar_m * view.px_per_m)
+    rows: list[list[Entry]] = [[]]
+    for entry in _legend(road_map, name):
+        if rows[-1] and sum(e.size_px for e in [*rows[-1], entry]) > view.width - bar_px - 140:
+            rows.append([])
+        rows[-1].append(entry)
+    foot = np.full((FOOT_PX + ROW_PX * (len(rows) - 1), view.width, 3), 18, dtype=np.uint8)
+    for number, row in enumerate(rows):
+        x, middle = 20, FOOT_PX // 2 + ROW_PX * number
+        for entry in row:
+            entry.paint(foot, x, middle)
+            _write(foot, entry.text, x + entry.wide_px + 8, middle)
+            x += entry.size_px
+    _scale_and_north(foot, view, FOOT_PX // 2, bar_m, bar_px)
     return foot
 
 
-def _write(foot: U8, text: str, x: int, middle: int) -> int:
+def _legend(road_map: RoadMap, name: str) -> list[Entry]:
+    styles = {e.style for e in road_map.of("divider")}
+    present = {e.element_class for e in road_map.elements}
+    lines: list[tuple[str, str]] = [
+        ("divider", style) for style in ("solid", "dashed", "double", "unknown") if style in styles
+    ]
+    lines += [(c, "") for c in ("boundary", "ped_crossing", "stop_line") if c in present]
+    entries = []
+    for element_class, style in lines:
+        text = f"{element_class.replace('_', ' ')} {style}".strip().replace("unknown", "(style unknown)")
+        entries.append(Entry(text, 56, partial(_line_sign, element_class, style)))
+    entries.append(Entry("never seen", 30, _hatch_sign))
+    # A thin light line along the street looks like paint that was missed, unless the legend names it.
+    entries.append(Entry("path driven", 56, lambda foot, x, y: _stroke(foot, (x, y), (x + 56, y), PATH, 1)))
+    if name == "bev_classes":
+        for road_class in (RoadClass.ROAD, RoadClass.LANE_MARKING, RoadClass.CURB, RoadClass.OFF_ROAD):
+            entries.append(Entry(road_class.name.lower().replace("_", " "), 18, partial(_area_sign, road_class)))
+    return entries
+
+
+def _line_sign(element_class: str, style: str, foot: U8, x: int, y: int) -> None:
+    color, width = _color(element_class, style), WIDTH_PX[element_class]
+    for a, b in [(0, 14), (21, 35), (42, 56)] if style == "dashed" else [(0, 56)]:
+        for dy in (-3, 3) if style == "double" else (0,):
+            _stroke(foot, (x + a, y + dy), (x + b, y + dy), color, width)
+
+
+def _hatch_sign(foot: U8, x: int, y: int) -> None:
+    cv2.rectangle(foot, (x, y - 9), (x + 30, y + 9), NIGHT, -1)
+    for k in range(-9, 30, 10):
+        cv2.line(foot, (x + max(k, 0), y + 9 - max(-k, 0)), (x + min(k + 18, 30), y - 9), HATCH, 2)
+
+
+def _area_sign(road_class: RoadClass, foot: U8, x: int, y: int) -> None:
+    cv2.rectangle(foot, (x, y - 9), (x + 18, y + 9), COLORS_RGB[road_class][::-1].tolist(), -1)
+
+
+def _stroke(foot: U8, start: tuple[int, int], end: tuple[int, int], color: Sequence[int], width: int) -> None:
+    cv2.line(foot, start, end, tuple(color), width, cv2.LINE_AA)
+
+
+def _text_px(text: str) -> int:
+    return int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.55, 1)[0][0])
+
+
+def _write(foot: U8, text: str, x: int, middle: int) -> None:
     cv2.putText(foot, text, (x, middle + 6), cv2.FONT_HERSHEY_SIMPLEX, 0.55, TEXT, 1, cv2.LINE_AA)
-    return x + int(cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.55, 1)[0][0])
 
 
-def _scale_and_north(foot: U8, view: View, middle: int) -> None:
-    bar_m = next((m for m in (100, 50, 20, 10, 5, 2, 1) if m * view.px_per_m <= 0.14 * view.width), 1)
-    bar_px = round(bar_m * view.px_per_m)
+def _scale_and_north(foot: U8, view: View, middle: int, bar_m: int, bar_px: int) -> None:
     right = view.width - 90
     cv2.line(foot, (right - bar_px, middle + 8), (right, middle + 8), TEXT, 2, cv2.LINE_AA)
     for x in (right - bar_px, right):

@@ -11,7 +11,7 @@ from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
 from recon.geometry import rotation_from_euler, transform
 from vectorize.config import TraceConfig
-from vectorize.pictures import COLORS_BGR, draw
+from vectorize.pictures import COLORS_BGR, View, _foot, draw
 from vectorize.project import project
 from vectorize.reprojection import samples_of
 from vectorize.summary import map_summary
@@ -62,6 +62,20 @@ def test_the_drive_runs_left_to_right_and_lines_have_their_colours(site, tmp_pat
         # The divider is 50 m of a 76 m wide map, 1.5 m left of the path: above it and level.
         assert np.ptp(columns) > 0.6 * picture.shape[1]
         assert np.std(rows) < 12
+
+
+@pytest.mark.parametrize("width_px", [900, 1200, 2000])
+def test_the_legend_takes_rows_enough_to_leave_the_scale_bar_free(site, width_px):
+    line = site[2].of("divider")[0]
+    styles = tuple(replace(line, style=style) for style in ("solid", "dashed", "double", "unknown"))
+    others = tuple(replace(line, element_class=name, style="unknown") for name in ("boundary", "stop_line"))
+    view = View(np.eye(2, 3), width_px, 400, 10.0, 0.0)
+    foot = _foot(replace(site[2], elements=styles + others), view, "bev_classes")
+    assert foot.shape[1] == width_px
+    assert foot.shape[0] >= 64 + 36 * (2600 // width_px - 1)
+    bar_px = 10.0 * max(m for m in (20, 10, 5) if 10.0 * m <= 0.14 * width_px)
+    left = round(width_px - 90 - bar_px)
+    assert (foot[: 64 - 10, left - 12 : left - 2] == 18).all()  # background between the last sign and the bar
 
 
 def test_a_line_is_drawn_where_the_camera_sees_it(site, tmp_path):
