@@ -44,7 +44,7 @@ class Curve(NamedTuple):
 # Fitted by `make confidence` on eight drives of the demo city, five of them by day; hardly any divider was wrong there.
 # docs/labels.md says how well they hold on other drives.
 CURVES: dict[ElementClass, Curve] = {
-    "divider": Curve(0.0698, 6.0),
+    "divider": Curve(0.0502, 4.0),
     "ped_crossing": Curve(0.1348, 2.0),
     "boundary": Curve(0.1874, 4.0),
     "stop_line": Curve(0.1874, 2.0),
