@@ -55,6 +55,8 @@ def evaluate(
         console.print(_reprojection(record["reprojection"]))
         if "flat_ground" in record["reprojection"]:
             console.print(_beside_flat_ground(record["reprojection"]))
+        elif "flat_ground_left_out" in record["reprojection"]:
+            console.print(f"not compared with flat ground: {record['reprojection']['flat_ground_left_out']}")
     for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
         console.print(f"note: {note}")
     if html is not None:
