@@ -26,7 +26,7 @@ PROBE_M = 0.3  # how far inside and outside the edge the evidence is read
 BACKGROUND_TRUST = 0.5  # four views must agree before BACKGROUND counts as the other side
 ROUGH_RAD = 1.2  # needless turning within 6 m at which an edge against BACKGROUND stops being believed
 WINDOW_M = 6.0
-LEAST_ISLAND_M2 = 1.5
+LEAST_ISLAND_M2, SHORTEST_ISLAND_M = 1.5, 2.0  # a separator may be narrow: only specks are small both ways
 LEAST_ROAD_M2 = 20.0  # of road with other ground all around: on less no vehicle stands, a net was mistaken
 
 
@@ -79,15 +79,25 @@ def _believed(evidence: Evidence, xy_m: F64, closed: bool, config: TraceConfig) 
     keep = ~(weak_side & _spread(shaky, 1.0)) & (contrast > 0.15)
     value = contrast * np.where(weak_side, BACKGROUND * smoothness, 1.0)
     if closed and keep.mean() > 0.8:
-        area_m2 = shapely.Polygon(line).area if len(line) >= 3 else 0.0
-        around_road = shapely.LinearRing(line).is_ccw == (np.mean(on_left > on_right) > 0.5)
-        if area_m2 < (LEAST_ROAD_M2 if around_road else LEAST_ISLAND_M2):
-            return []
-        return [Edge(strand=_strand(line, value, weak_side), closed=True)]
+        road_on_left = bool(np.mean(on_left > on_right) > 0.5)
+        return [] if _is_speck(line, road_on_left) else [Edge(strand=_strand(line, value, weak_side), closed=True)]
     keep = polyline.close_gaps(keep, round(0.5 / STEP_M))
     shortest = config.min_boundary_m / STEP_M
     spans = [(a, b) for a, b in polyline.runs(keep) if b - a >= 0.5 * shortest]
     return [Edge(strand=_strand(line[a:b], value[a:b], weak_side[a:b]), closed=False) for a, b in spans]
+
+
+def _is_speck(ring: F64, road_on_left: bool) -> bool:
+    """Return whether a ring is too small for an island, or for a road with other ground all around."""
+    if len(ring) < 3:
+        return True
+    area_m2 = shapely.Polygon(ring).area
+    if shapely.LinearRing(ring).is_ccw == road_on_left:
+        return bool(area_m2 < LEAST_ROAD_M2)
+    sides = np.linalg.norm(
+        np.diff(shapely.get_coordinates(shapely.oriented_envelope(shapely.Polygon(ring))), axis=0), axis=1
+    )
+    return bool(area_m2 < LEAST_ISLAND_M2 and sides.max() < SHORTEST_ISLAND_M)
 
 
 def _strand(xy_m: F64, value: F64, weak_side: Bool) -> Strand:

@@ -114,8 +114,8 @@ def _split_transverse(strands: list[Strand], sides: RoadSides) -> tuple[list[Str
         field = (double_angle[near] * weight[near]).sum() if near.size else 0.0
         own = (polyline.tangents(strand.xy_m) @ np.array([1, 1j])) ** 2
         off = abs(np.angle(own.mean() / field)) / 2 if abs(field) > 1e-6 else 0.0
-        beside = sides.beside(strand.xy_m) is not None
-        if np.degrees(off) < TRANSVERSE_DEG or strand.length_m > STOP_LENGTH_M[1] or beside:
+        transverse = np.degrees(off) >= TRANSVERSE_DEG and strand.length_m <= STOP_LENGTH_M[1]
+        if not transverse or sides.beside(strand.xy_m) is not None:
             along.append(strand)
         elif strand.width_m >= STOP_WIDTH_M and strand.length_m >= STOP_LENGTH_M[0] and len(near) > 10:
             stops.append(strand)

@@ -91,10 +91,11 @@ def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]
 
 
 def _turns(tangents: F64) -> bool:
-    """Return whether a stretch of boundary goes round a street corner."""
-    heading = np.unwrap(np.arctan2(tangents[:, 1], tangents[:, 0]))
+    """Return whether a stretch of boundary goes round a street corner: a quick turn that it does not undo."""
+    heading = polyline.smooth(np.unwrap(np.arctan2(tangents[:, 1], tangents[:, 0]))[:, None], 1.0 / STEP_M)[:, 0]
     ahead = min(round(CORNER_M / STEP_M), len(heading) - 1)
-    return bool(np.abs(heading[ahead:] - heading[: len(heading) - ahead]).max() > CORNER_RAD)
+    quickest = np.abs(heading[ahead:] - heading[: len(heading) - ahead]).max()
+    return bool(min(quickest, abs(heading[-1] - heading[0])) > CORNER_RAD)
 
 
 def _end(strands: list[Strand], end: int) -> F64:

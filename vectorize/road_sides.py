@@ -13,8 +13,9 @@ from vectorize import polyline
 
 F64 = npt.NDArray[np.float64]
 
-NEAR_M = 5.0  # sides this near say which way the road runs: the far kerb of a crossing street is farther
+NEAR_M = 5.0  # sides this near say which way the road runs: the far kerb of most crossing streets is farther
 ALONG_DEG = 45.0
+SLOPE = 0.5  # change of distance per metre: more, and the line runs towards the side
 STEP_M = 0.25
 
 
@@ -34,12 +35,16 @@ class RoadSides:
         return cls(lines, (tangents @ np.array([1.0, 1.0j])) ** 2, cKDTree(points))
 
     def beside(self, line: F64) -> float | None:
-        """Return how far a line (N, 2) lies from the nearest side in metres, or None if it does not run along one."""
+        """Return how far a line (N, 2) lies from the sides at most, in metres, or None if it does not run along one."""
         if not self._tree.n:
             return None
         places = polyline.resample(line, STEP_M)
+        away = np.asarray(self._tree.query(places)[0])
+        # A line along a side keeps its distance; at a skew corner the kerbs around point every way.
+        if away.min() > NEAR_M or np.abs(np.diff(away)).mean() > SLOPE * STEP_M:
+            return None
         near = np.unique(np.concatenate(self._tree.query_ball_point(places, NEAR_M)).astype(np.int64))
         field, own = self._doubled[near].sum(), complex(*(line[-1] - line[0])) ** 2
         if abs(field) < 1e-6 or abs(np.angle(own / field)) / 2 > np.radians(ALONG_DEG):
             return None
-        return float(np.min(self._tree.query(places)[0]))
+        return float(away.max())

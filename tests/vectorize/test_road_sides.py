@@ -25,6 +25,7 @@ def test_a_line_runs_along_a_side_or_across_and_its_distance_is_that_to_the_near
     along = shifted(centre, 1.5)[300:360]
     assert sides.beside(along) == pytest.approx(2.5, abs=0.05)
     assert sides.beside(along[::-1]) == pytest.approx(2.5, abs=0.05)
+    assert sides.beside(np.stack([shifted(centre, 1.5)[300], shifted(centre, 3.9)[340]])) is None  # towards the kerb
     across = np.stack([shifted(centre, k)[400] for k in (-3.5, 3.5)])
     assert sides.beside(across) is None
 
@@ -52,6 +53,36 @@ def test_an_edge_line_that_is_called_stop_line_becomes_a_divider():
     (divider,) = road_map.of("divider")
     assert LineString(divider.vertices[:, :2]).distance(Point(20.0, 3.6)) < 0.1
     assert LineString(divider.vertices[:, :2]).length > 36.0
+
+
+@pytest.mark.parametrize("angle_deg", [50.0, 60.0, 75.0, 90.0])
+@pytest.mark.parametrize("half_m", [1.8, 5.0])
+@pytest.mark.parametrize("road_class", [STOP, RoadClass.LANE_MARKING])
+def test_a_stop_line_at_the_mouth_of_a_skew_side_street_is_one(angle_deg, half_m, road_class):
+    """It lies along the main street, and the rounded kerb beside it points every way."""
+    canvas = Canvas(Grid(west_m=-30, north_m=25, cell_m=0.1, width=600, height=350))
+    main = box(-28, -half_m, 28, half_m)
+    way = np.array([np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))])
+    side = LineString([(0, 0), 26 * way]).buffer(3.5, cap_style="flat")
+    road = main.union(side).buffer(5).buffer(-5)
+    canvas.area(np.asarray(road.exterior.coords)[:-1], RoadClass.ROAD)
+    canvas.stroke(np.stack([(half_m + 7) * way / way[1], 22 * way]))
+    y = half_m + 1.0  # parallel to the main street, in the lane that leads to it
+    left = (y / np.tan(np.radians(angle_deg))) - 3.2 / np.sin(np.radians(angle_deg))
+    ends = np.array([[left, y], [left + 3.0 / np.sin(np.radians(angle_deg)), y]])
+    canvas.stroke(ends, width_m=0.4, road_class=road_class)
+    road_map = trace(canvas.bev(), TraceConfig())
+    line = LineString(ends)
+    if road_class is STOP:
+        assert any(LineString(e.vertices[:, :2]).hausdorff_distance(line) < 0.5 for e in road_map.of("stop_line"))
+    for divider in road_map.of("divider"):
+        assert LineString(divider.vertices[:, :2]).intersection(line.buffer(0.3)).length < 1.0
+
+
+def test_a_narrow_separator_is_an_island():
+    canvas, _ = street(length_m=40.0, half_width_m=6.0)
+    canvas.area(np.asarray(box(15.0, -0.25, 18.0, 0.25).exterior.coords)[:-1], RoadClass.OFF_ROAD)
+    assert any(e.closed for e in trace(canvas.bev(), TraceConfig()).of("boundary"))
 
 
 def test_edge_lines_of_a_side_street_are_dividers_though_they_lie_across_those_of_the_main_street():
