@@ -10,6 +10,8 @@ F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 Int = npt.NDArray[np.int64]
 
+FLAT_M = 1e-12  # a step this short across a box's side changes no side
+
 
 def arc_length(vertices: F64) -> F64:
     """Return (N,) distance along the line from its first vertex, measured in the plane (x, y)."""
@@ -122,7 +124,7 @@ def clip_to_box(vertices: F64, low: F64, high: F64) -> list[tuple[F64, F64]]:
     outside = np.zeros(len(step), dtype=bool)
     for axis in (0, 1):
         delta, origin = step[:, axis], start[:, axis]
-        flat = delta == 0
+        flat = np.abs(delta) < FLAT_M  # a quotient by the smallest numbers overflows
         outside |= flat & ((origin < low[axis]) | (origin > high[axis]))
         safe = np.where(flat, 1.0, delta)
         to_low, to_high = (low[axis] - origin) / safe, (high[axis] - origin) / safe

@@ -67,6 +67,15 @@ def test_a_line_that_leaves_and_re_enters_is_two_pieces():
     assert pieces[1][1][0] == pytest.approx(3 + 4 / 4.5)
 
 
+@pytest.mark.parametrize("least", [np.nextafter(0.0, 1.0), 2.2e-309, 1e-300, 1e-13])
+def test_clipping_bears_steps_of_next_to_nothing(least):
+    line = np.array([[1.0, 0.0], [0.5, least], [2.0, 3.0]])
+    ((piece, where),) = polyline.clip_to_box(line, np.array([-30.0, -15.0]), np.array([30.0, 15.0]))
+    assert np.array_equal(piece, line)
+    assert where.tolist() == [0.0, 1.0, 2.0]
+    assert not polyline.clip_to_box(line - (0.0, 20.0), np.array([-30.0, -15.0]), np.array([30.0, 15.0]))
+
+
 def test_resampling_is_even_and_smoothing_keeps_ends_and_straight_lines():
     line = polyline.resample(np.array([[0.0, 0], [3, 4], [3, 10]]), 0.5)
     assert np.allclose(polyline.arc_length(line)[-1], 11, atol=0.05)
