@@ -103,7 +103,7 @@ def _split_transverse(strands: list[Strand], sides: RoadSides) -> tuple[list[Str
     points = np.concatenate([s.xy_m[::5] for s in strands])
     owner = np.concatenate([np.full(len(s.xy_m[::5]), i) for i, s in enumerate(strands)])
     directions = np.concatenate([polyline.tangents(s.xy_m)[::5] for s in strands])
-    double_angle = (directions[:, 0] + 1j * directions[:, 1]) ** 2
+    double_angle = polyline.doubled(directions)
     weight = np.array([min(s.length_m, 30.0) for s in strands])[owner]
     tree = cKDTree(points)
     along: list[Strand] = []
@@ -112,7 +112,7 @@ def _split_transverse(strands: list[Strand], sides: RoadSides) -> tuple[list[Str
         near = np.array(tree.query_ball_point(strand.xy_m[len(strand.xy_m) // 2], NEIGHBOUR_M), dtype=np.int64)
         near = near[owner[near] != i]
         field = (double_angle[near] * weight[near]).sum() if near.size else 0.0
-        own = (polyline.tangents(strand.xy_m) @ np.array([1, 1j])) ** 2
+        own = polyline.doubled(polyline.tangents(strand.xy_m))
         off = abs(np.angle(own.mean() / field)) / 2 if abs(field) > 1e-6 else 0.0
         transverse = np.degrees(off) >= TRANSVERSE_DEG and strand.length_m <= STOP_LENGTH_M[1]
         if not transverse or sides.beside(strand.xy_m) is not None:

@@ -64,6 +64,12 @@ def left_normals(directions: F64) -> F64:
     return np.stack([-directions[:, 1], directions[:, 0]], axis=1)
 
 
+def doubled(directions: F64) -> npt.NDArray[np.complex128]:
+    """Return directions (N, 2) as complex numbers (N,) of twice their angle: both ways along a line are one."""
+    result: npt.NDArray[np.complex128] = (directions @ np.array([1.0, 1.0j])) ** 2
+    return result
+
+
 def simplify(vertices: F64, tolerance_m: float, *, keep: Bool | None = None, closed: bool = False) -> Int:
     """Return indices of the vertices that Douglas-Peucker keeps; those marked in `keep` (N,) always stay."""
     count = len(vertices)

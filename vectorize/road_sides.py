@@ -32,7 +32,7 @@ class RoadSides:
         """Return the sides of a road; there may be none."""
         points = np.concatenate([np.zeros((0, 2)), *lines])
         tangents = np.concatenate([np.zeros((0, 2)), *(polyline.tangents(line) for line in lines)])
-        return cls(lines, (tangents @ np.array([1.0, 1.0j])) ** 2, cKDTree(points))
+        return cls(lines, polyline.doubled(tangents), cKDTree(points))
 
     def beside(self, line: F64) -> float | None:
         """Return how far a line (N, 2) lies from the sides at most, in metres, or None if it does not run along one."""
@@ -44,7 +44,7 @@ class RoadSides:
         if away.min() > NEAR_M or np.abs(np.diff(away)).mean() > SLOPE * STEP_M:
             return None
         near = np.unique(np.concatenate(self._tree.query_ball_point(places, NEAR_M)).astype(np.int64))
-        field, own = self._doubled[near].sum(), complex(*(line[-1] - line[0])) ** 2
+        field, own = self._doubled[near].sum(), polyline.doubled(line[-1:] - line[:1])[0]
         if abs(field) < 1e-6 or abs(np.angle(own / field)) / 2 > np.radians(ALONG_DEG):
             return None
         return float(away.max())

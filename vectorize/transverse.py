@@ -57,7 +57,7 @@ class Crossline:
 
 
 def find_stop_lines(
-    evidence: Evidence, crossings: Sequence[F64], sides: RoadSides, *, min_length_m: float = STOP_LINE_M
+    evidence: Evidence, crossings: Sequence[F64], sides: RoadSides
 ) -> tuple[list[tuple[F64, float]], list[F64]]:
     """Return (line (2, 2) in world metres, mean evidence) of each area of STOP_LINE: its axis through the middle.
 
@@ -73,7 +73,7 @@ def find_stop_lines(
             continue
         line, value, width_m = fitted
         length_m = polyline.length_of(line)
-        if length_m < min_length_m or length_m <= 1.5 * width_m or taken.contains(shapely.Point(line.mean(0))):
+        if length_m < STOP_LINE_M or length_m <= 1.5 * width_m or taken.contains(shapely.Point(line.mean(0))):
             continue
         away_m = sides.beside(line)
         if away_m is None:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import shapely
-from bench_labels import FIRST_SEED, NOISE_DEG, NOISE_M, city, evaluated, noisy_city, roadscribe
+from bench_labels import FIRST_SEED, NOISE_DEG, NOISE_M, city, evaluated, label, noisy_city
 from scipy.spatial import cKDTree
 
 from recon.artifact import Artifact, read, read_manifest
@@ -57,13 +57,6 @@ TERMS: dict[str, tuple[str, ...]] = {
 LOGS = ("true_poses.json", "drive.json")
 FIGURES = ("height, road", "height, rim", "kerb, half", "kerb, nine tenths", "mAP observed", "mAP", "coverage")
 START, END = "<!-- figures -->", "<!-- end of figures -->"
-
-
-def label(out: Path, drives: Sequence[Path], settings: Sequence[str]) -> None:
-    """Label a drive or aggregate several, unless done."""
-    if not (out / "report.json").is_file():
-        job: list[str | Path] = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
-        roadscribe(*job, *[word for setting in settings for word in ("--set", setting)])
 
 
 def artifact(out: Path, stage: str, cls: type[A]) -> A:
@@ -118,7 +111,7 @@ def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: S
     if scene is None and not kept.is_file():
         return {}
     if scene is not None and not kept.is_file():
-        label(out, drives, settings)
+        label(out, drives, [word for setting in settings for word in ("--set", setting)])
         maps = evaluated(out, drives[0])
         true, stated = (np.concatenate([_path(drive / name) for drive in drives]) for name in LOGS)
         path, shift = _path(drives[0] / LOGS[0]), (true - stated).mean(axis=0)

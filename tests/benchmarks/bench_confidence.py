@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from bench_ablation import artifact
-from bench_labels import NET, NOISE_DEG, NOISE_M, roadscribe
+from bench_labels import NET, NOISE_DEG, NOISE_M, city, label
 
 from recon.bev import BevBlocks
 from vectorize.confidence import CURVES, Curve
@@ -34,19 +34,18 @@ from vectorize.trace_site import trace_site
 F64 = npt.NDArray[np.float64]
 Judged = tuple[F64, F64, F64]  # metres, confidence, right
 
-FRAMES = 30
 NOISE = ("--pose-noise", str(NOISE_M), "--heading-noise", str(NOISE_DEG))
-# Name, seed, how its drive is written, how it is labelled; none of the seeds is used elsewhere.
-DRIVES: tuple[tuple[str, int, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("day", 7101, (), NET),
-    ("night", 7102, ("--condition", "night"), NET),
-    ("wet", 7103, ("--condition", "wet"), NET),
-    ("dusk", 7104, ("--condition", "dusk"), NET),
-    ("no LiDAR", 7105, ("--no-lidar",), NET),
-    ("noisy poses", 7106, NOISE, NET),
-    ("day again", 7107, (), NET),
-    ("true ids, noisy poses", 7108, NOISE, ()),
-)
+# Seed, how its drive is written, how it is labelled; none of the seeds is used elsewhere.
+DRIVES: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
+    "day": (7101, (), NET),
+    "night": (7102, ("--condition", "night"), NET),
+    "wet": (7103, ("--condition", "wet"), NET),
+    "dusk": (7104, ("--condition", "dusk"), NET),
+    "no LiDAR": (7105, ("--no-lidar",), NET),
+    "noisy poses": (7106, NOISE, NET),
+    "day again": (7107, (), NET),
+    "true ids, noisy poses": (7108, NOISE, ()),
+}
 STEEPNESS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 GRID = tuple(Curve(round(float(half), 4), n) for n in STEEPNESS for half in np.geomspace(0.005, 0.7, 16))
 EQUAL = 0.0005  # mean square
@@ -58,12 +57,10 @@ CLASSES = tuple(CURVES)
 def labelled(work: Path, name: str) -> tuple[BevBlocks, RoadMap]:
     """Write and label a drive, unless done; return its raster and the true map."""
     folder = work / name.replace(",", "").replace(" ", "-")
-    seed, writing, labelling = next(row[1:] for row in DRIVES if row[0] == name)
-    if not (folder / "drive" / "true_map.json").is_file():
-        roadscribe("city", folder / "drive", "--seed", str(seed), "--frames", str(FRAMES), *writing)
-    if not (folder / "labels" / "report.json").is_file():
-        roadscribe("label", folder / "drive", folder / "labels", *labelling)
-    return artifact(folder / "labels", "bake", BevBlocks), read_truth(folder / "drive").road_map
+    seed, writing, labelling = DRIVES[name]
+    drive = city(folder / "drive", seed, 0, *writing)
+    label(folder / "labels", [drive], labelling)
+    return artifact(folder / "labels", "bake", BevBlocks), read_truth(drive).road_map
 
 
 def stated(bev: BevBlocks, true: RoadMap, curves: dict[ElementClass, Curve]) -> dict[ElementClass, Judged]:
@@ -127,21 +124,21 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("confidence_out"), help="where drives and labels are kept")
     parser.add_argument("--jobs", type=int, default=2, help="drives at a time (2)")
     given = parser.parse_args()
-    names = [row[0] for row in DRIVES]
+    names = list(DRIVES)
     with ProcessPoolExecutor(given.jobs) as pool:
         sums = dict(zip(names, pool.map(sums_over_grid, repeat(given.work), names), strict=True))
-    sites = {name: labelled(given.work, name) for name in names}
+    sites, curves = {name: labelled(given.work, name) for name in names}, best(sums, names)
     print("| drive, class | metres | right | stated | ECE | stated, fitted without it | ECE |\n" + "|---" * 7 + "|")
     now, other, fitted = {}, {}, {}
     for name, (bev, true) in sites.items():
         now[name] = stated(bev, true, {})
         other[name] = stated(bev, true, best(sums, [n for n in names if n != name]))
-        fitted[name] = stated(bev, true, best(sums, names))
+        fitted[name] = stated(bev, true, curves)
         print(row(name, [*now[name].values()], [*other[name].values()]), flush=True)
     for element_class in CLASSES:
         print(row(element_class, *([said[n][element_class] for n in names] for said in (now, other))))
     print("\nThe fitted curves, and their metres, stated and right in every tenth of confidence")
-    for element_class, curve in best(sums, names).items():
+    for element_class, curve in curves.items():
         record = joined([fitted[name][element_class] for name in names])
         bins = (f"{b['metres']:.0f} m {b['confidence']:.2f} {b['right']:.2f}" for b in record["bins"])
         print(f"{element_class}: {curve}; {', '.join(bins)}")

@@ -69,11 +69,18 @@ def roadscribe(*arguments: str | Path) -> str:
     return done.stdout
 
 
-def city(folder: Path, seed: int, trip: int) -> Path:
+def city(folder: Path, seed: int, trip: int, *options: str) -> Path:
     """Write a trip unless it is there."""
     if not (folder / "true_map.json").is_file():
-        roadscribe("city", folder, "--seed", str(seed), "--trip", str(trip), "--frames", str(FRAMES))
+        roadscribe("city", folder, "--seed", str(seed), "--trip", str(trip), "--frames", str(FRAMES), *options)
     return folder
+
+
+def label(out: Path, drives: Sequence[Path], options: Sequence[str]) -> None:
+    """Label a drive or aggregate several, unless done."""
+    if not (out / "report.json").is_file():
+        job: list[str | Path] = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
+        roadscribe(*job, *options)
 
 
 def noisy_city(folder: Path, exact: Path, seed: int, trip: int) -> Path:
@@ -90,9 +97,7 @@ def measured(out: Path, drives: Sequence[Path], options: Sequence[str] = ()) -> 
     """Label one drive or aggregate several, unless done, and return mAP and coverage; they are kept beside `out`."""
     kept = out.with_suffix(".json")
     if not kept.is_file():
-        if not (out / "report.json").is_file():
-            job: list[str | Path] = ["label", drives[0], out] if len(drives) == 1 else ["aggregate", out, *drives]
-            roadscribe(*job, *options)
+        label(out, drives, options)
         figures = {
             **evaluated(out, drives[0]),
             **({"noise_removed": noise_removed(out, drives)} if out.name.startswith("noisy") else {}),
