@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg gsplat kernels clean
+.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg gsplat kernels same-bytes clean
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -94,3 +94,6 @@ kernels: ## Forget compiled kernels: numba compiles one anew only when its own f
 
 clean: kernels ## Remove the environment, the demo and caches; hours of training and measuring stay
 	rm -rf $(VENV) demo_out build dist .pytest_cache .mypy_cache .ruff_cache
+
+same-bytes: $(READY) ## Prove that the results are those of another commit: make same-bytes BASE=v0.1.0
+	$(BIN)/python .ci/same_bytes.py $(BASE)
