@@ -35,7 +35,9 @@ def roadscribe(tree: Path, *arguments: str | Path) -> None:
     """Run one command with the code of `tree`: the working directory comes first on Python's path."""
     code = "import sys; from service.cli import main; sys.argv[0] = 'roadscribe'; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    result = subprocess.run(command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True)
+    result = subprocess.run(
+        command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True
+    )
     if result.returncode:
         sys.exit(f"{tree.name}: roadscribe {' '.join(map(str, arguments))}\n{result.stdout}\n{result.stderr}")
 
@@ -61,14 +63,18 @@ def results(tree: Path, out: Path) -> None:
 def digests(out: Path) -> dict[str, str]:
     """Return the sha256 of every compared file below `out`; manifests name the code and are left out."""
     roots = [out / "drives", *(job / part for job in sorted(out.iterdir()) for part in COMPARED)]
-    files = [path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*"))) if path.is_file()]
+    files = [
+        path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*"))) if path.is_file()
+    ]
     kept = [path for path in files if path.name != "manifest.json"]
     return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
 
 
 def main(base: str, work: Path) -> int:
     """Compare the working tree with `base`."""
-    commit = subprocess.run(["git", "rev-parse", base], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", base], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
     tree = work / f"tree-{commit[:10]}"
     if not tree.exists():
         subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(tree), commit], cwd=ROOT, check=True)

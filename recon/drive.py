@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from recon.artifact import Parts
 from recon.geometry import GeoOrigin, rigid_fault
-from recon.sweep import LidarFormat
+from recon.sensors.sweep import LidarFormat
 
 F64 = npt.NDArray[np.float64]
 
@@ -83,7 +83,7 @@ class DriveLog:
     frames: tuple[Frame, ...]
     ground_z_ego_m: float = 0.0  # height of the road under the vehicle in the ego frame
     origin: GeoOrigin | None = None
-    lidar_format: LidarFormat = ""  # how sweeps are stored, see recon/sweep.py
+    lidar_format: LidarFormat = ""  # how sweeps are stored, see recon/sensors/sweep.py
     ego_from_lidar: F64 | None = None  # (4, 4)
     true_map: str = ""  # JSON of the true map, relative to the root, where it is known
     # Path -> sha256 of the id images, masks and LiDAR files that were read; a change of one must change the digest.

@@ -13,9 +13,9 @@ from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
 from recon.heights import HeightField, height_field, local_lift
-from recon.lidar import world_points
 from recon.observe import Observations, observe
 from recon.progress import Tick
+from recon.sensors.lidar import world_points
 from recon.stereo import agreed_heights
 from recon.tiles import Tile
 from recon.views import Views

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from recon.drive import DriveLog
 from recon.errors import ImageInvalid
 from recon.formats.contained import check_unchanged, read_inside
-from recon.formats.image_file import decode_rgb
 from recon.geometry import invert
-from recon.rectify import Rectifier
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels
+from recon.sensors.image_file import decode_rgb
+from recon.sensors.rectify import Rectifier
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

@@ -22,8 +22,8 @@ from recon.errors import NoRoadFound
 from recon.grid import Grid
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
+from recon.sensors.project import on_ground, project
 from vectorize.config import TraceConfig
-from vectorize.project import on_ground, project
 from vectorize.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
 from vectorize.trace import trace

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
 from recon.formats.contained import check_unchanged, read_inside
-from recon.formats.image_file import decode_rgb
+from recon.sensors.image_file import decode_rgb
+from recon.sensors.project import project
 from vectorize import polyline
-from vectorize.project import project
 from vectorize.road_map import Element, RoadMap
 
 U8 = npt.NDArray[np.uint8]

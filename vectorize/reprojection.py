@@ -22,8 +22,8 @@ from recon.classes import DRIVABLE, RoadClass
 from recon.drive import Camera, DriveLog
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
+from recon.sensors.project import project
 from vectorize.polyline import resample
-from vectorize.project import project
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.seen import Evidence, smooth_known
 

@@ -18,10 +18,10 @@ from recon.config import AlignConfig
 from recon.drive import DriveLog
 from recon.errors import TripsApart
 from recon.heights import HeightField, height_field
-from recon.lidar import world_points
 from recon.overlap import drive_area, meetings, sites
 from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent
+from recon.sensors.lidar import world_points
 from recon.views import Trip
 
 F64 = npt.NDArray[np.float64]

@@ -17,8 +17,8 @@ from recon.drive import DriveLog
 from recon.geometry import apply, invert
 from recon.heights import HeightField
 from recon.progress import Tick, silent
-from recon.rectify import Rectifier, pixel_rays
 from recon.segment.frame_labels import FrameLabels
+from recon.sensors.rectify import Rectifier, pixel_rays
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

@@ -22,11 +22,11 @@ from recon.errors import (
     RoadscribeError,
 )
 from recon.formats.contained import read_inside
-from recon.formats.image_file import check_image, decode_gray, decode_ids
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import LOCAL_FRAME_LIMIT_M, rigid_fault
 from recon.progress import Tick, silent
-from recon.sweep import LidarFormat, decode_sweep
+from recon.sensors.image_file import check_image, decode_gray, decode_ids
+from recon.sensors.sweep import LidarFormat, decode_sweep
 
 MAX_SPEED_M_S = 100.0  # no road vehicle: a jump of the positioning, or a wrong unit
 MAX_IMAGE_DELAY_NS = 1_000_000_000  # an image farther than this from its frame's time carries a wrong unit

@@ -19,7 +19,7 @@ from recon.errors import DriveInvalid, storage_errors
 from recon.formats.contained import read_inside
 from recon.formats.nuscenes_scene import LIDAR
 from recon.geometry import transform
-from recon.sweep import decode_sweep
+from recon.sensors.sweep import decode_sweep
 
 F64 = npt.NDArray[np.float64]
 

@@ -21,7 +21,6 @@ from recon.config import SegmentConfig
 from recon.drive import Camera, DriveLog, Image
 from recon.errors import DriveEmpty, ImageInvalid, PathRefused, RoadscribeError, storage_errors
 from recon.formats.contained import read_inside
-from recon.formats.image_file import check_image, decode_ids, decode_rgb
 from recon.progress import Tick, silent
 from recon.segment.ego_body import Mask, find_mask, given_mask
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels, write_labels
@@ -29,6 +28,7 @@ from recon.segment.id_images import IdImages
 from recon.segment.net_spec import NetSpec, class_map_path
 from recon.segment.openvino_net import OpenVinoNet
 from recon.segment.segmenter import U8, Segmentation, Segmenter
+from recon.sensors.image_file import check_image, decode_ids, decode_rgb
 
 DECODED_AHEAD = 4  # images, or batches, decoded while the model works: enough to hide the disk, few enough to hold
 WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that write: a GPU waits for nobody

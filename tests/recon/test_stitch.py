@@ -17,7 +17,7 @@ from recon.classes import CLASS_COUNT
 from recon.config import BakeConfig, FitConfig
 from recon.errors import NoRoadFound
 from recon.fit import fit
-from recon.lidar import world_points
+from recon.sensors.lidar import world_points
 from recon.stitch import Stitcher
 from recon.surface import RoadSurface
 from recon.tiles import Tile

@@ -10,10 +10,10 @@ from recon.classes import RoadClass
 from recon.errors import NoRoadFound
 from recon.geometry import apply, invert
 from recon.grid import Grid
+from recon.sensors.project import on_ground
 from vectorize.config import TraceConfig
 from vectorize.flat_ground import beside_flat_ground, flat_ground
 from vectorize.polyline import resample
-from vectorize.project import on_ground
 from vectorize.reprojection import reprojection_error
 from vectorize.trace import trace
 

@@ -10,9 +10,9 @@ from painter import distance_to, shifted, street
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
 from recon.geometry import rotation_from_euler, transform
+from recon.sensors.project import project
 from vectorize.config import TraceConfig
 from vectorize.pictures import COLORS_BGR, View, _foot, draw
-from vectorize.project import project
 from vectorize.reprojection import samples_of
 from vectorize.summary import map_summary
 from vectorize.trace import trace

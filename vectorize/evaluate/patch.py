@@ -11,10 +11,10 @@ import shapely
 
 from recon.errors import ArtifactInvalid, InputInvalid
 from recon.geometry import F64, invert
+from recon.sensors.project import on_ground
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
 from vectorize.labels import crop_element
-from vectorize.project import on_ground
 from vectorize.road_map import Element, RoadMap
 from vectorize.shard import Sample
 

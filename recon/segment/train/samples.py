@@ -22,9 +22,9 @@ import numpy.typing as npt
 from recon.classes import ClassMap
 from recon.errors import DriveInvalid, ImageInvalid
 from recon.formats import drive_folder
-from recon.formats.image_file import decode_gray, decode_ids, decode_rgb, image_size
 from recon.formats.problems import Problems
 from recon.segment.net_spec import class_map_path
+from recon.sensors.image_file import decode_gray, decode_ids, decode_rgb, image_size
 
 U8 = npt.NDArray[np.uint8]
 

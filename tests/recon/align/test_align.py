@@ -18,7 +18,7 @@ from recon.drive import DriveLog
 from recon.errors import TripsApart
 from recon.geometry import GeoOrigin
 from recon.heights import height_field
-from recon.lidar import world_points
+from recon.sensors.lidar import world_points
 from recon.views import Trip
 
 

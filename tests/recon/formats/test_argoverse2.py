@@ -20,8 +20,8 @@ from recon.formats.argoverse2_poses import read_poses
 from recon.formats.moments import share_out
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import apply, invert
-from recon.lidar import world_points
-from recon.sweep import decode_sweep
+from recon.sensors.lidar import world_points
+from recon.sensors.sweep import decode_sweep
 
 
 def test_a_log_is_read_with_one_frame_a_sweep(tmp_path: Path) -> None:

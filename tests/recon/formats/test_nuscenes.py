@@ -29,8 +29,8 @@ from recon.formats import nuscenes_tables
 from recon.formats.nuscenes_tables import rows
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import apply, invert, transform, yaw_of
-from recon.lidar import world_points
-from recon.sweep import decode_sweep
+from recon.sensors.lidar import world_points
+from recon.sensors.sweep import decode_sweep
 
 SCENE = {"scene": "scene-0001"}
 

@@ -17,7 +17,7 @@ from recon.errors import DriveInvalid
 from recon.formats.nuscenes_layout import write_nuscenes
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import transform
-from recon.lidar import world_points
+from recon.sensors.lidar import world_points
 
 CAMERAS = ("CAM_FRONT", "CAM_BACK")
 

@@ -19,7 +19,7 @@ from recon.errors import InputInvalid
 from recon.formats.argoverse2_city import place_world
 from recon.formats.read import read_drive
 from recon.geometry import apply, invert
-from recon.lidar import world_points
+from recon.sensors.lidar import world_points
 from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
 

@@ -11,9 +11,9 @@ import small_site
 
 from recon.errors import ArtifactInvalid
 from recon.geometry import apply, rotation_from_quaternion, transform
+from recon.sensors.project import project
 from vectorize.formats.maptr import write_maptr, write_maptrv2
 from vectorize.formats.streammapnet import write_streammapnet
-from vectorize.project import project
 from vectorize.shard import key_prefix
 
 LOG = small_site.drive()

@@ -6,7 +6,7 @@ import pytest
 
 from recon.classes import RoadClass
 from recon.drive import Camera
-from recon.rectify import Rectifier, pixel_rays
+from recon.sensors.rectify import Rectifier, pixel_rays
 
 K = np.array([[150.0, 0, 100], [0, 150.0, 60], [0, 0, 1]])
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from recon.drive import DriveLog
 from recon.formats.contained import check_unchanged, read_inside
 from recon.geometry import apply
-from recon.sweep import decode_sweep
+from recon.sensors.sweep import decode_sweep
 
 F64 = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import feather
 
 from recon.errors import DriveInvalid
-from recon.sweep import LidarFormat, decode_sweep
+from recon.sensors.sweep import LidarFormat, decode_sweep
 
 POINTS = np.random.default_rng(1).uniform(-40, 40, (7, 3)).astype(np.float32)
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.errors import ImageInvalid
-from recon.formats.image_file import check_image, decode_gray, decode_ids, decode_rgb, image_size
+from recon.sensors.image_file import check_image, decode_gray, decode_ids, decode_rgb, image_size
 
 PIXELS = np.random.default_rng(1).integers(0, 255, (24, 32, 3), dtype=np.uint8)
 SIZE = {"width_px": 32, "height_px": 24}
