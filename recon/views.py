@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from recon.drive import DriveLog
 from recon.errors import ImageInvalid
-from recon.formats.contained import check_unchanged, read_inside
+from recon.files import check_unchanged, read_inside
 from recon.geometry import invert
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels
 from recon.sensors.image_file import decode_rgb

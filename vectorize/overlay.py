@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
-from recon.formats.contained import check_unchanged, read_inside
+from recon.files import check_unchanged, read_inside
 from recon.sensors.image_file import decode_rgb
 from recon.sensors.project import project
 from vectorize import polyline

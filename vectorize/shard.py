@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from recon.artifact import Manifest, atomic_folder, canonical_json, digest_json, read_manifest, seal
 from recon.drive import DriveLog
 from recon.errors import ArtifactInvalid, ImageInvalid
-from recon.formats.contained import check_unchanged, read_inside
+from recon.files import check_unchanged, read_inside
 from recon.progress import Tick, silent
 from vectorize.config import PackConfig
 from vectorize.labels import LabelSet, PseudoLabels

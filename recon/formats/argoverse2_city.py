@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.errors import DriveInvalid
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.geometry import GeoOrigin, rotation_from_euler, transform
 from recon.transverse_mercator import degrees_of, metres_of
 

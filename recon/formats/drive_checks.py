@@ -21,7 +21,7 @@ from recon.errors import (
     PoseInvalid,
     RoadscribeError,
 )
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import LOCAL_FRAME_LIMIT_M, rigid_fault
 from recon.progress import Tick, silent

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.errors import DriveInvalid, RoadscribeError
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 
 Column = npt.NDArray[np.generic]
 

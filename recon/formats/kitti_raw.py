@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PathRefused, PoseInvalid
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import GeoOrigin, invert, rotation_from_euler, transform
 from recon.sensors.image_file import image_size

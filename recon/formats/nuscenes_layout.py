@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from recon.artifact import write_atomic
 from recon.drive import DriveLog, Frame, Image
 from recon.errors import DriveInvalid, storage_errors
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.formats.nuscenes_scene import LIDAR
 from recon.geometry import transform
 from recon.sensors.sweep import decode_sweep

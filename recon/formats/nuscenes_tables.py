@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from recon.errors import DriveInvalid
-from recon.formats.contained import inside
+from recon.files import inside
 
 CHUNK = 1 << 20
 LONGEST_ROW = 1 << 22  # characters: a row that does not end is a broken file, not a reason to read all of it

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from recon.drive import Camera, DriveLog, Image
 from recon.errors import RoadscribeError
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.sensors.image_file import decode_gray, decode_rgb
 
 Mask = npt.NDArray[np.bool_]

@@ -20,7 +20,7 @@ from recon.classes import RoadClass
 from recon.config import SegmentConfig
 from recon.drive import Camera, DriveLog, Image
 from recon.errors import DriveEmpty, ImageInvalid, PathRefused, RoadscribeError, storage_errors
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.progress import Tick, silent
 from recon.segment.ego_body import Mask, find_mask, given_mask
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels, write_labels

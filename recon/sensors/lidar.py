@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.drive import DriveLog
-from recon.formats.contained import check_unchanged, read_inside
+from recon.files import check_unchanged, read_inside
 from recon.geometry import apply
 from recon.sensors.sweep import decode_sweep
 

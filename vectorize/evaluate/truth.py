@@ -9,7 +9,7 @@ from typing import Any
 
 from recon.artifact import digest_file
 from recon.errors import InputInvalid
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.formats.read import read_drive
 from recon.geometry import GeoOrigin
 from vectorize.formats.geojson_reader import read_geojson

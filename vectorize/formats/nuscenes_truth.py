@@ -18,7 +18,7 @@ import shapely
 
 from recon.drive import DriveLog
 from recon.errors import InputInvalid
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from vectorize.formats.truth_elements import certain, drawn_once, edges, joined
 from vectorize.road_map import Element, RoadMap, Style
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from recon.artifact import digest_json
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import DriveInvalid, PathRefused, RoadscribeError
-from recon.formats.contained import read_inside
+from recon.files import read_inside
 from recon.formats.drive_document import SCHEMA_PATH
 from recon.formats.drive_folder import parse, write_drive_json
 from recon.formats.problems import Problems
