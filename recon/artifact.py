@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.errors import ArtifactForeign, ArtifactInvalid, ArtifactTooNew, storage_errors
-from recon.paged import in_chunks, on_file
+from recon.memmap import in_chunks, on_file
 
 MANIFEST = "manifest.json"
 FORMAT = "roadscribe-artifact"
@@ -225,7 +225,7 @@ def _save(path: Path, array: npt.NDArray[Any]) -> None:
 def read(cls: type[T], folder: Path, *, verify: bool = True, mapped: bool = False) -> T:
     """Read an artifact of class `cls`; raises what `read_manifest` raises, and ArtifactInvalid for bad arrays.
 
-    `mapped` leaves the arrays in their files: only what is looked at takes memory, see recon/paged.py.
+    `mapped` leaves the arrays in their files: only what is looked at takes memory, see recon/memmap.py.
     """
     manifest = read_manifest(folder, kind=cls.kind, schema=cls.schema, verify=verify)
     try:

@@ -14,7 +14,7 @@ from recon.bev import BLOCK_CELLS, LAYERS, BevBlocks, BevMap
 from recon.cells import TILE_CELLS, Cells, tile_order
 from recon.config import BakeConfig
 from recon.grid import Grid
-from recon.paged import Growing
+from recon.memmap import Growing
 from recon.progress import Tick, silent
 from recon.render.surfels import REACH_CELLS
 from recon.surface import F32, RoadSurface

@@ -65,7 +65,7 @@ class BevMap:
 class BevBlocks:
     """The same artifact as the blocks of BLOCK_CELLS squared that hold anything: memory follows the drive.
 
-    Its arrays may lie in files (recon/paged.py); `window` makes a part of it dense.
+    Its arrays may lie in files (recon/memmap.py); `window` makes a part of it dense.
     """
 
     kind: ClassVar[str] = BevMap.kind

@@ -13,7 +13,7 @@ from recon.cells import TILE_CELLS
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import NoRoadFound
-from recon.paged import Growing
+from recon.memmap import Growing
 from recon.progress import Tick
 from recon.site import Site, prepare
 from recon.surface import RoadSurface

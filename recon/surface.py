@@ -11,7 +11,7 @@ import numpy.typing as npt
 from recon.artifact import Parts
 from recon.classes import CLASS_COUNT
 from recon.grid import Grid
-from recon.paged import release
+from recon.memmap import release
 
 F32 = npt.NDArray[np.float32]
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recon import artifact, paged
+from recon import artifact, memmap
 from recon.bev import BevBlocks
-from recon.paged import Growing, in_chunks, on_file, release
+from recon.memmap import Growing, in_chunks, on_file, release
 
 
 def test_rows_appended_are_rows_read(tmp_path: Path) -> None:
