@@ -31,7 +31,7 @@ from recon.drive import DriveLog
 from recon.heights import HeightField, height_field
 from recon.progress import Tick
 from recon.stereo import light_of
-from recon.views import View, Views
+from recon.views.views import View, Views
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]

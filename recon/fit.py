@@ -37,7 +37,7 @@ from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.site import Site
 from recon.stitch import fit_tiles
 from recon.surface import RoadSurface
-from recon.views import Trip, View, Views
+from recon.views.views import Trip, View, Views
 
 F32 = npt.NDArray[np.float32]
 

@@ -15,7 +15,7 @@ from recon.cells import Cells
 from recon.classes import CLASS_COUNT
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
-from recon.views import View, Views, box_ahead
+from recon.views.views import View, Views, box_ahead
 
 F32 = npt.NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from recon.progress import Tick
 from recon.sensors.lidar import world_points
 from recon.stereo import agreed_heights
 from recon.tiles import Tile
-from recon.views import Views
+from recon.views.views import Views
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ from recon.classes import DRIVABLE
 from recon.heights import HeightField
 from recon.observe import box_around
 from recon.progress import Tick
-from recon.views import View, Views
+from recon.views.views import View, Views
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]

@@ -18,7 +18,7 @@ from recon.progress import Tick
 from recon.site import Site, prepare
 from recon.surface import RoadSurface
 from recon.tiles import Tile, tiles_of
-from recon.views import Views
+from recon.views.views import Views
 
 LEAST_ROAD_M2 = 1.0
 BLENDED = ("z", "tilt", "log_scale", "opacity", "rgb", "class_logits")

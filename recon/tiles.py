@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from recon.cells import TILE_CELLS, corridor_blocks
 from recon.grid import Grid
-from recon.views import Views
+from recon.views.views import Views
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

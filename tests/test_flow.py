@@ -9,7 +9,7 @@ import slope_world as world
 from recon.bake import bake
 from recon.config import BakeConfig, FitConfig
 from recon.fit import fit
-from recon.views import Trip
+from recon.views.views import Trip
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 from vectorize.labels import crop
 from vectorize.shard import pack, read_shard

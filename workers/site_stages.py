@@ -14,7 +14,7 @@ from workers.spec import AggregateJob
 from workers.stages import PICTURE_CELLS, drive_of, leave, seal_files
 
 if TYPE_CHECKING:
-    from recon.views import Trip
+    from recon.views.views import Trip
 
 
 def align(given: StageInput) -> None:
@@ -91,7 +91,7 @@ def _trips(given: StageInput, stage: str) -> list[Trip]:
     """Return every drive, as `stage` left it, with its labels."""
     from recon.drive import DriveLog
     from recon.segment.frame_labels import FrameLabels
-    from recon.views import Trip
+    from recon.views.views import Trip
 
     assert isinstance(given.spec, AggregateJob)
 

@@ -49,7 +49,7 @@ def fit(given: StageInput) -> None:
     """Fit the road surface."""
     from recon.fit import fit as run_fit
     from recon.segment.frame_labels import FrameLabels
-    from recon.views import Trip
+    from recon.views.views import Trip
 
     trip = Trip(drive=drive_of(given), labels=FrameLabels.open(given.parents["segment"]))
     leave(run_fit([trip], given.config, given.tick, scratch=given.folder.parent), given)
@@ -130,7 +130,7 @@ def draw(given: StageInput) -> None:
 def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map: RoadMap) -> dict[str, Any]:
     """Return how well the map meets the held-out images, beside a map of plain flat-ground projection."""
     from recon.segment.frame_labels import FrameLabels
-    from recon.views import held_out
+    from recon.views.views import held_out
     from vectorize.flat_ground import beside_flat_ground
     from vectorize.reprojection import reprojection_error
 

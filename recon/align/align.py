@@ -22,7 +22,7 @@ from recon.overlap import drive_area, meetings, sites
 from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent
 from recon.sensors.lidar import world_points
-from recon.views import Trip
+from recon.views.views import Trip
 
 F64 = npt.NDArray[np.float64]
 

@@ -17,7 +17,7 @@ from recon.deltas import CELL_M, Pair, Picture, lay, pairs, posed, solve
 from recon.drive import DriveLog, Frame
 from recon.fit import fit
 from recon.geometry import transform
-from recon.views import Trip
+from recon.views.views import Trip
 
 SIDE = 200
 

@@ -17,7 +17,7 @@ from recon.errors import Cancelled, ConfigInvalid, DriveInvalid, ImageInvalid, N
 from recon.fit import fit
 from recon.grid import Grid
 from recon.surface import RoadSurface
-from recon.views import Trip
+from recon.views.views import Trip
 
 CONFIG = FitConfig(corridor_m=8.0, max_distance_m=15.0)
 

@@ -9,7 +9,7 @@ from recon.cells import Cells
 from recon.classes import RoadClass
 from recon.observe import box_around, observe
 from recon.progress import silent
-from recon.views import Trip, View, Views, held_out
+from recon.views.views import Trip, View, Views, held_out
 
 
 def look(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int] | None:

@@ -14,7 +14,7 @@ from recon.config import FitConfig
 from recon.fit import fit
 from recon.parameters import Parameters
 from recon.render import vectorized
-from recon.views import Trip
+from recon.views.views import Trip
 
 
 def test_torch_moves_rows_as_the_kernel_does() -> None:

@@ -14,7 +14,7 @@ from recon.drive import DriveLog, Frame
 from recon.errors import PoseInvalid
 from recon.fit import fit
 from recon.pose_jump import pose_jump
-from recon.views import Trip
+from recon.views.views import Trip
 
 
 def driven(x_m: np.ndarray, step_s: float) -> DriveLog:

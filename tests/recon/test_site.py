@@ -12,7 +12,7 @@ from recon.config import FitConfig
 from recon.progress import silent
 from recon.site import prepare
 from recon.tiles import tiles_of
-from recon.views import Trip, Views
+from recon.views.views import Trip, Views
 
 
 def test_a_tile_far_beside_the_path_takes_its_heights_from_the_nearest_poses(tmp_path: Path) -> None:

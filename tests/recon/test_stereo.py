@@ -13,7 +13,7 @@ from recon.drive import DriveLog
 from recon.heights import HeightField, height_field
 from recon.progress import silent
 from recon.stereo import agreed_heights
-from recon.views import Trip, Views
+from recon.views.views import Trip, Views
 
 ASIDE = 0.03  # metres up per metre north: what the first guess has and the road has not
 

@@ -21,7 +21,7 @@ from recon.sensors.lidar import world_points
 from recon.stitch import Stitcher
 from recon.surface import RoadSurface
 from recon.tiles import Tile
-from recon.views import Trip, Views
+from recon.views.views import Trip, Views
 
 WHOLE = FitConfig(corridor_m=8.0, max_distance_m=15.0, epochs=1)
 TILED = replace(WHOLE, tile_cells=40_000)

@@ -19,7 +19,7 @@ from recon.errors import TripsApart
 from recon.geometry import GeoOrigin
 from recon.heights import height_field
 from recon.sensors.lidar import world_points
-from recon.views import Trip
+from recon.views.views import Trip
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from recon.errors import Cancelled, ConfigInvalid
 from recon.fit import fit
 from recon.render import cpu, gsplat, gsplat_kernels, reference, vectorized
 from recon.render.surfels import ALPHA_MAX, Q_MAX, Rays, Renderer, Rendering, Surfels, moved
-from recon.views import Trip
+from recon.views.views import Trip
 
 FLOAT_FIELDS = ("z", "tilt", "log_scale", "opacity", "features")
 OUR_CUTS = Twin(q_max=Q_MAX, alpha_min=0.0, alpha_max=ALPHA_MAX, passed_min=0.0)

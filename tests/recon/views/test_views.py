@@ -9,7 +9,7 @@ import pytest
 import slope_world
 
 from recon.errors import ImageInvalid
-from recon.views import Trip, Views, box_ahead
+from recon.views.views import Trip, Views, box_ahead
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
