@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from recon import bake_kernels
 from recon.bev import BLOCK_CELLS, LAYERS, BevBlocks, BevMap
-from recon.cells import TILE_CELLS, Cells, tile_order
 from recon.config import BakeConfig
 from recon.grid import Grid
 from recon.memmap import Growing
 from recon.progress import Tick, silent
 from recon.render.surfels import REACH_CELLS
-from recon.surface import F32, RoadSurface
+from recon.surface.cells import TILE_CELLS, Cells, tile_order
+from recon.surface.road_surface import F32, RoadSurface
 
 RELEASE_EVERY = 64  # blocks
 

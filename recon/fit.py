@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from recon import observe_kernels
-from recon.cells import Window
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.deltas import pose_report, posed
@@ -36,7 +35,8 @@ from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.site import Site
 from recon.stitch import fit_tiles
-from recon.surface import RoadSurface
+from recon.surface.cells import Window
+from recon.surface.road_surface import RoadSurface
 from recon.views.views import Trip, View, Views
 
 F32 = npt.NDArray[np.float32]

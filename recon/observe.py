@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from recon import observe_kernels
-from recon.cells import Cells
 from recon.classes import CLASS_COUNT
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
+from recon.surface.cells import Cells
 from recon.views.views import View, Views, box_ahead
 
 F32 = npt.NDArray[np.float32]

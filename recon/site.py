@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from recon.cells import TILE_CELLS, Cells
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
@@ -17,6 +16,7 @@ from recon.observe import Observations, observe
 from recon.progress import Tick
 from recon.sensors.lidar import world_points
 from recon.stereo import agreed_heights
+from recon.surface.cells import TILE_CELLS, Cells
 from recon.tiles import Tile
 from recon.views.views import Views
 

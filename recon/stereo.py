@@ -13,11 +13,11 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from recon import stereo_kernels
-from recon.cells import Cells
 from recon.classes import DRIVABLE
 from recon.heights import HeightField
 from recon.observe import box_around
 from recon.progress import Tick
+from recon.surface.cells import Cells
 from recon.views.views import View, Views
 
 F64 = npt.NDArray[np.float64]

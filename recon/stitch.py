@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from recon.cells import TILE_CELLS
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import NoRoadFound
 from recon.memmap import Growing
 from recon.progress import Tick
 from recon.site import Site, prepare
-from recon.surface import RoadSurface
+from recon.surface.cells import TILE_CELLS
+from recon.surface.road_surface import RoadSurface
 from recon.tiles import Tile, tiles_of
 from recon.views.views import Views
 

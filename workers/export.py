@@ -52,7 +52,7 @@ def write_format(
     from recon.deltas import posed
     from recon.drive import DriveLog
     from recon.geometry import GeoOrigin
-    from recon.surface import RoadSurface
+    from recon.surface.road_surface import RoadSurface
     from vectorize.road_map import RoadMap
 
     surface = read_manifest(folders[RoadSurface.kind], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)

@@ -58,7 +58,7 @@ def fit(given: StageInput) -> None:
 def bake(given: StageInput) -> None:
     """Turn the surface into a raster."""
     from recon.bake import bake_blocks
-    from recon.surface import RoadSurface
+    from recon.surface.road_surface import RoadSurface
 
     surface = read(RoadSurface, given.parents["fit"], mapped=True)
     leave(bake_blocks(surface, given.config, given.tick, scratch=given.folder.parent), given)
@@ -154,7 +154,7 @@ def drive_of(given: StageInput) -> DriveLog:
 def posed_drive(given: StageInput) -> DriveLog:
     """Return the drive with the poses that its surface was fitted under; a drive of a site has been placed already."""
     from recon.deltas import posed
-    from recon.surface import RoadSurface
+    from recon.surface.road_surface import RoadSurface
 
     drive = drive_of(given)
     if "fit" not in given.parents:

@@ -33,7 +33,7 @@ from recon.config import FitConfig
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan_kernels import outside
 from recon.demo_city.scene import Scene
-from recon.surface import RoadSurface
+from recon.surface.road_surface import RoadSurface
 from vectorize.evaluate.report import source_commit
 from vectorize.road_map import RoadMap
 

@@ -19,12 +19,12 @@ import numpy as np
 
 from recon.artifact import read
 from recon.bev import BevBlocks, BevMap
-from recon.cells import Cells
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.demo_city.config import CityConfig
 from recon.demo_city.ground import Ground, build_ground
 from recon.demo_city.ground_kernels import TILE
 from recon.demo_city.street import Street
+from recon.surface.cells import Cells
 from vectorize.config import TraceConfig
 from vectorize.trace_site import trace_site
 

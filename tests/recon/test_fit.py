@@ -16,7 +16,7 @@ from recon.config import BakeConfig, FitConfig
 from recon.errors import Cancelled, ConfigInvalid, DriveInvalid, ImageInvalid, NoRoadFound
 from recon.fit import fit
 from recon.grid import Grid
-from recon.surface import RoadSurface
+from recon.surface.road_surface import RoadSurface
 from recon.views.views import Trip
 
 CONFIG = FitConfig(corridor_m=8.0, max_distance_m=15.0)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import slope_world as world
 
-from recon.cells import Cells
 from recon.classes import RoadClass
 from recon.observe import box_around, observe
 from recon.progress import silent
+from recon.surface.cells import Cells
 from recon.views.views import Trip, View, Views, held_out
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import slope_world as world
 
-from recon.cells import Cells
 from recon.drive import DriveLog
 from recon.heights import HeightField, height_field
 from recon.progress import silent
 from recon.stereo import agreed_heights
+from recon.surface.cells import Cells
 from recon.views.views import Trip, Views
 
 ASIDE = 0.03  # metres up per metre north: what the first guess has and the road has not

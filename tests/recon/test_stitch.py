@@ -12,14 +12,14 @@ import slope_world as world
 
 from recon import artifact
 from recon.bake import bake
-from recon.cells import Cells, corridor_blocks
 from recon.classes import CLASS_COUNT
 from recon.config import BakeConfig, FitConfig
 from recon.errors import NoRoadFound
 from recon.fit import fit
 from recon.sensors.lidar import world_points
 from recon.stitch import Stitcher
-from recon.surface import RoadSurface
+from recon.surface.cells import Cells, corridor_blocks
+from recon.surface.road_surface import RoadSurface
 from recon.tiles import Tile
 from recon.views.views import Trip, Views
 

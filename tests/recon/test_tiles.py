@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon.cells import TILE_CELLS, Cells, corridor_blocks
+from recon.surface.cells import TILE_CELLS, Cells, corridor_blocks
 from recon.tiles import tiles_of
 
 

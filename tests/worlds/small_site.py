@@ -11,7 +11,7 @@ from recon.classes import CLASS_COUNT, RoadClass
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.geometry import GeoOrigin, rotation_from_euler, transform
 from recon.grid import Grid
-from recon.surface import RoadSurface
+from recon.surface.road_surface import RoadSurface
 from vectorize.labels import LabelSet, PseudoLabels
 from vectorize.road_map import Element, RoadMap
 

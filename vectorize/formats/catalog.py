@@ -9,7 +9,7 @@ from typing import Any
 from recon.bev import BevMap
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid
-from recon.surface import RoadSurface
+from recon.surface.road_surface import RoadSurface
 from vectorize.formats import (
     argoverse2_archive,
     geopackage,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.errors import ArtifactInvalid
-from recon.surface import RoadSurface
+from recon.surface.road_surface import RoadSurface
 from vectorize.formats.written import Written
 
 F64 = npt.NDArray[np.float64]

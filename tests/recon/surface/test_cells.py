@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.cells import Cells
+from recon.surface.cells import Cells
 
 
 def path_of(seed: int) -> np.ndarray:
