@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slope_world as world
 
-from recon.bake import bake
+from recon.bev.bake import bake
 from recon.config import BakeConfig, FitConfig
 from recon.fit import fit
 from recon.views.views import Trip

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.drive import DriveLog
 from recon.errors import NoRoadFound

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from recon.bev import BevBlocks, BevMap
+from recon.bev.bev_map import BevBlocks, BevMap
 from recon.geometry import apply
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.seen import Evidence

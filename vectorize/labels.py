@@ -17,7 +17,7 @@ import numpy.typing as npt
 import shapely
 
 from recon.artifact import Parts
-from recon.bev import BevBlocks, BevMap
+from recon.bev.bev_map import BevBlocks, BevMap
 from recon.drive import DriveLog
 from recon.geometry import apply, invert
 from recon.progress import Tick, silent

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.artifact import write_atomic
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.drive import DriveLog
 from vectorize import polyline

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import DRIVABLE, RoadClass
 from recon.drive import Camera, DriveLog
 from recon.progress import Tick, silent

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import DRIVABLE, RoadClass
 from recon.grid import Grid
 from vectorize import polyline

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 from shapely import LineString, Polygon
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from recon.bev import BevBlocks
+from recon.bev.bev_map import BevBlocks
 from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent

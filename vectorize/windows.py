@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recon.bev import BLOCK_CELLS, BevBlocks, BevMap
+from recon.bev.bev_map import BLOCK_CELLS, BevBlocks, BevMap
 from recon.tiles import cut_of
 
 F64 = npt.NDArray[np.float64]

@@ -47,7 +47,7 @@ def fit(given: StageInput) -> None:
 
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map that names the trips of its vertices."""
-    from recon.bev import BevBlocks
+    from recon.bev.bev_map import BevBlocks
     from recon.drive import DriveLog
     from vectorize.trace_site import trace_site
 
@@ -61,7 +61,7 @@ def trace(given: StageInput) -> None:
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
     from recon.align.alignment import Alignment
-    from recon.bev import BevBlocks
+    from recon.bev.bev_map import BevBlocks
     from recon.drive import DriveLog
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels import LabelSet

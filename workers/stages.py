@@ -14,7 +14,7 @@ from workers.executor import StageInput
 from workers.spec import AggregateJob, DriveRef, LabelJob
 
 if TYPE_CHECKING:
-    from recon.bev import BevBlocks
+    from recon.bev.bev_map import BevBlocks
     from vectorize.road_map import RoadMap
 
 PICTURE_CELLS = 8_000_000  # a picture of 2000 px shows no more; a larger site is drawn with larger cells
@@ -57,7 +57,7 @@ def fit(given: StageInput) -> None:
 
 def bake(given: StageInput) -> None:
     """Turn the surface into a raster."""
-    from recon.bake import bake_blocks
+    from recon.bev.bake import bake_blocks
     from recon.surface.road_surface import RoadSurface
 
     surface = read(RoadSurface, given.parents["fit"], mapped=True)
@@ -66,7 +66,7 @@ def bake(given: StageInput) -> None:
 
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map."""
-    from recon.bev import BevBlocks
+    from recon.bev.bev_map import BevBlocks
     from vectorize.trace_site import trace_site
 
     bev = read(BevBlocks, given.parents["bake"], mapped=True)
@@ -76,7 +76,7 @@ def trace(given: StageInput) -> None:
 
 def crop(given: StageInput) -> None:
     """Crop one label per keyframe."""
-    from recon.bev import BevBlocks
+    from recon.bev.bev_map import BevBlocks
     from vectorize.labels import crop as run_crop
     from vectorize.road_map import RoadMap
 
@@ -105,7 +105,7 @@ def pack(given: StageInput) -> None:
 
 def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
-    from recon.bev import BevBlocks
+    from recon.bev.bev_map import BevBlocks
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels import LabelSet
     from vectorize.lanes import lane_summary

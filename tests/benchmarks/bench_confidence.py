@@ -22,7 +22,7 @@ import numpy.typing as npt
 from bench_ablation import artifact
 from bench_labels import NET, NOISE_DEG, NOISE_M, city, label
 
-from recon.bev import BevBlocks
+from recon.bev.bev_map import BevBlocks
 from vectorize.confidence import CURVES, Curve
 from vectorize.config import TraceConfig
 from vectorize.evaluate.calibration import judged, reliability

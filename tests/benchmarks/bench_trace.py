@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from recon.artifact import read
-from recon.bev import BevBlocks, BevMap
+from recon.bev.bev_map import BevBlocks, BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.demo_city.config import CityConfig
 from recon.demo_city.ground import Ground, build_ground

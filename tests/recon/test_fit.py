@@ -10,7 +10,7 @@ import pytest
 import slope_world as world
 
 from recon import artifact
-from recon.bake import bake
+from recon.bev.bake import bake
 from recon.classes import RoadClass
 from recon.config import BakeConfig, FitConfig
 from recon.errors import Cancelled, ConfigInvalid, DriveInvalid, ImageInvalid, NoRoadFound

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recon import artifact, memmap
-from recon.bev import BevBlocks
+from recon.bev.bev_map import BevBlocks
 from recon.memmap import Growing, in_chunks, on_file, release
 
 

@@ -11,7 +11,7 @@ import pytest
 import slope_world as world
 
 from recon import artifact
-from recon.bake import bake
+from recon.bev.bake import bake
 from recon.classes import CLASS_COUNT
 from recon.config import BakeConfig, FitConfig
 from recon.errors import NoRoadFound

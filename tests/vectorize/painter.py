@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from scipy.special import expit
 from skimage.draw import polygon2mask
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.grid import Grid
 from vectorize.polyline import resample

@@ -10,7 +10,7 @@ import painter
 import pytest
 import shapely
 
-from recon.bev import BevBlocks, BevMap
+from recon.bev.bev_map import BevBlocks, BevMap
 from recon.classes import RoadClass
 from recon.drive import DriveLog, Frame
 from recon.errors import NoRoadFound

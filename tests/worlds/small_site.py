@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.geometry import GeoOrigin, rotation_from_euler, transform

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
 from vectorize.formats.shape import Shape, require_heights, shapes_of
 from vectorize.formats.written import Written, json_bytes

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid
 from recon.surface.road_surface import RoadSurface

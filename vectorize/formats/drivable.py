@@ -8,7 +8,7 @@ import shapely
 from scipy.ndimage import distance_transform_edt
 from skimage.measure import find_contours
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import DRIVABLE
 
 F64 = npt.NDArray[np.float64]

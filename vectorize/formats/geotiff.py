@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.geometry import GeoOrigin
 from vectorize.formats.written import Written, missing_package

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
-from recon.bev import BevMap
+from recon.bev.bev_map import BevMap
 from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons
 from vectorize.formats.shape import Shape, shapes_of
 from vectorize.formats.written import Written, json_bytes

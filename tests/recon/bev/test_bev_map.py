@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon import artifact
-from recon.bev import LAYERS, BevBlocks, BevMap
+from recon.bev.bev_map import LAYERS, BevBlocks, BevMap
 from recon.classes import CLASS_COUNT
 from recon.errors import ConfigInvalid
 from recon.grid import Grid

@@ -1,4 +1,4 @@
-"""Numba kernel of `recon.bake`: surfels evaluated straight from above at cell centres."""
+"""Numba kernel of `recon.bev.bake`: surfels evaluated straight from above at cell centres."""
 
 from __future__ import annotations
 
