@@ -25,12 +25,11 @@ from scipy.ndimage import map_coordinates
 from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import spsolve
 
-from recon import stereo_kernels
 from recon.align.alignment import AlignedTrip, Alignment, placed
 from recon.drive import DriveLog
-from recon.heights import HeightField, height_field
+from recon.heights.height_field import HeightField, height_field, plane_sweep_kernels
+from recon.heights.plane_sweep import light_of
 from recon.progress import Tick
-from recon.stereo import light_of
 from recon.views.views import View, Views
 
 F64 = npt.NDArray[np.float64]
@@ -124,7 +123,7 @@ def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: T
         weight, total, square = (np.zeros((len(inside), 1), np.float32) for _ in range(3))
         for view in images:
             look = (view.camera_from_world, view.k, view.labels.ids, drivable, _flattened(view), NEAR_M, AHEAD_M)
-            stereo_kernels.sweep(x, y, z, *look, np.zeros(1), road, weight, total, square)
+            plane_sweep_kernels.sweep(x, y, z, *look, np.zeros(1), road, weight, total, square)
         seen = weight[:, 0] > 0
         light, valid = np.zeros(len(cells), np.float32), np.zeros(len(cells), dtype=bool)
         light[inside[seen]] = total[seen, 0] / weight[seen, 0]

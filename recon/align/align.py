@@ -17,7 +17,7 @@ from recon.align.register import Trip as Registered
 from recon.config import AlignConfig
 from recon.drive import DriveLog
 from recon.errors import TripsApart
-from recon.heights import HeightField, height_field
+from recon.heights.height_field import HeightField, height_field
 from recon.overlap import drive_area, meetings, sites
 from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent

@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from recon.classes import DRIVABLE, RoadClass
 from recon.drive import DriveLog
 from recon.geometry import apply, invert
-from recon.heights import HeightField
+from recon.heights.height_field import HeightField
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.rectify import Rectifier, pixel_rays

@@ -9,9 +9,9 @@ import pytest
 import slope_world as world
 
 from recon.drive import DriveLog
-from recon.heights import HeightField, height_field
+from recon.heights.height_field import HeightField, height_field
+from recon.heights.plane_sweep import agreed_heights
 from recon.progress import silent
-from recon.stereo import agreed_heights
 from recon.surface.cells import Cells
 from recon.views.views import Trip, Views
 

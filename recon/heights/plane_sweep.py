@@ -2,7 +2,7 @@
 
 A place seen from two sides at a wrong height shows two different pieces of road: at 7 m beside a camera 1.5 m high,
 5 cm of height move it by 0.25 m. So every place is lifted by a range of heights, the images are compared at each, and
-the height at which they agree best is a measurement for `recon.heights`. The path alone knows the slope across the
+the height at which they agree best is a measurement for `recon.heights.height_field`. The path alone knows the slope across the
 road under the vehicle only, and misses the crown beside it: kerbs would come out up to 0.4 m inside.
 """
 
@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from recon import stereo_kernels
 from recon.classes import DRIVABLE
-from recon.heights import HeightField
+from recon.heights.height_field import HeightField, plane_sweep_kernels
 from recon.observe import box_around
 from recon.progress import Tick
 from recon.surface.cells import Cells
@@ -53,7 +52,7 @@ def agreed_heights(views: Views, cells: Cells, field: HeightField, tick: Tick) -
         sums = [array[ids] for array in (road, weight, total, square)]
         x, y = xy[ids].T
         look = (view.camera_from_world, view.k, view.labels.ids, drivable, light_of(view), NEAR_M, FAR_M, LIFTS_M)
-        stereo_kernels.sweep(np.ascontiguousarray(x), np.ascontiguousarray(y), z[ids], *look, *sums)
+        plane_sweep_kernels.sweep(np.ascontiguousarray(x), np.ascontiguousarray(y), z[ids], *look, *sums)
         road[ids], weight[ids], total[ids], square[ids] = sums
     seen = (weight[:, 0] > LEAST_WEIGHT) & (road > ROAD_SHARE * weight[:, 0])
     spread = np.maximum(square - total**2 / np.maximum(weight, 1e-6), 0.0)

@@ -3,7 +3,7 @@ from slope_world import SLOPE, write_drive
 
 from recon.drive import DriveLog, Frame
 from recon.geometry import rotation_from_euler, transform
-from recon.heights import height_field, local_lift
+from recon.heights.height_field import height_field, local_lift
 
 
 def drive_over(z: np.ndarray, x: np.ndarray, *, roll_rad: float = 0.0) -> DriveLog:
