@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from recon import observe_kernels
+from recon.align.pose_deltas import pose_report, posed
+from recon.align.pose_jump import pose_jump
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
-from recon.deltas import pose_report, posed
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, PoseInvalid, RoadscribeError
 from recon.ground_ray_kernels import ground_rays
@@ -29,7 +30,6 @@ from recon.losses import CPU, TERMS, Exposure, Target, losses
 from recon.memory import kept_memory
 from recon.observe import box_around
 from recon.parameters import Parameters
-from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent
 from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
@@ -262,7 +262,7 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
 def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratch: Path | None = None) -> RoadSurface:
     """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
 
-    With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `recon.deltas.posed`.
+    With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `recon.align.pose_deltas.posed`.
     A site of more than `tile_cells` cells is fitted tile by tile; what is finished waits in files in `scratch`.
 
     Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (of several,

@@ -49,7 +49,7 @@ def write_format(
     chosen: ExchangeFormat, name: str, folders: Mapping[str, Path], origin: Origin | None = None
 ) -> Written:
     """Return the files of a format; `folders` holds the artifacts by kind, `origin` replaces the map's own."""
-    from recon.deltas import posed
+    from recon.align.pose_deltas import posed
     from recon.drive import DriveLog
     from recon.geometry import GeoOrigin
     from recon.surface.road_surface import RoadSurface

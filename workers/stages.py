@@ -153,7 +153,7 @@ def drive_of(given: StageInput) -> DriveLog:
 
 def posed_drive(given: StageInput) -> DriveLog:
     """Return the drive with the poses that its surface was fitted under; a drive of a site has been placed already."""
-    from recon.deltas import posed
+    from recon.align.pose_deltas import posed
     from recon.surface.road_surface import RoadSurface
 
     drive = drive_of(given)

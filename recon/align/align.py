@@ -12,14 +12,14 @@ from scipy.spatial import cKDTree
 
 from recon.align.alignment import AlignedTrip, Alignment, in_world_of
 from recon.align.landmarks import landmarks
+from recon.align.overlap import drive_area, meetings, sites
+from recon.align.pose_jump import pose_jump
 from recon.align.register import Registration, register
 from recon.align.register import Trip as Registered
 from recon.config import AlignConfig
 from recon.drive import DriveLog
 from recon.errors import TripsApart
 from recon.heights.height_field import HeightField, height_field
-from recon.overlap import drive_area, meetings, sites
-from recon.pose_jump import pose_jump
 from recon.progress import Tick, silent
 from recon.sensors.lidar import world_points
 from recon.views.views import Trip

@@ -8,9 +8,9 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recon.align.overlap import drive_area, meetings, perception_boxes, pose_pairs, sites
 from recon.errors import ConfigInvalid
 from recon.geometry import rotation_from_euler, transform
-from recon.overlap import drive_area, meetings, perception_boxes, pose_pairs, sites
 
 
 def poses(*places: tuple[float, float, float]) -> np.ndarray:

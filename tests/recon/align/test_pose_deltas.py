@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import slope_world as world
 
+from recon.align.pose_deltas import CELL_M, Pair, Picture, lay, pairs, posed, solve
 from recon.config import FitConfig
-from recon.deltas import CELL_M, Pair, Picture, lay, pairs, posed, solve
 from recon.drive import DriveLog, Frame
 from recon.fit import fit
 from recon.geometry import transform

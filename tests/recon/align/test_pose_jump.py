@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import slope_world as world
 
+from recon.align.pose_jump import pose_jump
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
 from recon.errors import PoseInvalid
 from recon.fit import fit
-from recon.pose_jump import pose_jump
 from recon.views.views import Trip
 
 
