@@ -8,7 +8,7 @@ import slope_world as world
 
 from recon.bev.bake import bake
 from recon.config import BakeConfig, FitConfig
-from recon.fit import fit
+from recon.fit.fit import fit
 from recon.views.views import Trip
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 from vectorize.labels import crop

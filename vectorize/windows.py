@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.bev.bev_map import BLOCK_CELLS, BevBlocks, BevMap
-from recon.tiles import cut_of
+from recon.fit.tiles import cut_of
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]

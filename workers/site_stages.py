@@ -39,7 +39,7 @@ def place(given: StageInput) -> None:
 
 def fit(given: StageInput) -> None:
     """Fit one surface to all trips that fit together."""
-    from recon.fit import fit as run_fit
+    from recon.fit.fit import fit as run_fit
 
     trips = [trip for trip in _trips(given, "place") if trip.drive.frames]
     leave(run_fit(trips, given.config, given.tick, scratch=given.folder.parent), given)

@@ -47,7 +47,7 @@ def segment(given: StageInput) -> None:
 
 def fit(given: StageInput) -> None:
     """Fit the road surface."""
-    from recon.fit import fit as run_fit
+    from recon.fit.fit import fit as run_fit
     from recon.segment.frame_labels import FrameLabels
     from recon.views.views import Trip
 

@@ -28,7 +28,7 @@ from recon.config import FitConfig, SegmentConfig
 from recon.demo_city.config import CityConfig
 from recon.demo_city.drive import write_demo_drive
 from recon.errors import ConfigInvalid
-from recon.fit import fit
+from recon.fit.fit import fit
 from recon.formats.read import read_drive
 from recon.render import gsplat, gsplat_kernels, vectorized
 from recon.render.choice import RendererName

@@ -15,7 +15,7 @@ import slope_world as world
 from recon.align.pose_deltas import CELL_M, Pair, Picture, lay, pairs, posed, solve
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
-from recon.fit import fit
+from recon.fit.fit import fit
 from recon.geometry import transform
 from recon.views.views import Trip
 

@@ -13,7 +13,7 @@ from recon.align.pose_jump import pose_jump
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
 from recon.errors import PoseInvalid
-from recon.fit import fit
+from recon.fit.fit import fit
 from recon.views.views import Trip
 
 

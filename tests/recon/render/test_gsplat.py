@@ -17,7 +17,7 @@ from torch import Tensor
 
 from recon.config import FitConfig
 from recon.errors import Cancelled, ConfigInvalid
-from recon.fit import fit
+from recon.fit.fit import fit
 from recon.render import cpu, gsplat, gsplat_kernels, reference, vectorized
 from recon.render.surfels import ALPHA_MAX, Q_MAX, Rays, Renderer, Rendering, Surfels, moved
 from recon.views.views import Trip
@@ -169,7 +169,7 @@ def test_the_rays_of_a_fit_know_their_pixels(
         assert relative(splatted.features.detach(), expected.features.detach()) < 1e-3
         raise Cancelled
 
-    monkeypatch.setattr("recon.fit.choose", lambda name: (both, torch.device("cpu")))
+    monkeypatch.setattr("recon.fit.fit.choose", lambda name: (both, torch.device("cpu")))
     config = FitConfig(corridor_m=3.0, max_distance_m=4.0, cell_m=0.2)
     with pytest.raises(Cancelled):
         fit([Trip(drive=drive, labels=labels)], config)
@@ -182,7 +182,7 @@ def test_the_kernels_cuts_hardly_change_a_fit(monkeypatch: pytest.MonkeyPatch, t
     here = fit(trips, config)
     monkeypatch.setattr(vectorized, "Q_MAX", 2 * math.log(255))
     monkeypatch.setattr(vectorized, "ALPHA_MAX", gsplat.ALPHA_MAX)
-    monkeypatch.setattr("recon.fit.choose", lambda name: (vectorized.render, torch.device("cpu")))
+    monkeypatch.setattr("recon.fit.fit.choose", lambda name: (vectorized.render, torch.device("cpu")))
     there = fit(trips, config)
     well_seen = (here.views >= 2) & (here.nearest_view_m < 8.0)
     change_m = np.abs(here.z - there.z)[well_seen]

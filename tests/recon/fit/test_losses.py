@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from recon.classes import CLASS_COUNT, RoadClass
-from recon.losses import Exposure, Target, losses, smoothness, smoothness_in_torch
+from recon.fit.losses import Exposure, Target, losses, smoothness, smoothness_in_torch
 from recon.render.surfels import Rendering, Surfels
 
 

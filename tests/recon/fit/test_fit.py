@@ -14,7 +14,7 @@ from recon.bev.bake import bake
 from recon.classes import RoadClass
 from recon.config import BakeConfig, FitConfig
 from recon.errors import Cancelled, ConfigInvalid, DriveInvalid, ImageInvalid, NoRoadFound
-from recon.fit import fit
+from recon.fit.fit import fit
 from recon.grid import Grid
 from recon.surface.road_surface import RoadSurface
 from recon.views.views import Trip

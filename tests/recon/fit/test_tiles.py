@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recon.fit.tiles import tiles_of
 from recon.surface.cells import TILE_CELLS, Cells, corridor_blocks
-from recon.tiles import tiles_of
 
 
 def path_of(seed: int) -> np.ndarray:

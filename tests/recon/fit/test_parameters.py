@@ -9,10 +9,9 @@ import pytest
 import slope_world
 import torch
 
-from recon import losses
 from recon.config import FitConfig
-from recon.fit import fit
-from recon.parameters import Parameters
+from recon.fit.fit import fit, losses
+from recon.fit.parameters import Parameters
 from recon.render import vectorized
 from recon.views.views import Trip
 
@@ -51,7 +50,7 @@ def test_a_fit_without_kernels_finds_the_same_road(monkeypatch: pytest.MonkeyPat
     trips, config = [Trip(drive=drive, labels=labels)], FitConfig(corridor_m=6.0, max_distance_m=12.0, renderer="cpu")
     here = fit(trips, config)
     # What a GPU does, on the CPU.
-    monkeypatch.setattr("recon.fit.choose", lambda name: (vectorized.render, torch.device("cpu")))
+    monkeypatch.setattr("recon.fit.fit.choose", lambda name: (vectorized.render, torch.device("cpu")))
     monkeypatch.setattr(losses, "smoothness", losses.smoothness_in_torch)
     monkeypatch.setattr(Parameters, "step", Parameters.step_in_torch)
     there = fit(trips, config)

@@ -6,7 +6,7 @@ import numpy as np
 import slope_world as world
 
 from recon.classes import RoadClass
-from recon.observe import box_around, observe
+from recon.fit.observe import box_around, observe
 from recon.progress import silent
 from recon.surface.cells import Cells
 from recon.views.views import Trip, View, Views, held_out

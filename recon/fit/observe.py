@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from recon import observe_kernels
 from recon.classes import CLASS_COUNT
+from recon.fit.fit import observe_kernels
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
 from recon.surface.cells import Cells

@@ -1,4 +1,4 @@
-"""Numba kernel of `recon.observe`: what one image says about each cell in front of it."""
+"""Numba kernel of `recon.fit.observe`: what one image says about each cell in front of it."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from recon.ground_ray_kernels import ground_rays
+from recon.fit.ground_ray_kernels import ground_rays
 from recon.sensors.rectify import pixel_rays
 
 WIDTH, HEIGHT = 24, 16

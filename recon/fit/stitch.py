@@ -12,12 +12,12 @@ import numpy.typing as npt
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import NoRoadFound
+from recon.fit.prepare import Site, prepare
+from recon.fit.tiles import Tile, tiles_of
 from recon.memmap import Growing
 from recon.progress import Tick
-from recon.site import Site, prepare
 from recon.surface.cells import TILE_CELLS
 from recon.surface.road_surface import RoadSurface
-from recon.tiles import Tile, tiles_of
 from recon.views.views import Views
 
 LEAST_ROAD_M2 = 1.0

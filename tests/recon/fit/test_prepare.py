@@ -9,9 +9,9 @@ import pytest
 import slope_world as world
 
 from recon.config import FitConfig
+from recon.fit.prepare import prepare
+from recon.fit.tiles import tiles_of
 from recon.progress import silent
-from recon.site import prepare
-from recon.tiles import tiles_of
 from recon.views.views import Trip, Views
 
 

@@ -15,12 +15,12 @@ from recon.bev.bake import bake
 from recon.classes import CLASS_COUNT
 from recon.config import BakeConfig, FitConfig
 from recon.errors import NoRoadFound
-from recon.fit import fit
+from recon.fit.fit import fit
+from recon.fit.stitch import Stitcher
+from recon.fit.tiles import Tile
 from recon.sensors.lidar import world_points
-from recon.stitch import Stitcher
 from recon.surface.cells import Cells, corridor_blocks
 from recon.surface.road_surface import RoadSurface
-from recon.tiles import Tile
 from recon.views.views import Trip, Views
 
 WHOLE = FitConfig(corridor_m=8.0, max_distance_m=15.0, epochs=1)

@@ -18,23 +18,23 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from recon import observe_kernels
 from recon.align.pose_deltas import pose_report, posed
 from recon.align.pose_jump import pose_jump
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, PoseInvalid, RoadscribeError
-from recon.ground_ray_kernels import ground_rays
-from recon.losses import CPU, TERMS, Exposure, Target, losses
-from recon.memory import kept_memory
-from recon.observe import box_around
-from recon.parameters import Parameters
+from recon.fit.allocator import kept_memory
+from recon.fit.fit import observe_kernels
+from recon.fit.ground_ray_kernels import ground_rays
+from recon.fit.losses import CPU, TERMS, Exposure, Target, losses
+from recon.fit.observe import box_around
+from recon.fit.parameters import Parameters
+from recon.fit.prepare import Site
+from recon.fit.stitch import fit_tiles
 from recon.progress import Tick, silent
 from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
-from recon.site import Site
-from recon.stitch import fit_tiles
 from recon.surface.cells import Window
 from recon.surface.road_surface import RoadSurface
 from recon.views.views import Trip, View, Views

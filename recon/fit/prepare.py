@@ -11,13 +11,13 @@ import numpy.typing as npt
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
+from recon.fit.observe import Observations, observe
+from recon.fit.tiles import Tile
 from recon.heights.height_field import HeightField, height_field, local_lift
 from recon.heights.plane_sweep import agreed_heights
-from recon.observe import Observations, observe
 from recon.progress import Tick
 from recon.sensors.lidar import world_points
 from recon.surface.cells import TILE_CELLS, Cells
-from recon.tiles import Tile
 from recon.views.views import Views
 
 F64 = npt.NDArray[np.float64]
