@@ -40,7 +40,7 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
     """
     _, log = render_drive(folder, config, tick, threads=threads)
     # Imported here: the folder's reader is needed by nobody who only looks at the scene.
-    from recon.formats.drive_folder import write_drive_json
+    from recon.formats.drive_folder.drive_folder import write_drive_json
 
     write_drive_json(log, folder)
     return log

@@ -18,7 +18,7 @@ from recon.demo_city.config import CityConfig
 from recon.demo_city.drive import TRUE_MAP, TRUE_POSES, render_drive
 from recon.demo_city.true_map import drivable_areas
 from recon.errors import storage_errors
-from recon.formats.nuscenes_layout import write_nuscenes
+from recon.formats.nuscenes.nuscenes_layout import write_nuscenes
 from recon.progress import Tick, silent
 
 NUSCENES_VERSION = "v1.0-demo"

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.errors import DriveInvalid
-from recon.formats.feather_table import decode_columns
+from recon.formats.argoverse2.feather_table import decode_columns
 
 F64 = npt.NDArray[np.float64]
 

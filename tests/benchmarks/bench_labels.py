@@ -32,7 +32,7 @@ from recon.demo_city.config import CityConfig
 from recon.demo_city.drive import plan_drive
 from recon.demo_city.rig import calibrate
 from recon.demo_city.scene import Scene
-from recon.formats.drive_folder import write_drive_json
+from recon.formats.drive_folder.drive_folder import write_drive_json
 from vectorize.evaluate.report import source_commit
 
 FIRST_SEED = 7001  # neither trained on (1000 to 1189) nor validated on (2000 to 2007)

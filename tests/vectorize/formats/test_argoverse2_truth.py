@@ -16,7 +16,7 @@ from real_data import real_data
 from scipy.spatial import cKDTree
 
 from recon.errors import InputInvalid
-from recon.formats.argoverse2_city import place_world
+from recon.formats.argoverse2.city_frame import place_world
 from recon.formats.read import read_drive
 from recon.geometry import apply, invert
 from recon.sensors.lidar import world_points

@@ -14,7 +14,7 @@ from recon.artifact import write_atomic
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PoseInvalid
 from recon.files import read_inside
-from recon.formats.drive_document import FILE, VERSION, check_document, parse_json
+from recon.formats.drive_folder.drive_document import FILE, VERSION, check_document, parse_json
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import GeoOrigin, rigid_fault, rotation_from_quaternion, transform
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PathRefused, PoseInvalid
-from recon.formats.argoverse2_city import city_code, map_archive, place_world, read_ground_height
-from recon.formats.argoverse2_poses import POSES, Poses, read_extrinsics, read_poses
-from recon.formats.feather_table import read_columns
+from recon.formats.argoverse2.city_frame import city_code, map_archive, place_world, read_ground_height
+from recon.formats.argoverse2.feather_table import read_columns
+from recon.formats.argoverse2.pose_table import POSES, Poses, read_extrinsics, read_poses
 from recon.formats.moments import share_out
 from recon.formats.problems import ParsedDrive, Problems
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from recon.drive import DriveLog, Frame
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused
-from recon.formats.nuscenes_scene import Scene
-from recon.formats.nuscenes_tables import Row, rows
+from recon.formats.nuscenes.json_tables import Row, rows
+from recon.formats.nuscenes.scene_rows import Scene
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import GeoOrigin
 

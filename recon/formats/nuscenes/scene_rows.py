@@ -13,7 +13,7 @@ import numpy.typing as npt
 from recon.drive import Camera, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, PoseInvalid
 from recon.formats.moments import share_out
-from recon.formats.nuscenes_tables import Row, by_token, follow, rows
+from recon.formats.nuscenes.json_tables import Row, by_token, follow, rows
 from recon.geometry import rotation_from_quaternion, transform
 
 F64 = npt.NDArray[np.float64]

@@ -25,8 +25,8 @@ from recon.errors import (
     PoseInvalid,
     RoadscribeError,
 )
-from recon.formats import nuscenes_tables
-from recon.formats.nuscenes_tables import rows
+from recon.formats.nuscenes.json_tables import rows
+from recon.formats.nuscenes.nuscenes import json_tables
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import apply, invert, transform, yaw_of
 from recon.sensors.lidar import world_points

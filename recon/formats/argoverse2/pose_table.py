@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation, Slerp
 
 from recon.errors import CalibrationMissing, PoseInvalid
-from recon.formats.feather_table import read_columns
+from recon.formats.argoverse2.feather_table import read_columns
 from recon.geometry import rotation_from_quaternion, transform
 
 F64 = npt.NDArray[np.float64]

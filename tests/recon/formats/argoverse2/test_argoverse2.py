@@ -15,8 +15,14 @@ from hypothesis import strategies as st
 from real_data import real_data
 
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PoseInvalid, RoadscribeError
-from recon.formats.argoverse2_city import CITIES, degrees_from_utm, place_world, read_ground_height, utm_from_degrees
-from recon.formats.argoverse2_poses import read_poses
+from recon.formats.argoverse2.city_frame import (
+    CITIES,
+    degrees_from_utm,
+    place_world,
+    read_ground_height,
+    utm_from_degrees,
+)
+from recon.formats.argoverse2.pose_table import read_poses
 from recon.formats.moments import share_out
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import apply, invert

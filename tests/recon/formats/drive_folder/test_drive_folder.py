@@ -19,8 +19,8 @@ from recon.artifact import digest_json
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import DriveInvalid, PathRefused, RoadscribeError
 from recon.files import read_inside
-from recon.formats.drive_document import SCHEMA_PATH
-from recon.formats.drive_folder import parse, write_drive_json
+from recon.formats.drive_folder.drive_document import SCHEMA_PATH
+from recon.formats.drive_folder.drive_folder import parse, write_drive_json
 from recon.formats.problems import Problems
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import GeoOrigin, rigid_fault, rotation_from_quaternion, transform

@@ -17,7 +17,7 @@ from recon.artifact import write_atomic
 from recon.drive import DriveLog, Frame, Image
 from recon.errors import DriveInvalid, storage_errors
 from recon.files import read_inside
-from recon.formats.nuscenes_scene import LIDAR
+from recon.formats.nuscenes.scene_rows import LIDAR
 from recon.geometry import transform
 from recon.sensors.sweep import decode_sweep
 
