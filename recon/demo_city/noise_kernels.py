@@ -6,7 +6,7 @@ import math
 
 from numba import njit
 
-from recon.demo_city.options import POINT
+from recon.demo_city.numba_options import POINT
 
 
 @njit(**POINT, inline="always")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from recon.demo_city.config import CityConfig
-from recon.demo_city.scene import Scene
+from recon.demo_city.scene.scene import Scene
 from recon.drive import DriveLog
 from recon.geometry import F64, rotation_from_euler, transform
 

@@ -8,10 +8,10 @@ import numpy as np
 import shapely
 from skimage.measure import find_contours
 
-from recon.demo_city.ground import Ground
-from recon.demo_city.marking import MAIN
-from recon.demo_city.plan_kernels import START, outside
-from recon.demo_city.street import RUN_OUT_M, Street
+from recon.demo_city.plan.marking import MAIN
+from recon.demo_city.plan.plan_kernels import START, outside
+from recon.demo_city.plan.street import RUN_OUT_M, Street
+from recon.demo_city.scene.ground import Ground
 from recon.geometry import F64
 
 FORMAT = "roadscribe-true-map"

@@ -13,9 +13,9 @@ from recon.errors import RoadscribeError
 
 def main(folder: Path, settings: dict[str, Any]) -> None:
     """Write the drive of these CityConfig settings to `folder`; "layout" among them names the layout."""
+    from recon.demo_city.city_drive import write_demo_drive
+    from recon.demo_city.city_nuscenes import write_demo_nuscenes
     from recon.demo_city.config import CityConfig
-    from recon.demo_city.drive import write_demo_drive
-    from recon.demo_city.nuscenes import write_demo_nuscenes
 
     layout = settings.pop("layout", "drive_folder")
 

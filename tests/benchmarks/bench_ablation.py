@@ -31,8 +31,8 @@ from recon.artifact import Artifact, read, read_manifest
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.demo_city.config import CityConfig
-from recon.demo_city.plan_kernels import outside
-from recon.demo_city.scene import Scene
+from recon.demo_city.plan.plan_kernels import outside
+from recon.demo_city.scene.scene import Scene
 from recon.surface.road_surface import RoadSurface
 from vectorize.evaluate.report import source_commit
 from vectorize.road_map import RoadMap

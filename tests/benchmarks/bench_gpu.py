@@ -25,8 +25,8 @@ from bench_render import CAMERA_M, FLOAT_FIELDS, REACH_M, road
 from torch import Tensor
 
 from recon.config import FitConfig, SegmentConfig
+from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
-from recon.demo_city.drive import write_demo_drive
 from recon.errors import ConfigInvalid
 from recon.fit.fit import fit
 from recon.formats.read import read_drive

@@ -28,10 +28,10 @@ import numpy as np
 
 from recon.align.alignment import Alignment
 from recon.artifact import read, read_manifest
+from recon.demo_city.city_drive import plan_drive
 from recon.demo_city.config import CityConfig
-from recon.demo_city.drive import plan_drive
-from recon.demo_city.rig import calibrate
-from recon.demo_city.scene import Scene
+from recon.demo_city.render.rig import calibrate
+from recon.demo_city.scene.scene import Scene
 from recon.formats.drive_folder.drive_folder import write_drive_json
 from vectorize.evaluate.report import source_commit
 

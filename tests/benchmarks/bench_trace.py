@@ -21,9 +21,9 @@ from recon.artifact import read
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.demo_city.config import CityConfig
-from recon.demo_city.ground import Ground, build_ground
-from recon.demo_city.ground_kernels import TILE
-from recon.demo_city.street import Street
+from recon.demo_city.plan.street import Street
+from recon.demo_city.scene.ground import Ground, build_ground
+from recon.demo_city.scene.ground_kernels import TILE
 from recon.surface.cells import Cells
 from vectorize.config import TraceConfig
 from vectorize.trace_site import trace_site

@@ -8,8 +8,8 @@ import pytest
 
 from recon.classes import RoadClass
 from recon.config import SegmentConfig
+from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
-from recon.demo_city.drive import write_demo_drive
 from recon.segment.checkpoint import MODEL_FILE, SHIPPED_NETS, find_checkpoint, shipped_net
 from recon.segment.train.samples import open_source
 from workers.spec import LabelJob

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.ground_kernels import RAISE_M, ground_lift
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, smooth_step
-from recon.demo_city.options import KERNEL, POINT
-from recon.demo_city.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
+from recon.demo_city.numba_options import KERNEL, POINT
+from recon.demo_city.scene.ground_kernels import RAISE_M, ground_lift
+from recon.demo_city.scene.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
 
 FAR_M = 260.0
 GROUND, SKY = -1, -2  # owners of a ray beside the indices of solids

@@ -6,11 +6,11 @@ import math
 
 from numba import njit
 
-from recon.demo_city.ground_kernels import LEVELS, ground_albedo
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
-from recon.demo_city.options import POINT
-from recon.demo_city.ray_kernels import may_be_shadowed, sunlit
-from recon.demo_city.solid_columns import (
+from recon.demo_city.numba_options import POINT
+from recon.demo_city.scene.ground_kernels import LEVELS, ground_albedo
+from recon.demo_city.scene.ray_kernels import may_be_shadowed, sunlit
+from recon.demo_city.scene.solid_columns import (
     BARK,
     BOXBODY,
     CAR_BODY,

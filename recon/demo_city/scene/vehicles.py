@@ -5,8 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from recon.classes import RoadClass
-from recon.demo_city.objects import SolidList, offset
-from recon.demo_city.solid_columns import BOX, BOXBODY, CAR_BODY, CAR_CABIN, CLOTH, CYLINDER, ELLIPSOID, METAL, TYRE
+from recon.demo_city.scene.objects import SolidList, offset
+from recon.demo_city.scene.solid_columns import (
+    BOX,
+    BOXBODY,
+    CAR_BODY,
+    CAR_CABIN,
+    CLOTH,
+    CYLINDER,
+    ELLIPSOID,
+    METAL,
+    TYRE,
+)
 from recon.geometry import F64, transform
 
 UNKNOWN = RoadClass.UNKNOWN

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from recon.demo_city.config import CityConfig
-from recon.demo_city.develop import Optics
-from recon.demo_city.light import Light
+from recon.demo_city.render.camera_response import Optics
+from recon.demo_city.scene.light import Light
 
 DARK = 0.1  # ambient light below which a camera gathers light longer and amplifies it more
 

@@ -8,14 +8,14 @@ from typing import Self
 import numpy as np
 
 from recon.demo_city.config import CONDITIONS, CityConfig
-from recon.demo_city.ground import Ground, build_ground
-from recon.demo_city.light import Light
-from recon.demo_city.objects import SolidList, upright
-from recon.demo_city.ray_kernels import light_lamps, shade_ground
-from recon.demo_city.roadside import furnish, park
-from recon.demo_city.street import Street
-from recon.demo_city.traffic import Mover, draw_traffic
-from recon.demo_city.vehicles import car, cyclist, person, truck
+from recon.demo_city.plan.street import Street
+from recon.demo_city.scene.ground import Ground, build_ground
+from recon.demo_city.scene.light import Light
+from recon.demo_city.scene.objects import SolidList, upright
+from recon.demo_city.scene.ray_kernels import light_lamps, shade_ground
+from recon.demo_city.scene.roadside import furnish, park
+from recon.demo_city.scene.traffic import Mover, draw_traffic
+from recon.demo_city.scene.vehicles import car, cyclist, person, truck
 from recon.geometry import F64, apply, transform
 
 WHEELBASE_M = 2.8

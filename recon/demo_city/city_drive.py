@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from recon.artifact import write_atomic
 from recon.demo_city.config import CityConfig
-from recon.demo_city.develop import develop
-from recon.demo_city.image_kernels import render, sweep
-from recon.demo_city.optics import optics_of
-from recon.demo_city.rig import beams, calibrate, view_of
-from recon.demo_city.scene import Scene
-from recon.demo_city.solid_columns import CENTER, RADIUS
+from recon.demo_city.render.camera_response import develop
+from recon.demo_city.render.image_kernels import render, sweep
+from recon.demo_city.render.optics import optics_of
+from recon.demo_city.render.rig import beams, calibrate, view_of
+from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.solid_columns import CENTER, RADIUS
 from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, truth_record
 from recon.demo_city.true_map import true_map
 from recon.drive import Camera, DriveLog, Frame, Image

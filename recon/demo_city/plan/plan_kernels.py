@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from recon.demo_city.noise_kernels import bilinear
-from recon.demo_city.options import KERNEL, POINT
+from recon.demo_city.numba_options import KERNEL, POINT
 
 F64 = npt.NDArray[np.float64]
 

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from recon.demo_city.glyphs import atlas
-from recon.demo_city.ground_kernels import CURB_FACE_M, EDGE_STEP_M, TILE, ground_lift
 from recon.demo_city.noise_kernels import bilinear
-from recon.demo_city.paint_kernels import (
+from recon.demo_city.plan.glyphs import atlas
+from recon.demo_city.plan.plan_kernels import Plan, outside
+from recon.demo_city.plan.street import Street
+from recon.demo_city.scene.ground_kernels import CURB_FACE_M, EDGE_STEP_M, TILE, ground_lift
+from recon.demo_city.scene.paint_kernels import (
     ASPHALT,
     BLUE,
     CRACKS,
@@ -30,8 +32,6 @@ from recon.demo_city.paint_kernels import (
     WEAR,
     paint_tiles,
 )
-from recon.demo_city.plan_kernels import Plan, outside
-from recon.demo_city.street import Street
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

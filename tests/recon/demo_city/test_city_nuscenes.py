@@ -12,9 +12,9 @@ import pytest
 import shapely
 from scipy.spatial.transform import Rotation
 
+from recon.demo_city.city_drive import write_demo_drive
+from recon.demo_city.city_nuscenes import NUSCENES_VERSION, map_expansion, write_demo_nuscenes
 from recon.demo_city.config import CityConfig
-from recon.demo_city.drive import write_demo_drive
-from recon.demo_city.nuscenes import NUSCENES_VERSION, map_expansion, write_demo_nuscenes
 from recon.drive import DriveLog
 from recon.errors import RoadscribeError
 from recon.formats.read import read_drive
@@ -144,7 +144,7 @@ def test_a_failure_leaves_no_drive_behind(tmp_path: Path, monkeypatch: pytest.Mo
     def fail(*_: object, **__: object) -> None:
         raise RoadscribeError("stopped")
 
-    monkeypatch.setattr("recon.demo_city.nuscenes.render_drive", fail)
+    monkeypatch.setattr("recon.demo_city.city_nuscenes.render_drive", fail)
     with pytest.raises(RoadscribeError):
         write_demo_nuscenes(tmp_path / "root", CONFIG)
     assert list((tmp_path / "root").iterdir()) == []

@@ -5,15 +5,15 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 
 from recon.classes import RoadClass
+from recon.demo_city.city_drive import _nearest_first
 from recon.demo_city.config import CityConfig
-from recon.demo_city.develop import Optics, develop
-from recon.demo_city.drive import _nearest_first
-from recon.demo_city.ground_kernels import ground_class
-from recon.demo_city.image_kernels import BLOCK_PX, _candidates, _ray, in_cone, render
-from recon.demo_city.ray_kernels import ground_hit, may_be_shadowed, shadow_cells, sunlit
-from recon.demo_city.rig import calibrate, view_of
-from recon.demo_city.scene import Scene
-from recon.demo_city.solid_columns import CENTER
+from recon.demo_city.render.camera_response import Optics, develop
+from recon.demo_city.render.image_kernels import BLOCK_PX, _candidates, _ray, in_cone, render
+from recon.demo_city.render.rig import calibrate, view_of
+from recon.demo_city.scene.ground_kernels import ground_class
+from recon.demo_city.scene.ray_kernels import ground_hit, may_be_shadowed, shadow_cells, sunlit
+from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.solid_columns import CENTER
 from recon.demo_city.true_map import true_map
 from recon.geometry import apply, invert
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from recon.classes import RoadClass
-from recon.demo_city import glyphs
-from recon.demo_city.cross_section import LineStyle, Separator
+from recon.demo_city.plan import glyphs
+from recon.demo_city.plan.cross_section import LineStyle, Separator
 
 MAIN = -1
 LINE_WIDTH_M = 0.15

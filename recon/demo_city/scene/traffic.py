@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from recon.demo_city.config import CityConfig
-from recon.demo_city.marking import MAIN
-from recon.demo_city.street import Street
+from recon.demo_city.plan.marking import MAIN
+from recon.demo_city.plan.street import Street
 
 Kind = Literal["car", "truck", "cyclist", "person"]
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from recon.demo_city.tone_kernels import expose
+from recon.demo_city.render.tone_kernels import expose
 
 F32 = npt.NDArray[np.float32]
 U8 = npt.NDArray[np.uint8]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon.demo_city.config import CityConfig
-from recon.demo_city.ground import Ground
-from recon.demo_city.marking import MAIN
-from recon.demo_city.objects import SolidList, building, fence, lamp, sign, tree, upright
-from recon.demo_city.plan_kernels import LEFT, LENGTH, START, outside
-from recon.demo_city.street import Street
-from recon.demo_city.vehicles import car, truck
+from recon.demo_city.plan.marking import MAIN
+from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, START, outside
+from recon.demo_city.plan.street import Street
+from recon.demo_city.scene.ground import Ground
+from recon.demo_city.scene.objects import SolidList, building, fence, lamp, sign, tree, upright
+from recon.demo_city.scene.vehicles import car, truck
 from recon.geometry import F64
 
 Rng = np.random.Generator

@@ -8,10 +8,10 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from recon.demo_city import glyphs
-from recon.demo_city.cross_section import CrossSection, LineStyle, Separator
-from recon.demo_city.marking import Crossing, PaintShop, gaps_of
-from recon.demo_city.plan_kernels import LEFT, LENGTH, RIGHT, START
+from recon.demo_city.plan import glyphs
+from recon.demo_city.plan.cross_section import CrossSection, LineStyle, Separator
+from recon.demo_city.plan.marking import Crossing, PaintShop, gaps_of
+from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, RIGHT, START
 
 F64 = npt.NDArray[np.float64]
 Spans = list[tuple[float, float]]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import shapely
 
+from recon.demo_city.city_drive import TRUE_MAP, TRUE_POSES, render_drive
 from recon.demo_city.config import CityConfig
-from recon.demo_city.drive import TRUE_MAP, TRUE_POSES, render_drive
 from recon.demo_city.true_map import drivable_areas
 from recon.errors import storage_errors
 from recon.formats.nuscenes.nuscenes_layout import write_nuscenes

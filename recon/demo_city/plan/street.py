@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.demo_city.config import CityConfig
-from recon.demo_city.cross_section import CrossSection
-from recon.demo_city.line import ReferenceLine
-from recon.demo_city.marking import MAIN, Crossing, Divider, Marking
-from recon.demo_city.paint_plan import Junction, paint
-from recon.demo_city.plan_kernels import ARM_COLUMNS
+from recon.demo_city.plan.cross_section import CrossSection
+from recon.demo_city.plan.marking import MAIN, Crossing, Divider, Marking
+from recon.demo_city.plan.paint_plan import Junction, paint
+from recon.demo_city.plan.plan_kernels import ARM_COLUMNS
+from recon.demo_city.plan.reference_line import ReferenceLine
 
 F64 = npt.NDArray[np.float64]
 

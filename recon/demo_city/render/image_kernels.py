@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.ground_kernels import OFF_ROAD, ground_albedo, ground_class, texel_at
 from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step
-from recon.demo_city.options import KERNEL, POINT
-from recon.demo_city.ray_kernels import GROUND, SKY, cast, shadow_cells, solid_hit
-from recon.demo_city.shade_kernels import ground_color, sky, solid_color
-from recon.demo_city.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
+from recon.demo_city.numba_options import KERNEL, POINT
+from recon.demo_city.render.shade_kernels import ground_color, sky, solid_color
+from recon.demo_city.scene.ground_kernels import OFF_ROAD, ground_albedo, ground_class, texel_at
+from recon.demo_city.scene.ray_kernels import GROUND, SKY, cast, shadow_cells, solid_hit
+from recon.demo_city.scene.solid_columns import CENTER, CLASS_ID, COLOR, LEAVES, MATERIAL, RADIUS
 
 BLOCK_PX = 8
 WIDE_BLOCKS = 8  # blocks a side of a wide block, whose solids are looked for first

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.classes import RoadClass
-from recon.demo_city.solid_columns import (
+from recon.demo_city.scene.solid_columns import (
     BARK,
     BOX,
     CENTER,

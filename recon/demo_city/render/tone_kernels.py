@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from recon.demo_city.noise_kernels import hash01
-from recon.demo_city.options import KERNEL
+from recon.demo_city.numba_options import KERNEL
 
 
 @njit(**KERNEL)

@@ -7,7 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.ground_kernels import (
+from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.numba_options import KERNEL, POINT
+from recon.demo_city.plan.plan_kernels import arm_coordinates, locate
+from recon.demo_city.scene.ground_kernels import (
     CURB,
     CURB_FACE_M,
     EDGE_STEP_M,
@@ -19,9 +22,6 @@ from recon.demo_city.ground_kernels import (
     TILE_TEXELS,
     grass,
 )
-from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
-from recon.demo_city.options import KERNEL, POINT
-from recon.demo_city.plan_kernels import arm_coordinates, locate
 
 # Entries of the palette of a seed
 ASPHALT, BLUE, KERB, SLAB, SLAB_M, PAINT, WEAR, CRACKS, GRAIN, SURFACE, PAVED_BAYS, VERGE, TRACKS, WARMTH, WALK = range(

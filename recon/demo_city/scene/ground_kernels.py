@@ -7,7 +7,7 @@ import math
 from numba import njit
 
 from recon.demo_city.noise_kernels import fractal_noise, smooth_step, value_noise
-from recon.demo_city.options import POINT
+from recon.demo_city.numba_options import POINT
 
 TILE = 128  # texels a side
 LEVELS = 6  # mip levels, the last with 4 texels a side
