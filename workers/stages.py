@@ -33,7 +33,7 @@ def ingest(given: StageInput) -> None:
 
 def segment(given: StageInput) -> None:
     """Label every image; the folder keeps finished images between attempts."""
-    from recon.segment.run import segment as run_segment
+    from recon.segment.segment import segment as run_segment
 
     run_segment(
         drive_of(given),

@@ -24,9 +24,9 @@ from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
 from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
 from recon.segment.frame_labels import Labels
+from recon.segment.image_tiles import Tile, ramp, tiles_of
 from recon.segment.net_spec import class_map_path
 from recon.segment.segmenter import U8, Segmentation
-from recon.segment.tiles import Tile, ramp, tiles_of
 
 F32 = npt.NDArray[np.float32]
 Tensor = torch.Tensor

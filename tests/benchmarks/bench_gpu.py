@@ -33,7 +33,7 @@ from recon.formats.read import read_drive
 from recon.render import gsplat, gsplat_kernels, vectorized
 from recon.render.choice import RendererName
 from recon.render.surfels import Raster, Rays, Renderer, Surfels, moved
-from recon.segment.run import segment
+from recon.segment.segment import segment
 from recon.views.views import Trip
 
 WIDTH_PX, HEIGHT_PX, FOCAL_PX, CELLS, CHANNELS = 1600, 900, 1260.0, 420, 12

@@ -12,7 +12,7 @@ import torch
 from recon.classes import CLASS_COUNT, CLASS_MAP_FOLDER, DRIVABLE, GROUND, ClassMap, RoadClass
 from recon.segment.frame_labels import Labels
 from recon.segment.mask2former import decide, fold_matrix
-from recon.segment.run import _clean
+from recon.segment.segment import _clean
 from recon.segment.segmenter import Segmentation
 
 ROOT = Path(__file__).parents[2]

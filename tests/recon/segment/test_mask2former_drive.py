@@ -13,7 +13,7 @@ from recon.config import SegmentConfig
 from recon.drive import DriveLog
 from recon.errors import Cancelled, ImageInvalid
 from recon.formats.read import read_drive
-from recon.segment.run import segment
+from recon.segment.segment import segment
 from workers.plan import _segment_identity
 
 

@@ -23,7 +23,7 @@ from recon.segment.frame_labels import FrameLabels
 from recon.segment.mmseg import MmsegMask2Former, check_names, with_unlabelled
 from recon.segment.mmseg_files import read_config
 from recon.segment.mmseg_net import build_net, class_names, load_checkpoint
-from recon.segment.run import segment
+from recon.segment.segment import segment
 
 needs_mmseg = pytest.mark.skipif(not tiny_mmseg.importable(), reason="needs the extra [mmseg] (make mmseg)")
 

@@ -18,7 +18,7 @@ from recon.drive import DriveLog
 from recon.errors import Cancelled, DriveEmpty, ImageInvalid, ModelInvalid
 from recon.formats.read import read_drive
 from recon.segment.frame_labels import FrameLabels, Labels
-from recon.segment.run import _clean, segment
+from recon.segment.segment import _clean, segment
 from recon.segment.segmenter import Segmentation
 
 IDS = SegmentConfig(backend="id_images")
