@@ -36,7 +36,7 @@ def roadscribe(tree: Path, *arguments: str | Path) -> None:
     code = "import sys; from service.cli import main; sys.argv[0] = 'roadscribe'; sys.exit(main())"
     command = [sys.executable, "-c", code, *map(str, arguments)]
     result = subprocess.run(
-        command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True
+        command, cwd=tree, env=os.environ | {"PYTHONPATH": str(tree)}, capture_output=True, text=True, check=False
     )
     if result.returncode:
         sys.exit(f"{tree.name}: roadscribe {' '.join(map(str, arguments))}\n{result.stdout}\n{result.stderr}")

@@ -27,7 +27,8 @@ from scipy.sparse.linalg import spsolve
 
 from recon.align.alignment import AlignedTrip, Alignment, placed
 from recon.drive import DriveLog
-from recon.heights.height_field import HeightField, height_field, plane_sweep_kernels
+from recon.heights import plane_sweep_kernels
+from recon.heights.height_field import HeightField, height_field
 from recon.heights.plane_sweep import light_of
 from recon.progress import Tick
 from recon.views.views import View, Views

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from recon.bev.bev_map import BLOCK_CELLS, LAYERS, BevBlocks, BevMap, bake_kernels
+from recon.bev import bake_kernels
+from recon.bev.bev_map import BLOCK_CELLS, LAYERS, BevBlocks, BevMap
 from recon.config import BakeConfig
 from recon.grid import Grid
 from recon.memmap import Growing

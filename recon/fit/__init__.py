@@ -1,1 +1,1 @@
-"""TODO-DOC fit."""
+"""The stage `fit`: from labelled drives to a road surface, tile by tile."""

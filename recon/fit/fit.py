@@ -24,8 +24,8 @@ from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, PoseInvalid, RoadscribeError
+from recon.fit import observe_kernels
 from recon.fit.allocator import kept_memory
-from recon.fit.fit import observe_kernels
 from recon.fit.ground_ray_kernels import ground_rays
 from recon.fit.losses import CPU, TERMS, Exposure, Target, losses
 from recon.fit.observe import box_around

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recon.fit.fit import smooth_kernels
+from recon.fit import smooth_kernels
 from recon.render.surfels import Rendering, Surfels
 
 TERMS = ("rgb", "class", "smooth", "lidar", "exposure")

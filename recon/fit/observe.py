@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.classes import CLASS_COUNT
-from recon.fit.fit import observe_kernels
+from recon.fit import observe_kernels
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
 from recon.surface.cells import Cells

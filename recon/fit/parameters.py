@@ -7,8 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from recon.fit import adam_kernels
 from recon.fit.adam_kernels import BETA_1, BETA_2, EPSILON
-from recon.fit.fit import adam_kernels
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]

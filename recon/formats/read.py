@@ -7,11 +7,11 @@ from typing import Protocol
 
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused, RoadscribeError
-from recon.formats.argoverse2.argoverse2 import argoverse2
+from recon.formats.argoverse2 import argoverse2
 from recon.formats.drive_checks import check_drive
-from recon.formats.drive_folder.drive_folder import drive_folder
+from recon.formats.drive_folder import drive_folder
 from recon.formats.kitti import kitti_raw
-from recon.formats.nuscenes.nuscenes import nuscenes
+from recon.formats.nuscenes import nuscenes
 from recon.formats.problems import ParsedDrive, Problems
 from recon.progress import Tick, silent
 

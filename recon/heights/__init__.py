@@ -1,1 +1,1 @@
-"""TODO-DOC heights."""
+"""Heights of the ground before the fit: from the path, from LiDAR, and from images that agree."""

@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 
 from recon.classes import DRIVABLE
 from recon.fit.observe import box_around
-from recon.heights.height_field import HeightField, plane_sweep_kernels
+from recon.heights import plane_sweep_kernels
+from recon.heights.height_field import HeightField
 from recon.progress import Tick
 from recon.surface.cells import Cells
 from recon.views.views import View, Views

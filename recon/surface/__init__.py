@@ -1,1 +1,1 @@
-"""TODO-DOC surface."""
+"""The road surface: 2D Gaussian surfels on a sparse regular grid of cells."""

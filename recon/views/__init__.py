@@ -1,1 +1,1 @@
-"""TODO-DOC views."""
+"""The images of one or several trips as a fit sees them."""

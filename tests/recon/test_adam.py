@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from recon.fit.fit import adam_kernels
+from recon.fit import adam_kernels
 
 
 def test_rows_move_as_torch_adam_moves_them() -> None:

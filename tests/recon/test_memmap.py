@@ -31,7 +31,7 @@ def test_rows_of_another_kind_are_refused() -> None:
 
 
 def test_an_array_on_file_is_written_as_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paged, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(memmap, "CHUNK_BYTES", 1000)
     rows = np.random.default_rng(0).normal(size=(300, 4))
     growing = Growing(rows.dtype, (4,))
     growing.append(rows)

@@ -1,1 +1,1 @@
-"""TODO-DOC plan."""
+"""The plan of a city in road coordinates: streets, lanes, junctions and paint."""

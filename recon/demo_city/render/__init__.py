@@ -1,1 +1,1 @@
-"""TODO-DOC render."""
+"""From a scene to the bytes of camera images and LiDAR sweeps."""

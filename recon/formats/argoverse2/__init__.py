@@ -1,1 +1,1 @@
-"""TODO-DOC argoverse2."""
+"""Argoverse 2 sensor logs."""

@@ -1,1 +1,1 @@
-"""TODO-DOC drive_folder."""
+"""The open drive folder."""

@@ -1,1 +1,1 @@
-"""TODO-DOC kitti."""
+"""KITTI's data sets."""

@@ -1,1 +1,1 @@
-"""TODO-DOC nuscenes."""
+"""nuScenes."""

@@ -25,8 +25,8 @@ from recon.errors import (
     PoseInvalid,
     RoadscribeError,
 )
+from recon.formats.nuscenes import json_tables
 from recon.formats.nuscenes.json_tables import rows
-from recon.formats.nuscenes.nuscenes import json_tables
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import apply, invert, transform, yaw_of
 from recon.sensors.lidar import world_points
@@ -197,7 +197,7 @@ def test_rows_in_chunks_equal_the_whole_table(
     folder = tmp_path_factory.mktemp("table")
     (folder / "a.json").write_text(json.dumps(body, indent=indent))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nuscenes_tables, "CHUNK", chunk)
+        patch.setattr(json_tables, "CHUNK", chunk)
         assert [row.fields for row in rows(folder, "a.json")] == body
 
 
