@@ -14,7 +14,7 @@ from skimage.measure import find_contours
 from vectorize import polyline
 from vectorize.confidence import BACKGROUND
 from vectorize.config import TraceConfig
-from vectorize.seen import Evidence, smooth_known
+from vectorize.evidence import Evidence, smooth_known
 from vectorize.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]

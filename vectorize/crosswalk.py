@@ -11,8 +11,8 @@ import shapely
 from skimage.measure import find_contours
 
 from vectorize import polyline
+from vectorize.evidence import Evidence
 from vectorize.paint_areas import LEAST, PAD, Area, areas_of, disc
-from vectorize.seen import Evidence
 from vectorize.transverse import LINE_WIDTH_M, PAIR_GAP_M, find_line_pairs
 
 F32 = npt.NDArray[np.float32]

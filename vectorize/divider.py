@@ -12,10 +12,10 @@ from shapely import LineString
 from vectorize import polyline
 from vectorize.bridge import bridge
 from vectorize.config import TraceConfig
+from vectorize.evidence import Evidence
 from vectorize.guide import bridge_along
 from vectorize.ridge import find_strands
 from vectorize.road_sides import RoadSides
-from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]

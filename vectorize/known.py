@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.geometry import apply
+from vectorize.evidence import Evidence
 from vectorize.road_map import ElementClass, RoadMap
-from vectorize.seen import Evidence
 from vectorize.windows import is_one_window
 
 F64 = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import find_objects, label
 
-from vectorize.seen import Evidence
+from vectorize.evidence import Evidence
 
 F32 = npt.NDArray[np.float32]
 

@@ -23,9 +23,9 @@ from recon.drive import Camera, DriveLog
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.project import project
+from vectorize.evidence import Evidence, smooth_known
 from vectorize.polyline import resample
 from vectorize.road_map import ElementClass, RoadMap
-from vectorize.seen import Evidence, smooth_known
 
 F64 = npt.NDArray[np.float64]
 U8 = npt.NDArray[np.uint8]

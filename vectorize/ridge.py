@@ -10,7 +10,7 @@ from skimage.filters import apply_hysteresis_threshold
 from skimage.morphology import skeletonize
 
 from vectorize import polyline
-from vectorize.seen import Evidence, smooth_known
+from vectorize.evidence import Evidence, smooth_known
 from vectorize.skeleton import trace_lines
 from vectorize.strand import STEP_M, Strand
 

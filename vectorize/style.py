@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vectorize import polyline
+from vectorize.evidence import Evidence
 from vectorize.road_map import Style
-from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]

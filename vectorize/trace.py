@@ -21,9 +21,9 @@ from vectorize.config import TraceConfig
 from vectorize.contour import Edge, find_edges
 from vectorize.crosswalk import find_crossings
 from vectorize.divider import find_lines
+from vectorize.evidence import Evidence
 from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
 from vectorize.road_sides import RoadSides
-from vectorize.seen import Evidence
 from vectorize.strand import STEP_M, Strand
 from vectorize.style import lines_apart_m, style_of, trips_along
 from vectorize.transverse import find_stop_lines

@@ -16,9 +16,9 @@ import shapely
 from scipy.spatial import cKDTree
 
 from vectorize import polyline
+from vectorize.evidence import Evidence
 from vectorize.paint_areas import LEAST, areas_of
 from vectorize.road_sides import RoadSides
-from vectorize.seen import Evidence
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -9,7 +9,7 @@ from shapely.affinity import rotate
 from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.crosswalk import find_crossings
-from vectorize.seen import Evidence
+from vectorize.evidence import Evidence
 
 
 def _square(*areas: Polygon, heading_deg: float = 0.0, strength: float = 1.0) -> Canvas:

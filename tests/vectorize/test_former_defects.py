@@ -17,9 +17,9 @@ from recon.grid import Grid
 from vectorize import polyline
 from vectorize.config import CropConfig, TraceConfig
 from vectorize.crosswalk import find_crossings
+from vectorize.evidence import Evidence
 from vectorize.labels import crop_element
 from vectorize.road_map import Element
-from vectorize.seen import Evidence
 from vectorize.skeleton import trace_lines
 from vectorize.trace import trace
 

@@ -10,8 +10,8 @@ from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
 from vectorize.crosswalk import find_crossings
+from vectorize.evidence import Evidence
 from vectorize.road_sides import RoadSides
-from vectorize.seen import Evidence
 from vectorize.trace import trace
 from vectorize.transverse import find_line_pairs, find_stop_lines
 

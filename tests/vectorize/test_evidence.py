@@ -10,7 +10,7 @@ from painter import Canvas, shifted, street
 from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
-from vectorize.seen import Evidence
+from vectorize.evidence import Evidence
 from vectorize.trace import trace
 
 
