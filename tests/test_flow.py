@@ -13,7 +13,7 @@ from recon.views.views import Trip
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 from vectorize.labels import crop
 from vectorize.shard import pack, read_shard
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 
 def test_a_datum_moves_from_the_drive_to_the_consumer(tmp_path: Path) -> None:

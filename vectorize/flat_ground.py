@@ -26,7 +26,7 @@ from recon.sensors.project import on_ground, project
 from vectorize.config import TraceConfig
 from vectorize.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 F64 = npt.NDArray[np.float64]
 

@@ -49,7 +49,7 @@ def trace(given: StageInput) -> None:
     """Trace the raster into a vector map that names the trips of its vertices."""
     from recon.bev.bev_map import BevBlocks
     from recon.drive import DriveLog
-    from vectorize.trace_site import trace_site
+    from vectorize.trace.trace_site import trace_site
 
     assert isinstance(given.spec, AggregateJob)
     drives = [read(DriveLog, given.parents[f"place {t + 1}"]) for t in range(len(given.spec.drives))]

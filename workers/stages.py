@@ -67,7 +67,7 @@ def bake(given: StageInput) -> None:
 def trace(given: StageInput) -> None:
     """Trace the raster into a vector map."""
     from recon.bev.bev_map import BevBlocks
-    from vectorize.trace_site import trace_site
+    from vectorize.trace.trace_site import trace_site
 
     bev = read(BevBlocks, given.parents["bake"], mapped=True)
     drive = drive_of(given)

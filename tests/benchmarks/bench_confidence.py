@@ -1,4 +1,4 @@
-"""Fit the curves from evidence to confidence (`vectorize/confidence.py`): `make confidence`.
+"""Fit the curves from evidence to confidence (`vectorize/trace/confidence.py`): `make confidence`.
 
 Drives on streets of the demo city that no other figure uses are written and labelled as a user labels them: by day, at
 dusk, at night, in the wet, without LiDAR and with noisy poses (0.3 m, 0.5 degrees), most with the shipped net, one with
@@ -23,13 +23,13 @@ from bench_ablation import artifact
 from bench_labels import NET, NOISE_DEG, NOISE_M, city, label
 
 from recon.bev.bev_map import BevBlocks
-from vectorize.confidence import CURVES, Curve
 from vectorize.config import TraceConfig
 from vectorize.evaluate.calibration import judged, reliability
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.truth import read_truth
 from vectorize.road_map import ElementClass, RoadMap
-from vectorize.trace_site import trace_site
+from vectorize.trace.confidence import CURVES, Curve
+from vectorize.trace.trace_site import trace_site
 
 F64 = npt.NDArray[np.float64]
 Judged = tuple[F64, F64, F64]  # metres, confidence, right

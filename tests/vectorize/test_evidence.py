@@ -11,7 +11,7 @@ from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 
 @settings(max_examples=60, deadline=None)

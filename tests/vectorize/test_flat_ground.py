@@ -15,7 +15,7 @@ from vectorize.config import TraceConfig
 from vectorize.flat_ground import beside_flat_ground, flat_ground
 from vectorize.polyline import resample
 from vectorize.reprojection import reprojection_error
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 REACH_M = 20.0
 GRID = Grid(west_m=-2.0, north_m=8.0, cell_m=0.1, width=420, height=160)

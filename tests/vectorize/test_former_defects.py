@@ -16,12 +16,12 @@ from shapely import Polygon
 from recon.grid import Grid
 from vectorize import polyline
 from vectorize.config import CropConfig, TraceConfig
-from vectorize.crosswalk import find_crossings
 from vectorize.evidence import Evidence
 from vectorize.labels import crop_element
 from vectorize.road_map import Element
-from vectorize.skeleton import trace_lines
-from vectorize.trace import trace
+from vectorize.trace.crossings.crosswalk import find_crossings
+from vectorize.trace.lines.skeleton import trace_lines
+from vectorize.trace.trace import trace
 
 
 def test_defect_3_what_was_never_seen_is_told_by_its_views_not_by_a_tie_between_classes():

@@ -15,7 +15,7 @@ from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig, TraceConfig
 from vectorize.labels import LabelSet, crop, crop_element, mask_shape
 from vectorize.road_map import Element
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 CAMERA = Camera(
     name="front",

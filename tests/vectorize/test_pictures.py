@@ -15,7 +15,7 @@ from vectorize.config import TraceConfig
 from vectorize.pictures import COLORS_BGR, View, _foot, draw
 from vectorize.reprojection import samples_of
 from vectorize.summary import map_summary
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 
 def camera(**changes) -> Camera:

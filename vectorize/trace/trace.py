@@ -15,18 +15,18 @@ from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
-from vectorize.bridge import bridge, uncross
-from vectorize.confidence import BACKGROUND, bridge_doubt, curve
 from vectorize.config import TraceConfig
-from vectorize.contour import Edge, find_edges
-from vectorize.crosswalk import find_crossings
-from vectorize.divider import find_lines
 from vectorize.evidence import Evidence
 from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
-from vectorize.road_sides import RoadSides
-from vectorize.strand import STEP_M, Strand
-from vectorize.style import lines_apart_m, style_of, trips_along
-from vectorize.transverse import find_stop_lines
+from vectorize.trace.confidence import BACKGROUND, bridge_doubt, curve
+from vectorize.trace.contour import Edge, find_edges
+from vectorize.trace.crossings.crosswalk import find_crossings
+from vectorize.trace.crossings.transverse import find_stop_lines
+from vectorize.trace.lines.bridge import bridge, uncross
+from vectorize.trace.lines.divider import find_lines
+from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
+from vectorize.trace.road_sides import RoadSides
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -82,7 +82,7 @@ def trace(
 
 
 def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: ElementClass) -> F64:
-    """Return (N,) confidence after the formula of `vectorize.confidence`."""
+    """Return (N,) confidence after the formula of `vectorize.trace.confidence`."""
     # An edge is `faint` where it lies against BACKGROUND, and its evidence is halved there already.
     doubt = np.where(strand.faint, BACKGROUND, 1.0) if element_class == "boundary" else np.ones(len(seen))
     value = curve(element_class, strand.paint / doubt * evidence.sample(evidence.trust, strand.xy_m)) * doubt

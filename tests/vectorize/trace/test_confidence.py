@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from painter import shifted, street
 
-from vectorize.confidence import CEILING, CURVES, bridge_doubt, curve
 from vectorize.config import TraceConfig
 from vectorize.evaluate.calibration import calibration
-from vectorize.trace import trace
+from vectorize.trace.confidence import CEILING, CURVES, bridge_doubt, curve
+from vectorize.trace.trace import trace
 
 
 @pytest.mark.parametrize("element_class", list(CURVES))

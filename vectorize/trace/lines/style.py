@@ -8,7 +8,7 @@ import numpy.typing as npt
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Style
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]

@@ -12,7 +12,7 @@ from shapely import LineString, STRtree
 
 from vectorize import polyline
 from vectorize.config import TraceConfig
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from painter import arc, shifted
 from shapely import LineString
 
-from vectorize.bridge import bridge, uncross
 from vectorize.config import TraceConfig
 from vectorize.polyline import resample
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.lines.bridge import bridge, uncross
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 
 def strand(line) -> Strand:

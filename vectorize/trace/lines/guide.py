@@ -10,9 +10,9 @@ from scipy.spatial import cKDTree
 from shapely import LineString, STRtree
 
 from vectorize import polyline
-from vectorize.bridge import Link, chain
 from vectorize.config import TraceConfig
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.lines.bridge import Link, chain
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]
 

@@ -11,8 +11,8 @@ from skimage.morphology import skeletonize
 
 from vectorize import polyline
 from vectorize.evidence import Evidence, smooth_known
-from vectorize.skeleton import trace_lines
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.lines.skeleton import trace_lines
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

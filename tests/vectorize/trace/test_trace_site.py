@@ -21,8 +21,8 @@ from vectorize.config import CropConfig, TraceConfig
 from vectorize.labels import crop
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
-from vectorize.trace import trace
-from vectorize.trace_site import trace_site
+from vectorize.trace.trace import trace
+from vectorize.trace.trace_site import trace_site
 from vectorize.windows import cores_of, window
 
 CONFIG = TraceConfig(guided_gap_m=0.0)  # windows then show 19 m more than their cores

@@ -12,10 +12,10 @@ from scipy.ndimage import uniform_filter1d
 from skimage.measure import find_contours
 
 from vectorize import polyline
-from vectorize.confidence import BACKGROUND
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence, smooth_known
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.confidence import BACKGROUND
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.paint_areas import LEAST, areas_of
-from vectorize.road_sides import RoadSides
+from vectorize.trace.crossings.paint_areas import LEAST, areas_of
+from vectorize.trace.road_sides import RoadSides
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

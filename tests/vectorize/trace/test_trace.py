@@ -15,7 +15,7 @@ from recon.grid import Grid
 from vectorize.config import TraceConfig
 from vectorize.polyline import length_of, resample
 from vectorize.road_map import RoadMap
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 
 def lengths(road_map: RoadMap, name: str) -> list[float]:

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from vectorize.config import TraceConfig
 from vectorize.polyline import resample
-from vectorize.trace import trace
+from vectorize.trace.trace import trace
 
 
 def _blur(canvas, sigma_m: float):

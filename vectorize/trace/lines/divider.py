@@ -10,13 +10,13 @@ from scipy.spatial import cKDTree
 from shapely import LineString
 
 from vectorize import polyline
-from vectorize.bridge import bridge
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
-from vectorize.guide import bridge_along
-from vectorize.ridge import find_strands
-from vectorize.road_sides import RoadSides
-from vectorize.strand import STEP_M, Strand
+from vectorize.trace.lines.bridge import bridge
+from vectorize.trace.lines.guide import bridge_along
+from vectorize.trace.lines.ridge import find_strands
+from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.road_sides import RoadSides
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]

@@ -12,8 +12,8 @@ from skimage.measure import find_contours
 
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.paint_areas import LEAST, PAD, Area, areas_of, disc
-from vectorize.transverse import LINE_WIDTH_M, PAIR_GAP_M, find_line_pairs
+from vectorize.trace.crossings.paint_areas import LEAST, PAD, Area, areas_of, disc
+from vectorize.trace.crossings.transverse import LINE_WIDTH_M, PAIR_GAP_M, find_line_pairs
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

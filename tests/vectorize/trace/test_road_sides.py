@@ -8,8 +8,8 @@ from shapely import LineString, Point, box
 from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
-from vectorize.road_sides import RoadSides
-from vectorize.trace import trace
+from vectorize.trace.road_sides import RoadSides
+from vectorize.trace.trace import trace
 
 STOP = RoadClass.STOP_LINE
 

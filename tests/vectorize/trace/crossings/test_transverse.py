@@ -9,11 +9,11 @@ from shapely.affinity import rotate
 from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
-from vectorize.crosswalk import find_crossings
 from vectorize.evidence import Evidence
-from vectorize.road_sides import RoadSides
-from vectorize.trace import trace
-from vectorize.transverse import find_line_pairs, find_stop_lines
+from vectorize.trace.crossings.crosswalk import find_crossings
+from vectorize.trace.crossings.transverse import find_line_pairs, find_stop_lines
+from vectorize.trace.road_sides import RoadSides
+from vectorize.trace.trace import trace
 
 CROSSWALK, STOP, OTHER, MARKING = (
     RoadClass.CROSSWALK,
