@@ -64,7 +64,7 @@ def draw(given: StageInput) -> None:
     from recon.bev.bev_map import BevBlocks
     from recon.drive import DriveLog
     from vectorize.formats.geojson import write_geojson
-    from vectorize.labels import LabelSet
+    from vectorize.labels.labels import LabelSet
     from vectorize.lanes import lane_summary
     from vectorize.pictures import draw as run_draw
     from vectorize.road_map import RoadMap

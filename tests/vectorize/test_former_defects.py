@@ -17,7 +17,7 @@ from recon.grid import Grid
 from vectorize import polyline
 from vectorize.config import CropConfig, TraceConfig
 from vectorize.evidence import Evidence
-from vectorize.labels import crop_element
+from vectorize.labels.labels import crop_element
 from vectorize.road_map import Element
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.lines.skeleton import trace_lines

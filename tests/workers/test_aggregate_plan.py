@@ -12,7 +12,7 @@ import straight_road
 
 from recon.config import FitConfig
 from recon.errors import ConfigInvalid, TripsApart
-from vectorize.shard import read_shard
+from vectorize.labels.shard import read_shard
 from workers.local_pool import LocalPool
 from workers.plan import LABEL_PLAN, plan_of
 from workers.run import RunReport, run

@@ -11,9 +11,9 @@ from recon.drive import DriveLog, Frame
 from recon.geometry import GeoOrigin, transform
 from vectorize.config import CropConfig, PackConfig
 from vectorize.formats.geojson import write_geojson
-from vectorize.labels import LabelSet, PseudoLabels, crop_element
+from vectorize.labels.labels import LabelSet, PseudoLabels, crop_element
+from vectorize.labels.shard import pack
 from vectorize.road_map import Element, RoadMap
-from vectorize.shard import pack
 
 ORIGIN = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=110.0)
 

@@ -14,9 +14,9 @@ from recon.geometry import F64, invert
 from recon.sensors.project import on_ground
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
-from vectorize.labels import crop_element
+from vectorize.labels.labels import crop_element
+from vectorize.labels.shard import Sample
 from vectorize.road_map import Element, RoadMap
-from vectorize.shard import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

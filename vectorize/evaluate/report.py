@@ -22,7 +22,7 @@ from vectorize.evaluate.picture import patch_picture, png, site_picture
 from vectorize.evaluate.site import area_of, evaluate_site
 from vectorize.evaluate.truth import TruthFile, drive_origin, read_truth
 from vectorize.formats.geojson_reader import read_geojson
-from vectorize.shard import read_shard
+from vectorize.labels.shard import read_shard
 
 SHOWN = 6  # patches drawn in the page
 FEW = 100  # patches that are done before another process has started

@@ -10,8 +10,8 @@ from recon.drive import DriveLog
 from recon.errors import ArtifactInvalid
 from recon.geometry import invert, quaternion_from_rotation
 from vectorize.formats.written import Written, json_bytes
-from vectorize.labels import LabelSet, PseudoLabels
-from vectorize.shard import key_prefix, sample_key
+from vectorize.labels.labels import LabelSet, PseudoLabels
+from vectorize.labels.shard import key_prefix, sample_key
 
 LOSES = (
     "the known mask, seen, confidence, style, views and trips: training on these takes the unseen for empty",

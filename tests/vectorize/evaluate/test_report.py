@@ -19,9 +19,9 @@ from vectorize.evaluate.picture import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_
 from vectorize.evaluate.report import evaluate_result, shown
 from vectorize.evaluate.site import evaluate_site
 from vectorize.evaluate.truth import read_truth
-from vectorize.labels import LabelSet
+from vectorize.labels.labels import LabelSet
+from vectorize.labels.shard import pack
 from vectorize.road_map import RoadMap
-from vectorize.shard import pack
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from recon.geometry import apply, rotation_from_quaternion, transform
 from recon.sensors.project import project
 from vectorize.formats.maptr import write_maptr, write_maptrv2
 from vectorize.formats.streammapnet import write_streammapnet
-from vectorize.shard import key_prefix
+from vectorize.labels.shard import key_prefix
 
 LOG = small_site.drive()
 LABELS = small_site.labels(LOG)

@@ -16,9 +16,8 @@ from recon.drive import DriveLog, Frame
 from recon.errors import NoRoadFound
 from recon.geometry import rotation_from_euler, transform
 from recon.grid import Grid
-from vectorize import known
 from vectorize.config import CropConfig, TraceConfig
-from vectorize.labels import crop
+from vectorize.labels.labels import crop, known
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace

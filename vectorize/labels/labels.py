@@ -23,7 +23,7 @@ from recon.geometry import apply, invert
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import CropConfig
-from vectorize.known import KnownNear, mask_of
+from vectorize.labels.known import KnownNear, mask_of
 from vectorize.road_map import Element, RoadMap, pack_elements, unpack_elements
 
 F64 = npt.NDArray[np.float64]

@@ -14,10 +14,10 @@ from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid, PathRefused
 from recon.geometry import GeoOrigin, transform
 from vectorize.config import PackConfig
-from vectorize.labels import LabelSet, PseudoLabels
+from vectorize.labels.labels import LabelSet, PseudoLabels
+from vectorize.labels.sample import place_of
+from vectorize.labels.shard import INDEX, pack, read_shard
 from vectorize.road_map import Element
-from vectorize.sample import place_of
-from vectorize.shard import INDEX, pack, read_shard
 
 
 @pytest.fixture

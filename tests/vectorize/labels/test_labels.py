@@ -13,7 +13,7 @@ from recon.classes import RoadClass
 from recon.drive import Camera, DriveLog, Frame
 from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig, TraceConfig
-from vectorize.labels import LabelSet, crop, crop_element, mask_shape
+from vectorize.labels.labels import LabelSet, crop, crop_element, mask_shape
 from vectorize.road_map import Element
 from vectorize.trace.trace import trace
 
