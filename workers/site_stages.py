@@ -65,10 +65,10 @@ def draw(given: StageInput) -> None:
     from recon.drive import DriveLog
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels.labels import LabelSet
-    from vectorize.lanes import lane_summary
-    from vectorize.pictures import draw as run_draw
+    from vectorize.publish.lanes import lane_summary
+    from vectorize.publish.pictures import draw as run_draw
+    from vectorize.publish.summary import map_summary
     from vectorize.road_map import RoadMap
-    from vectorize.summary import map_summary
 
     alignment = read(Alignment, given.parents["align"])
     drives = [read(DriveLog, given.parents[f"place {t + 1}"]) for t in alignment.used]

@@ -108,10 +108,10 @@ def draw(given: StageInput) -> None:
     from recon.bev.bev_map import BevBlocks
     from vectorize.formats.geojson import write_geojson
     from vectorize.labels.labels import LabelSet
-    from vectorize.lanes import lane_summary
-    from vectorize.pictures import draw as run_draw
+    from vectorize.publish.lanes import lane_summary
+    from vectorize.publish.pictures import draw as run_draw
+    from vectorize.publish.summary import map_summary
     from vectorize.road_map import RoadMap
-    from vectorize.summary import map_summary
 
     drive = posed_drive(given)
     blocks = read(BevBlocks, given.parents["bake"], mapped=True)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from vectorize.lanes import lane_summary
+from vectorize.publish.lanes import lane_summary
 from vectorize.road_map import Element, RoadMap
 
 

@@ -17,7 +17,7 @@ from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.drive import DriveLog
 from vectorize import polyline
-from vectorize.overlay import draw_overlays
+from vectorize.publish.overlay import draw_overlays
 from vectorize.road_map import Element, RoadMap
 
 U8 = npt.NDArray[np.uint8]
