@@ -26,10 +26,10 @@ from recon.bev.bev_map import BevBlocks
 from vectorize.config import TraceConfig
 from vectorize.evaluate.calibration import judged, reliability
 from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.truth import read_truth
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.trace.confidence import CURVES, Curve
 from vectorize.trace.trace_site import trace_site
+from vectorize.truth.read_truth import read_truth
 
 F64 = npt.NDArray[np.float64]
 Judged = tuple[F64, F64, F64]  # metres, confidence, right

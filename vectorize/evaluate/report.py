@@ -20,9 +20,9 @@ from vectorize.evaluate.measure import evaluate_patches
 from vectorize.evaluate.patch import Patch, Truth, check_frame, patches_of
 from vectorize.evaluate.picture import patch_picture, png, site_picture
 from vectorize.evaluate.site import area_of, evaluate_site
-from vectorize.evaluate.truth import TruthFile, drive_origin, read_truth
-from vectorize.formats.geojson_reader import read_geojson
 from vectorize.labels.shard import read_shard
+from vectorize.truth.geojson_reader import read_geojson
+from vectorize.truth.read_truth import TruthFile, drive_origin, read_truth
 
 SHOWN = 6  # patches drawn in the page
 FEW = 100  # patches that are done before another process has started

@@ -12,9 +12,9 @@ import shapely
 from recon.bev.bev_map import BevMap
 from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
 from vectorize.formats.shape import Shape, require_heights, shapes_of
+from vectorize.formats.strips import Strip, find_strips, neighbours
 from vectorize.formats.written import Written, json_bytes
 from vectorize.road_map import Element, RoadMap
-from vectorize.strips import Strip, find_strips, neighbours
 
 F64 = npt.NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import small_site
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vectorize.strips import find_strips, neighbours
+from vectorize.formats.strips import find_strips, neighbours
 
 
 def line(xy):

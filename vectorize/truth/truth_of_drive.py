@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from recon.drive import DriveLog
-from vectorize.formats.argoverse2_truth import read_argoverse2_truth
-from vectorize.formats.nuscenes_truth import read_nuscenes_truth
-from vectorize.formats.true_map import read_true_map
 from vectorize.road_map import RoadMap
+from vectorize.truth.argoverse2_truth import read_argoverse2_truth
+from vectorize.truth.nuscenes_truth import read_nuscenes_truth
+from vectorize.truth.true_map import read_true_map
 
 
 def truth_of(drive: DriveLog) -> RoadMap | None:

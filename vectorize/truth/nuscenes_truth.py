@@ -19,8 +19,8 @@ import shapely
 from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
-from vectorize.formats.truth_elements import certain, drawn_once, edges, joined
 from vectorize.road_map import Element, RoadMap, Style
+from vectorize.truth.truth_elements import certain, drawn_once, edges, joined
 
 F64 = npt.NDArray[np.float64]
 

@@ -12,10 +12,10 @@ from recon.errors import InputInvalid
 from recon.files import read_inside
 from recon.formats.read import read_drive
 from recon.geometry import GeoOrigin
-from vectorize.formats.geojson_reader import read_geojson
-from vectorize.formats.true_map import read_true_map
-from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
+from vectorize.truth.geojson_reader import read_geojson
+from vectorize.truth.true_map import read_true_map
+from vectorize.truth.truth_of_drive import truth_of
 
 NO_MAP = "Leave out --truth: the reprojection error needs no map. Or name a true map of this place."
 

@@ -12,9 +12,9 @@ import small_nuscenes as small
 
 from recon.errors import InputInvalid
 from recon.formats.read import read_drive
-from vectorize.formats.nuscenes_truth import read_nuscenes_truth, style_of
-from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
+from vectorize.truth.nuscenes_truth import read_nuscenes_truth, style_of
+from vectorize.truth.truth_of_drive import truth_of
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from recon.formats.argoverse2.city_frame import place_world
 from recon.formats.read import read_drive
 from recon.geometry import apply, invert
 from recon.sensors.lidar import world_points
-from vectorize.formats.truth import truth_of
 from vectorize.road_map import RoadMap
+from vectorize.truth.truth_of_drive import truth_of
 
 
 def read(root: Path) -> RoadMap:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from recon.errors import InputInvalid
 from recon.geometry import GeoOrigin
 from vectorize.formats.geojson import write_geojson
-from vectorize.formats.geojson_reader import read_geojson
 from vectorize.road_map import Element, RoadMap
+from vectorize.truth.geojson_reader import read_geojson
 
 ORIGIN = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=110.0)
 RING = [[0, 0, 1], [4, 0, 1], [4, 4, 2], [0, 4, 2]]

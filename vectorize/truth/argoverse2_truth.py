@@ -19,8 +19,8 @@ from recon.files import read_inside
 from recon.formats.argoverse2.city_frame import city_code, place_world
 from recon.formats.argoverse2.pose_table import read_poses
 from recon.geometry import apply
-from vectorize.formats.truth_elements import certain, drawn_once, edges, joined, with_height
 from vectorize.road_map import Element, RoadMap, Style
+from vectorize.truth.truth_elements import certain, drawn_once, edges, joined, with_height
 
 F64 = npt.NDArray[np.float64]
 
