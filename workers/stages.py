@@ -131,8 +131,8 @@ def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map
     """Return how well the map meets the held-out images, beside a map of plain flat-ground projection."""
     from recon.segment.frame_labels import FrameLabels
     from recon.views.views import held_out
-    from vectorize.flat_ground import beside_flat_ground
-    from vectorize.reprojection import reprojection_error
+    from vectorize.evaluate.flat_ground import beside_flat_ground
+    from vectorize.evaluate.reprojection import reprojection_error
 
     assert isinstance(given.spec, LabelJob)
     frames = [index for index in range(len(drive.frames)) if held_out(index, given.config.holdout_every)]

@@ -14,13 +14,13 @@ import numpy as np
 
 from recon.progress import Tick, silent
 from vectorize.evaluate.clip import clip
-from vectorize.evaluate.config import MEAN_CLASSES, EvaluateConfig
-from vectorize.evaluate.frechet import FrechetBatch
-from vectorize.evaluate.matching import nearest_match
-from vectorize.evaluate.pairing import Views
+from vectorize.evaluate.metrics.frechet import FrechetBatch
+from vectorize.evaluate.metrics.matching import nearest_match
+from vectorize.evaluate.metrics.metric_config import MEAN_CLASSES, EvaluateConfig
+from vectorize.evaluate.metrics.pairing import Views
+from vectorize.evaluate.metrics.point_sets import crosses_itself
 from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import Coverage, Scope
-from vectorize.evaluate.shape import crosses_itself
 
 CHUNK = 50  # patches that a process takes at a time: 4 MB of masks
 

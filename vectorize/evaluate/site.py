@@ -12,14 +12,14 @@ import numpy.typing as npt
 
 from recon.geometry import F64
 from recon.grid import Grid
-from vectorize.evaluate.calibration import calibration
 from vectorize.evaluate.clip import Region, clip
-from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.frechet import FrechetBatch
-from vectorize.evaluate.pairing import Views
+from vectorize.evaluate.metrics.calibration import calibration
+from vectorize.evaluate.metrics.frechet import FrechetBatch
+from vectorize.evaluate.metrics.metric_config import EvaluateConfig
+from vectorize.evaluate.metrics.pairing import Views
+from vectorize.evaluate.metrics.point_sets import crosses_itself
 from vectorize.evaluate.patch import Patch, corners_of
 from vectorize.evaluate.scope import Coverage, Scope
-from vectorize.evaluate.shape import crosses_itself
 from vectorize.road_map import RoadMap
 
 MOST_CELLS = 60_000_000  # a site of 10 km still fits a small machine, on coarser cells

@@ -12,9 +12,9 @@ from recon.errors import ImageInvalid
 from recon.geometry import rotation_from_euler, transform
 from recon.sensors.project import project
 from vectorize.config import TraceConfig
+from vectorize.evaluate.reprojection import samples_of
 from vectorize.publish.pictures import COLORS_BGR, View, _foot, draw
 from vectorize.publish.summary import map_summary
-from vectorize.reprojection import samples_of
 from vectorize.trace.trace import trace
 
 

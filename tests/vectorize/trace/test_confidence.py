@@ -5,7 +5,7 @@ import pytest
 from painter import shifted, street
 
 from vectorize.config import TraceConfig
-from vectorize.evaluate.calibration import calibration
+from vectorize.evaluate.metrics.calibration import calibration
 from vectorize.trace.confidence import CEILING, CURVES, bridge_doubt, curve
 from vectorize.trace.trace import trace
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vectorize.evaluate.matching import area_under_envelope, best_match, mean_of_101, nearest_match
+from vectorize.evaluate.metrics.matching import area_under_envelope, best_match, mean_of_101, nearest_match
 
 RIGHT = np.array([True, False, True])
 SCORES = np.array([0.9, 0.8, 0.7])

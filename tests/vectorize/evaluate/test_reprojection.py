@@ -6,7 +6,7 @@ import pytest
 from recon.classes import RoadClass
 from recon.drive import Camera
 from recon.geometry import transform
-from vectorize.reprojection import CLASSES, ClassErrors, ground_rows, pixels_to_meet, samples_of
+from vectorize.evaluate.reprojection import CLASSES, ClassErrors, ground_rows, pixels_to_meet, samples_of
 from vectorize.road_map import Element, RoadMap
 
 # A camera that looks straight down from 10 m: one pixel is 0.1 m, x forward is up in the image.

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.shape import Shape
+from vectorize.evaluate.metrics.metric_config import EvaluateConfig
+from vectorize.evaluate.metrics.point_sets import Shape
 
 F64 = npt.NDArray[np.float64]
 

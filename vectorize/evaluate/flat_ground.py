@@ -24,7 +24,7 @@ from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.project import on_ground, project
 from vectorize.config import TraceConfig
-from vectorize.reprojection import reprojection_error
+from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
 

@@ -7,7 +7,7 @@ import pytest
 from lines import box, element
 from shapely import LineString, Point
 
-from vectorize.evaluate.calibration import BINS, calibration, judged, reliability
+from vectorize.evaluate.metrics.calibration import BINS, calibration, judged, reliability
 
 
 def _sure(one, *confidence):

@@ -12,9 +12,9 @@ from recon.geometry import apply, invert
 from recon.grid import Grid
 from recon.sensors.project import on_ground
 from vectorize.config import TraceConfig
-from vectorize.flat_ground import beside_flat_ground, flat_ground
+from vectorize.evaluate.flat_ground import beside_flat_ground, flat_ground
+from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.polyline import resample
-from vectorize.reprojection import reprojection_error
 from vectorize.trace.trace import trace
 
 REACH_M = 20.0

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from lines import box, element, random_elements
 
-from vectorize.evaluate import raster
-from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.raster import iou_matrix, stamp
-from vectorize.evaluate.shape import is_area
+from vectorize.evaluate.metrics import raster
+from vectorize.evaluate.metrics.metric_config import EvaluateConfig
+from vectorize.evaluate.metrics.point_sets import is_area
+from vectorize.evaluate.metrics.raster import iou_matrix, stamp
 
 CONFIG = EvaluateConfig()
 CANVAS = (60.0, 30.0)
