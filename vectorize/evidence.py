@@ -1,4 +1,4 @@
-"""What was observed, and how much a place of the raster can be trusted; `vectorize.trace.confidence` says what follows."""
+"""What was observed, and how far a place of the raster can be trusted; `trace.confidence` turns it into probability."""
 
 from __future__ import annotations
 

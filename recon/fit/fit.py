@@ -262,7 +262,7 @@ def _surface(site: Site, parameters: F32, exposure: Exposure, ledger: Ledger) ->
 def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratch: Path | None = None) -> RoadSurface:
     """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
 
-    With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `recon.align.pose_deltas.posed`.
+    With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `pose_deltas.posed`.
     A site of more than `tile_cells` cells is fitted tile by tile; what is finished waits in files in `scratch`.
 
     Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (of several,

@@ -1,6 +1,6 @@
 """Tiles of a site: what is fitted at once, so that memory does not grow with the length of the drive.
 
-The corridor's blocks (recon/surface/cells.py) are halved along the longer side until no part has more cells than asked for.
+The corridor's blocks (`surface.cells`) are halved along the longer side until no part has more cells than asked for.
 A tile owns its blocks and is fitted together with a rim of its neighbours' blocks, by all images that see its own:
 what couples cells (a pixel's footprint, smoothness) reaches less than a metre, so both sides of a border meet the
 same evidence. Across a border one tile's values fade into the other's, over the width of both rims.

@@ -128,7 +128,7 @@ def height_field(
 ) -> HeightField:
     """Return the ground height within `corridor_m` (and a margin) of the paths.
 
-    Measured points (L, 3), of LiDAR or of `recon.heights.plane_sweep`, may be none; each has one vote, or `certainty` (L,) of one.
+    Measured points (L, 3), of LiDAR or of the plane sweep, may be none; each has one vote, or `certainty` (L,) of one.
     """
     under = np.concatenate([ground_under(f, drive.ground_z_ego_m) for drive in drives for f in drive.frames])
     weight = np.tile([PATH_WEIGHT, *[BESIDE_WEIGHT] * 4], len(under) // 5)

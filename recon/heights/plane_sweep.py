@@ -2,8 +2,8 @@
 
 A place seen from two sides at a wrong height shows two different pieces of road: at 7 m beside a camera 1.5 m high,
 5 cm of height move it by 0.25 m. So every place is lifted by a range of heights, the images are compared at each, and
-the height at which they agree best is a measurement for `recon.heights.height_field`. The path alone knows the slope across the
-road under the vehicle only, and misses the crown beside it: kerbs would come out up to 0.4 m inside.
+the height at which they agree best is a measurement for `recon.heights.height_field`. The path alone knows the slope
+across the road under the vehicle only, and misses the crown beside it: kerbs would come out up to 0.4 m inside.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Numba kernel of `recon.heights.plane_sweep`: what one image shows at each place if the ground lies higher or lower there."""
+"""Numba kernel of the plane sweep: what one image shows at each place if the ground lies higher or lower there."""
 
 from __future__ import annotations
 

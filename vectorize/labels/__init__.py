@@ -1,1 +1,1 @@
-"""TODO-DOC labels."""
+"""Pseudo labels: the site map cropped per keyframe, its `known` mask, and shards of them."""

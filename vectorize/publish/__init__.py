@@ -1,1 +1,1 @@
-"""TODO-DOC publish."""
+"""What people look at: pictures, overlays on camera images, and the summary of a result."""

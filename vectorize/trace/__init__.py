@@ -1,1 +1,1 @@
-"""TODO-DOC trace."""
+"""The stage `trace`: from the raster of a site to its vector map."""

@@ -1,1 +1,1 @@
-"""TODO-DOC truth."""
+"""Readers of true maps."""

@@ -1,1 +1,1 @@
-"""TODO-DOC metrics."""
+"""The metrics of map evaluation, each a pure function of elements."""

@@ -1,1 +1,1 @@
-"""TODO-DOC crossings."""
+"""Pedestrian crossings and stop lines: paint across the road."""

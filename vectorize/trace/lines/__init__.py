@@ -1,1 +1,1 @@
-"""TODO-DOC lines."""
+"""Lines of paint along the road: ridges, skeletons, strands, dividers and their styles."""
