@@ -24,8 +24,8 @@ from bench_labels import NET, NOISE_DEG, NOISE_M, city, label
 
 from recon.bev.bev_map import BevBlocks
 from vectorize.config import TraceConfig
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.calibration import judged, reliability
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.trace.confidence import CURVES, Curve
 from vectorize.trace.trace_site import trace_site

@@ -14,9 +14,9 @@ import numpy as np
 
 from recon.progress import Tick, silent
 from vectorize.evaluate.clip import clip
+from vectorize.evaluate.config import MEAN_CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.matching import nearest_match
-from vectorize.evaluate.metrics.metric_config import MEAN_CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.pairing import Views
 from vectorize.evaluate.metrics.point_sets import crosses_itself
 from vectorize.evaluate.patch import Patch

@@ -12,10 +12,10 @@ import numpy.typing as npt
 
 from vectorize import polyline
 from vectorize.evaluate.clip import Region, clip
+from vectorize.evaluate.config import CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.extent import distances_along
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.matching import nearest_match
-from vectorize.evaluate.metrics.metric_config import CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.pairing import pair
 from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import of_class

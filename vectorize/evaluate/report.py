@@ -15,8 +15,8 @@ from recon.artifact import MANIFEST, digest_json
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
 from recon.geometry import GeoOrigin
 from recon.progress import Tick, silent
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.measure import evaluate_patches
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.evaluate.patch import Patch, Truth, check_frame, patches_of
 from vectorize.evaluate.picture import patch_picture, png, site_picture
 from vectorize.evaluate.site import area_of, evaluate_site

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from recon.geometry import F64
 from recon.grid import Grid
 from vectorize.evaluate.clip import Region, clip
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.calibration import calibration
 from vectorize.evaluate.metrics.frechet import FrechetBatch
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.evaluate.metrics.pairing import Views
 from vectorize.evaluate.metrics.point_sets import crosses_itself
 from vectorize.evaluate.patch import Patch, corners_of

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vectorize.evaluate.config import CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.extent import distances, middles
-from vectorize.evaluate.metrics.metric_config import CLASSES, EvaluateConfig
 from vectorize.road_map import Element
 
 F64 = npt.NDArray[np.float64]

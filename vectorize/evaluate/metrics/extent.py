@@ -13,7 +13,7 @@ import numpy.typing as npt
 import shapely
 
 from vectorize import polyline
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import is_area, polygon_of
 from vectorize.road_map import Element
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import Shape
 
 F64 = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import shapely
 from scipy.spatial.distance import cdist
 
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import Shape, is_area, shape_of
 from vectorize.evaluate.metrics.raster import Stamp, iou_matrix, stamp
 from vectorize.road_map import Element

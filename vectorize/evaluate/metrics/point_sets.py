@@ -9,7 +9,7 @@ import numpy.typing as npt
 import shapely
 
 from vectorize import polyline
-from vectorize.evaluate.metrics.metric_config import AREAS, EvaluateConfig
+from vectorize.evaluate.config import AREAS, EvaluateConfig
 from vectorize.road_map import Element
 
 F64 = npt.NDArray[np.float64]

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.road_map import Element
 
 F64 = npt.NDArray[np.float64]

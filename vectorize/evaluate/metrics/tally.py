@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vectorize.evaluate.config import AREAS, EvaluateConfig
 from vectorize.evaluate.metrics.extent import Extent, total
 from vectorize.evaluate.metrics.matching import area_under_envelope, best_match, mean_of_101, nearest_match
-from vectorize.evaluate.metrics.metric_config import AREAS, EvaluateConfig
 from vectorize.evaluate.metrics.pairing import Pairs
 
 F64 = npt.NDArray[np.float64]

@@ -5,8 +5,8 @@ import pytest
 import shapely
 from lines import box, element, random_elements
 
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.extent import distances_along, extent, size_of, total
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 
 CONFIG = EvaluateConfig()
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lines import element, random_elements
 
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch, frechet
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import shape_of
 
 CONFIG = EvaluateConfig()

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lines import box, element, random_elements
 
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.matching import nearest_match
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.evaluate.metrics.pairing import pair
 
 CONFIG = EvaluateConfig()

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from lines import box, element, random_elements
 
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics import raster
-from vectorize.evaluate.metrics.metric_config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import is_area
 from vectorize.evaluate.metrics.raster import iou_matrix, stamp
 
