@@ -13,11 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from recon.errors import StorageError
-from service import files, jobs, problems, status
+from service import problems
 from service.ledger.database import migrate, open_database
 from service.ledger.leases import Leases
 from service.ledger.submissions import Submissions
 from service.problems import Problem
+from service.routes import files, jobs, status
 from service.settings import Settings, load_settings
 
 SWEEP_EVERY_S = 5.0

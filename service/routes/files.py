@@ -9,9 +9,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Header, Path, Request, Response
 from fastapi.responses import FileResponse
 
-from service.jobs import existing, ledger_of
 from service.ledger.submissions import StoredFile
 from service.problems import Problem
+from service.routes.jobs import existing, ledger_of
 from service.schemas import ArtifactEntry, ArtifactPage
 
 router = APIRouter(tags=["artifacts"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from service.jobs import ledger_of
+from service.routes.jobs import ledger_of
 from service.schemas import Health
 
 router = APIRouter(tags=["status"])
