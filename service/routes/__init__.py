@@ -1,1 +1,1 @@
-"""TODO-DOC routes."""
+"""The routes of the API."""
