@@ -74,9 +74,11 @@ class Region:
 
 
 def clip(elements: Sequence[Element], region: Region, *, join_gap_m: float = 0.0) -> tuple[Element, ...]:
-    """Return the pieces of elements inside a region; pieces shorter than 0.5 m or smaller than 0.5 m2 are dropped.
+    """Return what of the elements is inside a region, cut at its edge.
 
-    Gaps of up to `join_gap_m` along a line do not cut it.
+    An element that is not cut comes back as it is, whatever its size: where everything is known, nothing changes.
+    Of a cut element, pieces shorter than 0.5 m or smaller than 0.5 m2 are dropped. Gaps of up to `join_gap_m` along a
+    line do not cut it.
     """
     pieces: list[Element] = []
     for element in elements:
@@ -165,9 +167,11 @@ def _clip_area(element: Element, region: Region) -> Iterator[Element]:
     if within and window.all():
         yield element
         return
-    outline = shapely.transform(polygon_of(element), region.to_px)
-    inside = shapely.intersection(outline, known_area(window, low))
-    for part in shapely.get_parts(inside):
+    outline, known = shapely.transform(polygon_of(element), region.to_px), known_area(window, low)
+    if shapely.covers(known, outline):  # unknown cells in the corners of its box cut nothing
+        yield element
+        return
+    for part in shapely.get_parts(shapely.intersection(outline, known)):
         if part.geom_type != "Polygon":
             continue
         ring = region.to_m(np.asarray(part.exterior.coords)[:-1])
