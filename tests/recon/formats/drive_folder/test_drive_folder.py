@@ -206,7 +206,7 @@ def test_deep_nesting_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_documented_example_is_valid(tmp_path: Path) -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "drive-folder.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[4] / "docs" / "drive-folder.md").read_text(encoding="utf-8")
     example = re.search(r"```json\n(\{\n.*?\n\})\n```", guide, re.DOTALL)
     assert example is not None
     (tmp_path / "drive.json").write_text(example[1])
@@ -216,7 +216,7 @@ def test_the_documented_example_is_valid(tmp_path: Path) -> None:
 
 
 def test_the_guide_names_every_field() -> None:
-    guide = (Path(__file__).parents[3] / "docs" / "drive-folder.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[4] / "docs" / "drive-folder.md").read_text(encoding="utf-8")
     schema = json.loads(SCHEMA_PATH.read_text(encoding="utf-8"))
     parts = [schema, *schema["$defs"].values(), schema["properties"]["origin"], schema["properties"]["lidar"]]
     fields = {field for part in parts for field in part.get("properties", {})}

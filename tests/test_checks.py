@@ -1,0 +1,82 @@
+"""What `make check` runs of our own finds what it is for."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+CHECKS = Path(__file__).parents[1] / ".ci"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"check_{name}", CHECKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def tree(root: Path, **files: str) -> Path:
+    """Write modules: recon__fit__rays="..." is recon/fit/rays.py."""
+    for name, text in files.items():
+        path = root.joinpath(*name.split("__")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+def test_a_circle_of_modules_is_a_path_with_its_lines(tmp_path: Path) -> None:
+    found = load("import_circles").circles(
+        tree(
+            tmp_path,
+            recon__a="from recon import b",
+            recon__b="\ndef f():\n    import recon.c",
+            recon__c="from recon.a import name",
+        )
+    )
+    path = "recon.a -> recon.b (recon/a.py:1) -> recon.c (recon/b.py:3) -> recon.a (recon/c.py:1)"
+    assert found == [path]
+
+
+def test_a_circle_of_folders_needs_no_circle_of_modules(tmp_path: Path) -> None:
+    found = load("import_circles").circles(
+        tree(
+            tmp_path,
+            recon__fit__rays="from recon.heights import grid",
+            recon__fit__losses="",
+            recon__heights__grid="",
+            recon__heights__solve="from recon.fit.losses import total",
+        )
+    )
+    assert found == ["recon.fit -> recon.heights (recon/fit/rays.py:1) -> recon.fit (recon/heights/solve.py:1)"]
+
+
+def test_types_alone_make_no_circle(tmp_path: Path) -> None:
+    guarded = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from recon import a\nelse:\n    import recon.c"
+    root = tree(tmp_path, recon__a="import recon.b", recon__b=guarded, recon__c="")
+    assert load("import_circles").circles(root) == []
+    tree(tmp_path, recon__c="import recon.b")
+    assert load("import_circles").circles(root) == ["recon.b -> recon.c (recon/b.py:5) -> recon.b (recon/c.py:1)"]
+
+
+def test_a_long_subject_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check = load("commit_subjects")
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.example", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "init", "-q"], check=True)
+    for subject in ("base " + "x" * 90, "y" * 72, "z" * 73):
+        subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", subject], check=True)
+    base = check.git("rev-parse", "HEAD~2").stdout.strip()
+    assert check.main(f"{base}") == 1
+    printed = capsys.readouterr().out
+    assert "z" * 73 in printed
+    assert "y" * 72 not in printed
+    assert check.main("0" * 40) == 0
+    assert "not checked" in capsys.readouterr().out
