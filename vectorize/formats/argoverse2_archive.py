@@ -19,11 +19,11 @@ from vectorize.road_map import Element, RoadMap
 F64 = npt.NDArray[np.float64]
 
 LOSES = (
-    "dividers and boundaries of their own: a line exists only as the side of a lane segment, so only stretches with a"
-    " near-parallel neighbour 2 to 6 m away are held",
-    "directions, successors and predecessors: not measured; a segment runs the way its first side was traced",
-    "lane types: every strip is a VEHICLE lane, also where cars park",
-    "styles: mark types join pattern and colour; colour is not measured and written as white",
+    "separate dividers and boundaries: a line exists only as the side of a lane segment, so only stretches with a"
+    " nearly parallel neighbour 2 to 6 m away are written",
+    "directions, successors and predecessors: not measured; a segment has the direction of its first traced side",
+    "lane types: every strip is a VEHICLE lane, even where cars park",
+    "styles: mark types combine pattern and colour; the colour is not measured and is written as white",
     "stop lines, seen, confidence, score, views and trips",
     RIM_NOTE,
     SPECK_NOTE,

@@ -18,10 +18,10 @@ SMALLEST_M2 = 2.0
 SMALLEST_HOLE_M2 = 0.25  # smaller ones are single cells that some image misread
 
 RIM_NOTE = (
-    "why the drivable area ends: at the end of the road, or of what was seen. Its rim is a road boundary only where a"
-    " boundary of the map lies on it"
+    "reason for the end of the drivable area: the end of the road, or of the observed area. Its outline is a road"
+    " boundary only where a boundary of the map lies on it"
 )
-SPECK_NOTE = "specks: drivable areas below 2 m2 are left out, holes below 0.25 m2 are filled"
+SPECK_NOTE = "small areas: drivable areas below 2 m2 are left out, holes below 0.25 m2 are filled"
 
 
 def drivable_polygons(bev: BevMap) -> list[shapely.Polygon]:

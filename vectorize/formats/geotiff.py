@@ -14,8 +14,8 @@ from vectorize.formats.written import Written, missing_package
 from vectorize.road_map import RoadMap
 
 LOSES = (
-    "class probabilities: the likeliest class and its probability in percent remain",
-    "trips: the number of drives that saw a cell",
+    "class probabilities: only the likeliest class and its probability in percent are written",
+    "trips: the trips that saw a cell are not written",
 )
 BLOCK_PX = 512
 

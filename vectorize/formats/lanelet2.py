@@ -14,10 +14,10 @@ from vectorize.formats.written import Written, origin_of
 from vectorize.road_map import Element, RoadMap
 
 LOSES = (
-    "lanelets, lanes and regulations: none is measured, so there are line strings and areas only",
-    "kerbs: a boundary is a `road_border`, whether or not a kerb stands there",
-    "double lines: both are tagged solid (`solid_solid`), since a style names no pattern for each",
-    "classes of crossings: zebra and plain ones are both `crosswalk`",
+    "lanelets, lanes and regulations: not measured, so the file holds only line strings and areas",
+    "kerbs: a boundary is a `road_border`, with or without a kerb",
+    "double lines: tagged `solid_solid`, because the style does not describe each of the two lines",
+    "classes of crossings: zebra and plain crossings are both `crosswalk`",
 )
 DIVIDER_SUBTYPE = {"solid": "solid", "dashed": "dashed", "double": "solid_solid"}
 TYPE = {"divider": "line_thin", "boundary": "road_border", "stop_line": "stop_line", "centerline": "virtual"}

@@ -19,14 +19,15 @@ from vectorize.road_map import Element
 F64 = npt.NDArray[np.float64]
 
 LOSES = (
-    "the known mask, seen, confidence, score, style, views and trips: training on these takes the unseen for empty",
+    "the known mask, seen, confidence, score, style, views and trips: training on this file treats unseen ground as"
+    " empty",
     "stop lines: MapTR has no such class",
-    "height: points are flat",
+    "height: points have two coordinates",
 )
 LOSES_V2 = (
     *LOSES,
-    "LiDAR sweeps and CAN bus: paths are empty and the bus is 18 zeros",
-    "images with distortion: the format has none, so undistort first",
+    "LiDAR sweeps and CAN bus: paths are empty and the CAN bus vector is 18 zeros",
+    "image distortion: the format has no such parameters, so undistort the images first",
 )
 CLASSES = {"divider": 0, "ped_crossing": 1, "boundary": 2, "centerline": 3}
 

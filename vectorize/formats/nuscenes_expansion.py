@@ -17,10 +17,10 @@ from vectorize.formats.written import Written, json_bytes
 from vectorize.road_map import RoadMap, numbers_of
 
 LOSES = (
-    "height: nodes are flat",
+    "height: nodes have two coordinates",
     "seen, confidence, score, views and trips: only in the member `roadscribe`, which the devkit does not read",
-    "styles: segment types join pattern and colour; colour is not measured and written as white, dashed lines are"
-    " NIL because the format has no single dashed type",
+    "styles: segment types combine pattern and colour; the colour is not measured and is written as white; dashed"
+    " lines are NIL, because the format has no single dashed type",
     "boundaries and stop lines: only in the member `roadscribe` (the format derives boundaries from lane areas and"
     " draws stop lines as areas)",
     "lanes, road segments, connectivity: not measured, so those layers are empty and every divider is a lane_divider",

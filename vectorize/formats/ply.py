@@ -12,9 +12,9 @@ from vectorize.formats.written import Written
 F64 = npt.NDArray[np.float64]
 
 LOSES = (
-    "classes, views, trips and view distances: the format knows geometry, opacity and colour only",
-    "exposure: colours are those at unit exposure",
-    "flatness: a surfel has no thickness; it is given 1 mm, because viewers take the logarithm of three scales",
+    "classes, views, trips and view distances: the format holds only geometry, opacity and colour",
+    "exposure: colours are written at unit exposure",
+    "flatness: a surfel has no thickness; 1 mm is written, because viewers take the logarithm of three scales",
     "the frame: positions are the drive's local east-north-up metres, whatever its origin",
 )
 PROPERTIES = (

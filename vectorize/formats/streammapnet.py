@@ -14,10 +14,10 @@ from vectorize.labels.labels import LabelSet, PseudoLabels
 from vectorize.labels.shard import key_prefix, sample_key
 
 LOSES = (
-    "the known mask, seen, confidence, style, views and trips: training on these takes the unseen for empty",
+    "the known mask, seen, confidence, style, views and trips: training on this file treats unseen ground as empty",
     "stop lines and centre lines: StreamMapNet has no such classes",
-    "height: points are flat",
-    "images with distortion: the format has none, so undistort first",
+    "height: points have two coordinates",
+    "image distortion: the format has no such parameters, so undistort the images first",
 )
 LABEL = {"ped_crossing": 0, "divider": 1, "boundary": 2}  # the cat2id of its configurations
 
