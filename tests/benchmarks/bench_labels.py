@@ -1,12 +1,16 @@
-"""How good labels are on unseen streets of the demo city: `make figures`.
+"""Quality of labels on unseen streets of the demo city: `make figures`.
 
-For every seed: four trips with exact poses and the same images with pose noise (0.3 m, 0.5 degrees). One trip with true
-id images, one and four trips with the shipped net, four trips with true id images with and without noise. Everything
-runs as a user runs it (city, label, aggregate, evaluate); what is there already is kept, so an interrupted run goes on.
-mAP is the Chamfer mAP over divider, ped_crossing and boundary of the patches (docs/evaluation.md). The position error
-of poses is measured after taking out what all trips share, which nothing inside them can tell. Of the metres that one
-trip's labels state to be so sure (*confidence*), so many lie within 0.5 m of the truth (*right*); *ECE* is the expected
-calibration error.
+Every seed is rendered as four trips with exact poses, and as the same images with pose noise (0.3 m, 0.5 degrees).
+Five jobs label them: one trip with true id images, one and four trips with the shipped net, and four trips with true id
+images without and with noise. All commands run as a user runs them (city, label, aggregate, evaluate). Existing results
+are kept, so an interrupted run continues.
+
+- *mAP*: Chamfer mAP over divider, ped_crossing and boundary of the patches (docs/evaluation.md).
+- *coverage*: share of the ground of the patches that was observed.
+- *confidence*: mean confidence that the labels of one trip state. *right*: share of their metres within 0.5 m of the
+  truth. *ECE*: expected calibration error.
+- *position error removed*: by the alignment of noisy trips. The error that all trips share is subtracted first, because
+  it cannot be observed from within the trips.
 """
 
 from __future__ import annotations
@@ -43,15 +47,15 @@ COLUMNS = {
     "ids, 1 trip: mAP observed": "ids_1_observed",
     "net, 1 trip: mAP observed": "net_1_observed",
     "net, 1 trip: mAP full": "net_1_full",
-    "coverage": "net_1_coverage",
+    "coverage, 1 trip": "net_1_coverage",
     "confidence": "net_1_confidence",
     "right": "net_1_right",
-    "ECE, net": "net_1_ece",
+    "ECE": "net_1_ece",
     "net, 4 trips: mAP full": "net_4_full",
-    "coverage 4": "net_4_coverage",
+    "coverage, 4 trips": "net_4_coverage",
     "ids, 4 trips: mAP observed": "ids_4_observed",
-    "the same with noise": "noisy_4_observed",
-    "ECE with noise": "noisy_4_ece",
+    "with noise: mAP observed": "noisy_4_observed",
+    "with noise: ECE": "noisy_4_ece",
     "position error removed": "noisy_4_noise_removed",
 }
 
