@@ -1,4 +1,4 @@
-"""Checks the documents: line length, table cells, wording, and that every relative link and picture exists.
+"""Checks the documents: line length, table cells, wording, and that every link, picture and named module exists.
 
 Usage: python .ci/check_docs.py [FILE ...]; exits 1 and names file and line of every offender. Without arguments the
 pages of docs/ and the three guides beside it are checked in full, and the links of every other Markdown file.
@@ -28,6 +28,9 @@ BANNED = {
 }
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)")
 CODE_SPAN = re.compile(r"`[^`]*`")
+PACKAGES = "recon|vectorize|training|workers|service|tests|docs|deploy"
+FILE = re.compile(rf"`((?:{PACKAGES})/[\w/.-]+\.\w+)`")
+DOTTED = re.compile(rf"`((?:{PACKAGES})(?:\.\w+)+)(?:\(.*)?`")
 FENCE = re.compile(r"^\s*```")
 
 
@@ -83,6 +86,30 @@ def link_faults(path: Path) -> list[str]:
     return found
 
 
+def name_faults(path: Path) -> list[str]:
+    """Return the files and dotted names in code spans that the project does not have."""
+    found = []
+    for number, line, code in lines_of(path):
+        if code:
+            continue
+        lost = [name for name in FILE.findall(line) if not Path(name).exists()]
+        lost += [name for name in DOTTED.findall(line) if not has_module(name)]
+        found += [f"{path}:{number}: `{name}` does not exist" for name in lost]
+    return found
+
+
+def has_module(name: str) -> bool:
+    """Return whether a dotted name is a package, a module, or a name (of a name) in a module."""
+    parts = name.split(".")
+    if Path(*parts).is_dir():
+        return True
+    files = ((Path(*parts[:n]).with_suffix(".py"), parts[n:]) for n in range(len(parts), 1, -1))
+    return any(
+        file.is_file() and (not rest or re.search(rf"\b{rest[0]}\b", file.read_text(encoding="utf-8")))
+        for file, rest in files
+    )
+
+
 def pages() -> list[Path]:
     """Return the files whose style is checked."""
     return [*sorted(Path("docs").rglob("*.md")), *(Path(name) for name in GUIDES)]
@@ -98,7 +125,7 @@ def main(names: list[str]) -> int:
     """Check the files, print what is wrong, and return the exit status."""
     styled = [Path(name) for name in names] or pages()
     linked = [Path(name) for name in names] or markdown()
-    found = [fault for path in styled for fault in style_faults(path)]
+    found = [fault for path in styled for fault in (*style_faults(path), *name_faults(path))]
     found += [fault for path in linked for fault in link_faults(path)]
     print(f"{len(styled)} pages, {len(linked)} files with links, {len(found)} faults")
     print("\n".join(found))
