@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg gsplat kernels same-bytes clean
+.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels same-bytes clean
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -32,6 +32,17 @@ $(MMSEG_READY): $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" MMCV_WITH_OPS=1 MAX_JOBS=$${MAX_JOBS:-2} \
 		$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -r $(VENV)/mmseg-mm.txt
 	$(BIN)/python -W ignore -c "import mmcv.ops, mmdet.models, mmseg.models"
+	@touch $@
+
+# Other projects' readers of our files, which tests compare with: each in an environment of its own, since they cap
+# what we need newer (tests/oracles/*.txt pins them).
+ORACLES := $(patsubst tests/oracles/%.txt,$(VENV)/oracles/%/ready,$(wildcard tests/oracles/*.txt))
+
+oracles: $(ORACLES) ## Add nuscenes-devkit, av2 and TensorBoard, which tests read our files with
+
+$(VENV)/oracles/%/ready: tests/oracles/%.txt
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
 	@touch $@
 
 gsplat: $(READY) ## On a CUDA machine: add the GPU renderer, its kernels built once

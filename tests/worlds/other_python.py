@@ -7,19 +7,27 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+ORACLES = Path(sys.prefix) / "oracles"  # where `make oracles` installs
+
 
 def run_with(package: str, code: str, *arguments: object) -> Any:
-    """Return the JSON that `code` prints in a Python with `package`: ours, or the one a variable names; else skip."""
+    """Return the JSON that `code` prints in a Python with `package`; skip the test where there is none.
+
+    That Python is the one that a variable names, ours, or the one that `make oracles` set up.
+    """
     variable = f"ROADSCRIBE_{package.upper()}_PYTHON"
     python = os.environ.get(variable, "")
     if not python and importlib.util.find_spec(package) is not None:
         python = sys.executable
+    if not python and (ORACLES / package / "ready").exists():
+        python = str(ORACLES / package / "bin" / "python")
     if not python:
-        pytest.skip(f"{package} is not installed; set {variable} to a Python that has it")
+        pytest.skip(f"{package} is not installed (make oracles, or set {variable} to a Python that has it)")
     call = [python, "-W", "ignore", "-c", code, *map(str, arguments)]
     done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr

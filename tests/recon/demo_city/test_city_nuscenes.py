@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import cv2
+import devkit_drive
 import numpy as np
 import pytest
 import shapely
-from scipy.spatial.transform import Rotation
 
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.city_nuscenes import NUSCENES_VERSION, map_expansion, write_demo_nuscenes
@@ -18,7 +17,6 @@ from recon.demo_city.config import CityConfig
 from recon.drive import DriveLog
 from recon.errors import RoadscribeError
 from recon.formats.read import read_drive
-from recon.geometry import transform
 from recon.sensors.lidar import world_points
 from vectorize.truth.truth_of_drive import truth_of
 
@@ -73,48 +71,31 @@ def test_both_layouts_hold_the_same_map(root: Path, plain: DriveLog) -> None:
     assert np.quantile(np.concatenate(distances), 0.99) < 0.05
 
 
-def rigid(record: dict[str, Any]) -> np.ndarray:
-    w, x, y, z = record["rotation"]
-    return transform(Rotation.from_quat([x, y, z, w]).as_matrix(), record["translation"])
-
-
 @pytest.mark.slow
-def test_the_devkit_reads_what_our_reader_reads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    reason = "nuscenes-devkit is not installed; docs/datasets.md says how"
-    devkit = pytest.importorskip("nuscenes.nuscenes", reason=reason)
-    map_api = pytest.importorskip("nuscenes.map_expansion.map_api", reason=reason)
-    base = devkit.NuScenes(NUSCENES_VERSION, str(root), verbose=False)
+def test_the_devkit_reads_what_our_reader_reads(root: Path) -> None:
     drive = read_drive(root)
-    (scene,) = base.scene
-    sample = base.get("sample", scene["first_sample_token"])
-    for index, frame in enumerate(drive.frames):
-        assert sample["timestamp"] * 1000 == frame.time_ns
+    read = devkit_drive.keyframes(root, NUSCENES_VERSION, len(drive.frames) + 1)
+    assert read["scenes"] == 1
+    assert [keyframe["last"] for keyframe in read["keyframes"]] == [False] * (len(drive.frames) - 1) + [True]
+    for keyframe, frame in zip(read["keyframes"], drive.frames, strict=True):
+        assert keyframe["timestamp"] * 1000 == frame.time_ns
         for image in frame.images:
-            path, _, k = base.get_sample_data(sample["data"][image.camera])
-            record = base.get("sample_data", sample["data"][image.camera])
-            assert Path(path) == drive.root / image.path
-            assert cv2.imread(path).shape == (CONFIG.height_px, CONFIG.width_px, 3)
-            camera = drive.camera(image.camera)
-            assert np.allclose(k + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]]), camera.k, atol=1e-9)
-            mount = base.get("calibrated_sensor", record["calibrated_sensor_token"])
-            assert np.allclose(rigid(mount), camera.ego_from_camera, atol=1e-9)
-            assert np.allclose(rigid(base.get("ego_pose", record["ego_pose_token"])), frame.pose_of(image), atol=1e-9)
-        cloud = base.get_sample_data_path(sample["data"]["LIDAR_TOP"])
-        points = np.fromfile(cloud, "<f4").reshape(-1, 5)
-        assert len(points) > 1000
-        assert index == len(drive.frames) - 1 or sample["next"]
-        sample = base.get("sample", sample["next"]) if sample["next"] else None
-    monkeypatch.setattr(map_api, "locations", [*map_api.locations, f"demo-city-{CONFIG.seed}"])
-    city = map_api.NuScenesMap(str(root), f"demo-city-{CONFIG.seed}")
+            record, camera = keyframe["cameras"][image.camera], drive.camera(image.camera)
+            assert Path(record["path"]) == drive.root / image.path
+            assert cv2.imread(record["path"]).shape == (CONFIG.height_px, CONFIG.width_px, 3)
+            k = np.array(record["k"]) + np.array([[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])
+            assert np.allclose(k, camera.k, atol=1e-9)
+            assert np.allclose(devkit_drive.rigid(record["mount"]), camera.ego_from_camera, atol=1e-9)
+            assert np.allclose(devkit_drive.rigid(record["pose"]), frame.pose_of(image), atol=1e-9)
+        assert len(np.fromfile(keyframe["lidar_path"], "<f4").reshape(-1, 5)) > 1000
+    city = devkit_drive.map_layers(root, f"demo-city-{CONFIG.seed}")
     found = truth_of(drive)
     assert found is not None
-    area = shapely.union_all([city.extract_polygon(t) for row in city.drivable_area for t in row["polygon_tokens"]])
+    area = shapely.union_all(shapely.from_wkt(city["drivable"]))
     assert all(shapely.contains_xy(area, *drive.path_xy_m().T))
-    assert len(city.ped_crossing) == len(found.of("ped_crossing"))
-    lines = [city.extract_line(row["line_token"]) for row in city.lane_divider]
+    assert city["crossings"] == len(found.of("ped_crossing"))
     length = sum(shapely.LineString(e.vertices).length for e in found.of("divider"))
-    assert sum(line.length for line in lines) == pytest.approx(length, rel=0.02)
+    assert shapely.length(shapely.from_wkt(city["dividers"])).sum() == pytest.approx(length, rel=0.02)
 
 
 def test_elements_find_their_layers() -> None:
