@@ -80,3 +80,51 @@ def test_a_long_subject_is_named(
     assert "y" * 72 not in printed
     assert check.main("0" * 40) == 0
     assert "not checked" in capsys.readouterr().out
+
+
+def junit(path: Path, *cases: str) -> Path:
+    path.write_text(f"<testsuites><testsuite>{''.join(cases)}</testsuite></testsuites>")
+    return path
+
+
+def case(name: str, inside: str = "", where: str = "tests.test_checks") -> str:
+    return f'<testcase classname="{where}" name="{name}">{inside}</testcase>'
+
+
+def test_the_report_of_ci_counts_each_test_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = load("report")
+    skip = '<skipped type="pytest.skip" message="no data at {}; set A"/>'
+    junit(tmp_path / "test.xml", case("a", skip.format("/x/1")), case("b", skip.format("/x/2")), case("c"))
+    junit(tmp_path / "skipped.xml", case("a"), case("b", skip.format("/x/3")), case("c"))
+    (tmp_path / "phases.tsv").write_text("setup\t60\t0\ntest\t150\t0\nskipped\t5\t0\n")
+    assert report.table(tmp_path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == ["setup", "60", "ok"]
+    assert lines[3].split() == ["test", "150", "1", "0", "2", "ok"]
+    assert "    1  no data at ...; set A" in lines
+    assert lines[-1] == "2 passed, 0 failed, 1 skipped"
+
+
+def test_the_report_of_ci_fails_with_a_test_or_a_phase(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = load("report")
+    junit(tmp_path / "test.xml", case("a", "<failure/>"), case("a", "<skipped/>"), case("b"))
+    (tmp_path / "phases.tsv").write_text("test\t150\t0\n")
+    assert report.table(tmp_path) == 1
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "FAILED tests.test_checks a",
+        "1 passed, 1 failed, 0 skipped",
+    ]
+    junit(tmp_path / "test.xml", case("b"))
+    (tmp_path / "phases.tsv").write_text("check\t9\t2\ntest\t150\t0\n")
+    assert report.table(tmp_path) == 1
+    assert "Phases that failed: check" in capsys.readouterr().out
+
+
+def test_skipped_tests_are_run_again_by_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(CHECKS.parent)
+    whole = case("tests.test_layout", "<skipped/>", where="")
+    path = junit(tmp_path / "test.xml", case("a", "<skipped/>"), case("b"), case("c", "", "tests.test_flow"), whole)
+    assert load("report").skipped(path) == 0
+    assert capsys.readouterr().out.split() == ["tests/test_checks.py", "tests/test_layout.py"]
