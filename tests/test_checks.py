@@ -64,6 +64,16 @@ def test_types_alone_make_no_circle(tmp_path: Path) -> None:
     assert load("import_circles").circles(root) == ["recon.b -> recon.c (recon/b.py:5) -> recon.b (recon/c.py:1)"]
 
 
+def test_a_folder_of_fifteen_modules_is_too_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    modules = {f"recon__m{number}": '"""A module."""\n' for number in range(15)}
+    modules |= {name.replace("recon__", "vectorize__formats__"): text for name, text in modules.items()}
+    tree(Path(), recon__fit____init__="", **modules)
+    check = load("size_budget")
+    files = sorted(path for path in Path().rglob("*.py") if path.name != "__init__.py")
+    assert check.full_folders(files) == ["recon: 15 modules, at most 14"]
+
+
 def test_a_long_subject_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
