@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import AnyArray
 from recon.errors import ArtifactForeign, ArtifactInvalid, ArtifactTooNew, storage_errors
 from recon.memmap import in_chunks, on_file
 
@@ -49,7 +49,7 @@ class Parts:
     """An artifact taken apart: JSON metadata and named arrays."""
 
     meta: dict[str, Any]
-    arrays: dict[str, npt.NDArray[Any]]
+    arrays: dict[str, AnyArray]
 
 
 class Artifact(Protocol):
@@ -211,7 +211,7 @@ def write(
         )
 
 
-def _save(path: Path, array: npt.NDArray[Any]) -> None:
+def _save(path: Path, array: AnyArray) -> None:
     """Write the bytes that np.save writes; an array that lies in a file passes through memory in pieces."""
     if not array.ndim or not on_file(array):
         np.save(path, np.ascontiguousarray(array), allow_pickle=False)

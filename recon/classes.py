@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, U8
 from recon.errors import ModelInvalid
 
 CLASS_MAP_FOLDER = Path(__file__).parent / "class_maps"
@@ -44,7 +44,7 @@ DRIVABLE = (
 # Classes whose colour and height belong to the ground; BACKGROUND stands on it.
 GROUND = (*DRIVABLE, RoadClass.CURB, RoadClass.OFF_ROAD)
 
-COLORS_RGB: npt.NDArray[np.uint8] = np.array(
+COLORS_RGB: U8 = np.array(
     [
         (0, 0, 0),
         (86, 88, 94),
@@ -88,7 +88,7 @@ class ClassMap:
         except (ValueError, TypeError) as error:
             raise ModelInvalid(f"the class map does not parse: {error}", where=str(path)) from error
 
-    def fold(self, probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def fold(self, probability: F32) -> F32:
         """Sum model probabilities (M, H, W) into road class probabilities (CLASS_COUNT, H, W)."""
         if probability.shape[0] != len(self.targets):
             message = (

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.artifact import Parts
 from recon.geometry import GeoOrigin, rigid_fault
 from recon.sensors.sweep import LidarFormat
-
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
 from recon import transverse_mercator
-
-F64 = npt.NDArray[np.float64]
+from recon.arrays import F64
 
 EARTH_RADIUS_M = 6_378_137.0  # WGS84 semi-major axis
 LOCAL_FRAME_LIMIT_M = 50_000.0

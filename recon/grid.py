@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from recon.arrays import F64, I64, Bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ class Grid:
         columns, rows = np.meshgrid(np.arange(self.width) + 0.5, np.arange(self.height) + 0.5)
         return self.to_m(np.stack([columns, rows], axis=-1))
 
-    def cells(self, xy_m: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def cells(self, xy_m: npt.NDArray[np.floating]) -> tuple[I64, Bool]:
         """Return (..., 2) (row, column) of the cells that hold points, and whether they lie inside the grid."""
         column_row = np.floor(self.to_px(xy_m)).astype(np.int64)
         rows_columns = column_row[..., ::-1]

@@ -7,9 +7,8 @@ nanometers" (2011), equations 7 to 11 and 35, 36: below 10 micrometres within 1,
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
+from recon.arrays import F64
 
 _SEMI_MAJOR_M = 6_378_137.0
 _N = 1.0 / (2.0 * 298.257_223_563 - 1.0)  # third flattening, f / (2 - f)

@@ -7,20 +7,13 @@ from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 
+from recon.arrays import F32, F64, I64, U16, U64, Bool
 from recon.bev.bev_map import BevMap
 from recon.classes import DRIVABLE, RoadClass
 from recon.grid import Grid
 from vectorize import polyline
-
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
-U16 = npt.NDArray[np.uint16]
-U64 = npt.NDArray[np.uint64]
-Bool = npt.NDArray[np.bool_]
 
 HALF_TRUST_VIEWS = 4.0
 PAINT_M = 0.4  # each side of the axis of a line

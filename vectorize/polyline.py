@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
-Int = npt.NDArray[np.int64]
+from recon.arrays import C128, F64, I64, Bool
 
 FLAT_M = 1e-12  # a step this short across a box's side changes no side
 
@@ -64,13 +61,13 @@ def left_normals(directions: F64) -> F64:
     return np.stack([-directions[:, 1], directions[:, 0]], axis=1)
 
 
-def doubled(directions: F64) -> npt.NDArray[np.complex128]:
+def doubled(directions: F64) -> C128:
     """Return directions (N, 2) as complex numbers (N,) of twice their angle: both ways along a line are one."""
-    result: npt.NDArray[np.complex128] = (directions @ np.array([1.0, 1.0j])) ** 2
+    result: C128 = (directions @ np.array([1.0, 1.0j])) ** 2
     return result
 
 
-def simplify(vertices: F64, tolerance_m: float, *, keep: Bool | None = None, closed: bool = False) -> Int:
+def simplify(vertices: F64, tolerance_m: float, *, keep: Bool | None = None, closed: bool = False) -> I64:
     """Return indices of the vertices that Douglas-Peucker keeps; those marked in `keep` (N,) always stay."""
     count = len(vertices)
     anchors = {0, count - 1}
@@ -99,7 +96,7 @@ def simplify(vertices: F64, tolerance_m: float, *, keep: Bool | None = None, clo
     return np.array(sorted(kept), dtype=np.int64)
 
 
-def stretches(kept: Int, count: int) -> Int:
+def stretches(kept: I64, count: int) -> I64:
     """Return (M + 1,) borders of what each of the `kept` (M,) of `count` vertices stands for: half-way to the next."""
     return np.concatenate([[0], (kept[1:] + kept[:-1] + 1) // 2, [count]])
 

@@ -7,16 +7,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, F64, I64, U16, U64, AnyArray, Bool
 from recon.artifact import Parts
 from recon.geometry import GeoOrigin
 
 ElementClass = Literal["divider", "ped_crossing", "boundary", "stop_line", "centerline"]
 Style = Literal["solid", "dashed", "double", "unknown"]
-F64 = npt.NDArray[np.float64]
-U16 = npt.NDArray[np.uint16]
-U64 = npt.NDArray[np.uint64]
 
 PER_VERTEX = ("seen", "confidence", "views", "trips")
 
@@ -27,8 +24,8 @@ class Element:
 
     element_class: ElementClass
     vertices: F64  # (N, 2 or 3) metres; a closed ring does not repeat its first vertex
-    seen: npt.NDArray[np.bool_]  # (N,) whether the place of the vertex was observed
-    confidence: npt.NDArray[np.float32]  # (N,) 0..1
+    seen: Bool  # (N,) whether the place of the vertex was observed
+    confidence: F32  # (N,) 0..1
     score: float  # 0..1, evidence of the whole element
     style: Style = "unknown"
     closed: bool = False
@@ -47,7 +44,7 @@ class Element:
         if any(shape != (count,) for shape in shapes.values()):
             raise ValueError(f"{self.element_class}: {count} vertices, and per vertex {shapes}")
 
-    def take(self, order: slice | npt.NDArray[np.int64], *, closed: bool) -> Element:
+    def take(self, order: slice | I64, *, closed: bool) -> Element:
         """Return the element with the vertices that `order` picks."""
         arrays = {name: getattr(self, name)[order] for name in ("vertices", *PER_VERTEX)}
         return replace(self, closed=closed, **arrays)
@@ -96,7 +93,7 @@ def pack_elements(elements: Sequence[Element]) -> Parts:
         }
         for e in elements
     ]
-    arrays: dict[str, npt.NDArray[Any]] = {
+    arrays: dict[str, AnyArray] = {
         "vertices": np.concatenate([np.zeros((0, 3)), *vertices]),
         "seen": np.concatenate([np.zeros(0, bool), *(e.seen for e in elements)]),
         "confidence": np.concatenate([np.zeros(0, np.float32), *(e.confidence for e in elements)]),

@@ -5,14 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, I64, Bool
 from recon.bev.bev_map import BLOCK_CELLS, BevBlocks, BevMap
 from recon.fit.tiles import cut_of
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 WHOLE_CELLS = 6_000_000  # a site of at most as many cells, seen or not, is one window
 CORE_BLOCKS = 250  # of a core: about 200 m of street

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
 
@@ -16,6 +15,7 @@ from recon.align.overlap import drive_area, meetings, sites
 from recon.align.pose_jump import pose_jump
 from recon.align.register import Registration, register
 from recon.align.register import Trip as Registered
+from recon.arrays import F64
 from recon.config import AlignConfig
 from recon.drive import DriveLog
 from recon.errors import TripsApart
@@ -23,8 +23,6 @@ from recon.heights.height_field import HeightField, height_field
 from recon.progress import Tick, silent
 from recon.sensors.lidar import world_points
 from recon.views.views import Trip
-
-F64 = npt.NDArray[np.float64]
 
 CORRIDOR_M = 15.0  # of the height field: a little more than landmarks reach
 LIDAR_RANGE_M = 40.0

@@ -6,13 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.artifact import Parts
 from recon.drive import DriveLog, Frame, Image
 from recon.geometry import GeoOrigin, rotation_from_euler
-
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from recon.arrays import F64, I8, I32, I64, U8, Bool
 from recon.classes import DRIVABLE, RoadClass
 from recon.drive import DriveLog
 from recon.geometry import apply, invert
@@ -19,9 +20,6 @@ from recon.heights.height_field import HeightField
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.rectify import Rectifier, pixel_rays
-
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
 
 LINE, RIM, KERB, END = 0, 1, 2, 3  # groups: a point is only ever compared with its own
 GROUPS = 4
@@ -44,9 +42,9 @@ _ROUNDS = 3  # of ray against height field: roads are flat enough for them to se
 class Landmarks:
     """The points of one trip."""
 
-    frame: npt.NDArray[np.int32]  # (N,) index into DriveLog.frames
+    frame: I32  # (N,) index into DriveLog.frames
     ego_xyz_m: F64  # (N, 3) in the frame's ego frame, at the frame's time
-    group: npt.NDArray[np.int8]  # (N,) LINE, RIM (of a painted area), KERB or END (of a line)
+    group: I8  # (N,) LINE, RIM (of a painted area), KERB or END (of a line)
     normal: F64  # (N, 2) ego frame: across the line that the frame's own points form here; of an END, out of the line
 
 
@@ -56,7 +54,7 @@ def landmarks(
     """Return the landmarks within `reach_m` of the cameras, on the ground that `field` describes."""
     rectifiers = {camera.name: Rectifier.of(camera) for camera in drive.cameras}
     images = {(index, image.camera): image for index, _, image in drive.images()}
-    found: dict[int, list[tuple[F64, npt.NDArray[np.int8]]]] = {}
+    found: dict[int, list[tuple[F64, I8]]] = {}
     for done, labelled in enumerate(labels.images):
         tick(done, len(labels.images), "images")
         frame, camera = drive.frames[labelled.frame], drive.camera(labelled.camera)
@@ -77,7 +75,7 @@ def landmarks(
     )
 
 
-def _groups(ids: U8, confidence: U8) -> npt.NDArray[np.int8]:
+def _groups(ids: U8, confidence: U8) -> I8:
     """Return the group of every pixel (H, W), -1 for none."""
     table = np.full(256, -1, dtype=np.int8)
     for road_class, group in _GROUP_OF.items():
@@ -97,13 +95,13 @@ def _groups(ids: U8, confidence: U8) -> npt.NDArray[np.int8]:
 
 
 def _on_ground(
-    group: npt.NDArray[np.int8],
+    group: I8,
     k: F64,
     world_from_camera: F64,
     ground_z: float,
     field: HeightField,
     reach_m: float,
-) -> tuple[F64, npt.NDArray[np.int8]]:
+) -> tuple[F64, I8]:
     """Return world points (N, 3) and groups of the pixels whose ray meets the ground within reach."""
     rows, columns = np.nonzero(group >= 0)
     direction = pixel_rays(k, group.shape)[rows, columns] @ world_from_camera[:3, :3].T
@@ -119,7 +117,7 @@ def _on_ground(
     return points[near], which[near]
 
 
-def _thinned(parts: list[tuple[F64, npt.NDArray[np.int8]]]) -> tuple[F64, npt.NDArray[np.int8]]:
+def _thinned(parts: list[tuple[F64, I8]]) -> tuple[F64, I8]:
     """Return the mean point of every occupied cell and group."""
     points, group = (np.concatenate(column) for column in zip(*parts, strict=True))
     key = np.c_[_cells(points[:, :2]), group]
@@ -130,7 +128,7 @@ def _thinned(parts: list[tuple[F64, npt.NDArray[np.int8]]]) -> tuple[F64, npt.ND
     return np.stack(total, axis=1) / np.maximum(count, 1)[:, None], kept[:, 2].astype(np.int8)
 
 
-def _directed(points: F64, group: npt.NDArray[np.int8]) -> tuple[F64, npt.NDArray[np.int8], F64]:
+def _directed(points: F64, group: I8) -> tuple[F64, I8, F64]:
     """Return the landmarks of one frame (ego xyz, group, normal): points that form lines, and the lines' ends."""
     xy = points[:, :2]
     rows, normals = [np.zeros(0, np.intp)], [np.zeros((0, 2))]
@@ -152,7 +150,7 @@ def _directed(points: F64, group: npt.NDArray[np.int8]) -> tuple[F64, npt.NDArra
     return points[kept], group[kept], np.concatenate(normals)
 
 
-def _line_through(points: F64) -> tuple[npt.NDArray[np.bool_], F64, F64, F64]:
+def _line_through(points: F64) -> tuple[Bool, F64, F64, F64]:
     """Return which points lie on a line of neighbours, its normal and tangent, and its reach along it; each (N, 2)."""
     distance, near = cKDTree(points).query(points, k=min(len(points), 16), distance_upper_bound=_LINE_REACH_M)
     valid = np.isfinite(distance)
@@ -167,7 +165,7 @@ def _line_through(points: F64) -> tuple[npt.NDArray[np.bool_], F64, F64, F64]:
 
 
 def _ends(
-    points: F64, straight: npt.NDArray[np.bool_], tangent: F64, ahead: F64, bare: set[tuple[int, int]]
+    points: F64, straight: Bool, tangent: F64, ahead: F64, bare: set[tuple[int, int]]
 ) -> tuple[npt.NDArray[np.intp], F64]:
     """Return the points in which a line ends on bare road, not where sight ends, and the outward directions (N, 2)."""
     rows, outward = [], []
@@ -182,5 +180,5 @@ def _ends(
     return np.concatenate(rows), np.concatenate(outward)
 
 
-def _cells(xy_m: F64) -> npt.NDArray[np.int64]:
+def _cells(xy_m: F64) -> I64:
     return np.floor(xy_m / _THIN_M).astype(np.int64)

@@ -15,9 +15,8 @@ import shapely
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from recon.arrays import F64
 from recon.errors import ConfigInvalid
-
-F64 = npt.NDArray[np.float64]
 
 CROSSING_M2 = 200.0  # areas that share less only touch; two that cross share the product of their widths
 

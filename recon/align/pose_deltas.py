@@ -26,16 +26,13 @@ from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import spsolve
 
 from recon.align.alignment import AlignedTrip, Alignment, placed
+from recon.arrays import F32, F64, I64, Bool
 from recon.drive import DriveLog
 from recon.heights import plane_sweep_kernels
 from recon.heights.height_field import HeightField, height_field
 from recon.heights.plane_sweep import light_of
 from recon.progress import Tick
 from recon.views.views import View, Views
-
-F64 = npt.NDArray[np.float64]
-F32 = npt.NDArray[np.float32]
-Bool = npt.NDArray[np.bool_]
 
 CELL_M = 0.1
 AHEAD_M, BESIDE_M = 18.0, 5.0  # of a picture, each way: farther beside the path its height is not known well enough
@@ -65,7 +62,7 @@ class Picture:
 
     frame: int
     place_m: F64  # (2,) of the vehicle
-    corner: npt.NDArray[np.int64]  # (2,) column and row of the first cell
+    corner: I64  # (2,) column and row of the first cell
     light: F32  # (H, W) logarithm of the brightness
     valid: Bool  # (H, W)
 
@@ -203,7 +200,7 @@ def _blurred(picture: Picture, cells: float) -> tuple[F32, Bool]:
 
 
 def _textured(
-    light: F32, inner: Bool, offset: npt.NDArray[np.int64], other: Bool
+    light: F32, inner: Bool, offset: I64, other: Bool
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], F64]:
     """Return rows and columns of steep cells that both pictures show, and the slope there (N, 2) per metre."""
     rows, columns = np.nonzero(inner)

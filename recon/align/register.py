@@ -22,11 +22,9 @@ from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
 from recon.align.landmarks import END, GROUPS, Landmarks
+from recon.arrays import F64, I8, I64
 from recon.drive import DriveLog
 from recon.progress import Tick, silent
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 PRIOR = np.array([1.0, 1.0, np.radians(1.0)])  # of a correction: poses are good to about a metre and a degree
 WALK = np.array([0.02, 0.02, np.radians(0.03)])  # per square root of metre driven: poses drift, they do not jump
@@ -68,7 +66,7 @@ class _Points:
 
     trip: I64  # (N,)
     frame: I64  # (N,) counted over all trips
-    group: npt.NDArray[np.int8]
+    group: I8
     arm_m: F64  # (N, 2) from the vehicle to the point, world axes, before correction
     start_m: F64  # (N, 2) position of the vehicle before correction
     normal: F64  # (N, 2) world axes, before correction

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, I64, AnyArray
 from recon.bev import bake_kernels
 from recon.bev.bev_map import BLOCK_CELLS, LAYERS, BevBlocks, BevMap
 from recon.config import BakeConfig
@@ -17,7 +17,7 @@ from recon.memmap import Growing
 from recon.progress import Tick, silent
 from recon.render.surfels import REACH_CELLS
 from recon.surface.cells import TILE_CELLS, Cells, tile_order
-from recon.surface.road_surface import F32, RoadSurface
+from recon.surface.road_surface import RoadSurface
 
 RELEASE_EVERY = 64  # blocks
 
@@ -66,7 +66,7 @@ def _in_tiles(surface: RoadSurface) -> tuple[RoadSurface, Cells]:
     return surface, cells
 
 
-def _blocks(cells: Cells, grid: Grid) -> npt.NDArray[np.int64]:
+def _blocks(cells: Cells, grid: Grid) -> I64:
     """Return the (row, column) of the raster's blocks that meet a block of surfels, ascending."""
     corners = np.array(sorted(cells.tiles), dtype=np.float64)[:, ::-1] * TILE_CELLS
     first, last = (grid.to_px(cells.grid.to_m(corner)) for corner in (corners, corners + TILE_CELLS))
@@ -78,7 +78,7 @@ def _blocks(cells: Cells, grid: Grid) -> npt.NDArray[np.int64]:
     return np.unique(every[inside], axis=0)
 
 
-def _block(surface: RoadSurface, cells: Cells, grid: Grid, top: int, left: int) -> dict[str, npt.NDArray[Any]]:
+def _block(surface: RoadSurface, cells: Cells, grid: Grid, top: int, left: int) -> dict[str, AnyArray]:
     """Return every layer of one block (BLOCK_CELLS, BLOCK_CELLS, ...), zero beyond the raster's edge."""
     columns = np.arange(left, min(left + BLOCK_CELLS, grid.width))
     rows = np.arange(top, min(top + BLOCK_CELLS, grid.height))

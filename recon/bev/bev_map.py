@@ -6,14 +6,12 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F16, F32, I64, U8, U16, U64, AnyArray, Bool
 from recon.artifact import Parts
 from recon.classes import CLASS_COUNT
 from recon.errors import ConfigInvalid
 from recon.grid import Grid
-
-I64 = npt.NDArray[np.int64]
 
 BLOCK_CELLS = 64
 MOST_CELLS = 60_000_000  # of a dense raster: 2.1 GB, about 770 m x 770 m at 0.1 m
@@ -34,11 +32,11 @@ class BevMap:
     schema: ClassVar[int] = 3
 
     grid: Grid
-    rgb: npt.NDArray[np.uint8]  # (H, W, 3)
-    class_probability: npt.NDArray[np.float16]  # (H, W, CLASS_COUNT), sums to 1 where seen, 0 elsewhere
-    height_m: npt.NDArray[np.float32]  # (H, W) world z
-    views: npt.NDArray[np.uint16]  # (H, W) images that saw the cell
-    trips: npt.NDArray[np.uint64]  # (H, W) bit t: trip t saw the cell
+    rgb: U8  # (H, W, 3)
+    class_probability: F16  # (H, W, CLASS_COUNT), sums to 1 where seen, 0 elsewhere
+    height_m: F32  # (H, W) world z
+    views: U16  # (H, W) images that saw the cell
+    trips: U64  # (H, W) bit t: trip t saw the cell
 
     def __post_init__(self) -> None:
         for name, (_, channels) in LAYERS.items():
@@ -47,7 +45,7 @@ class BevMap:
                 raise ValueError(f"{name}: expected shape {wanted}, got {getattr(self, name).shape}")
 
     @property
-    def seen(self) -> npt.NDArray[np.bool_]:
+    def seen(self) -> Bool:
         """Return (H, W) whether any image saw the cell."""
         return self.views > 0
 
@@ -73,11 +71,11 @@ class BevBlocks:
 
     grid: Grid  # of the whole site
     at: I64  # (B, 2) block row and column, ascending
-    rgb: npt.NDArray[np.uint8]  # (B, BLOCK_CELLS, BLOCK_CELLS, 3), and so on as in BevMap
-    class_probability: npt.NDArray[np.float16]
-    height_m: npt.NDArray[np.float32]
-    views: npt.NDArray[np.uint16]
-    trips: npt.NDArray[np.uint64]
+    rgb: U8  # (B, BLOCK_CELLS, BLOCK_CELLS, 3), and so on as in BevMap
+    class_probability: F16
+    height_m: F32
+    views: U16
+    trips: U64
 
     def __post_init__(self) -> None:
         for name, (_, channels) in LAYERS.items():
@@ -91,7 +89,7 @@ class BevBlocks:
         rows, columns = (-(-size // BLOCK_CELLS) for size in bev.grid.shape)
         padding = [(0, rows * BLOCK_CELLS - bev.grid.height), (0, columns * BLOCK_CELLS - bev.grid.width)]
 
-        def blocks(layer: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        def blocks(layer: AnyArray) -> AnyArray:
             padded = np.pad(layer, padding + [(0, 0)] * (layer.ndim - 2))
             tiled = padded.reshape(rows, BLOCK_CELLS, columns, BLOCK_CELLS, *layer.shape[2:])
             return tiled.swapaxes(1, 2)
@@ -143,7 +141,7 @@ class BevBlocks:
         for number, (row, column) in enumerate((self.at * side).tolist()):
             place = np.s_[row : row + side, column : column + side]
 
-            def groups(layer: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            def groups(layer: AnyArray) -> AnyArray:
                 grouped = layer.reshape(side, factor, side, factor, *layer.shape[2:]).swapaxes(1, 2)
                 return grouped.reshape(side, side, factor**2, *layer.shape[2:])
 

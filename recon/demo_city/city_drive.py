@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import F32, F64, I32, U8
 from recon.artifact import write_atomic
 from recon.demo_city.config import CityConfig
 from recon.demo_city.render.camera_response import develop
@@ -22,7 +23,7 @@ from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, trut
 from recon.demo_city.true_map import true_map
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import StorageError, storage_errors
-from recon.geometry import F64, GeoOrigin, transform
+from recon.geometry import GeoOrigin, transform
 from recon.progress import Tick, silent
 
 # Nobody lives here: a point in the open Atlantic, so that no one takes the demo's GeoJSON for a real street.
@@ -119,14 +120,14 @@ def plan_drive(folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Ca
     )
 
 
-def _nearest_first(solids: F64, position: npt.ArrayLike) -> npt.NDArray[np.int32]:
+def _nearest_first(solids: F64, position: npt.ArrayLike) -> I32:
     distance = np.linalg.norm(solids[:, CENTER : CENTER + 3] - np.asarray(position), axis=1) - solids[:, RADIUS]
     return np.argsort(distance, kind="stable").astype(np.int32)
 
 
 def picture(
     scene: Scene, config: CityConfig, camera: Camera, number: int, index: int, offset_ns: int = 0
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+) -> tuple[U8, U8]:
     """Return one image (H, W, 3) u8 RGB and its class ids (H, W) u8."""
     time_s = index * config.spacing_m / config.speed_mps + offset_ns * 1e-9
     world_from_ego = scene.ego_pose(time_s * config.speed_mps)
@@ -139,12 +140,12 @@ def picture(
     return develop(linear, optics_of(config, scene.light, number), counter), ids
 
 
-def _scan(scene: Scene, config: CityConfig, index: int) -> npt.NDArray[np.float32]:
+def _scan(scene: Scene, config: CityConfig, index: int) -> F32:
     driven = index * config.spacing_m
     solids = scene.solids_at(driven / config.speed_mps)
     world_from_lidar = scene.ego_pose(driven) @ transform(np.eye(3), config.lidar.position_m)
     x, y, z = (float(v) for v in world_from_lidar[:3, 3])
-    points: npt.NDArray[np.float32] = sweep(
+    points: F32 = sweep(
         scene.ground,
         solids,
         _nearest_first(solids, (x, y, z)),
@@ -158,9 +159,7 @@ def _scan(scene: Scene, config: CityConfig, index: int) -> npt.NDArray[np.float3
     return points
 
 
-def _save(
-    folder: Path, image: Image, rgb: npt.NDArray[np.uint8], ids: npt.NDArray[np.uint8], jpeg_quality: int
-) -> None:
+def _save(folder: Path, image: Image, rgb: U8, ids: U8, jpeg_quality: int) -> None:
     for path, pixels, options in (
         (image.path, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, jpeg_quality]),
         (image.id_path, ids, [cv2.IMWRITE_PNG_COMPRESSION, 6]),

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from recon.demo_city.city_drive import TRUE_MAP, TRUE_POSES, render_drive
 from recon.demo_city.config import CityConfig
 from recon.demo_city.true_map import drivable_areas
@@ -95,10 +95,10 @@ class _Layers:
         self.rows[layer].append({"token": token, **fields})
         return token
 
-    def _nodes(self, xy: npt.NDArray[np.float64]) -> list[str]:
+    def _nodes(self, xy: F64) -> list[str]:
         return [self.add("node", x=x, y=y) for x, y in np.round(xy, 4).tolist()]
 
-    def line(self, xy: npt.NDArray[np.float64]) -> tuple[str, list[str]]:
+    def line(self, xy: F64) -> tuple[str, list[str]]:
         """Add a line; return its token and those of its nodes."""
         nodes = self._nodes(xy)
         return self.add("line", node_tokens=nodes), nodes

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.demo_city.config import CityConfig
 from recon.demo_city.scene.scene import Scene
 from recon.drive import DriveLog
-from recon.geometry import F64, rotation_from_euler, transform
+from recon.geometry import rotation_from_euler, transform
 
 FORMAT = "roadscribe-demo-city-truth"
 DRIFT_M = (90.0, 230.0)  # wave lengths of the drift along the drive

@@ -8,11 +8,11 @@ import numpy as np
 import shapely
 from skimage.measure import find_contours
 
+from recon.arrays import F64
 from recon.demo_city.plan.marking import MAIN
 from recon.demo_city.plan.plan_kernels import START, outside
 from recon.demo_city.plan.street import RUN_OUT_M, Street
 from recon.demo_city.scene.ground import Ground
-from recon.geometry import F64
 
 FORMAT = "roadscribe-true-map"
 VERSION = 1

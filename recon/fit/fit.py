@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from recon.align.pose_deltas import pose_report, posed
 from recon.align.pose_jump import pose_jump
+from recon.arrays import F32
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.config import FitConfig
 from recon.drive import DriveLog
@@ -38,8 +38,6 @@ from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.surface.cells import Window
 from recon.surface.road_surface import RoadSurface
 from recon.views.views import Trip, View, Views
-
-F32 = npt.NDArray[np.float32]
 
 # Columns of the parameter matrix
 Z, TILT, SCALE, OPACITY, RGB, LOGITS = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 6), slice(6, 9), slice(9, 18)

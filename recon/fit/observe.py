@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, F64, U8, U16, U64
 from recon.classes import CLASS_COUNT
 from recon.fit import observe_kernels
 from recon.progress import Tick
@@ -17,34 +17,30 @@ from recon.segment.frame_labels import Labels
 from recon.surface.cells import Cells
 from recon.views.views import View, Views, box_ahead
 
-F32 = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Observations:
     """Evidence per cell (N of them, in the order of Cells)."""
 
-    views: npt.NDArray[np.uint16]  # (N,)
-    trips: npt.NDArray[np.uint64]  # (N,) bit t: some image of trip t saw the cell
+    views: U16  # (N,)
+    trips: U64  # (N,) bit t: some image of trip t saw the cell
     nearest_view_m: F32  # (N,), infinity where unseen
     rgb: F32  # (N, 3) mean colour 0..1
     class_share: F32  # (N, CLASS_COUNT) share of the votes, sums to 1 where seen
 
 
-def box_around(view: View, reach_m: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def box_around(view: View, reach_m: float) -> tuple[F64, F64]:
     """Return the world box (two corners) of the ground that a view can see within reach."""
     height, width = view.labels.ids.shape
     return box_ahead(view.k, view.world_from_camera, width, height, reach_m)
 
 
-def planes(labels: Labels) -> tuple[npt.NDArray[np.uint8], ...]:
+def planes(labels: Labels) -> tuple[U8, ...]:
     """Return the four (H, W) planes of labels in the order that the kernel takes."""
     return labels.ids, labels.confidence, labels.runner_up, labels.runner_up_confidence
 
 
-def observe(
-    views: Views, cells: Cells, z_m: npt.NDArray[np.float64], *, max_distance_m: float, tick: Tick
-) -> Observations:
+def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick: Tick) -> Observations:
     """Project every cell centre (heights `z_m` (N,)) into every image and add up what is there."""
     count = len(cells)
     centres = cells.centres()

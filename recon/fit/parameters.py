@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from recon.arrays import F32, I64
 from recon.fit import adam_kernels
 from recon.fit.adam_kernels import BETA_1, BETA_2, EPSILON
-
-F32 = npt.NDArray[np.float32]
-I64 = npt.NDArray[np.int64]
 
 
 class Parameters:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import F32, F64
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
@@ -19,9 +20,6 @@ from recon.progress import Tick
 from recon.sensors.lidar import world_points
 from recon.surface.cells import TILE_CELLS, Cells
 from recon.views.views import Views
-
-F64 = npt.NDArray[np.float64]
-F32 = npt.NDArray[np.float32]
 
 LIDAR_RANGE_M = 40.0
 FIELD_MARGIN_M = 20.0  # of the LiDAR beyond a tile: more than the height field reaches beyond the corridor

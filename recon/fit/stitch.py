@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import I64, AnyArray
 from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import NoRoadFound
@@ -105,7 +105,7 @@ class Stitcher:
         self._seen += int(own.sum())
         self._tiles.append({"cells": int(own.sum()), "views": len(views), **surface.report})
 
-    def _append(self, target: dict[str, Growing], arrays: dict[str, npt.NDArray[Any]]) -> None:
+    def _append(self, target: dict[str, Growing], arrays: dict[str, AnyArray]) -> None:
         for name, array in arrays.items():
             if name not in target:
                 target[name] = Growing(array.dtype, array.shape[1:], self._scratch)
@@ -123,7 +123,7 @@ class Stitcher:
         return RoadSurface(grid=self._first.grid, **arrays, exposure=_mean(self._exposures), report=report)
 
 
-def _blended(border: dict[str, npt.NDArray[Any]]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+def _blended(border: dict[str, AnyArray]) -> Iterator[dict[str, AnyArray]]:
     """Yield the cells near borders in pieces: the mean of what tiles say, counts from the tile that says most."""
     row, column = (np.asarray(border[name]) for name in ("row", "column"))
     order = np.lexsort((-border["say"], column, row, column // TILE_CELLS, row // TILE_CELLS))
@@ -164,7 +164,7 @@ def merged(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _mean(exposures: Sequence[tuple[int, dict[str, tuple[float, float]]]]) -> dict[str, tuple[float, float]]:
     """Return every camera's exposure, averaged over the tiles with their images as weights."""
-    weights: npt.NDArray[np.int64] = np.array([count for count, _ in exposures])
+    weights: I64 = np.array([count for count, _ in exposures])
     result = {}
     for camera in exposures[0][1]:
         a, b = np.average([pairs[camera] for _, pairs in exposures], axis=0, weights=weights).tolist()

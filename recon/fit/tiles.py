@@ -13,13 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import F64, I64, Bool
 from recon.grid import Grid
 from recon.surface.cells import TILE_CELLS, corridor_blocks
 from recon.views.views import Views
 
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 Places = npt.NDArray[np.integer]  # (N,) rows or columns of cells or blocks
 
 # A block's own place and its eight neighbours': the rim of a tile is one block wide.

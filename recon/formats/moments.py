@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-I64 = npt.NDArray[np.int64]
+from recon.arrays import I64
 
 
 def share_out(image_ns: I64, frame_ns: I64, *, reach_ns: int) -> dict[int, int]:

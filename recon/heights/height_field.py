@@ -19,11 +19,10 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
+from recon.arrays import F64, I64, Bool
 from recon.drive import DriveLog, Frame
 from recon.geometry import apply
 from recon.grid import Grid
-
-F64 = npt.NDArray[np.float64]
 
 FIELD_CELL_M = 1.0
 PATH_WEIGHT = 4.0
@@ -67,11 +66,11 @@ def ground_under(frame: Frame, ground_z_ego_m: float) -> F64:
     return apply(frame.world_from_ego, ego)
 
 
-def _difference_rows(active: npt.NDArray[np.bool_]) -> tuple[csr_matrix, csr_matrix]:
+def _difference_rows(active: Bool) -> tuple[csr_matrix, csr_matrix]:
     """Return sparse first and second differences between active cells (numbered row by row)."""
     number = np.cumsum(active).reshape(active.shape) - 1
-    first: list[list[npt.NDArray[np.int64]]] = []
-    second: list[list[npt.NDArray[np.int64]]] = []
+    first: list[list[I64]] = []
+    second: list[list[I64]] = []
     for axis in (0, 1):
         n, a = np.moveaxis(number, axis, 0), np.moveaxis(active, axis, 0)
         pair = a[:-1] & a[1:]
@@ -80,7 +79,7 @@ def _difference_rows(active: npt.NDArray[np.bool_]) -> tuple[csr_matrix, csr_mat
         second.append([n[:-2][triple], n[1:-1][triple], n[2:][triple]])
     count = int(active.sum())
 
-    def matrix(columns: list[list[npt.NDArray[np.int64]]], stencil: tuple[float, ...]) -> csr_matrix:
+    def matrix(columns: list[list[I64]], stencil: tuple[float, ...]) -> csr_matrix:
         merged = [np.concatenate(parts) for parts in zip(*columns, strict=True)]
         rows = np.arange(len(merged[0]))
         values = np.concatenate([np.full(len(rows), weight) for weight in stencil])
@@ -90,7 +89,7 @@ def _difference_rows(active: npt.NDArray[np.bool_]) -> tuple[csr_matrix, csr_mat
     return matrix(first, (-1.0, 1.0)), matrix(second, (1.0, -2.0, 1.0))
 
 
-def _bilinear(grid: Grid, active: npt.NDArray[np.bool_], xy_m: F64) -> tuple[csr_matrix, npt.NDArray[np.intp]]:
+def _bilinear(grid: Grid, active: Bool, xy_m: F64) -> tuple[csr_matrix, npt.NDArray[np.intp]]:
     """Return the matrix that reads the field at points, and which points lie among active cells (the matrix's rows)."""
     number = np.cumsum(active).reshape(active.shape) - 1
     px = grid.to_px(xy_m) - 0.5
@@ -117,7 +116,7 @@ def _solve(prior: csr_matrix, terms: list[tuple[csr_matrix, F64, F64]]) -> F64:
     return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
 
 
-def _crowd(cells: npt.NDArray[np.int64], grid: Grid, weight: F64) -> F64:
+def _crowd(cells: I64, grid: Grid, weight: F64) -> F64:
     """Return for each point the total weight of the points in its cell."""
     _, group = np.unique(cells[:, 0] * grid.width + cells[:, 1], return_inverse=True)
     return np.maximum(np.bincount(group, weights=weight)[group], 1e-9).astype(np.float64)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, Bool
 from recon.drive import Camera, DriveLog, Image
 from recon.errors import RoadscribeError
 from recon.files import read_inside
 from recon.sensors.image_file import decode_gray, decode_rgb
-
-Mask = npt.NDArray[np.bool_]
 
 SAMPLES = 24
 MIN_SAMPLES = 10  # fewer images cannot tell a bonnet from a dull road
@@ -22,7 +20,7 @@ MAX_SHARE = 0.35  # of the image; more is a covered lens or a drive in the dark
 MIN_SHARE = 0.002
 
 
-def given_mask(drive: DriveLog, camera: Camera) -> Mask | None:
+def given_mask(drive: DriveLog, camera: Camera) -> Bool | None:
     """Return the (H, W) ego mask that the drive brings, or None; raises ImageInvalid for a damaged one."""
     if not camera.ego_mask:
         return None
@@ -31,10 +29,10 @@ def given_mask(drive: DriveLog, camera: Camera) -> Mask | None:
     return decode_gray(data, width_px=camera.width_px, height_px=camera.height_px, where=where) > 0
 
 
-def find_mask(drive: DriveLog, camera: Camera) -> Mask | None:
+def find_mask(drive: DriveLog, camera: Camera) -> Bool | None:
     """Return the (H, W) mask of pixels that stay while the vehicle moves, or None where that is not certain."""
-    total: npt.NDArray[np.float64] = np.zeros((camera.height_px, camera.width_px))
-    squares: npt.NDArray[np.float64] = np.zeros_like(total)
+    total: F64 = np.zeros((camera.height_px, camera.width_px))
+    squares: F64 = np.zeros_like(total)
     count = 0
     for image in _spread(drive, camera.name):
         try:
@@ -71,7 +69,7 @@ def _spread(drive: DriveLog, camera: str) -> list[Image]:
     return [images[i] for i in chosen]
 
 
-def still_region(mean: npt.NDArray[np.float64], std: npt.NDArray[np.float64]) -> Mask | None:
+def still_region(mean: F64, std: F64) -> Bool | None:
     """Return the still regions (H, W) that touch the bottom and end in a sharp rim, or None.
 
     A plain road without texture is still as well; but its region fades out, while a body's rim stays in the mean.

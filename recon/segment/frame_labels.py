@@ -8,13 +8,11 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, U8
 from recon.artifact import read_manifest, write_atomic
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.errors import ArtifactInvalid
-
-U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +49,7 @@ class Labels:
         )
 
     @classmethod
-    def of_probability(cls, probability: npt.NDArray[np.float32]) -> Labels:
+    def of_probability(cls, probability: F32) -> Labels:
         """Return the two likeliest classes of probabilities (CLASS_COUNT, H, W)."""
         shape = probability.shape[1:]
         best, second = np.full(shape, -np.inf, np.float32), np.full(shape, -np.inf, np.float32)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from recon.arrays import U8
 from recon.segment.frame_labels import Labels
-from recon.segment.segmenter import U8, Segmentation
+from recon.segment.segmenter import Segmentation
 
 
 class IdImages:

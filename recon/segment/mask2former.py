@@ -15,10 +15,10 @@ from typing import Any, Literal, Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
+from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
@@ -26,9 +26,8 @@ from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, we
 from recon.segment.frame_labels import Labels
 from recon.segment.image_tiles import Tile, ramp, tiles_of
 from recon.segment.net_spec import class_map_path
-from recon.segment.segmenter import U8, Segmentation
+from recon.segment.segmenter import Segmentation
 
-F32 = npt.NDArray[np.float32]
 Tensor = torch.Tensor
 
 THREADS = 2  # on a CPU: fixed, because sums are split by it and labels must not depend on the machine

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from recon.arrays import U8
 from recon.classes import ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
@@ -35,7 +36,7 @@ from recon.segment.mask2former import (
 from recon.segment.mmseg_files import Scale, find_files, read_config, scale_of
 from recon.segment.mmseg_net import build_net, class_names, load_checkpoint, load_weights, quiet
 from recon.segment.net_spec import class_map_path
-from recon.segment.segmenter import U8, Segmentation
+from recon.segment.segmenter import Segmentation
 
 Tensor = torch.Tensor
 

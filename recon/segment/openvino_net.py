@@ -13,16 +13,14 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, U8, AnyArray
 from recon.artifact import digest_file
 from recon.classes import RoadClass
 from recon.errors import ModelInvalid
 from recon.segment.frame_labels import Labels
 from recon.segment.net_spec import NetSpec
-from recon.segment.segmenter import U8, Segmentation
-
-F32 = npt.NDArray[np.float32]
+from recon.segment.segmenter import Segmentation
 
 THREADS = 2
 _SUM_TOLERANCE = 0.02  # of probabilities over classes: half-precision nets round that much
@@ -97,7 +95,7 @@ class OpenVinoNet:
         scores = np.asarray(self._net(np.ascontiguousarray(blob[None]))[0])
         return self._decide(self._probability(scores), (image.shape[1], image.shape[0]))
 
-    def _probability(self, scores: npt.NDArray[Any]) -> F32:
+    def _probability(self, scores: AnyArray) -> F32:
         """Return (M, h, w) probabilities of the model's classes from its raw output."""
         count = len(self._spec.class_map.targets)
         if scores.ndim != 4 or scores.shape[0] != 1 or count not in (scores.shape[1], scores.shape[3]):
@@ -137,13 +135,11 @@ class OpenVinoNet:
         return Segmentation(labels=Labels.of_probability(full), dynamic=dynamic)
 
 
-def _resize(image: npt.NDArray[Any], size_px: tuple[int, int]) -> npt.NDArray[Any]:
+def _resize(image: AnyArray, size_px: tuple[int, int]) -> AnyArray:
     width, height = size_px
     # Shrinking by points would drop thin paint between the samples.
     shrinks = width <= image.shape[1] and height <= image.shape[0]
-    resized: npt.NDArray[Any] = cv2.resize(
-        image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    resized: AnyArray = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeAlias
 import cv2
 import numpy as np
 
+from recon.arrays import U8, Bool
 from recon.artifact import MANIFEST, seal
 from recon.classes import RoadClass
 from recon.config import SegmentConfig
@@ -22,12 +23,12 @@ from recon.drive import Camera, DriveLog, Image
 from recon.errors import DriveEmpty, ImageInvalid, PathRefused, RoadscribeError, storage_errors
 from recon.files import read_inside
 from recon.progress import Tick, silent
-from recon.segment.ego_body import Mask, find_mask, given_mask
+from recon.segment.ego_body import find_mask, given_mask
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels, write_labels
 from recon.segment.id_images import IdImages
 from recon.segment.net_spec import NetSpec, class_map_path
 from recon.segment.openvino_net import OpenVinoNet
-from recon.segment.segmenter import U8, Segmentation, Segmenter
+from recon.segment.segmenter import Segmentation, Segmenter
 from recon.sensors.image_file import check_image, decode_ids, decode_rgb
 
 DECODED_AHEAD = 4  # images, or batches, decoded while the model works: enough to hide the disk, few enough to hold
@@ -181,7 +182,7 @@ def _decoded_ahead(
 class _Writer:
     """Cleans and writes results in threads, so that the model need not wait for PNGs; a few at most are pending."""
 
-    def __init__(self, work: Path, masks: Mapping[str, Mask | None], dilate_px: int) -> None:
+    def __init__(self, work: Path, masks: Mapping[str, Bool | None], dilate_px: int) -> None:
         self._work, self._masks, self._dilate_px = work, masks, dilate_px
         self._pool = ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="write")
         self._pending: deque[Future[None]] = deque()
@@ -239,13 +240,13 @@ def _refuse_too_many(left_out: Sequence[Mapping[str, Any]], total: int, max_shar
     raise ImageInvalid(message, where=names + more, hint=hint)
 
 
-def _ego_mask(drive: DriveLog, camera: Camera, segmenter: Segmenter) -> Mask | None:
+def _ego_mask(drive: DriveLog, camera: Camera, segmenter: Segmenter) -> Bool | None:
     given = given_mask(drive, camera)
     # Whoever brings ids has decided what is ego body; only a model has to be told.
     return find_mask(drive, camera) if given is None and segmenter.source == "pixels" else given
 
 
-def _clean(result: Segmentation, ego: Mask | None, dilate_px: int) -> Labels:
+def _clean(result: Segmentation, ego: Bool | None, dilate_px: int) -> Labels:
     """Return ids in which dynamic objects (dilated) and the ego body are UNKNOWN with confidence 0."""
     labels = result.labels
     unknown = labels.ids == RoadClass.UNKNOWN

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from recon.arrays import U8, Bool
 from recon.segment.frame_labels import Labels
-
-U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,7 +15,7 @@ class Segmentation:
     """The classes of one image."""
 
     labels: Labels
-    dynamic: npt.NDArray[np.bool_] | None = None  # (H, W) objects that move, where the model knows them
+    dynamic: Bool | None = None  # (H, W) objects that move, where the model knows them
 
 
 class Segmenter(Protocol):

@@ -13,10 +13,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import U8
 from recon.classes import CLASS_COUNT
 from recon.errors import ImageInvalid
-
-U8 = npt.NDArray[np.uint8]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"

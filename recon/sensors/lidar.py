@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.drive import DriveLog
 from recon.files import check_unchanged, read_inside
 from recon.geometry import apply
 from recon.sensors.sweep import decode_sweep
-
-F64 = npt.NDArray[np.float64]
 
 MIN_RANGE_M = 1.0  # nearer returns hit the vehicle itself
 

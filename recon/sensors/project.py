@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, Bool
 from recon.drive import Camera
 from recon.geometry import apply, invert
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 NEAR_M = 0.5
 WIDEST = 3.0  # tangent of the angle off the axis up to which a pinhole's distortion polynomial can be trusted

@@ -7,13 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, F64, U8
 from recon.classes import RoadClass
 from recon.drive import Camera
-
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -22,7 +19,7 @@ class Rectifier:
 
     camera: Camera
     k: F64  # (3, 3) of the pinhole image, pixel centres at +0.5
-    maps: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]] | None  # (H, W) source column, row
+    maps: tuple[F32, F32] | None  # (H, W) source column, row
 
     @classmethod
     def of(cls, camera: Camera) -> Rectifier:

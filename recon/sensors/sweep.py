@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.errors import DriveInvalid
 from recon.formats.argoverse2.feather_table import decode_columns
-
-F64 = npt.NDArray[np.float64]
 
 # "f32x4": raw little-endian float32 x, y, z, intensity (KITTI, drive folders); "f32x5": with the ring after them
 # (nuScenes); "feather": a table with the columns x, y, z (Argoverse 2).

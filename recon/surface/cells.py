@@ -8,11 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from recon.arrays import F64, I32, I64
 from recon.grid import Grid
-
-F64 = npt.NDArray[np.float64]
-I32 = npt.NDArray[np.int32]
-I64 = npt.NDArray[np.int64]
 
 TILE_CELLS = 32
 CHUNK = 1 << 20

@@ -5,15 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-import numpy as np
-import numpy.typing as npt
-
+from recon.arrays import F32, I32, U16, U64, AnyArray
 from recon.artifact import Parts
 from recon.classes import CLASS_COUNT
 from recon.grid import Grid
 from recon.memmap import release
-
-F32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,16 +20,16 @@ class RoadSurface:
     schema: ClassVar[int] = 2
 
     grid: Grid
-    row: npt.NDArray[np.int32]  # (N,)
-    column: npt.NDArray[np.int32]  # (N,)
+    row: I32  # (N,)
+    column: I32  # (N,)
     z: F32  # (N,) metres, world
     tilt: F32  # (N, 2) dz/dx, dz/dy of the surfel's plane
     log_scale: F32  # (N, 2) natural log of the standard deviations in metres
     opacity: F32  # (N,) logit
     rgb: F32  # (N, 3) 0..1, as seen at unit exposure
     class_logits: F32  # (N, CLASS_COUNT)
-    views: npt.NDArray[np.uint16]  # (N,) images with a valid pixel on this cell
-    trips: npt.NDArray[np.uint64]  # (N,) bit t: trip t is among them
+    views: U16  # (N,) images with a valid pixel on this cell
+    trips: U64  # (N,) bit t: trip t is among them
     nearest_view_m: F32  # (N,) distance to the nearest camera that saw it
     exposure: dict[str, tuple[float, float]]  # camera -> (a, b): observed = exp(a) rgb + b
     report: dict[str, Any]  # what the fit did: steps, loss terms (value, live)
@@ -51,7 +47,7 @@ class RoadSurface:
         """Return the number of surfels."""
         return len(self.row)
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self) -> dict[str, AnyArray]:
         """Return everything that is stated per surfel."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("grid", "exposure", "report")}
 

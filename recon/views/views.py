@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, U8
 from recon.drive import DriveLog
 from recon.errors import ImageInvalid
 from recon.files import check_unchanged, read_inside
@@ -19,9 +19,6 @@ from recon.geometry import invert
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels
 from recon.sensors.image_file import decode_rgb
 from recon.sensors.rectify import Rectifier
-
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from bench_labels import FIRST_SEED, NOISE_DEG, NOISE_M, city, evaluated, label, noisy_city
 from scipy.spatial import cKDTree
 
+from recon.arrays import F64
 from recon.artifact import Artifact, read, read_manifest
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
@@ -38,7 +38,6 @@ from recon.surface.road_surface import RoadSurface
 from vectorize.evaluate.report import source_commit
 from vectorize.road_map import RoadMap
 
-F64 = npt.NDArray[np.float64]
 A = TypeVar("A", bound=Artifact)
 
 TRIPS, FRAMES = 4, 30

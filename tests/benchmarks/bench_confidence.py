@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from bench_ablation import artifact
 from bench_labels import NET, NOISE_DEG, NOISE_M, city, label
 
+from recon.arrays import F64
 from recon.bev.bev_map import BevBlocks
 from vectorize.config import TraceConfig
 from vectorize.evaluate.config import EvaluateConfig
@@ -31,7 +31,6 @@ from vectorize.trace.confidence import CURVES, Curve
 from vectorize.trace.trace_site import trace_site
 from vectorize.truth.read_truth import read_truth
 
-F64 = npt.NDArray[np.float64]
 Judged = tuple[F64, F64, F64]  # metres, confidence, right
 
 NOISE = ("--pose-noise", str(NOISE_M), "--heading-noise", str(NOISE_DEG))

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from recon.geometry import F64, rotation_from_euler, transform
+from recon.arrays import F64
+from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
 from vectorize.evaluate.measure import evaluate_patches

@@ -9,7 +9,8 @@ import numpy as np
 from other_python import run_with
 from scipy.spatial.transform import Rotation
 
-from recon.geometry import F64, transform
+from recon.arrays import F64
+from recon.geometry import transform
 
 KEYFRAMES = """
 import json, sys

@@ -10,17 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
-from recon.geometry import F64
+from recon.arrays import F64, I64, Bool
 from recon.grid import Grid
 from vectorize import polyline
 from vectorize.evaluate.metrics.point_sets import is_area, polygon_of
 from vectorize.labels.labels import SHORTEST_PIECE_M, SMALLEST_PIECE_M2
 from vectorize.road_map import Element
-
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +179,7 @@ def _clip_area(element: Element, region: Region) -> Iterator[Element]:
         yield _with_vertices(element, ring, closed=True)
 
 
-def known_area(known: Bool, corner: npt.NDArray[np.int64] | Sequence[int] = (0, 0)) -> shapely.Geometry:
+def known_area(known: Bool, corner: I64 | Sequence[int] = (0, 0)) -> shapely.Geometry:
     """Return the union of the true cells in pixel coordinates; `corner` is the (column, row) of the first cell."""
     boxes: list[tuple[int, int, int, int]] = []
     row = 0

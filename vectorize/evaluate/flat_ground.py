@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from recon.arrays import F32, F64, I64
 from recon.bev.bev_map import BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.drive import DriveLog
@@ -27,8 +27,6 @@ from vectorize.config import TraceConfig
 from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
-
-F64 = npt.NDArray[np.float64]
 
 NEAREST_M = 1.0  # as in the fit: what is nearer than this belongs to the vehicle
 
@@ -104,7 +102,7 @@ def flat_ground(
     )
 
 
-def _window(grid: Grid, centre_m: F64, reach_m: float) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _window(grid: Grid, centre_m: F64, reach_m: float) -> tuple[I64, I64]:
     """Return row and column (N,) of the cells in a square around a point."""
     corners = grid.to_px(centre_m + np.array([[-reach_m, reach_m], [reach_m, -reach_m]]))
     first = np.clip(np.floor(corners[0]), 0, (grid.width, grid.height)).astype(int)
@@ -113,7 +111,7 @@ def _window(grid: Grid, centre_m: F64, reach_m: float) -> tuple[npt.NDArray[np.i
     return rows.ravel(), columns.ravel()
 
 
-def _heights(drive: DriveLog, grid: Grid) -> npt.NDArray[np.float32]:
+def _heights(drive: DriveLog, grid: Grid) -> F32:
     """Return (H, W) heights: in each cell the ground plane of the nearest vehicle."""
     centres = grid.centres().reshape(-1, 2)
     poses = [frame.world_from_ego for frame in drive.frames]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import shapely
 
+from recon.arrays import F64
 from recon.errors import ArtifactInvalid, InputInvalid
-from recon.geometry import F64, invert
+from recon.geometry import invert
 from recon.sensors.project import on_ground
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region

@@ -8,8 +8,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, U8
 from vectorize import polyline
 from vectorize.evaluate.clip import Region, clip
 from vectorize.evaluate.config import CLASSES, EvaluateConfig
@@ -21,9 +21,6 @@ from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import of_class
 from vectorize.evaluate.site import SiteArea
 from vectorize.road_map import Element, RoadMap
-
-U8 = npt.NDArray[np.uint8]
-F64 = npt.NDArray[np.float64]
 
 # Told apart by brightness too, for eyes that do not tell red from green; RGB as in the page's legend.
 FOUND_RGB, MISSED_RGB, FALSE_RGB = (46, 204, 140), (255, 159, 28), (235, 64, 190)

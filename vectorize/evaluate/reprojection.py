@@ -13,10 +13,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
+from recon.arrays import F64, U8, Bool
 from recon.bev.bev_map import BevMap
 from recon.classes import DRIVABLE, RoadClass
 from recon.drive import Camera, DriveLog
@@ -26,10 +26,6 @@ from recon.sensors.project import project
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.polyline import resample
 from vectorize.road_map import ElementClass, RoadMap
-
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
-Bool = npt.NDArray[np.bool_]
 
 CLASSES: tuple[ElementClass, ...] = ("divider", "boundary", "ped_crossing", "stop_line")
 SAMPLE_M = 0.5

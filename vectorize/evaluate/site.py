@@ -8,9 +8,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from recon.geometry import F64
+from recon.arrays import F64, AnyArray, Bool
 from recon.grid import Grid
 from vectorize.evaluate.clip import Region, clip
 from vectorize.evaluate.config import EvaluateConfig
@@ -51,9 +50,7 @@ def area_of(patches: Sequence[Patch]) -> SiteArea:
     return SiteArea(labelled=Region.of_grid(labelled, grid), observed=Region.of_grid(known, grid), grid=grid)
 
 
-def _laid(
-    mask: npt.NDArray[np.bool_], patch: Patch, grid: Grid, low: npt.NDArray[Any], high: npt.NDArray[Any]
-) -> npt.NDArray[np.bool_]:
+def _laid(mask: Bool, patch: Patch, grid: Grid, low: AnyArray, high: AnyArray) -> Bool:
     """Return a patch's mask on a window of the site: each cell takes the mask cell under its centre."""
     pose = patch.world_from_ego
     shift = pose[:2, 3] + pose[:2, 2] * patch.ground_z_ego_m
@@ -72,7 +69,7 @@ def _laid(
     laid = cv2.warpAffine(
         mask.astype(np.uint8), np.c_[linear, offset], size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     )
-    result: npt.NDArray[np.bool_] = laid > 0
+    result: Bool = laid > 0
     return result
 
 

@@ -6,17 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from recon.bev.bev_map import BevMap
 from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
 from vectorize.formats.shape import Shape, require_heights, shapes_of
 from vectorize.formats.strips import Strip, find_strips, neighbours
 from vectorize.formats.written import Written, json_bytes
 from vectorize.road_map import Element, RoadMap
-
-F64 = npt.NDArray[np.float64]
 
 LOSES = (
     "separate dividers and boundaries: a line exists only as the side of a lane segment, so only stretches with a"

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.ndimage import distance_transform_edt
 from skimage.measure import find_contours
 
+from recon.arrays import F64
 from recon.bev.bev_map import BevMap
 from recon.classes import DRIVABLE
-
-F64 = npt.NDArray[np.float64]
 
 SIMPLIFY_M = 0.1
 SMALLEST_M2 = 2.0

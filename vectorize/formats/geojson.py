@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from recon.artifact import write_atomic
 from vectorize.polyline import length_of
 from vectorize.road_map import Element, RoadMap, numbers_of
@@ -75,11 +75,11 @@ def _feature(index: int, element: Element, road_map: RoadMap) -> dict[str, Any]:
     }
 
 
-def _coordinates(vertices: npt.NDArray[np.float64], road_map: RoadMap) -> npt.NDArray[np.float64]:
+def _coordinates(vertices: F64, road_map: RoadMap) -> F64:
     height = vertices[:, 2:] if vertices.shape[1] == 3 and np.isfinite(vertices[:, 2]).all() else vertices[:, :0]
     if road_map.origin is None:
         local = np.concatenate([vertices[:, :2], height], axis=1)
         return np.round(local, 4, out=local) + 0.0
     degrees = road_map.origin.to_degrees(vertices[:, :2])
-    result: npt.NDArray[np.float64] = np.c_[np.round(degrees, 9), np.round(height + road_map.origin.altitude_m, 3)]
+    result: F64 = np.c_[np.round(degrees, 9), np.round(height + road_map.origin.altitude_m, 3)]
     return result

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import AnyArray
 from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.geometry import GeoOrigin
@@ -64,7 +62,7 @@ def write_geotiff(name: str, bev: BevMap, road_map: RoadMap) -> Written:
 def _cog(
     bev: BevMap,
     origin: GeoOrigin | None,
-    bands: list[npt.NDArray[Any]],
+    bands: list[AnyArray],
     *,
     nodata: float | None = None,
     palette: dict[int, tuple[int, ...]] | None = None,

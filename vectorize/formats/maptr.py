@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.drive import DriveLog, Frame, Image
 from recon.errors import ArtifactInvalid
 from recon.geometry import invert, quaternion_from_rotation
@@ -15,8 +15,6 @@ from vectorize.formats.written import Written, json_bytes
 from vectorize.labels.labels import LabelSet, PseudoLabels
 from vectorize.labels.shard import key_prefix, sample_key
 from vectorize.road_map import Element
-
-F64 = npt.NDArray[np.float64]
 
 LOSES = (
     "the known mask, seen, confidence, score, style, views and trips: training on this file treats unseen ground as"

@@ -7,9 +7,9 @@ import uuid
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from recon.bev.bev_map import BevMap
 from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons
 from vectorize.formats.shape import Shape, shapes_of
@@ -65,10 +65,10 @@ class _Tables:
         rows.append({"token": token, **row})
         return token
 
-    def _nodes(self, xy: npt.NDArray[np.float64]) -> list[str]:
+    def _nodes(self, xy: F64) -> list[str]:
         return [self._add("node", {"x": x, "y": y}) for x, y in (np.round(xy, 4) + 0.0).tolist()]
 
-    def _polygon(self, exterior: npt.NDArray[np.float64], holes: list[npt.NDArray[np.float64]]) -> str:
+    def _polygon(self, exterior: F64, holes: list[F64]) -> str:
         inner = [{"node_tokens": self._nodes(hole)} for hole in holes]
         return self._add("polygon", {"exterior_node_tokens": self._nodes(exterior), "holes": inner})
 

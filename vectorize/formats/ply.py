@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.errors import ArtifactInvalid
 from recon.surface.road_surface import RoadSurface
 from vectorize.formats.written import Written
-
-F64 = npt.NDArray[np.float64]
 
 LOSES = (
     "classes, views, trips and view distances: the format holds only geometry, opacity and colour",

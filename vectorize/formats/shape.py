@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64, I64
 from recon.errors import ArtifactInvalid
 from recon.geometry import GeoOrigin
 from vectorize.polyline import arc_length
 from vectorize.road_map import Element, RoadMap
-
-F64 = npt.NDArray[np.float64]
 
 SMALLEST_M2 = 1e-4  # what a self-crossing leaves below this is rounding, no area
 
@@ -47,7 +45,7 @@ class Shape:
         return bool(np.isfinite(self.vertices[:, 2]).all())
 
     @property
-    def order(self) -> npt.NDArray[np.int64]:
+    def order(self) -> I64:
         """Return vertex indices with the first repeated at the end where the shape is closed."""
         count = len(self.vertices)
         return np.r_[0:count, 0] if self.closed else np.arange(count)

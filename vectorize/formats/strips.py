@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from vectorize.polyline import left_normals, length_of, resample, runs, tangents
 from vectorize.road_map import Element
-
-F64 = npt.NDArray[np.float64]
 
 STEP_M = 1.0
 NARROWEST_M, WIDEST_M = 2.0, 6.0  # of a lane; two lines of one marking, or a kerb and its edge line, lie closer

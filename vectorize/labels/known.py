@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, Bool
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.geometry import apply
 from vectorize.evidence import Evidence
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.windows import is_one_window
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 PUBLISHED_M = 0.6  # a cell this close to an element is explained by it
 PAINT = 0.3  # probability from which a cell counts as evidence of paint

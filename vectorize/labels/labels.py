@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64, Bool
 from recon.artifact import Parts
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.drive import DriveLog
@@ -25,9 +25,6 @@ from vectorize import polyline
 from vectorize.config import CropConfig
 from vectorize.labels.known import KnownNear, mask_of
 from vectorize.road_map import Element, RoadMap, pack_elements, unpack_elements
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 SHORTEST_PIECE_M = 0.5  # a sliver that the patch cuts off is no element
 SMALLEST_PIECE_M2 = 0.5

@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from recon.arrays import Bool
 from recon.artifact import Manifest, atomic_folder, canonical_json, digest_json, read_manifest, seal
 from recon.drive import DriveLog
 from recon.errors import ArtifactInvalid, ImageInvalid
@@ -36,7 +36,7 @@ class Sample:
 
     key: str
     record: dict[str, Any]  # the sample JSON, see docs/labels.md
-    known: npt.NDArray[np.bool_]  # (h, w): row 0 farthest forward, column 0 farthest left
+    known: Bool  # (h, w): row 0 farthest forward, column 0 farthest left
     images: dict[str, bytes]  # camera -> encoded image, where the shard carries images
 
 

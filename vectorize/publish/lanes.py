@@ -6,13 +6,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from shapely import LineString, STRtree
 
+from recon.arrays import F64
 from vectorize.polyline import left_normals, length_of, resample, tangents
 from vectorize.road_map import Element, RoadMap
-
-F64 = npt.NDArray[np.float64]
 
 SAMPLE_M = 1.0
 WIDEST_LANE_M = 6.0

@@ -7,8 +7,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, U8
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
 from recon.files import check_unchanged, read_inside
@@ -16,9 +16,6 @@ from recon.sensors.image_file import decode_rgb
 from recon.sensors.project import project
 from vectorize import polyline
 from vectorize.road_map import Element, RoadMap
-
-U8 = npt.NDArray[np.uint8]
-F64 = npt.NDArray[np.float64]
 
 FARTHEST_M = 50.0
 STEP_M = 0.25

@@ -10,8 +10,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, I32, U8
 from recon.artifact import write_atomic
 from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
@@ -19,9 +19,6 @@ from recon.drive import DriveLog
 from vectorize import polyline
 from vectorize.publish.overlay import draw_overlays
 from vectorize.road_map import Element, RoadMap
-
-U8 = npt.NDArray[np.uint8]
-F64 = npt.NDArray[np.float64]
 
 LONG_SIDE_PX = 2000
 COLORS_BGR = {
@@ -160,7 +157,7 @@ def _color(element_class: str, style: str) -> tuple[int, int, int]:
     return PALE_DIVIDER if (element_class, style) == ("divider", "unknown") else COLORS_BGR[element_class]
 
 
-def _fixed(points: F64) -> npt.NDArray[np.int32]:
+def _fixed(points: F64) -> I32:
     return np.round((points - 0.5) * 16).astype(np.int32)
 
 

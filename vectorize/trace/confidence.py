@@ -17,12 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, Bool
 from vectorize.road_map import ElementClass
-
-F64 = npt.NDArray[np.float64]
-
 
 # What evidence cannot see stays possible: a wrong height, a mistake that a net makes in every image.
 CEILING = 0.98
@@ -59,7 +56,7 @@ def curve(element_class: ElementClass, value: F64) -> F64:
     return CURVES[element_class].at(value)
 
 
-def bridge_doubt(gap_m: float, seen: npt.NDArray[np.bool_]) -> F64:
+def bridge_doubt(gap_m: float, seen: Bool) -> F64:
     """Return the factor (N,) for the vertices of a bridged stretch."""
     result: F64 = np.exp(-gap_m / FADE_M) * np.where(seen, 1.0, UNSEEN)
     return result

@@ -6,19 +6,16 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.ndimage import uniform_filter1d
 from skimage.measure import find_contours
 
+from recon.arrays import F64, Bool
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.trace.confidence import BACKGROUND
 from vectorize.trace.lines.strand import STEP_M, Strand
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 SMOOTH_M = 0.12
 LINE_SMOOTH_M = 0.3

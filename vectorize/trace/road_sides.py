@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from recon.arrays import C128, F64
 from vectorize import polyline
-
-F64 = npt.NDArray[np.float64]
 
 NEAR_M = 5.0  # sides this near say which way the road runs: the far kerb of most crossing streets is farther
 ALONG_DEG = 45.0
@@ -24,7 +22,7 @@ class RoadSides:
     """The edges of the road, as dense lines (N, 2) in world metres."""
 
     lines: Sequence[F64]
-    _doubled: npt.NDArray[np.complex128]  # (N,) direction of every point, its angle doubled: both ways are one
+    _doubled: C128  # (N,) direction of every point, its angle doubled: both ways are one
     _tree: cKDTree
 
     @classmethod

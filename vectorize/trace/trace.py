@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import uniform_filter1d
 from shapely import LineString, Polygon
 
+from recon.arrays import F64, U16, U64, Bool
 from recon.bev.bev_map import BevMap
 from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
@@ -17,7 +17,7 @@ from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
-from vectorize.road_map import U16, U64, Element, ElementClass, RoadMap, Style
+from vectorize.road_map import Element, ElementClass, RoadMap, Style
 from vectorize.trace.confidence import BACKGROUND, bridge_doubt, curve
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
@@ -27,9 +27,6 @@ from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
 from vectorize.trace.road_sides import RoadSides
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 BOUNDARY_GAP_M = 3.0
 SAME_STOP_M = 1.0

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
+from recon.arrays import F64, Bool
 from recon.bev.bev_map import BevBlocks
 from recon.errors import NoRoadFound
 from recon.geometry import GeoOrigin
@@ -27,7 +27,6 @@ from vectorize.trace.crossings.transverse import ROAD_M
 from vectorize.trace.trace import trace
 from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
 
-F64 = npt.NDArray[np.float64]
 End = tuple[int, int]  # piece, and 0 for its first vertex or 1 for its last
 
 CONTEXT_M = 10.0  # around a core beyond those: their ends need some length to be judged
@@ -165,7 +164,7 @@ def _joined(chain: list[Element], *, closed: bool) -> Element:
     )
 
 
-def _witnesses(arrays: dict[str, Any], keep: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _witnesses(arrays: dict[str, Any], keep: Bool) -> dict[str, Any]:
     """Return views and trips of the kept vertices, which now stand for the stretches of the dropped ones too."""
     picked = np.flatnonzero(keep)
     borders = polyline.stretches(picked, len(keep))

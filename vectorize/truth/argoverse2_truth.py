@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from recon.errors import InputInvalid
 from recon.files import read_inside
 from recon.formats.argoverse2.city_frame import city_code, place_world
@@ -21,8 +21,6 @@ from recon.formats.argoverse2.pose_table import read_poses
 from recon.geometry import apply
 from vectorize.road_map import Element, RoadMap, Style
 from vectorize.truth.truth_elements import certain, drawn_once, edges, joined, with_height
-
-F64 = npt.NDArray[np.float64]
 
 LAYERS = ("lane_segments", "pedestrian_crossings", "drivable_areas")
 _STYLES: dict[str, Style | None] = {

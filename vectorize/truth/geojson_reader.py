@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.errors import InputInvalid
-from recon.geometry import F64, GeoOrigin
+from recon.geometry import GeoOrigin
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 
 

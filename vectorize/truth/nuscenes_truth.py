@@ -13,16 +13,14 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
 from vectorize.road_map import Element, RoadMap, Style
 from vectorize.truth.truth_elements import certain, drawn_once, edges, joined
-
-F64 = npt.NDArray[np.float64]
 
 REACH_M = 100.0
 LAYERS = ("node", "line", "polygon", "lane_divider", "road_divider", "ped_crossing", "stop_line")

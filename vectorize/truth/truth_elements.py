@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
 
+from recon.arrays import F64
 from vectorize.road_map import Element, ElementClass, Style
-
-F64 = npt.NDArray[np.float64]
 
 SAME_LINE_M = 0.15  # two drawings of one painted line lie closer, two painted lines do not
 SAME_SHARE = 0.9

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
+
+from recon.arrays import U8
 
 ROWS, COLUMNS = 160, 64  # of a glyph; row 0 is its far end for the driver it speaks to
 ARROWS = ("ahead", "left", "right", "ahead_left", "ahead_right")
@@ -13,21 +14,21 @@ NAMES = (*ARROWS, *WORDS, "bike", "diamond")
 HATCH = 100  # a rectangle of slanted stripes instead of a bitmap
 
 
-def atlas() -> npt.NDArray[np.uint8]:
+def atlas() -> U8:
     """Return the bitmaps (glyphs, ROWS, COLUMNS), 1 = painted, in the order of NAMES."""
     glyphs = [_arrow(name) for name in ARROWS] + [_word(word) for word in WORDS] + [_bike(), _diamond()]
     return np.ascontiguousarray(np.stack(glyphs))
 
 
-def _blank() -> npt.NDArray[np.uint8]:
+def _blank() -> U8:
     return np.zeros((ROWS, COLUMNS), dtype=np.uint8)
 
 
-def _fill(image: npt.NDArray[np.uint8], points: list[tuple[float, float]]) -> None:
+def _fill(image: U8, points: list[tuple[float, float]]) -> None:
     cv2.fillPoly(image, [np.round(points).astype(np.int32)], 1)
 
 
-def _arrow(name: str) -> npt.NDArray[np.uint8]:
+def _arrow(name: str) -> U8:
     image = _blank()
     stem = 28 if "ahead" in name else 60
     _fill(image, [(29, stem), (35, stem), (35, ROWS - 1), (29, ROWS - 1)])
@@ -40,14 +41,14 @@ def _arrow(name: str) -> npt.NDArray[np.uint8]:
     return image
 
 
-def _word(word: str) -> npt.NDArray[np.uint8]:
+def _word(word: str) -> U8:
     size, _ = cv2.getTextSize(word, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 4)
     text = np.zeros((size[1] + 8, size[0] + 8), dtype=np.uint8)
     cv2.putText(text, word, (4, size[1] + 4), cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1, 4)
     return cv2.resize(text, (COLUMNS, ROWS), interpolation=cv2.INTER_NEAREST).astype(np.uint8)
 
 
-def _bike() -> npt.NDArray[np.uint8]:
+def _bike() -> U8:
     image = _blank()
     for x in (14, 50):
         cv2.ellipse(image, (x, 110), (12, 30), 0, 0, 360, 1, 4)
@@ -57,7 +58,7 @@ def _bike() -> npt.NDArray[np.uint8]:
     return image
 
 
-def _diamond() -> npt.NDArray[np.uint8]:
+def _diamond() -> U8:
     image = _blank()
     _fill(image, [(32, 10), (58, 80), (32, 150), (6, 80)])
     cv2.fillPoly(image, [np.array([(32, 40), (46, 80), (32, 120), (18, 80)], dtype=np.int32)], 0)

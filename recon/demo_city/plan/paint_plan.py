@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.demo_city.plan import glyphs
 from recon.demo_city.plan.cross_section import CrossSection, LineStyle, Separator
 from recon.demo_city.plan.marking import Crossing, PaintShop, gaps_of
 from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, RIGHT, START
 
-F64 = npt.NDArray[np.float64]
 Spans = list[tuple[float, float]]
 
 STOP_GAP_M = 1.0

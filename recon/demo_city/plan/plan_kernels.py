@@ -6,13 +6,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit
 
+from recon.arrays import F64
 from recon.demo_city.noise_kernels import bilinear
 from recon.demo_city.numba_options import KERNEL, POINT
-
-F64 = npt.NDArray[np.float64]
 
 # Columns of an arm: a straight side street that leaves the main street to one side
 ORIGIN, ALONG, LEFT, RIGHT, START, CORNER, LENGTH = 0, 2, 4, 5, 6, 7, 8

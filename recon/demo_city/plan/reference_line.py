@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-F64 = npt.NDArray[np.float64]
+from recon.arrays import F64
 
 STEP_M = 0.1
 

@@ -11,14 +11,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan.cross_section import CrossSection
 from recon.demo_city.plan.marking import MAIN, Crossing, Divider, Marking
 from recon.demo_city.plan.paint_plan import Junction, paint
 from recon.demo_city.plan.plan_kernels import ARM_COLUMNS
 from recon.demo_city.plan.reference_line import ReferenceLine
-
-F64 = npt.NDArray[np.float64]
 
 RUN_OUT_M = 110.0  # the street goes on before and after the drive, beyond what the cameras resolve
 KERB_HEIGHT_M = 0.12

@@ -7,12 +7,9 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, U8
 from recon.demo_city.render.tone_kernels import expose
-
-F32 = npt.NDArray[np.float32]
-U8 = npt.NDArray[np.uint8]
 
 
 class Optics(NamedTuple):

@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.demo_city.config import CityConfig, LidarRig, RigCamera
 from recon.drive import Camera
-from recon.geometry import F64, rotation_from_euler, transform
+from recon.geometry import rotation_from_euler, transform
 
 # OpenCV camera axes (x right, y down, z forward) in a frame with x forward, y left, z up
 FORWARD_FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, F64, I32, U8
 from recon.demo_city.noise_kernels import bilinear
 from recon.demo_city.plan.glyphs import atlas
 from recon.demo_city.plan.plan_kernels import Plan, outside
@@ -33,9 +33,6 @@ from recon.demo_city.scene.paint_kernels import (
     paint_tiles,
 )
 
-F64 = npt.NDArray[np.float64]
-U8 = npt.NDArray[np.uint8]
-
 BASE_CELL_M = 0.5  # bilinear between samples this far apart errs by less than half a millimetre
 LAND_MARGIN_M = 76.0  # base height beyond the street; farther out it is clamped
 VERGE_M = 2.0  # baked beyond the sidewalks; farther out grass is computed on the fly
@@ -46,7 +43,7 @@ class Ground(NamedTuple):
 
     base_z: F64  # (rows, columns) metres, row 0 in the south
     raster: tuple[float, float, float]  # west, south, cell of base_z
-    tile_index: npt.NDArray[np.int32]  # (rows, columns) -> tile or -1
+    tile_index: I32  # (rows, columns) -> tile or -1
     tile_west_m: float
     tile_south_m: float
     texel_m: float
@@ -56,7 +53,7 @@ class Ground(NamedTuple):
     flat: U8  # (rows, columns) as tile_index x FLAT_CELLS: 0 road all around, 1 raised all around, 2 mixed
     shade: U8  # (rows, columns) share of sunlight, 255 = all
     shade_raster: tuple[float, float, float]
-    glow: npt.NDArray[np.float32]  # (rows, columns) light of the street lamps, samples as base_z's
+    glow: F32  # (rows, columns) light of the street lamps, samples as base_z's
     plan: Plan
     seed: int
 
@@ -147,7 +144,7 @@ def _base(street: Street, rng: np.random.Generator) -> tuple[F64, Plan]:
     return road * (1.0 - away) + plain * away, plan
 
 
-def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: int) -> npt.NDArray[np.int32]:
+def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: int) -> I32:
     section, (west, south, _) = street.section, plan.raster
     x, y = np.meshgrid(west + (np.arange(columns) + 0.5) * tile_m, south + (np.arange(rows) + 0.5) * tile_m)
     xy = np.stack([x, y], axis=-1)
@@ -160,7 +157,7 @@ def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: i
     return index
 
 
-def _flat(index: npt.NDArray[np.int32], edge: U8) -> U8:
+def _flat(index: I32, edge: U8) -> U8:
     """Return where rays need not search for kerbs: cells whose whole neighbourhood has one raise."""
     rows, columns = index.shape
     side = TILE // FLAT_CELLS

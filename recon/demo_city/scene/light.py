@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.demo_city.config import Condition
-from recon.geometry import F64
 
 Rgb = tuple[float, float, float]
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.classes import RoadClass
 from recon.demo_city.scene.solid_columns import (
     BARK,
@@ -30,7 +31,7 @@ from recon.demo_city.scene.solid_columns import (
     TAPER,
     WALL,
 )
-from recon.geometry import F64, transform
+from recon.geometry import transform
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan.marking import MAIN
 from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, START, outside
@@ -13,7 +14,6 @@ from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground
 from recon.demo_city.scene.objects import SolidList, building, fence, lamp, sign, tree, upright
 from recon.demo_city.scene.vehicles import car, truck
-from recon.geometry import F64
 
 Rng = np.random.Generator
 

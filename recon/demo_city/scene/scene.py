@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.demo_city.config import CONDITIONS, CityConfig
 from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground, build_ground
@@ -16,7 +17,7 @@ from recon.demo_city.scene.ray_kernels import light_lamps, shade_ground
 from recon.demo_city.scene.roadside import furnish, park
 from recon.demo_city.scene.traffic import Mover, draw_traffic
 from recon.demo_city.scene.vehicles import car, cyclist, person, truck
-from recon.geometry import F64, apply, transform
+from recon.geometry import apply, transform
 
 WHEELBASE_M = 2.8
 TRACK_M = 1.6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recon.arrays import F64
 from recon.classes import RoadClass
 from recon.demo_city.scene.objects import SolidList, offset
 from recon.demo_city.scene.solid_columns import (
@@ -17,7 +18,7 @@ from recon.demo_city.scene.solid_columns import (
     METAL,
     TYRE,
 )
-from recon.geometry import F64, transform
+from recon.geometry import transform
 
 UNKNOWN = RoadClass.UNKNOWN
 # A wheel is a cylinder whose axis, its z, lies across the vehicle.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, I64
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PathRefused, PoseInvalid
 from recon.formats.argoverse2.city_frame import city_code, map_archive, place_world, read_ground_height
@@ -18,9 +18,6 @@ from recon.formats.argoverse2.feather_table import read_columns
 from recon.formats.argoverse2.pose_table import POSES, Poses, read_extrinsics, read_poses
 from recon.formats.moments import share_out
 from recon.formats.problems import ParsedDrive, Problems
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 NAME = "argoverse2"
 # The stereo pair is grey and looks where the front camera does.

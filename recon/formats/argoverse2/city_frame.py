@@ -13,14 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, F64, Bool
 from recon.errors import DriveInvalid
 from recon.files import read_inside
 from recon.geometry import GeoOrigin, rotation_from_euler, transform
 from recon.transverse_mercator import degrees_of, metres_of
-
-F64 = npt.NDArray[np.float64]
 
 # City code -> UTM zone, latitude and longitude of the city frame's zero, as the data set's own API states them.
 CITIES = {
@@ -92,10 +90,10 @@ def _only(root: Path, pattern: str) -> str:
 class GroundHeight:
     """The ground height raster of a log; Sim(2) maps city metres to its pixels."""
 
-    height_m: npt.NDArray[np.float32]  # (H, W) in the city frame, NaN outside the mapped area
+    height_m: F32  # (H, W) in the city frame, NaN outside the mapped area
     image_from_city: F64  # (3, 3): column, row of a city point
 
-    def at(self, city_xy: F64) -> tuple[F64, npt.NDArray[np.bool_]]:
+    def at(self, city_xy: F64) -> tuple[F64, Bool]:
         """Return heights (N,) in the city frame and whether each is known (0 where it is not)."""
         pixels = city_xy @ self.image_from_city[:2, :2].T + self.image_from_city[:2, 2]
         column, row = np.round(pixels).astype(np.int64).T

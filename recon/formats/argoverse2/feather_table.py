@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.errors import DriveInvalid, RoadscribeError
 from recon.files import read_inside
 
@@ -54,9 +55,7 @@ def decode_columns(
     return result
 
 
-def _finite(
-    values: npt.NDArray[np.float64], column: str, where: str, kind: type[RoadscribeError]
-) -> npt.NDArray[np.float64]:
+def _finite(values: F64, column: str, where: str, kind: type[RoadscribeError]) -> F64:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         raise kind(f"{column} is {values[bad[0]]}", where=f"{where}, row {bad[0]}", hint=_HINT)

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.transform import Rotation, Slerp
 
+from recon.arrays import F64, I64
 from recon.errors import CalibrationMissing, PoseInvalid
 from recon.formats.argoverse2.feather_table import read_columns
 from recon.geometry import rotation_from_quaternion, transform
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 POSES = "city_SE3_egovehicle.feather"
 MAX_GAP_NS = 200_000_000  # the vehicle may turn unseen in a longer one

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.artifact import write_atomic
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PoseInvalid
@@ -17,8 +17,6 @@ from recon.files import read_inside
 from recon.formats.drive_folder.drive_document import FILE, VERSION, check_document, parse_json
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import GeoOrigin, rigid_fault, rotation_from_quaternion, transform
-
-F64 = npt.NDArray[np.float64]
 
 NAME = "drive_folder"
 QUATERNION_TOLERANCE = 1e-3  # three decimals written by hand still pass

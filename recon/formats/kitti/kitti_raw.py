@@ -11,16 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PathRefused, PoseInvalid
 from recon.files import read_inside
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geometry import GeoOrigin, invert, rotation_from_euler, transform
 from recon.sensors.image_file import image_size
-
-F64 = npt.NDArray[np.float64]
 
 NAME = "kitti_raw"
 CAMERAS = ("image_02", "image_03")  # the colour pair

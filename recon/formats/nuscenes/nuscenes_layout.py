@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
+from recon.arrays import F64
 from recon.artifact import write_atomic
 from recon.drive import DriveLog, Frame, Image
 from recon.errors import DriveInvalid, storage_errors
@@ -20,8 +20,6 @@ from recon.files import read_inside
 from recon.formats.nuscenes.scene_rows import LIDAR
 from recon.geometry import transform
 from recon.sensors.sweep import decode_sweep
-
-F64 = npt.NDArray[np.float64]
 
 # The devkit asks for every table; what a drive does not hold is empty.
 EMPTY_TABLES = ("category", "attribute", "visibility", "instance", "sample_annotation")

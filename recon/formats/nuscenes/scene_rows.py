@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from recon.drive import Camera, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, PoseInvalid
 from recon.formats.moments import share_out
 from recon.formats.nuscenes.json_tables import Row, by_token, follow, rows
 from recon.geometry import rotation_from_quaternion, transform
-
-F64 = npt.NDArray[np.float64]
 
 LIDAR = "LIDAR_TOP"
 SWEEP_REACH_NS = 50_000_000  # the LiDAR turns 20 times a second

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.segment.train.config import TrainConfig
 from recon.segment.train.samples import IGNORED
-
-U8 = npt.NDArray[np.uint8]
 
 _PAINT = (
     RoadClass.LANE_MARKING,
@@ -109,7 +107,7 @@ def _start(length: int, window: int, random: np.random.Generator) -> int:
     return int(random.integers(min(room, 0), max(room, 0) + 1))
 
 
-def _sum(worth: npt.NDArray[np.float32], place: tuple[int, int], window: tuple[int, int]) -> float:
+def _sum(worth: F32, place: tuple[int, int], window: tuple[int, int]) -> float:
     left, top = (max(at, 0) // 4 for at in place)
     return float(worth[top : (place[1] + window[1]) // 4, left : (place[0] + window[0]) // 4].sum())
 

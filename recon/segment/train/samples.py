@@ -17,16 +17,14 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import U8
 from recon.classes import ClassMap
 from recon.errors import DriveInvalid, ImageInvalid
 from recon.formats.drive_folder import drive_folder
 from recon.formats.problems import Problems
 from recon.segment.net_spec import class_map_path
 from recon.sensors.image_file import decode_gray, decode_ids, decode_rgb, image_size
-
-U8 = npt.NDArray[np.uint8]
 
 IGNORED = 255  # pixels that neither teach nor count
 CONDITIONS = ("day", "dusk", "night", "wet", "rain", "snow")

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import I64, U8
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.segment.mask2former import Mask2Former
 from recon.segment.train.samples import IGNORED, Sample, Source
 
-U8 = npt.NDArray[np.uint8]
 _BATCH = 4
 
 
@@ -22,7 +21,7 @@ _BATCH = 4
 class Score:
     """Counts of (true class, given class), and the seconds the segmenter took."""
 
-    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((CLASS_COUNT, CLASS_COUNT), np.int64))
+    counts: I64 = field(default_factory=lambda: np.zeros((CLASS_COUNT, CLASS_COUNT), np.int64))
     images: int = 0
     seconds: float = 0.0
 

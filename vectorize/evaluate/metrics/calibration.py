@@ -12,13 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from vectorize.evaluate.config import CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.extent import distances, middles
 from vectorize.road_map import Element
-
-F64 = npt.NDArray[np.float64]
 
 RIGHT_M = 0.5
 BINS = 10

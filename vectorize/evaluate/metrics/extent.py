@@ -9,15 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 
+from recon.arrays import F64
 from vectorize import polyline
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import is_area, polygon_of
 from vectorize.road_map import Element
-
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.point_sets import Shape
-
-F64 = npt.NDArray[np.float64]
 
 BATCH = 256
 PENDING = 4096

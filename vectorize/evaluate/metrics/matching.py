@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
+from recon.arrays import F64, I64, Bool
 
 RECALLS = np.linspace(0.0, 1.0, 101)  # at which COCO reads the precision
 EPS = float(np.finfo(np.float32).eps)

@@ -10,13 +10,12 @@ import numpy.typing as npt
 import shapely
 from scipy.spatial.distance import cdist
 
+from recon.arrays import F64, I64
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.point_sets import Shape, is_area, shape_of
 from vectorize.evaluate.metrics.raster import Stamp, iou_matrix, stamp
 from vectorize.road_map import Element
-
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +149,7 @@ def _chamfer(ours: Sequence[Shape], theirs: Sequence[Shape], config: EvaluateCon
     return chamfer, hausdorff
 
 
-def _buffers(shapes: Sequence[Shape], wanted: npt.NDArray[np.int64], width_m: float) -> npt.NDArray[np.object_]:
+def _buffers(shapes: Sequence[Shape], wanted: I64, width_m: float) -> npt.NDArray[np.object_]:
     unique, inverse = np.unique(wanted, return_inverse=True)
     lines = shapely.linestrings([shapes[k].line for k in unique.tolist()])
     buffers = shapely.buffer(lines, width_m, cap_style="flat", join_style="mitre", mitre_limit=5.0)

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, I64
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.road_map import Element
-
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
 
 STRIDE = 1 << 24  # pixels in a row of the endless canvas
 MIDDLE = 1 << 23  # zero lies in the middle, so that indices stay positive

@@ -6,14 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64
 from vectorize.evaluate.config import AREAS, EvaluateConfig
 from vectorize.evaluate.metrics.extent import Extent, total
 from vectorize.evaluate.metrics.matching import area_under_envelope, best_match, mean_of_101, nearest_match
 from vectorize.evaluate.metrics.pairing import Pairs
-
-F64 = npt.NDArray[np.float64]
 
 LINE_IOUS = (0.25, 0.30, 0.35, 0.40, 0.45, 0.50)
 AREA_IOUS = (0.50, 0.55, 0.60, 0.65, 0.70, 0.75)

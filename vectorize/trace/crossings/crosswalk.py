@@ -6,17 +6,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import shapely
 from skimage.measure import find_contours
 
+from recon.arrays import F32, F64
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.paint_areas import LEAST, PAD, Area, areas_of, disc
 from vectorize.trace.crossings.transverse import LINE_WIDTH_M, PAIR_GAP_M, find_line_pairs
-
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 
 STRIPE_GAP_M = 0.9  # widest space between the stripes of one zebra
 RECTANGLE_SHARE = 0.9  # a crossing that fills its rectangle this much is published as that rectangle

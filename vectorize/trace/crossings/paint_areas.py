@@ -6,14 +6,12 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import find_objects, label
 
+from recon.arrays import F32, U8, Bool
 from vectorize.evidence import Evidence
 
-F32 = npt.NDArray[np.float32]
-
-Area = tuple[tuple[slice, slice], npt.NDArray[np.bool_], F32]
+Area = tuple[tuple[slice, slice], Bool, F32]
 
 LEAST = 0.25  # probability that paint must have
 PAD = 2  # cells around a component, so that its contour closes
@@ -37,7 +35,7 @@ def areas_of(evidence: Evidence, raster: F32, gap_m: float) -> Iterator[Area]:
         yield (shifted[0], shifted[1]), components[window] == index, closed[window]
 
 
-def disc(evidence: Evidence, wide_m: float) -> npt.NDArray[np.uint8]:
+def disc(evidence: Evidence, wide_m: float) -> U8:
     """Return the kernel of a disc of a diameter; at least three cells."""
     size = max(3, round(wide_m / evidence.grid.cell_m) | 1)
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)

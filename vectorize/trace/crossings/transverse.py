@@ -11,18 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
 
+from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.paint_areas import LEAST, areas_of
 from vectorize.trace.road_sides import RoadSides
-
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
 PAIR_GAP_M = 5.0  # widest between the two lines of a crossing without stripes

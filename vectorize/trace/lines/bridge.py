@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import shapely
 from scipy.spatial import cKDTree
 from shapely import LineString, STRtree
 
+from recon.arrays import F64
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.trace.lines.strand import STEP_M, Strand
-
-F64 = npt.NDArray[np.float64]
 
 BASE_M = 6.0  # a straight dash is at most this long
 COURSE_M = 20.0

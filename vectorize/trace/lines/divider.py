@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 from shapely import LineString
 
+from recon.arrays import F64
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
@@ -17,9 +17,6 @@ from vectorize.trace.lines.guide import bridge_along
 from vectorize.trace.lines.ridge import find_strands
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.road_sides import RoadSides
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 TRANSVERSE_DEG = 50.0
 NEIGHBOUR_M = 15.0

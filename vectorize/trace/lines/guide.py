@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 from shapely import LineString, STRtree
 
+from recon.arrays import F64
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.trace.lines.bridge import Link, chain
 from vectorize.trace.lines.strand import STEP_M, Strand
-
-F64 = npt.NDArray[np.float64]
 
 EDGE_LINE_M = 2.0  # an edge line lies this close to its boundary
 SHORTEST_M = 4.0  # a shorter piece may lie at that distance by chance

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 from skimage.filters import apply_hysteresis_threshold
 from skimage.morphology import skeletonize
 
+from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.trace.lines.skeleton import trace_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
-
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 SMOOTH_M = 0.12
 STRONG, WEAK, FAINT = 0.18, 0.12, 0.03  # of smoothed probability: starts where strong, goes on while weak

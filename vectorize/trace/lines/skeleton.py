@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-Bool = npt.NDArray[np.bool_]
-F64 = npt.NDArray[np.float64]
-Int = npt.NDArray[np.int64]
+from recon.arrays import F64, I64, Bool
 
 FREE = -1  # the node of a branch end that meets nothing
 OFFSETS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
@@ -44,7 +41,7 @@ def trace_lines(skeleton: Bool, *, spur_px: float, straight_deg: float = 35.0) -
     return [b.points for b in _join(branches, straight_deg=straight_deg, only_degree_two=False)]
 
 
-def _neighbours(skeleton: Bool) -> tuple[Int, list[list[int]]]:
+def _neighbours(skeleton: Bool) -> tuple[I64, list[list[int]]]:
     """Return pixels (N, 2) as (row, column) and their 8-neighbours without links that merely cut a corner."""
     pixels = np.argwhere(skeleton).astype(np.int64)
     index = np.full((skeleton.shape[0] + 2, skeleton.shape[1] + 2), -1, dtype=np.int32)
@@ -105,7 +102,7 @@ def _branches(skeleton: Bool) -> list[Branch]:
     return [b for b in branches if len(b.points) >= 2]
 
 
-def _nodes(pixels: Int, links: list[list[int]], degree: Int) -> tuple[Int, F64]:
+def _nodes(pixels: I64, links: list[list[int]], degree: I64) -> tuple[I64, F64]:
     """Return the node of every pixel (FREE if none) and the nodes' centroids (column, row)."""
     node_of = np.full(len(pixels), FREE, dtype=np.int64)
     junction = np.flatnonzero(degree >= 3)

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, Bool
 from vectorize.polyline import arc_length
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 STEP_M = 0.1  # spacing of strand vertices
 

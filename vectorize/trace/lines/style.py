@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from recon.arrays import F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Style
 from vectorize.trace.lines.strand import STEP_M, Strand
-
-F64 = npt.NDArray[np.float64]
-Bool = npt.NDArray[np.bool_]
 
 SHORTEST_GAP_M = 0.7
 SOLID_RUN_M = 8.0  # no dash is this long
