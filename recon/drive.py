@@ -11,7 +11,8 @@ import numpy as np
 
 from recon.arrays import F64
 from recon.artifact import Parts
-from recon.geometry import GeoOrigin, rigid_fault
+from recon.geo_origin import GeoOrigin
+from recon.geometry import rigid_fault
 from recon.sensors.sweep import LidarFormat
 
 

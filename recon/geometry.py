@@ -1,21 +1,15 @@
-"""Rigid transforms, rotations and the local tangent plane.
+"""Rigid transforms and rotations.
 
 A transform is a (4, 4) float64 matrix named `a_from_b`; products cancel: `a_from_b @ b_from_c`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial.transform import Rotation
 
-from recon import transverse_mercator
 from recon.arrays import F64
-
-EARTH_RADIUS_M = 6_378_137.0  # WGS84 semi-major axis
-LOCAL_FRAME_LIMIT_M = 50_000.0
 
 
 def transform(rotation: npt.ArrayLike, translation: npt.ArrayLike) -> F64:
@@ -81,39 +75,3 @@ def rigid_fault(matrix: F64, *, tolerance: float = 1e-3) -> str:
     if np.linalg.det(rotation) < 0:
         return "its rotation is a reflection (determinant -1)"
     return ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GeoOrigin:
-    """Where the local frame's zero lies on Earth: degrees (WGS84) and metres above the ellipsoid.
-
-    Local metres are those of a transverse Mercator projection about the origin, true to scale there: x and y are east
-    and north of the tangent plane to 3 mm where both stay within 5 km, and to 2.5 m at `LOCAL_FRAME_LIMIT_M`, beyond
-    which points are refused. PROJ knows it as +proj=tmerc +lat_0 +lon_0 +k=1: rasters in metres and lines in degrees
-    agree.
-    """
-
-    latitude_deg: float
-    longitude_deg: float
-    altitude_m: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not (-85 <= self.latitude_deg <= 85 and -180 <= self.longitude_deg <= 180 and np.isfinite(self.altitude_m)):
-            raise ValueError(f"origin {self.latitude_deg}, {self.longitude_deg} is no place on Earth's local frames")
-
-    def _zero_m(self) -> F64:
-        """Return the projected place of the origin, on its own meridian."""
-        return transverse_mercator.metres_of(np.array([0.0, self.latitude_deg]))
-
-    def to_degrees(self, xy_m: npt.NDArray[np.floating]) -> F64:
-        """Return (..., 2) longitude, latitude in degrees of local east, north metres; ValueError when too far."""
-        if xy_m.size and float(np.abs(xy_m).max()) > LOCAL_FRAME_LIMIT_M:
-            raise ValueError(f"a point lies more than {LOCAL_FRAME_LIMIT_M / 1000:.0f} km from the origin")
-        degrees = transverse_mercator.degrees_of(xy_m + self._zero_m())
-        result: F64 = degrees + np.array([self.longitude_deg, 0.0])
-        return result
-
-    def to_metres(self, lonlat_deg: npt.NDArray[np.floating]) -> F64:
-        """Return (..., 2) local east, north metres of longitude, latitude in degrees."""
-        result: F64 = transverse_mercator.metres_of(lonlat_deg - np.array([self.longitude_deg, 0.0])) - self._zero_m()
-        return result

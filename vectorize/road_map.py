@@ -10,7 +10,7 @@ import numpy as np
 
 from recon.arrays import F32, F64, I64, U16, U64, AnyArray, Bool
 from recon.artifact import Parts
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 
 ElementClass = Literal["divider", "ped_crossing", "boundary", "stop_line", "centerline"]
 Style = Literal["solid", "dashed", "double", "unknown"]

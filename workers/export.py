@@ -51,7 +51,7 @@ def write_format(
     """Return the files of a format; `folders` holds the artifacts by kind, `origin` replaces the map's own."""
     from recon.align.pose_deltas import posed
     from recon.drive import DriveLog
-    from recon.geometry import GeoOrigin
+    from recon.geo_origin import GeoOrigin
     from recon.surface.road_surface import RoadSurface
     from vectorize.road_map import RoadMap
 

@@ -10,7 +10,8 @@ import numpy as np
 from recon.arrays import F64
 from recon.artifact import Parts
 from recon.drive import DriveLog, Frame, Image
-from recon.geometry import GeoOrigin, rotation_from_euler
+from recon.geo_origin import GeoOrigin
+from recon.geometry import rotation_from_euler
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

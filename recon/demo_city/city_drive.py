@@ -23,7 +23,8 @@ from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, trut
 from recon.demo_city.true_map import true_map
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import StorageError, storage_errors
-from recon.geometry import GeoOrigin, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import transform
 from recon.progress import Tick, silent
 
 # Nobody lives here: a point in the open Atlantic, so that no one takes the demo's GeoJSON for a real street.

@@ -23,7 +23,8 @@ from recon.errors import (
 )
 from recon.files import read_inside
 from recon.formats.problems import ParsedDrive, Problems
-from recon.geometry import LOCAL_FRAME_LIMIT_M, rigid_fault
+from recon.geo_origin import LOCAL_FRAME_LIMIT_M
+from recon.geometry import rigid_fault
 from recon.progress import Tick, silent
 from recon.sensors.image_file import check_image, decode_gray, decode_ids
 from recon.sensors.sweep import LidarFormat, decode_sweep

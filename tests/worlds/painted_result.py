@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from recon.drive import DriveLog, Frame
-from recon.geometry import GeoOrigin, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import transform
 from vectorize.config import CropConfig, PackConfig
 from vectorize.formats.geojson import write_geojson
 from vectorize.labels.labels import LabelSet, PseudoLabels, crop_element

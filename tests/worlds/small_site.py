@@ -9,7 +9,8 @@ import numpy as np
 from recon.bev.bev_map import BevMap
 from recon.classes import CLASS_COUNT, RoadClass
 from recon.drive import Camera, DriveLog, Frame, Image
-from recon.geometry import GeoOrigin, rotation_from_euler, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import rotation_from_euler, transform
 from recon.grid import Grid
 from recon.surface.road_surface import RoadSurface
 from vectorize.labels.labels import LabelSet, PseudoLabels

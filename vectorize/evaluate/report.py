@@ -13,7 +13,7 @@ import numpy as np
 
 from recon.artifact import MANIFEST, digest_json
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.measure import evaluate_patches

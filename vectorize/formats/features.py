@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.formats.shape import Shape, degrees
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap, numbers_of

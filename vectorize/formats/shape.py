@@ -9,7 +9,7 @@ import shapely
 
 from recon.arrays import F64, I64
 from recon.errors import ArtifactInvalid
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.polyline import arc_length
 from vectorize.road_map import Element, RoadMap
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from recon.errors import ConfigInvalid
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.road_map import RoadMap
 
 

@@ -12,7 +12,7 @@ from shapely import LineString, Polygon
 from recon.arrays import F64, U16, U64, Bool
 from recon.bev.bev_map import BevMap
 from recon.errors import NoRoadFound
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import TraceConfig

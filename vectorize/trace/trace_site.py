@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from recon.arrays import F64, Bool
 from recon.bev.bev_map import BevBlocks
 from recon.errors import NoRoadFound
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import TraceConfig

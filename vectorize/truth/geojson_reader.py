@@ -10,7 +10,7 @@ import numpy as np
 
 from recon.arrays import F64
 from recon.errors import InputInvalid
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 
 

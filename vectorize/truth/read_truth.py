@@ -11,7 +11,7 @@ from recon.artifact import digest_file
 from recon.errors import InputInvalid
 from recon.files import read_inside
 from recon.formats.read import read_drive
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.road_map import RoadMap
 from vectorize.truth.geojson_reader import read_geojson
 from vectorize.truth.true_map import read_true_map

@@ -17,8 +17,8 @@ import numpy as np
 from recon.arrays import F32, F64, Bool
 from recon.errors import DriveInvalid
 from recon.files import read_inside
-from recon.geometry import GeoOrigin, rotation_from_euler, transform
-from recon.transverse_mercator import degrees_of, metres_of
+from recon.geo_origin import GeoOrigin, degrees_of, metres_of
+from recon.geometry import rotation_from_euler, transform
 
 # City code -> UTM zone, latitude and longitude of the city frame's zero, as the data set's own API states them.
 CITIES = {

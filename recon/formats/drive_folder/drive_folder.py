@@ -16,7 +16,8 @@ from recon.errors import CalibrationMissing, DriveInvalid, PoseInvalid
 from recon.files import read_inside
 from recon.formats.drive_folder.drive_document import FILE, VERSION, check_document, parse_json
 from recon.formats.problems import ParsedDrive, Problems
-from recon.geometry import GeoOrigin, rigid_fault, rotation_from_quaternion, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import rigid_fault, rotation_from_quaternion, transform
 
 NAME = "drive_folder"
 QUATERNION_TOLERANCE = 1e-3  # three decimals written by hand still pass

@@ -17,7 +17,8 @@ from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PathRefused, PoseInvalid
 from recon.files import read_inside
 from recon.formats.problems import ParsedDrive, Problems
-from recon.geometry import GeoOrigin, invert, rotation_from_euler, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import invert, rotation_from_euler, transform
 from recon.sensors.image_file import image_size
 
 NAME = "kitti_raw"

@@ -13,7 +13,7 @@ from recon.errors import ConfigInvalid, DriveInvalid, PathRefused
 from recon.formats.nuscenes.json_tables import Row, rows
 from recon.formats.nuscenes.scene_rows import Scene
 from recon.formats.problems import ParsedDrive, Problems
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 
 NAME = "nuscenes"
 # South-western corners of the maps, latitude and longitude, as the devkit documents them.

@@ -16,7 +16,7 @@ from recon.artifact import read, write
 from recon.config import AlignConfig
 from recon.drive import DriveLog
 from recon.errors import TripsApart
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from recon.heights.height_field import height_field
 from recon.sensors.lidar import world_points
 from recon.views.views import Trip

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shapely import LinearRing
 
 from recon.errors import InputInvalid
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.formats.geojson import to_geojson, write_geojson
 from vectorize.road_map import Element, RoadMap
 from vectorize.truth.true_map import read_true_map

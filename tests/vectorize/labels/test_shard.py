@@ -12,7 +12,8 @@ import pytest
 from recon.artifact import digest_file
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid, PathRefused
-from recon.geometry import GeoOrigin, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import transform
 from vectorize.config import PackConfig
 from vectorize.labels.labels import LabelSet, PseudoLabels
 from vectorize.labels.sample import place_of

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.errors import InputInvalid
-from recon.geometry import GeoOrigin
+from recon.geo_origin import GeoOrigin
 from vectorize.formats.geojson import write_geojson
 from vectorize.road_map import Element, RoadMap
 from vectorize.truth.geojson_reader import read_geojson

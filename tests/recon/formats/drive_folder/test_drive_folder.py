@@ -23,7 +23,8 @@ from recon.formats.drive_folder.drive_document import SCHEMA_PATH
 from recon.formats.drive_folder.drive_folder import parse, write_drive_json
 from recon.formats.problems import Problems
 from recon.formats.read import find_problems, read_drive
-from recon.geometry import GeoOrigin, rigid_fault, rotation_from_quaternion, transform
+from recon.geo_origin import GeoOrigin
+from recon.geometry import rigid_fault, rotation_from_quaternion, transform
 
 ONE_FOLDER = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

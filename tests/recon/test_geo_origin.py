@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recon.geometry import GeoOrigin
-from recon.transverse_mercator import degrees_of, metres_of
+from recon.geo_origin import GeoOrigin, degrees_of, metres_of
 
 
 @given(st.floats(-85, 85), st.floats(-8, 8))
