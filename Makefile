@@ -6,6 +6,7 @@ READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
 .PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels same-bytes clean
+.PHONY: pipeline-figure notebooks release
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -101,6 +102,12 @@ net: $(READY) ## Train a net like the shipped one into net_out/run/net: 198 driv
 	$(BIN)/roadscribe segment train $(NET_OUT)/run --steps 13400 --set precision=bfloat16 --resume \
 	  --set 'size_px=[640,352]' --set 'crop_px=[512,288]' $${data[@]}
 	$(BIN)/roadscribe segment evaluate $(NET_OUT)/run/net --city 4
+
+pipeline-figure: $(READY) ## Draw docs/pictures/pipeline.svg anew from a drive of the demo city (a few minutes)
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python tests/benchmarks/draw_pipeline.py
+
+notebooks: $(READY) ## Run the example notebooks and keep their outputs
+	$(BIN)/python examples/run.py --write
 
 kernels: ## Forget compiled kernels: numba compiles one anew only when its own file changes, not one that it calls
 	find recon -name '*.nb[ic]' -delete
