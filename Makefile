@@ -109,6 +109,9 @@ pipeline-figure: $(READY) ## Draw docs/pictures/pipeline.svg anew from a drive o
 notebooks: $(READY) ## Run the example notebooks and keep their outputs
 	$(BIN)/python examples/run.py --write
 
+release: $(READY) ## Build wheel and sdist, install the wheel into an empty environment, run it; publishes nothing
+	$(BIN)/python .ci/release.py
+
 kernels: ## Forget compiled kernels: numba compiles one anew only when its own file changes, not one that it calls
 	find recon -name '*.nb[ic]' -delete
 
