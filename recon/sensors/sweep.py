@@ -8,7 +8,7 @@ import numpy as np
 
 from recon.arrays import F64
 from recon.errors import DriveInvalid
-from recon.formats.argoverse2.feather_table import decode_columns
+from recon.sensors.feather_table import decode_columns
 
 # "f32x4": raw little-endian float32 x, y, z, intensity (KITTI, drive folders); "f32x5": with the ring after them
 # (nuScenes); "feather": a table with the columns x, y, z (Argoverse 2).

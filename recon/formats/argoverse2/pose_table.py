@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from recon.arrays import F64, I64
 from recon.errors import CalibrationMissing, PoseInvalid
-from recon.formats.argoverse2.feather_table import read_columns
 from recon.geometry import rotation_from_quaternion, transform
+from recon.sensors.feather_table import read_columns
 
 POSES = "city_SE3_egovehicle.feather"
 MAX_GAP_NS = 200_000_000  # the vehicle may turn unseen in a longer one
