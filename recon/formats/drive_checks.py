@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recon.drive import Camera, DriveLog, Frame, Image
+from recon.drive import Camera, DriveLog, Frame, Image, LidarFormat
 from recon.errors import (
     CalibrationMissing,
     DriveEmpty,
@@ -27,7 +27,7 @@ from recon.geo_origin import LOCAL_FRAME_LIMIT_M
 from recon.geometry import rigid_fault
 from recon.progress import Tick, silent
 from recon.sensors.image_file import check_image, decode_gray, decode_ids
-from recon.sensors.sweep import LidarFormat, decode_sweep
+from recon.sensors.sweep import decode_sweep
 
 MAX_SPEED_M_S = 100.0  # no road vehicle: a jump of the positioning, or a wrong unit
 MAX_IMAGE_DELAY_NS = 1_000_000_000  # an image farther than this from its frame's time carries a wrong unit

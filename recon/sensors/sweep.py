@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from recon.arrays import F64
+from recon.drive import LidarFormat
 from recon.errors import DriveInvalid
 from recon.sensors.feather_table import decode_columns
 
-# "f32x4": raw little-endian float32 x, y, z, intensity (KITTI, drive folders); "f32x5": with the ring after them
-# (nuScenes); "feather": a table with the columns x, y, z (Argoverse 2).
-LidarFormat = Literal["", "f32x4", "f32x5", "feather"]
 _FLOATS = {"f32x4": 4, "f32x5": 5}
 
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather
 
+from recon.drive import LidarFormat
 from recon.errors import DriveInvalid
-from recon.sensors.sweep import LidarFormat, decode_sweep
+from recon.sensors.sweep import decode_sweep
 
 POINTS = np.random.default_rng(1).uniform(-40, 40, (7, 3)).astype(np.float32)
 
