@@ -1,4 +1,4 @@
-"""The only owner of metres <-> pixels of a bird's-eye raster."""
+"""The only owner of metres <-> pixels of a bird's-eye raster, and the partition of its blocks into parts of a size."""
 
 from __future__ import annotations
 
@@ -78,3 +78,18 @@ class Grid:
     def record(self) -> dict[str, Any]:
         """Return the grid as JSON."""
         return asdict(self)
+
+
+def halved(blocks: I64, most: int) -> list[I64]:
+    """Return (row, column) blocks (B, 2) in parts of at most `most`, parted by straight lines, in a fixed order."""
+    if len(blocks) <= most:
+        return [blocks]
+    axis, cut = cut_of(blocks)
+    return halved(blocks[blocks[:, axis] < cut], most) + halved(blocks[blocks[:, axis] >= cut], most)
+
+
+def cut_of(blocks: I64) -> tuple[int, int]:
+    """Return the axis across which blocks (B, 2) are longest, and the first row or column of their second half."""
+    axis = int(np.argmax(np.ptp(blocks, axis=0)))
+    along = blocks[:, axis]
+    return axis, max(int(np.sort(along)[len(along) // 2]), int(along.min()) + 1)

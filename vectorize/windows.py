@@ -8,7 +8,7 @@ import numpy as np
 
 from recon.arrays import F64, I64, Bool
 from recon.bev.bev_map import BLOCK_CELLS, BevBlocks, BevMap
-from recon.fit.tiles import cut_of
+from recon.grid import cut_of
 
 WHOLE_CELLS = 6_000_000  # a site of at most as many cells, seen or not, is one window
 CORE_BLOCKS = 250  # of a core: about 200 m of street

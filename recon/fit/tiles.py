@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon.arrays import F64, I64, Bool
-from recon.grid import Grid
+from recon.grid import Grid, halved
 from recon.surface.cells import TILE_CELLS, corridor_blocks
 from recon.views.views import Views
 
@@ -82,21 +82,6 @@ def tiles_of(path_xy_m: F64, *, corridor_m: float, cell_m: float, most_cells: in
     grid, blocks = corridor_blocks(path_xy_m, corridor_m=corridor_m, cell_m=cell_m)
     parts = halved(blocks, max(1, most_cells // TILE_CELLS**2))
     return [Tile(grid=grid, own=part, around=_with_rim(part, blocks)) for part in parts]
-
-
-def halved(blocks: I64, most: int) -> list[I64]:
-    """Return (row, column) blocks (B, 2) in parts of at most `most`, parted by straight lines, in a fixed order."""
-    if len(blocks) <= most:
-        return [blocks]
-    axis, cut = cut_of(blocks)
-    return halved(blocks[blocks[:, axis] < cut], most) + halved(blocks[blocks[:, axis] >= cut], most)
-
-
-def cut_of(blocks: I64) -> tuple[int, int]:
-    """Return the axis across which blocks (B, 2) are longest, and the first row or column of their second half."""
-    axis = int(np.argmax(np.ptp(blocks, axis=0)))
-    along = blocks[:, axis]
-    return axis, max(int(np.sort(along)[len(along) // 2]), int(along.min()) + 1)
 
 
 def _with_rim(own: I64, blocks: I64) -> I64:
