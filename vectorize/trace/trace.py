@@ -21,11 +21,12 @@ from vectorize.road_map import Element, ElementClass, RoadMap, Style
 from vectorize.trace.confidence import BACKGROUND, bridge_doubt, curve
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
-from vectorize.trace.crossings.transverse import find_stop_lines
-from vectorize.trace.lines.bridge import bridge, uncross
+from vectorize.trace.crossings.stop_line import find_stop_lines
+from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
+from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
 
 BOUNDARY_GAP_M = 3.0

@@ -23,7 +23,7 @@ from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.road_map import PER_VERTEX, Element, RoadMap
-from vectorize.trace.crossings.transverse import ROAD_M
+from vectorize.trace.crossings.crossing_pair import ROAD_M
 from vectorize.trace.trace import trace
 from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
 

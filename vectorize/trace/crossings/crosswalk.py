@@ -12,8 +12,8 @@ from skimage.measure import find_contours
 from recon.arrays import F32, F64
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.trace.crossings.paint_areas import LEAST, PAD, Area, areas_of, disc
-from vectorize.trace.crossings.transverse import LINE_WIDTH_M, PAIR_GAP_M, find_line_pairs
+from vectorize.trace.crossings.crossing_pair import PAIR_GAP_M, find_line_pairs
+from vectorize.trace.crossings.paint_areas import LEAST, LINE_WIDTH_M, PAD, Area, areas_of, disc
 
 STRIPE_GAP_M = 0.9  # widest space between the stripes of one zebra
 RECTANGLE_SHARE = 0.9  # a crossing that fills its rectangle this much is published as that rectangle

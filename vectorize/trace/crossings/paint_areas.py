@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from scipy.ndimage import find_objects, label
 
-from recon.arrays import F32, U8, Bool
+from recon.arrays import F32, F64, U8, Bool
 from vectorize.evidence import Evidence
 
 Area = tuple[tuple[slice, slice], Bool, F32]
 
 LEAST = 0.25  # probability that paint must have
+CLOSE_M = 0.5  # gap within one line of paint
+LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
 PAD = 2  # cells around a component, so that its contour closes
 
 
@@ -39,3 +41,23 @@ def disc(evidence: Evidence, wide_m: float) -> U8:
     """Return the kernel of a disc of a diameter; at least three cells."""
     size = max(3, round(wide_m / evidence.grid.cell_m) | 1)
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)
+
+
+def axis_of(evidence: Evidence, window: tuple[slice, slice], weight: F32) -> tuple[F64, float, float] | None:
+    """Return the axis (2, 2) in world metres of weighted cells, their mean weight, and their width across it.
+
+    The width is that of an even strip which spreads as far: a ragged cell does not widen a line.
+    """
+    rows, columns = np.nonzero(weight > LEAST)
+    if len(rows) < 2:
+        return None
+    px = np.stack([columns + window[1].start + 0.5, rows + window[0].start + 0.5], axis=1)
+    xy, w = evidence.grid.to_m(px), weight[rows, columns]
+    centre = np.average(xy, axis=0, weights=w)
+    spread, axes = np.linalg.eigh(np.cov((xy - centre).T, aweights=w))
+    along = (xy - centre) @ axes[:, 1]
+    # Half a cell stands out beyond the outermost centres; the 1 % tails are ragged pixels.
+    low, high = np.quantile(along, [0.01, 0.99])
+    length = float(high - low) + evidence.grid.cell_m
+    line = centre + np.array([[-0.5], [0.5]]) * length * axes[:, 1] + (low + high) / 2 * axes[:, 1]
+    return line, float(np.clip(w.mean(), 0, 1)), float(np.sqrt(12.0 * max(spread[0], 0.0)))

@@ -1,17 +1,14 @@
-"""Collinear pieces of paint become one divider; no divider crosses another."""
+"""Joining collinear pieces of paint to one line over their gaps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import shapely
 from scipy.spatial import cKDTree
-from shapely import LineString, STRtree
+from shapely import LineString
 
 from recon.arrays import F64
-from vectorize import polyline
 from vectorize.config import TraceConfig
+from vectorize.trace.lines.linker import Link, link
 from vectorize.trace.lines.strand import STEP_M, Strand
 
 BASE_M = 6.0  # a straight dash is at most this long
@@ -19,16 +16,6 @@ COURSE_M = 20.0
 CURVE_M = 8.0  # from this length on a line's own curvature can be measured
 HAZE_PAINT, HAZE_WIDTH_M = 0.4, 0.4  # both: gutter seams, rail heads and sun spots rather than a worn line
 TOUCH_M = 0.15  # ends closer than this have no measurable direction between them
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A possible bridge between end `a` and end `b`; an end is 2 * strand + (0 first vertex, 1 last vertex)."""
-
-    cost: float
-    a: int
-    b: int
-    curve: F64  # (M, 2) from end a to end b
 
 
 def bridge(strands: list[Strand], config: TraceConfig, barriers: list[LineString]) -> list[Strand]:
@@ -71,24 +58,7 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
         judged = (_judge(a, b, ends, out, config, (dash_m[a] + dash_m[b]) / 2) for out in hypotheses)
         fits = [fit for fit in judged if fit is not None]
         links += sorted(fits, key=lambda fit: fit.cost)[:1]
-    links.sort(key=lambda link: (link.cost, link.a, link.b))
-    lines = [LineString(s.xy_m) for s in strands]
-    walls = STRtree([*lines, *barriers])
-    taken: set[int] = set()
-    accepted: list[Link] = []
-    curves: list[LineString] = []
-    for link in links:
-        if link.a in taken or link.b in taken:
-            continue
-        curve = LineString(link.curve)
-        own = {link.a // 2, link.b // 2}
-        hits = set(walls.query(curve, predicate="intersects").tolist()) - own
-        if hits or any(curve.intersects(other) for other in curves):
-            continue
-        taken |= {link.a, link.b}
-        accepted.append(link)
-        curves.append(curve)
-    return chain(strands, accepted)
+    return link(strands, links, barriers)
 
 
 def _reach(strand: Strand) -> float:
@@ -142,77 +112,3 @@ def _hermite(start: F64, end: F64, leave: F64, arrive: F64) -> F64:
     basis = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, -2 * t**3 + 3 * t**2, t**3 - t**2)
     result: F64 = basis[0] * start + distance * (basis[1] * leave + basis[3] * arrive) + basis[2] * end
     return result
-
-
-def chain(strands: list[Strand], links: list[Link]) -> list[Strand]:
-    """Join strands along accepted links."""
-    partner: dict[int, tuple[int, F64]] = {}
-    for link in links:
-        partner[link.a] = (link.b, link.curve)
-        partner[link.b] = (link.a, link.curve[::-1])
-    done: set[int] = set()
-    result = []
-    loose_first = sorted(range(len(strands)), key=lambda i: (2 * i in partner) + (2 * i + 1 in partner))
-    for start in loose_first:
-        if start in done:
-            continue
-        entry = 2 * start if 2 * start not in partner else 2 * start + 1
-        pieces: list[Strand] = []
-        while entry // 2 not in done:
-            index = entry // 2
-            done.add(index)
-            pieces.append(strands[index] if entry % 2 == 0 else strands[index].reversed())
-            following = partner.get(entry ^ 1)
-            if following is None:
-                break
-            entry, curve = following
-            if entry // 2 not in done and len(curve) > 2:
-                inner = curve[1:-1]
-                pieces.append(
-                    Strand(
-                        xy_m=inner,
-                        paint=np.zeros(len(inner)),
-                        bridged=np.ones(len(inner), dtype=bool),
-                        faint=np.zeros(len(inner), dtype=bool),
-                        width_m=0.0,
-                    )
-                )
-        result.append(concatenate(pieces))
-    return result
-
-
-def concatenate(pieces: list[Strand]) -> Strand:
-    """Return the pieces as one strand; its width is the widths' mean, weighted by length."""
-    if len(pieces) == 1:
-        return pieces[0]
-    painted = [p for p in pieces if p.width_m > 0]
-    weights = np.array([len(p.xy_m) for p in painted])
-    return Strand(
-        xy_m=np.concatenate([p.xy_m for p in pieces]),
-        paint=np.concatenate([p.paint for p in pieces]),
-        bridged=np.concatenate([p.bridged for p in pieces]),
-        faint=np.concatenate([p.faint for p in pieces]),
-        width_m=float(np.average([p.width_m for p in painted], weights=weights)),
-    )
-
-
-def uncross(lines: list[F64], weight: list[float]) -> list[list[tuple[int, int]]]:
-    """Return, for every polyline, the vertex spans (start, stop) to keep so that no two lines cross.
-
-    Where two cross, the lighter gives way: it loses the segments that touch the other and keeps what remains.
-    """
-    order = sorted(range(len(lines)), key=lambda i: (-weight[i], i))
-    kept: list[list[tuple[int, int]]] = [[] for _ in lines]
-    shapes = [LineString(line) for line in lines]
-    tree = STRtree(shapes)
-    rank = {index: position for position, index in enumerate(order)}
-    for index in order:
-        stronger = [o for o in tree.query(shapes[index], predicate="intersects").tolist() if rank[o] < rank[index]]
-        good = np.ones(len(lines[index]) - 1, dtype=bool)
-        if stronger:
-            others = shapely.union_all([shapes[o] for o in stronger])
-            shapely.prepare(others)
-            segments = shapely.linestrings(np.stack([lines[index][:-1], lines[index][1:]], axis=1))
-            good = ~shapely.intersects(others, segments)
-        kept[index] = [(a, b + 1) for a, b in polyline.runs(good)]
-    return kept

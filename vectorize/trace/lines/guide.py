@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
-from shapely import LineString, STRtree
+from shapely import LineString
 
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.config import TraceConfig
-from vectorize.trace.lines.bridge import Link, chain
+from vectorize.trace.lines.linker import Link, link
 from vectorize.trace.lines.strand import STEP_M, Strand
 
 EDGE_LINE_M = 2.0  # an edge line lies this close to its boundary
@@ -33,17 +33,7 @@ def bridge_along(
     for guide in guides:
         if len(guide) * STEP_M >= SHORTEST_M and config.guided_gap_m > 0:
             links += _links(strands, guide, config)
-    walls = STRtree([*(LineString(s.xy_m) for s in strands), *barriers])
-    taken: set[int] = set()
-    accepted: list[Link] = []
-    for link in sorted(links, key=lambda one: (one.cost, one.a, one.b)):
-        curve = LineString(link.curve)
-        hits = set(walls.query(curve, predicate="intersects").tolist()) - {link.a // 2, link.b // 2}
-        crossed = any(curve.intersects(LineString(other.curve)) for other in accepted)
-        if not hits and not crossed and not {link.a, link.b} & taken:
-            taken |= {link.a, link.b}
-            accepted.append(link)
-    return chain(strands, accepted)
+    return link(strands, links, barriers)
 
 
 def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]:

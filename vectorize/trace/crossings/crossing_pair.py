@@ -1,13 +1,12 @@
-"""Paint across the road: stop lines, and the pairs of lines that are a crossing without stripes.
+"""Crossings that are painted as two lines across the road, without stripes.
 
-A class map learns stop lines and the lines of a crossing from pixels that look alike, and calls parts of the one what
-is the other. Geometry tells most of them apart: a crossing has two lines from kerb to kerb, side by side. Two lines
-that are called stop lines all over stay stop lines: roads of one direction have such.
+A class map learns stop lines and the lines of a crossing from pixels of the same appearance, and it labels parts of the
+one as the other. Geometry separates most of them: a crossing has two lines from kerb to kerb, side by side. Two lines
+that are labelled as stop lines throughout stay stop lines, because one-way roads have such pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +16,10 @@ from scipy.spatial import cKDTree
 from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.trace.crossings.paint_areas import LEAST, areas_of
-from vectorize.trace.road_sides import RoadSides
+from vectorize.trace.crossings.paint_areas import CLOSE_M, LEAST, LINE_WIDTH_M, areas_of, axis_of
 
-LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
 PAIR_GAP_M = 5.0  # widest between the two lines of a crossing without stripes
 NARROWEST_M = 1.5  # between them
-CLOSE_M = 0.5  # gap within one line
 SHORTEST_M = 2.0  # piece from which a line across the road is looked for
 ROAD_M = (2.5, 40.0)  # from kerb to kerb
 END_M = 1.0  # from a kerb to the end of the paint
@@ -37,8 +33,6 @@ PARALLEL = np.cos(np.radians(10.0))
 ALIKE_SHARE = 0.7  # of their length that two lines lie side by side
 EMPTY_SHARE = 0.2  # of the place between them that may be painted: more is a zebra or hatching
 STEP_M = 0.1
-EDGE_LINE_M = 1.0  # from the foot of a kerb
-STOP_LINE_M = 1.7  # least length: it spans a lane of 2.5 m, of which a third may be hidden or worn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,33 +44,6 @@ class Crossline:
     value: float  # mean evidence of the paint, times the share of the way that is painted
     crosswalk: float  # share of the paint that is called crosswalk
     width_m: float
-
-
-def find_stop_lines(
-    evidence: Evidence, crossings: Sequence[F64], sides: RoadSides
-) -> tuple[list[tuple[F64, float]], list[F64]]:
-    """Return (line (2, 2) in world metres, mean evidence) of each area of STOP_LINE: its axis through the middle.
-
-    What lies in one of the crossings, rings (N, 2), is part of that. What runs along a side of the road is none: it is
-    an arrow, or an edge line. Edge lines (2, 2) are returned too.
-    """
-    result: list[tuple[F64, float]] = []
-    edge_lines: list[F64] = []
-    taken = shapely.union_all([shapely.Polygon(ring) for ring in crossings])
-    for window, inside, _ in areas_of(evidence, evidence.stop_line, CLOSE_M):
-        fitted = _fitted(evidence, window, np.where(inside, evidence.stop_line[window], 0.0))
-        if fitted is None:
-            continue
-        line, value, width_m = fitted
-        length_m = polyline.length_of(line)
-        if length_m < STOP_LINE_M or length_m <= 1.5 * width_m or taken.contains(shapely.Point(line.mean(0))):
-            continue
-        away_m = sides.beside(line)
-        if away_m is None:
-            result.append((line, value))
-        elif away_m < EDGE_LINE_M:
-            edge_lines.append(line)
-    return sorted(result, key=lambda item: tuple(item[0].ravel().tolist())), edge_lines
 
 
 def find_line_pairs(evidence: Evidence) -> list[tuple[shapely.Polygon, float]]:
@@ -99,33 +66,13 @@ def find_line_pairs(evidence: Evidence) -> list[tuple[shapely.Polygon, float]]:
     return result
 
 
-def _fitted(evidence: Evidence, window: tuple[slice, slice], weight: F32) -> tuple[F64, float, float] | None:
-    """Return the axis (2, 2) in world metres of weighted cells, their mean weight, and their width across it.
-
-    The width is that of an even strip which spreads as far: a ragged cell does not widen a line.
-    """
-    rows, columns = np.nonzero(weight > LEAST)
-    if len(rows) < 2:
-        return None
-    px = np.stack([columns + window[1].start + 0.5, rows + window[0].start + 0.5], axis=1)
-    xy, w = evidence.grid.to_m(px), weight[rows, columns]
-    centre = np.average(xy, axis=0, weights=w)
-    spread, axes = np.linalg.eigh(np.cov((xy - centre).T, aweights=w))
-    along = (xy - centre) @ axes[:, 1]
-    # Half a cell stands out beyond the outermost centres; the 1 % tails are ragged pixels.
-    low, high = np.quantile(along, [0.01, 0.99])
-    length = float(high - low) + evidence.grid.cell_m
-    line = centre + np.array([[-0.5], [0.5]]) * length * axes[:, 1] + (low + high) / 2 * axes[:, 1]
-    return line, float(np.clip(w.mean(), 0, 1)), float(np.sqrt(12.0 * max(spread[0], 0.0)))
-
-
 def _crosslines(evidence: Evidence) -> list[Crossline]:
     """Return the lines from kerb to kerb, each once though its paint may lie in pieces."""
     own = evidence.crosswalk + evidence.stop_line + evidence.other_marking
     paint = own + evidence.marking
     pieces = []
     for window, inside, _ in areas_of(evidence, own, CLOSE_M):
-        fitted = _fitted(evidence, window, np.where(inside, own[window], np.float32(0)))
+        fitted = axis_of(evidence, window, np.where(inside, own[window], np.float32(0)))
         if fitted is not None:
             length_m = polyline.length_of(fitted[0])
             if length_m >= SHORTEST_M and fitted[2] <= LINE_WIDTH_M:
