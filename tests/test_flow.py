@@ -11,7 +11,7 @@ from recon.config import BakeConfig, FitConfig
 from recon.fit.fit import fit
 from recon.views.views import Trip
 from vectorize.config import CropConfig, PackConfig, TraceConfig
-from vectorize.labels.labels import crop
+from vectorize.labels.crop import crop
 from vectorize.labels.shard import pack, read_shard
 from vectorize.trace.trace import trace
 

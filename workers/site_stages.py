@@ -64,7 +64,7 @@ def draw(given: StageInput) -> None:
     from recon.bev.bev_map import BevBlocks
     from recon.drive import DriveLog
     from vectorize.formats.geojson import write_geojson
-    from vectorize.labels.labels import LabelSet
+    from vectorize.labels.label_set import LabelSet
     from vectorize.publish.lanes import lane_summary
     from vectorize.publish.pictures import draw as run_draw
     from vectorize.publish.summary import map_summary

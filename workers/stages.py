@@ -77,7 +77,7 @@ def trace(given: StageInput) -> None:
 def crop(given: StageInput) -> None:
     """Crop one label per keyframe."""
     from recon.bev.bev_map import BevBlocks
-    from vectorize.labels.labels import crop as run_crop
+    from vectorize.labels.crop import crop as run_crop
     from vectorize.road_map import RoadMap
 
     bev = read(BevBlocks, given.parents["bake"], mapped=True)
@@ -88,7 +88,7 @@ def crop(given: StageInput) -> None:
 
 def pack(given: StageInput) -> None:
     """Pack the labels into shards."""
-    from vectorize.labels.labels import LabelSet
+    from vectorize.labels.label_set import LabelSet
     from vectorize.labels.shard import pack as run_pack
 
     labels = read(LabelSet, given.parents["crop"])
@@ -107,7 +107,7 @@ def draw(given: StageInput) -> None:
     """Make what people look at: pictures, GeoJSON and the figures of the report."""
     from recon.bev.bev_map import BevBlocks
     from vectorize.formats.geojson import write_geojson
-    from vectorize.labels.labels import LabelSet
+    from vectorize.labels.label_set import LabelSet
     from vectorize.publish.lanes import lane_summary
     from vectorize.publish.pictures import draw as run_draw
     from vectorize.publish.summary import map_summary

@@ -12,7 +12,7 @@ from recon import artifact
 from recon.errors import ArtifactInvalid
 from recon.geometry import apply, invert, rotation_from_euler, transform
 from vectorize.config import CropConfig
-from vectorize.labels.labels import crop_element
+from vectorize.labels.crop import crop_element
 from vectorize.road_map import Element, RoadMap, numbers_of
 
 TRIPS = ("monday", "tuesday", "friday")

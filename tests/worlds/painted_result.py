@@ -12,7 +12,8 @@ from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from vectorize.config import CropConfig, PackConfig
 from vectorize.formats.geojson import write_geojson
-from vectorize.labels.labels import LabelSet, PseudoLabels, crop_element
+from vectorize.labels.crop import crop_element
+from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.shard import pack
 from vectorize.road_map import Element, RoadMap
 

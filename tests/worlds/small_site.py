@@ -13,7 +13,7 @@ from recon.geo_origin import GeoOrigin
 from recon.geometry import rotation_from_euler, transform
 from recon.grid import Grid
 from recon.surface.road_surface import RoadSurface
-from vectorize.labels.labels import LabelSet, PseudoLabels
+from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.road_map import Element, RoadMap
 
 ORIGIN = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4, altitude_m=110.0)

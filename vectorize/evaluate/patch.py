@@ -15,7 +15,7 @@ from recon.geometry import invert
 from recon.sensors.project import on_ground
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
-from vectorize.labels.labels import crop_element
+from vectorize.labels.crop import crop_element
 from vectorize.labels.shard import Sample
 from vectorize.road_map import Element, RoadMap
 

@@ -22,7 +22,7 @@ from vectorize.formats import (
     streammapnet,
 )
 from vectorize.formats.written import Written
-from vectorize.labels.labels import LabelSet
+from vectorize.labels.label_set import LabelSet
 from vectorize.road_map import RoadMap
 
 AnyKind = type[RoadMap] | type[BevMap] | type[RoadSurface] | type[LabelSet] | type[DriveLog]

@@ -9,13 +9,13 @@ import numpy as np
 import shapely
 
 from recon.arrays import F64
+from vectorize.neighbours import LineIndex, Met
 from vectorize.polyline import left_normals, length_of, resample, runs, tangents
 from vectorize.road_map import Element
 
 STEP_M = 1.0
 NARROWEST_M, WIDEST_M = 2.0, 6.0  # of a lane; two lines of one marking, or a kerb and its edge line, lie closer
 SHORTEST_M = 5.0
-PARALLEL_DEG = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +36,7 @@ def find_strips(lines: Sequence[Element]) -> list[Strip]:
     """
     rings = [np.concatenate([e.vertices, e.vertices[:1]]) if e.closed else e.vertices for e in lines]
     shapes = [shapely.LineString(vertices) for vertices in rings]
-    tree = shapely.STRtree(shapes)
+    index = LineIndex.of(shapes)
     strips: list[Strip] = []
     for i, shape in enumerate(shapes):
         if shape.length < SHORTEST_M:
@@ -45,11 +45,12 @@ def find_strips(lines: Sequence[Element]) -> list[Strip]:
         directions = tangents(points)
         for side in (1.0, -1.0):
             across = points[:, :2] + side * WIDEST_M * left_normals(directions)
-            hits = [_first_hit(shapes, tree, i, p, q, d) for p, q, d in zip(points, across, directions, strict=True)]
-            partner = np.array([hit[0] if hit else -1 for hit in hits])
+            ways = zip(points[:, :2], across, directions, strict=True)
+            found = [_neighbour(index, i, start, end, direction) for start, end, direction in ways]
+            partner = np.array([met.line if met else -1 for met in found])
             for j in np.unique(partner[partner > i]).tolist():
                 for start, stop in runs(partner == j):
-                    other = np.array([hit[1] for hit in hits[start:stop] if hit])
+                    other = np.array([met.at for met in found[start:stop] if met])
                     if _is_strip(points[start:stop], other):
                         own = points[start:stop]
                         left, right = ((j, other), (i, own)) if side > 0 else ((i, own), (j, other))
@@ -102,26 +103,8 @@ def _is_strip(own: F64, other: F64) -> bool:
     return bool(np.median(np.hypot(*(own - other)[:, :2].T)) >= NARROWEST_M)
 
 
-def _first_hit(
-    shapes: list[shapely.LineString], tree: shapely.STRtree, own: int, point: F64, end: F64, direction: F64
-) -> tuple[int, F64] | None:
-    """Return the nearest other line across a point and the place (3,) where it is met, or None if it runs aslant."""
-    probe = shapely.LineString([point[:2], end])
-    best: tuple[float, int, F64] | None = None
-    for j in tree.query(probe, predicate="intersects").tolist():
-        if j == own:
-            continue
-        # Intersecting a 3D line with a flat probe reads the line's height where they meet.
-        for met in shapely.get_coordinates(shapely.intersection(shapes[j], probe), include_z=True):
-            away = float(np.hypot(*(met[:2] - point[:2])))
-            if best is None or away < best[0]:
-                best = (away, j, met)
-    if best is None or not np.isfinite(best[2]).all():
-        return None
-    other = shapes[best[1]]
-    along = other.project(shapely.Point(best[2][:2]))
-    ends = shapely.line_interpolate_point(other, [max(along - 0.5, 0.0), along + 0.5])
-    step = np.diff(shapely.get_coordinates(ends), axis=0)[0]
-    norm = float(np.hypot(*step))
-    parallel = norm > 0 and abs(float(step @ direction)) >= norm * np.cos(np.radians(PARALLEL_DEG))
-    return (best[1], best[2]) if parallel else None
+def _neighbour(index: LineIndex, own: int, start: F64, end: F64, direction: F64) -> Met | None:
+    """Return the nearest other line between two points (2,), or None if it has no height or is not parallel."""
+    met = index.across(own, start, end)
+    nearest = met[0] if met and np.isfinite(met[0].at).all() else None
+    return nearest if nearest and index.is_parallel(nearest, direction) else None

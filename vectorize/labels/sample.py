@@ -9,7 +9,7 @@ import numpy as np
 
 from recon.drive import DriveLog
 from recon.geometry import yaw_of
-from vectorize.labels.labels import LabelSet, PseudoLabels
+from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.road_map import Element
 
 # The first three ids are MapTR's own; a reader of those ignores the rest.

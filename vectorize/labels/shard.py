@@ -23,7 +23,7 @@ from recon.errors import ArtifactInvalid, ImageInvalid
 from recon.files import check_unchanged, read_inside
 from recon.progress import Tick, silent
 from vectorize.config import PackConfig
-from vectorize.labels.labels import LabelSet, PseudoLabels
+from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.sample import element_counts, place_of, sample_record
 
 INDEX = "index.parquet"

@@ -6,16 +6,16 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from shapely import LineString, STRtree
+from shapely import LineString
 
 from recon.arrays import F64
+from vectorize.neighbours import LineIndex
 from vectorize.polyline import left_normals, length_of, resample, tangents
 from vectorize.road_map import Element, RoadMap
 
 SAMPLE_M = 1.0
 WIDEST_LANE_M = 6.0
 SHORTEST_PAIR_M = 20.0  # a width is that of a lane only where two dividers run side by side this far
-PARALLEL_DEG = 15.0
 
 
 def lane_summary(road_map: RoadMap) -> dict[str, Any]:
@@ -52,17 +52,17 @@ def _lanes(dividers: list[Element]) -> list[dict[str, Any]]:
     """Return the widths from each divider to the nearest one on its left, measured across it every metre."""
     if not dividers:
         return []
-    lines = [LineString(e.vertices[:, :2]) for e in dividers]
-    tree = STRtree(lines)
+    index = LineIndex.of([LineString(e.vertices[:, :2]) for e in dividers])
     widths: dict[tuple[int, int], list[float]] = {}
     for i, element in enumerate(dividers):
         points = resample(np.asarray(element.vertices[:, :2], dtype=np.float64), SAMPLE_M)
         directions = tangents(points)
         for side in (1.0, -1.0):
             for point, direction, normal in zip(points, directions, side * left_normals(directions), strict=True):
-                hit = _across(lines, tree, i, point, direction, normal)
-                if hit is not None:
-                    widths.setdefault((min(i, hit[0]), max(i, hit[0])), []).append(hit[1])
+                met = index.across(i, point, point + WIDEST_LANE_M * normal)
+                beside = next((one for one in met if index.is_parallel(one, direction)), None)
+                if beside is not None:
+                    widths.setdefault((min(i, beside.line), max(i, beside.line)), []).append(beside.away_m)
     result = []
     for (i, j), values in sorted(widths.items()):
         # Each pair was measured from both of its lines.
@@ -72,24 +72,3 @@ def _lanes(dividers: list[Element]) -> list[dict[str, Any]]:
             rounded = {name: round(float(value), 2) for name, value in widths_m.items()}
             result.append({"between": [i, j], "length_m": round(len(values) * SAMPLE_M / 2, 1), **rounded})
     return result
-
-
-def _across(
-    lines: list[LineString], tree: STRtree, own: int, point: F64, direction: F64, normal: F64
-) -> tuple[int, float] | None:
-    """Return the first other divider across a point and its distance, or None."""
-    probe = LineString([point, point + WIDEST_LANE_M * normal])
-    best: tuple[int, float] | None = None
-    for j in sorted(int(k) for k in tree.query(probe, predicate="intersects")):
-        if j == own:
-            continue
-        distance = float(lines[j].intersection(probe).distance(LineString([point, point])))
-        ahead = lines[j].interpolate(lines[j].project(probe.interpolate(distance)) + 0.5)
-        behind = lines[j].interpolate(lines[j].project(probe.interpolate(distance)) - 0.5)
-        along = np.array([ahead.x - behind.x, ahead.y - behind.y])
-        norm = float(np.linalg.norm(along))
-        if norm > 0 and abs(float(along @ direction)) / norm < np.cos(np.radians(PARALLEL_DEG)):
-            continue
-        if best is None or distance < best[1]:
-            best = (j, distance)
-    return best

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vectorize.labels.labels import LabelSet
+from vectorize.labels.label_set import LabelSet
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
 

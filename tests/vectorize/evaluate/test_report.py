@@ -18,7 +18,7 @@ from vectorize.evaluate.page import page
 from vectorize.evaluate.picture import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
 from vectorize.evaluate.report import evaluate_result, shown
 from vectorize.evaluate.site import evaluate_site
-from vectorize.labels.labels import LabelSet
+from vectorize.labels.label_set import LabelSet
 from vectorize.labels.shard import pack
 from vectorize.road_map import RoadMap
 from vectorize.truth.read_truth import read_truth

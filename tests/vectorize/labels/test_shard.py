@@ -15,7 +15,7 @@ from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid, PathRef
 from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from vectorize.config import PackConfig
-from vectorize.labels.labels import LabelSet, PseudoLabels
+from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.sample import place_of
 from vectorize.labels.shard import INDEX, pack, read_shard
 from vectorize.road_map import Element

@@ -17,7 +17,8 @@ from recon.errors import NoRoadFound
 from recon.geometry import rotation_from_euler, transform
 from recon.grid import Grid
 from vectorize.config import CropConfig, TraceConfig
-from vectorize.labels.labels import crop, known
+from vectorize.labels import known
+from vectorize.labels.crop import crop
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace

@@ -13,7 +13,8 @@ from recon.classes import RoadClass
 from recon.drive import Camera, DriveLog, Frame
 from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig, TraceConfig
-from vectorize.labels.labels import LabelSet, crop, crop_element, mask_shape
+from vectorize.labels.crop import crop, crop_element
+from vectorize.labels.label_set import LabelSet, mask_shape
 from vectorize.road_map import Element
 from vectorize.trace.trace import trace
 
