@@ -18,7 +18,7 @@ from workers.store import Store
 
 if TYPE_CHECKING:
     from vectorize.formats.catalog import ExchangeFormat
-    from vectorize.formats.written import Written
+    from vectorize.formats.exported_files import Written
 
 
 def artifacts_of(report: Mapping[str, Any], store: Store, trip: int = 1) -> dict[str, StageRecord]:

@@ -17,7 +17,7 @@ from recon.demo_city.render.camera_response import develop
 from recon.demo_city.render.image_kernels import render, sweep
 from recon.demo_city.render.optics import optics_of
 from recon.demo_city.render.rig import beams, calibrate, view_of
-from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.city_scene import Scene
 from recon.demo_city.scene.solid_columns import CENTER, RADIUS
 from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, truth_record
 from recon.demo_city.true_map import true_map

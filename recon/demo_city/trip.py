@@ -8,7 +8,7 @@ import numpy as np
 
 from recon.arrays import F64
 from recon.demo_city.config import CityConfig
-from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.city_scene import Scene
 from recon.drive import DriveLog
 from recon.geometry import rotation_from_euler, transform
 

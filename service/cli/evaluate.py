@@ -35,7 +35,7 @@ def evaluate(
 
     Example: roadscribe evaluate out --truth my_drive --html evaluation.html
     """
-    from vectorize.evaluate.report import evaluate_result
+    from vectorize.evaluate.evaluate_result import evaluate_result
 
     record, pictures = evaluate_result(out, truth, processes=min(4, len(os.sched_getaffinity(0))))
     if html is not None:

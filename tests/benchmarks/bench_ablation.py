@@ -33,9 +33,9 @@ from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan.plan_kernels import outside
-from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.city_scene import Scene
 from recon.surface.road_surface import RoadSurface
-from vectorize.evaluate.report import source_commit
+from vectorize.evaluate.evaluate_result import source_commit
 from vectorize.road_map import RoadMap
 
 A = TypeVar("A", bound=Artifact)

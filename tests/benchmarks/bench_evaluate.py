@@ -17,7 +17,7 @@ from recon.arrays import F64
 from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
-from vectorize.evaluate.measure import evaluate_patches
+from vectorize.evaluate.evaluate_patches import evaluate_patches
 from vectorize.evaluate.patch import Patch, Truth
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 

@@ -35,9 +35,9 @@ from recon.artifact import read, read_manifest
 from recon.demo_city.city_drive import plan_drive
 from recon.demo_city.config import CityConfig
 from recon.demo_city.render.rig import calibrate
-from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.city_scene import Scene
 from recon.formats.drive_folder.drive_folder import write_drive_json
-from vectorize.evaluate.report import source_commit
+from vectorize.evaluate.evaluate_result import source_commit
 
 FIRST_SEED = 7001  # neither trained on (1000 to 1189) nor validated on (2000 to 2007)
 TRIPS, FRAMES = 4, 30

@@ -15,7 +15,7 @@ import shapely
 from recon.arrays import F64, I64, Bool
 from recon.grid import Grid
 from vectorize import polyline
-from vectorize.evaluate.metrics.point_sets import is_area, polygon_of
+from vectorize.evaluate.metrics.sampled_element import is_area, polygon_of
 from vectorize.labels.crop import SHORTEST_PIECE_M, SMALLEST_PIECE_M2
 from vectorize.road_map import Element
 

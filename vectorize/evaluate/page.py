@@ -9,7 +9,7 @@ from typing import Any
 
 import jinja2
 
-from vectorize.evaluate.picture import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
+from vectorize.evaluate.match_pictures import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
 
 TEMPLATE = Path(__file__).with_name("page.html")
 

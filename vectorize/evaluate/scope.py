@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from vectorize.evaluate.config import CLASSES, MEAN_CLASSES, STYLES, EvaluateConfig
+from vectorize.evaluate.metrics.class_record import class_record, style_confusion
 from vectorize.evaluate.metrics.extent import Extent, extent, size_of, total
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.pairing import Pairs, Views, pair
-from vectorize.evaluate.metrics.tally import class_record, style_confusion
 from vectorize.road_map import Element, ElementClass
 
 

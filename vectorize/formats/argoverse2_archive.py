@@ -10,10 +10,10 @@ import shapely
 
 from recon.arrays import F64
 from recon.bev.bev_map import BevMap
-from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
-from vectorize.formats.shape import Shape, require_heights, shapes_of
+from vectorize.formats.drivable_area import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
+from vectorize.formats.exported_files import Written, json_bytes
+from vectorize.formats.simple_features import Shape, require_heights, shapes_of
 from vectorize.formats.strips import Strip, find_strips, neighbours
-from vectorize.formats.written import Written, json_bytes
 from vectorize.road_map import Element, RoadMap
 
 LOSES = (

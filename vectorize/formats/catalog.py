@@ -21,7 +21,7 @@ from vectorize.formats import (
     ply,
     streammapnet,
 )
-from vectorize.formats.written import Written
+from vectorize.formats.exported_files import Written
 from vectorize.labels.label_set import LabelSet
 from vectorize.road_map import RoadMap
 

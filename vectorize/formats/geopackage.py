@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 import numpy as np
 
-from vectorize.formats.features import Row, flat_note, row_of
-from vectorize.formats.shape import Shape, shapes_of
-from vectorize.formats.written import Written, missing_package, origin_of
+from vectorize.formats.exported_files import Written, missing_package, origin_of
+from vectorize.formats.feature_table import Row, flat_note, row_of
+from vectorize.formats.simple_features import Shape, shapes_of
 from vectorize.road_map import ElementClass, RoadMap
 
 LOSES = (

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
-from vectorize.formats.features import Row, flat_note, row_of
-from vectorize.formats.shape import shapes_of
-from vectorize.formats.written import Written, origin_of
+from vectorize.formats.exported_files import Written, origin_of
+from vectorize.formats.feature_table import Row, flat_note, row_of
+from vectorize.formats.simple_features import shapes_of
 from vectorize.road_map import RoadMap
 
 LOSES = ("closed lines: an island's boundary is a line string whose ends meet",)

@@ -8,7 +8,7 @@ from recon.arrays import AnyArray
 from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.geo_origin import GeoOrigin
-from vectorize.formats.written import Written, missing_package
+from vectorize.formats.exported_files import Written, missing_package
 from vectorize.road_map import RoadMap
 
 LOSES = (

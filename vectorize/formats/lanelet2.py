@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from vectorize.formats.shape import Shape, degrees, shapes_of
-from vectorize.formats.written import Written, origin_of
+from vectorize.formats.exported_files import Written, origin_of
+from vectorize.formats.simple_features import Shape, degrees, shapes_of
 from vectorize.road_map import Element, RoadMap
 
 LOSES = (

@@ -11,7 +11,7 @@ from recon.arrays import F64
 from recon.drive import DriveLog, Frame, Image
 from recon.errors import ArtifactInvalid
 from recon.geometry import invert, quaternion_from_rotation
-from vectorize.formats.written import Written, json_bytes
+from vectorize.formats.exported_files import Written, json_bytes
 from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.shard import key_prefix, sample_key
 from vectorize.road_map import Element

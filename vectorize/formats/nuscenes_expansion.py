@@ -11,9 +11,9 @@ import shapely
 
 from recon.arrays import F64
 from recon.bev.bev_map import BevMap
-from vectorize.formats.drivable import RIM_NOTE, SPECK_NOTE, drivable_polygons
-from vectorize.formats.shape import Shape, shapes_of
-from vectorize.formats.written import Written, json_bytes
+from vectorize.formats.drivable_area import RIM_NOTE, SPECK_NOTE, drivable_polygons
+from vectorize.formats.exported_files import Written, json_bytes
+from vectorize.formats.simple_features import Shape, shapes_of
 from vectorize.road_map import RoadMap, numbers_of
 
 LOSES = (

@@ -7,7 +7,7 @@ import numpy as np
 from recon.arrays import F64
 from recon.errors import ArtifactInvalid
 from recon.surface.road_surface import RoadSurface
-from vectorize.formats.written import Written
+from vectorize.formats.exported_files import Written
 
 LOSES = (
     "classes, views, trips and view distances: the format holds only geometry, opacity and colour",

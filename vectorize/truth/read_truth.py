@@ -14,7 +14,7 @@ from recon.formats.read import read_drive
 from recon.geo_origin import GeoOrigin
 from vectorize.road_map import RoadMap
 from vectorize.truth.geojson_reader import read_geojson
-from vectorize.truth.true_map import read_true_map
+from vectorize.truth.true_map_reader import read_true_map
 from vectorize.truth.truth_of_drive import truth_of
 
 NO_MAP = "Leave out --truth: the reprojection error needs no map. Or name a true map of this place."

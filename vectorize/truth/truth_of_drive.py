@@ -9,7 +9,7 @@ from recon.drive import DriveLog
 from vectorize.road_map import RoadMap
 from vectorize.truth.argoverse2_truth import read_argoverse2_truth
 from vectorize.truth.nuscenes_truth import read_nuscenes_truth
-from vectorize.truth.true_map import read_true_map
+from vectorize.truth.true_map_reader import read_true_map
 
 
 def truth_of(drive: DriveLog) -> RoadMap | None:

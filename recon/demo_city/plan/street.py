@@ -15,7 +15,7 @@ from recon.arrays import F64
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan.cross_section import CrossSection
 from recon.demo_city.plan.marking import MAIN, Crossing, Divider, Marking
-from recon.demo_city.plan.paint_plan import Junction, paint
+from recon.demo_city.plan.marking_layout import Junction, paint
 from recon.demo_city.plan.plan_kernels import ARM_COLUMNS
 from recon.demo_city.plan.reference_line import ReferenceLine
 

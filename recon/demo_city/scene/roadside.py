@@ -12,7 +12,7 @@ from recon.demo_city.plan.marking import MAIN
 from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, START, outside
 from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground
-from recon.demo_city.scene.objects import SolidList, building, fence, lamp, sign, tree, upright
+from recon.demo_city.scene.solids import SolidList, building, fence, lamp, sign, tree, upright
 from recon.demo_city.scene.vehicles import car, truck
 
 Rng = np.random.Generator

@@ -6,7 +6,6 @@ import numpy as np
 
 from recon.arrays import F64
 from recon.classes import RoadClass
-from recon.demo_city.scene.objects import SolidList, offset
 from recon.demo_city.scene.solid_columns import (
     BOX,
     BOXBODY,
@@ -18,6 +17,7 @@ from recon.demo_city.scene.solid_columns import (
     METAL,
     TYRE,
 )
+from recon.demo_city.scene.solids import SolidList, offset
 from recon.geometry import transform
 
 UNKNOWN = RoadClass.UNKNOWN

@@ -9,7 +9,7 @@ import pytest
 from recon.classes import RoadClass
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig, LidarRig
-from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.city_scene import Scene
 from recon.errors import Cancelled, StorageError
 from recon.formats.read import read_drive
 from recon.geometry import apply, rigid_fault

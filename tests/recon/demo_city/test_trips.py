@@ -9,7 +9,7 @@ from recon.classes import RoadClass
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CONDITIONS, CityConfig, LidarRig
 from recon.demo_city.plan.plan_kernels import outside
-from recon.demo_city.scene.scene import Scene
+from recon.demo_city.scene.city_scene import Scene
 from recon.demo_city.true_map import true_map
 from recon.formats.read import read_drive
 

@@ -13,7 +13,7 @@ from recon.errors import InputInvalid
 from recon.geo_origin import GeoOrigin
 from vectorize.formats.geojson import to_geojson, write_geojson
 from vectorize.road_map import Element, RoadMap
-from vectorize.truth.true_map import read_true_map
+from vectorize.truth.true_map_reader import read_true_map
 
 ORIGIN = GeoOrigin(latitude_deg=49.01, longitude_deg=8.4, altitude_m=110.0)
 

@@ -14,7 +14,7 @@ import shapely
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.metrics.point_sets import is_area, polygon_of
+from vectorize.evaluate.metrics.sampled_element import is_area, polygon_of
 from vectorize.road_map import Element
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from recon.arrays import F64
 from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.metrics.point_sets import Shape
+from vectorize.evaluate.metrics.sampled_element import Shape
 
 BATCH = 256
 PENDING = 4096

@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from recon.arrays import F64, I64
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch
-from vectorize.evaluate.metrics.point_sets import Shape, is_area, shape_of
 from vectorize.evaluate.metrics.raster import Stamp, iou_matrix, stamp
+from vectorize.evaluate.metrics.sampled_element import Shape, is_area, shape_of
 from vectorize.road_map import Element
 
 

@@ -10,7 +10,7 @@ from lines import element, random_elements
 
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch, frechet
-from vectorize.evaluate.metrics.point_sets import shape_of
+from vectorize.evaluate.metrics.sampled_element import shape_of
 
 CONFIG = EvaluateConfig()
 

@@ -7,8 +7,8 @@ from lines import box, element, random_elements
 
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics import raster
-from vectorize.evaluate.metrics.point_sets import is_area
 from vectorize.evaluate.metrics.raster import iou_matrix, stamp
+from vectorize.evaluate.metrics.sampled_element import is_area
 
 CONFIG = EvaluateConfig()
 CANVAS = (60.0, 30.0)

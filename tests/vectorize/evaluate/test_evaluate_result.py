@@ -14,10 +14,10 @@ from real_data import real_data
 from recon.drive import DriveLog
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
 from vectorize.config import PackConfig
+from vectorize.evaluate.evaluate_result import evaluate_result, shown
+from vectorize.evaluate.evaluate_site import evaluate_site
+from vectorize.evaluate.match_pictures import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
 from vectorize.evaluate.page import page
-from vectorize.evaluate.picture import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
-from vectorize.evaluate.report import evaluate_result, shown
-from vectorize.evaluate.site import evaluate_site
 from vectorize.labels.label_set import LabelSet
 from vectorize.labels.shard import pack
 from vectorize.road_map import RoadMap

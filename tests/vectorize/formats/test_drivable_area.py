@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.classes import RoadClass
-from vectorize.formats.drivable import drivable_polygons, ground_under, without_holes
+from vectorize.formats.drivable_area import drivable_polygons, ground_under, without_holes
 
 
 def test_the_drivable_area_has_the_shape_of_the_road_with_its_island():

@@ -7,8 +7,8 @@ from lines import box, element, patch
 from recon.errors import InputInvalid
 from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig
+from vectorize.evaluate.evaluate_site import area_of, evaluate_site
 from vectorize.evaluate.patch import Truth, check_frame
-from vectorize.evaluate.site import area_of, evaluate_site
 from vectorize.road_map import RoadMap
 
 ROAD = RoadMap(elements=(element([[-100, 0], [200, 0]]), box(40, -4, 44, 4)))

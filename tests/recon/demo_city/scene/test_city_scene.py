@@ -10,9 +10,9 @@ from recon.demo_city.config import CityConfig
 from recon.demo_city.render.camera_response import Optics, develop
 from recon.demo_city.render.image_kernels import BLOCK_PX, _candidates, _ray, in_cone, render
 from recon.demo_city.render.rig import calibrate, view_of
+from recon.demo_city.scene.city_scene import Scene
 from recon.demo_city.scene.ground_kernels import ground_class
 from recon.demo_city.scene.ray_kernels import ground_hit, may_be_shadowed, shadow_cells, sunlit
-from recon.demo_city.scene.scene import Scene
 from recon.demo_city.scene.solid_columns import CENTER
 from recon.demo_city.true_map import true_map
 from recon.geometry import apply, invert

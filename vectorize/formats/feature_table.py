@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from recon.geo_origin import GeoOrigin
-from vectorize.formats.shape import Shape, degrees
+from vectorize.formats.simple_features import Shape, degrees
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap, numbers_of
 

@@ -16,10 +16,10 @@ from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
 from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.measure import evaluate_patches
+from vectorize.evaluate.evaluate_patches import evaluate_patches
+from vectorize.evaluate.evaluate_site import area_of, evaluate_site
+from vectorize.evaluate.match_pictures import patch_picture, png, site_picture
 from vectorize.evaluate.patch import Patch, Truth, check_frame, patches_of
-from vectorize.evaluate.picture import patch_picture, png, site_picture
-from vectorize.evaluate.site import area_of, evaluate_site
 from vectorize.labels.shard import read_shard
 from vectorize.truth.geojson_reader import read_geojson
 from vectorize.truth.read_truth import TruthFile, drive_origin, read_truth

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lines import box, element, patch, random_elements
 
-from vectorize.evaluate.measure import evaluate_patches
+from vectorize.evaluate.evaluate_patches import evaluate_patches
 
 TRUE = [
     element([[-20, 0], [20, 0]]),

@@ -12,9 +12,9 @@ from recon.demo_city.config import CONDITIONS, CityConfig
 from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground, build_ground
 from recon.demo_city.scene.light import Light
-from recon.demo_city.scene.objects import SolidList, upright
 from recon.demo_city.scene.ray_kernels import light_lamps, shade_ground
 from recon.demo_city.scene.roadside import furnish, park
+from recon.demo_city.scene.solids import SolidList, upright
 from recon.demo_city.scene.traffic import Mover, draw_traffic
 from recon.demo_city.scene.vehicles import car, cyclist, person, truck
 from recon.geometry import apply, transform

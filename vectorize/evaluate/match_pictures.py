@@ -13,13 +13,13 @@ from recon.arrays import F64, U8
 from vectorize import polyline
 from vectorize.evaluate.clip import Region, clip
 from vectorize.evaluate.config import CLASSES, EvaluateConfig
+from vectorize.evaluate.evaluate_site import SiteArea
 from vectorize.evaluate.metrics.extent import distances_along
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.matching import nearest_match
 from vectorize.evaluate.metrics.pairing import pair
 from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import of_class
-from vectorize.evaluate.site import SiteArea
 from vectorize.road_map import Element, RoadMap
 
 # Told apart by brightness too, for eyes that do not tell red from green; RGB as in the page's legend.

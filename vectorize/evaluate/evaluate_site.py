@@ -16,7 +16,7 @@ from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.calibration import calibration
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.pairing import Views
-from vectorize.evaluate.metrics.point_sets import crosses_itself
+from vectorize.evaluate.metrics.sampled_element import crosses_itself
 from vectorize.evaluate.patch import Patch, corners_of
 from vectorize.evaluate.scope import Coverage, Scope
 from vectorize.road_map import RoadMap

@@ -18,7 +18,7 @@ from vectorize.evaluate.config import MEAN_CLASSES, EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.matching import nearest_match
 from vectorize.evaluate.metrics.pairing import Views
-from vectorize.evaluate.metrics.point_sets import crosses_itself
+from vectorize.evaluate.metrics.sampled_element import crosses_itself
 from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import Coverage, Scope
 
