@@ -28,7 +28,6 @@ from recon.fit import observe_kernels
 from recon.fit.allocator import kept_memory
 from recon.fit.ground_ray_kernels import ground_rays
 from recon.fit.losses import CPU, TERMS, Exposure, Target, losses
-from recon.fit.observe import box_around
 from recon.fit.parameters import Parameters
 from recon.fit.prepare import Site
 from recon.fit.stitch import fit_tiles
@@ -37,7 +36,7 @@ from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.surface.cells import Window
 from recon.surface.road_surface import RoadSurface
-from recon.views.views import Trip, View, Views
+from recon.views.views import Trip, View, Views, box_around
 
 # Columns of the parameter matrix
 Z, TILT, SCALE, OPACITY, RGB, LOGITS = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 6), slice(6, 9), slice(9, 18)

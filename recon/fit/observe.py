@@ -15,7 +15,7 @@ from recon.fit import observe_kernels
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
 from recon.surface.cells import Cells
-from recon.views.views import View, Views, box_ahead
+from recon.views.views import Views, box_around
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,12 +27,6 @@ class Observations:
     nearest_view_m: F32  # (N,), infinity where unseen
     rgb: F32  # (N, 3) mean colour 0..1
     class_share: F32  # (N, CLASS_COUNT) share of the votes, sums to 1 where seen
-
-
-def box_around(view: View, reach_m: float) -> tuple[F64, F64]:
-    """Return the world box (two corners) of the ground that a view can see within reach."""
-    height, width = view.labels.ids.shape
-    return box_ahead(view.k, view.world_from_camera, width, height, reach_m)
 
 
 def planes(labels: Labels) -> tuple[U8, ...]:

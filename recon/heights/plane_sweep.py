@@ -14,12 +14,11 @@ from scipy.ndimage import gaussian_filter
 
 from recon.arrays import F32, F64
 from recon.classes import DRIVABLE
-from recon.fit.observe import box_around
 from recon.heights import plane_sweep_kernels
 from recon.heights.height_field import HeightField
 from recon.progress import Tick
 from recon.surface.cells import Cells
-from recon.views.views import View, Views
+from recon.views.views import View, Views, box_around
 
 LIFT_STEP_M = 0.025
 LIFTS_M = np.arange(-7, 8) * LIFT_STEP_M  # a crown and its doubt; farther away other texture looks alike

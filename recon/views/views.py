@@ -55,6 +55,12 @@ def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, rea
     return points.min(axis=0), points.max(axis=0)
 
 
+def box_around(view: View, reach_m: float) -> tuple[F64, F64]:
+    """Return the world box (two corners) of the ground that a view can see within reach."""
+    height, width = view.labels.ids.shape
+    return box_ahead(view.k, view.world_from_camera, width, height, reach_m)
+
+
 def held_out(frame: int, every: int) -> bool:
     """Return whether a frame is left out of the fit when every n-th is (0: none)."""
     return every > 0 and frame % every == every - 1

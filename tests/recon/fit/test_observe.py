@@ -6,10 +6,10 @@ import numpy as np
 import slope_world as world
 
 from recon.classes import RoadClass
-from recon.fit.observe import box_around, observe
+from recon.fit.observe import observe
 from recon.progress import silent
 from recon.surface.cells import Cells
-from recon.views.views import Trip, View, Views, held_out
+from recon.views.views import Trip, View, Views, box_around, held_out
 
 
 def look(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int] | None:
