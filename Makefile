@@ -59,12 +59,13 @@ test: $(READY) ## Run the fast tests (under 3 minutes on 2 cores)
 test-slow: $(READY) ## Run the slow tests
 	$(BIN)/pytest -m slow
 
-check: $(READY) ## Lint, format, types, size budget, documents, commit subjects
+check: $(READY) ## Lint, format, types, size budget, documents, import circles, commit subjects
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python .ci/size_budget.py
 	$(BIN)/python .ci/check_docs.py
+	$(BIN)/python .ci/import_circles.py
 	$(BIN)/python .ci/commit_subjects.py
 
 ablation: $(READY) ## Switch every term of the fit off in turn, write docs/ablation.md (most of an hour)
