@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from shapely import LineString
 
-from recon.arrays import F64
 from vectorize.neighbours import LineIndex
 from vectorize.polyline import left_normals, length_of, resample, tangents
 from vectorize.road_map import Element, RoadMap
