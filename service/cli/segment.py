@@ -14,13 +14,13 @@ import typer
 
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid
-from recon.segment.train.config import TrainConfig
 from service.cli.demo import write_city
 from service.cli.progress import StageBars, say
 
 DATA = typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
+STEPS = 8000  # TrainConfig().steps: the help must not import the training
 UNSEEN_SEED = 5000  # no shipped net was trained or chosen on drives of these seeds: its model card names its own
 
 segment = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -42,7 +42,7 @@ def train(
     validation: Annotated[
         list[Path] | None, typer.Option("--validation", help="Held-out data of the same kinds. Repeatable.")
     ] = None,
-    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps in all.")] = TrainConfig().steps,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Optimizer steps in all.")] = STEPS,
     start_from: Annotated[
         Path | None, typer.Option("--from", help="Checkpoint folder to fine-tune; else the small preset.")
     ] = None,
@@ -162,7 +162,10 @@ def _measure(config: SegmentConfig, data: list[Path], images: int) -> dict[str, 
     return {condition or "all": score.record() for condition, score in scores.items()}
 
 
-def _config(given: dict[str, Any], changes: list[str]) -> TrainConfig:
+def _config(given: dict[str, Any], changes: list[str]) -> Any:
+    """Return the TrainConfig of `given` and of NAME=VALUE changes; ConfigInvalid."""
+    from recon.segment.train.config import TrainConfig  # a package that most commands never need
+
     known = {field.name for field in fields(TrainConfig)}
     for change in changes:
         name, equals, text = change.partition("=")

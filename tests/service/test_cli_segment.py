@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from recon.errors import ConfigInvalid, DriveInvalid
 from service.cli.app import app
+from service.cli.segment import STEPS
 
 SMALL = ["--set", "preset=tiny", "--set", "size_px=[96,64]", "--set", "batch=1", "--set", "warmup_steps=1"]
 SMALL += ["--set", "threads=1", "--set", "loader_threads=1", "--set", "device=cpu"]
@@ -55,3 +56,9 @@ def test_data_without_ids_are_refused(tmp_path: Path) -> None:
         CliRunner().invoke(
             app, ["segment", "train", str(tmp_path / "o"), "--data", str(tmp_path)], catch_exceptions=False
         )
+
+
+def test_the_help_states_the_default_of_the_settings() -> None:
+    from recon.segment.train.config import TrainConfig
+
+    assert STEPS == TrainConfig().steps
