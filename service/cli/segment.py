@@ -61,12 +61,12 @@ def train(
     Example: roadscribe segment train net_out --data drive_1 --validation drive_2 --steps 8000 --resume
     """
     config = _config({"steps": steps} | ({"start_from": str(start_from)} if start_from else {}), changes or [])
-    from recon.segment.train.samples import open_source
+    from training.segmenter.samples import open_source
 
     training, held_out = [open_source(path) for path in data], [open_source(path) for path in validation or []]
     counts = [sum(len(source.samples) for source in sources) for sources in (training, held_out)]
     say(f"{counts[0]} images to learn from, {counts[1]} held out")
-    from recon.segment.train.trainer import train as run  # torch and transformers: only now
+    from training.segmenter.train import train as run  # torch and transformers: only now
 
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -145,8 +145,8 @@ def _city_drives(folder: Path, count: int) -> list[Path]:
 def _measure(config: SegmentConfig, data: list[Path], images: int) -> dict[str, Any]:
     """Return the record of each condition, that of all images first."""
     from recon.segment.mask2former import Mask2Former
-    from recon.segment.train.samples import open_source
-    from recon.segment.train.score import score_of, spread
+    from training.segmenter.samples import open_source
+    from training.segmenter.score import score_of, spread
 
     items = spread([open_source(path) for path in data], images)
     done = 0
@@ -164,7 +164,7 @@ def _measure(config: SegmentConfig, data: list[Path], images: int) -> dict[str, 
 
 def _config(given: dict[str, Any], changes: list[str]) -> Any:
     """Return the TrainConfig of `given` and of NAME=VALUE changes; ConfigInvalid."""
-    from recon.segment.train.config import TrainConfig  # a package that most commands never need
+    from training.segmenter.config import TrainConfig  # a package that most commands never need
 
     known = {field.name for field in fields(TrainConfig)}
     for change in changes:

@@ -59,6 +59,6 @@ def test_data_without_ids_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_help_states_the_default_of_the_settings() -> None:
-    from recon.segment.train.config import TrainConfig
+    from training.segmenter.config import TrainConfig
 
-    assert STEPS == TrainConfig().steps
+    assert TrainConfig().steps == STEPS

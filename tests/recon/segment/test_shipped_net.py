@@ -11,7 +11,7 @@ from recon.config import SegmentConfig
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
 from recon.segment.checkpoint import MODEL_FILE, SHIPPED_NETS, find_checkpoint, shipped_net
-from recon.segment.train.samples import open_source
+from training.segmenter.samples import open_source
 from workers.spec import LabelJob
 
 
@@ -45,7 +45,7 @@ def test_it_is_small_and_has_a_card() -> None:
 @pytest.mark.parametrize("condition", ["day", "night"])
 def test_it_knows_unseen_streets(tmp_path: Path, condition: str) -> None:
     from recon.segment.mask2former import Mask2Former
-    from recon.segment.train.score import score_of, spread
+    from training.segmenter.score import score_of, spread
 
     drive = tmp_path / f"city-{condition}"
     city = CityConfig(seed=6001, condition=condition, frames=2, spacing_m=20.0, with_lidar=False)  # type: ignore[arg-type]

@@ -9,8 +9,8 @@ import numpy as np
 
 from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, RoadClass
-from recon.segment.train.config import TrainConfig
-from recon.segment.train.samples import IGNORED
+from training.segmenter.config import TrainConfig
+from training.segmenter.samples import IGNORED
 
 _PAINT = (
     RoadClass.LANE_MARKING,

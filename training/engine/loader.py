@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 import torch
 
-from recon.segment.train.augment import Example, example_of, rarity
-from recon.segment.train.config import TrainConfig
-from recon.segment.train.samples import Sample, Source
+from training.segmenter.augment import Example, example_of, rarity
+from training.segmenter.config import TrainConfig
+from training.segmenter.samples import Sample, Source
 
 _CANDIDATES = 4  # images that a crop which looks for paint is chosen from
 _AHEAD = 3  # batches: reading and cutting take a fraction of a step

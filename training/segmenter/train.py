@@ -20,15 +20,15 @@ from recon.progress import Tick, silent
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.mask2former import Mask2Former, device_of, load_net
 from recon.segment.net_spec import class_map_path
-from recon.segment.train.config import TrainConfig
-from recon.segment.train.criterion import Criterion
-from recon.segment.train.events import EventWriter
-from recon.segment.train.export import export, model_card
-from recon.segment.train.loader import batches
-from recon.segment.train.preset import net_config
-from recon.segment.train.samples import Source, digest_of
-from recon.segment.train.score import score_of, spread
-from recon.segment.train.state import load_state, save_state
+from training.engine.events import EventWriter
+from training.engine.loader import batches
+from training.engine.state import load_state, save_state
+from training.segmenter.config import TrainConfig
+from training.segmenter.criterion import Criterion
+from training.segmenter.export import export, model_card
+from training.segmenter.preset import net_config
+from training.segmenter.samples import Source, digest_of
+from training.segmenter.score import score_of, spread
 
 METRICS = "metrics.jsonl"
 _LOG_EVERY = 20

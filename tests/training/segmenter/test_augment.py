@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.classes import RoadClass
-from recon.segment.train.augment import example_of, rarity, soft_target
-from recon.segment.train.config import TrainConfig
-from recon.segment.train.samples import IGNORED
+from training.segmenter.augment import example_of, rarity, soft_target
+from training.segmenter.config import TrainConfig
+from training.segmenter.samples import IGNORED
 
 
 def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

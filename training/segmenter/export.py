@@ -13,7 +13,7 @@ from recon.artifact import write_atomic
 from recon.classes import RoadClass
 from recon.errors import storage_errors
 from recon.segment.checkpoint import MODEL_FILE, SPEC_FILE, PixelSpec
-from recon.segment.train.config import TrainConfig
+from training.segmenter.config import TrainConfig
 
 CARD_FILE = "MODEL_CARD.md"
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from recon.classes import CLASS_COUNT
-from recon.segment.train.criterion import Criterion
+from training.segmenter.criterion import Criterion
 
 
 def output(masks: torch.Tensor, confident: float = 8.0) -> SimpleNamespace:

@@ -18,10 +18,10 @@ from recon.config import SegmentConfig
 from recon.errors import ArtifactInvalid, ConfigInvalid, ImageInvalid, ModelInvalid, PathRefused
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.mask2former import Mask2Former
-from recon.segment.train.config import TrainConfig
-from recon.segment.train.samples import Source, open_source
-from recon.segment.train.score import Score, score_of, spread
-from recon.segment.train.trainer import train
+from training.segmenter.config import TrainConfig
+from training.segmenter.samples import Source, open_source
+from training.segmenter.score import Score, score_of, spread
+from training.segmenter.train import train
 
 TINY = TrainConfig(
     preset="tiny",
