@@ -8,7 +8,9 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -22,6 +24,7 @@ from recon.config import SegmentConfig
 from recon.drive import Camera, DriveLog, Image
 from recon.errors import DriveEmpty, ImageInvalid, PathRefused, RoadscribeError, storage_errors
 from recon.files import read_inside
+from recon.prefetch import prefetch
 from recon.progress import Tick, silent
 from recon.segment.ego_body import find_mask, given_mask
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels, write_labels
@@ -31,7 +34,7 @@ from recon.segment.openvino_net import OpenVinoNet
 from recon.segment.segmenter import Segmentation, Segmenter
 from recon.sensors.image_file import check_image, decode_ids, decode_rgb
 
-DECODED_AHEAD = 4  # images, or batches, decoded while the model works: enough to hide the disk, few enough to hold
+DECODED_AHEAD = 3  # images decoded while the model works: enough to hide the disk, few enough to hold
 WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that write: a GPU waits for nobody
 OPENVINO_MAP = "road_segmentation_adas_0001"  # the net that most drives without a GPU start with
 REFERENCE_WIDTH_PX = 800  # the image width that config.dilate_dynamic_px is meant for
@@ -158,25 +161,16 @@ def _decoded_ahead(
     drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[Sequence[Item]], source: str
 ) -> Iterator[list[tuple[LabelledImage, U8 | RoadscribeError]]]:
     """Yield what the segmenter needs of each batch, in order, while others are decoded."""
-    queue: deque[list[tuple[LabelledImage, Future[U8 | RoadscribeError]]]] = deque()
-    rest = iter(todo)
+    calls = (
+        partial(_decode, drive, image, cameras[image.camera], source, f"frame {name.frame}, {image.path}")
+        for group in todo
+        for name, image in group
+    )
     # A batch of several images is a queue of its own: one more of them ahead is enough.
-    ahead = DECODED_AHEAD if not todo or len(todo[0]) == 1 else 2
-    with ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="decode") as pool:
-        try:
-            while True:
-                for group in itertools.islice(rest, ahead - len(queue)):
-                    futures = []
-                    for name, image in group:
-                        where = f"frame {name.frame}, {image.path}"
-                        future = pool.submit(_decode, drive, image, cameras[image.camera], source, where)
-                        futures.append((name, future))
-                    queue.append(futures)
-                if not queue:
-                    return
-                yield [(name, future.result()) for name, future in queue.popleft()]
-        finally:
-            pool.shutdown(cancel_futures=True)
+    ahead = DECODED_AHEAD if not todo or len(todo[0]) == 1 else len(todo[0])
+    with closing(prefetch(calls, workers=WORKERS, ahead=ahead)) as decoded:
+        for group in todo:
+            yield [(name, next(decoded)) for name, _ in group]
 
 
 class _Writer:

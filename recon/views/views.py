@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,6 +14,7 @@ from recon.drive import DriveLog
 from recon.errors import ImageInvalid
 from recon.files import check_unchanged, read_inside
 from recon.geometry import invert
+from recon.prefetch import prefetch
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels
 from recon.sensors.image_file import decode_rgb
 from recon.sensors.rectify import Rectifier
@@ -96,18 +95,7 @@ class Views:
 
     def ahead(self, order: Iterable[int], *, workers: int) -> Iterator[View]:
         """Yield images in the given order; threads read the next ones while the caller works on one."""
-        reads = (partial(self.read, *self.images[number]) for number in order)
-        if not workers:
-            yield from (read() for read in reads)
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            coming: deque[Future[View]] = deque()
-            for read in reads:
-                coming.append(pool.submit(read))
-                if len(coming) > workers:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+        return prefetch((partial(self.read, *self.images[number]) for number in order), workers=workers)
 
     def only(self, numbers: Iterable[int]) -> Views:
         """Return the views of some of the images, in the given order."""

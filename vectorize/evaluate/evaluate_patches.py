@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
+from recon.prefetch import prefetch
 from recon.progress import Tick, silent
 from vectorize.evaluate.clip import clip
 from vectorize.evaluate.config import MEAN_CLASSES, EvaluateConfig
@@ -107,20 +108,14 @@ def evaluate_patches(
 
 def _parts(patches: Iterator[Patch], config: EvaluateConfig, processes: int) -> Iterator[Comparison]:
     """Yield the comparisons of chunks in their order, at most two chunks per process ahead."""
-    chunks = iter(lambda: list(islice(patches, CHUNK)), [])
-    if processes == 1:
-        for chunk in chunks:
-            yield compare(chunk, config)
-        return
+    calls = (partial(compare, chunk, config) for chunk in iter(lambda: list(islice(patches, CHUNK)), []))
+    workers = processes if processes > 1 else 0
+    return prefetch(calls, workers=workers, ahead=2 * processes, pool=_spawned)
+
+
+def _spawned(processes: int) -> Executor:
     # Not forked: the caller may hold threads, and a child must not inherit their locks.
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        waiting: deque[Future[Comparison]] = deque()
-        for chunk in chunks:
-            waiting.append(pool.submit(compare, chunk, config))
-            if len(waiting) > 2 * processes:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"))
 
 
 def _row(scope: Scope, config: EvaluateConfig) -> dict[str, Any]:
