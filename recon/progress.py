@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -14,3 +16,36 @@ class Tick(Protocol):
 
 def silent(done: int, total: int, unit: str = "", /) -> None:
     """Report nothing and never stop: the default Tick."""
+
+
+class Throttle:
+    """Allows something at most once every `every_s` seconds, the first time at once."""
+
+    def __init__(self, every_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._every_s, self._clock = every_s, clock
+        self._last = float("-inf")
+
+    def due(self) -> bool:
+        """Return whether the time has come; if so, the next period begins."""
+        if self._clock() - self._last < self._every_s:
+            return False
+        self.restart()
+        return True
+
+    def restart(self) -> None:
+        """Begin the next period now, because the thing was done out of turn."""
+        self._last = self._clock()
+
+
+def throttled(tick: Tick, every_s: float, *, clock: Callable[[], float] = time.monotonic) -> Tick:
+    """Return a Tick that reports to `tick` at most every `every_s` seconds, and always when everything is done."""
+    throttle = Throttle(every_s, clock=clock)
+
+    def report(done: int, total: int, unit: str = "", /) -> None:
+        if done >= total:
+            throttle.restart()
+        elif not throttle.due():
+            return
+        tick(done, total, unit)
+
+    return report

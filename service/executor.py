@@ -21,6 +21,7 @@ import structlog
 
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, RoadscribeError, StorageError
+from recon.progress import Throttle
 from service.ledger.database import open_database
 from service.ledger.leases import Claim, LeaseLost, Leases
 from service.ledger.submissions import StoredFile
@@ -147,18 +148,17 @@ class _EventWriter:
 
     def __init__(self, leases: Leases, claim: Claim) -> None:
         self._leases, self._claim = leases, claim
-        self._last_write = self._last_event = 0.0
+        self._write, self._event = Throttle(PROGRESS_EVERY_S), Throttle(EVENT_EVERY_S)
 
     def __call__(self, event: RunEvent) -> None:
-        now = time.monotonic()
-        keep = True
         if event.kind == "stage.progress":
-            if now - self._last_write < PROGRESS_EVERY_S:
+            if not self._write.due():
                 return
-            keep = now - self._last_event >= EVENT_EVERY_S
-        self._last_write = now
-        if keep:
-            self._last_event = now
+            keep = self._event.due()
+        else:
+            self._write.restart()
+            self._event.restart()
+            keep = True
         self._leases.progress(self._claim, event.kind, event.record(), keep=keep)
 
 

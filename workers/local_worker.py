@@ -8,8 +8,8 @@ import queue
 import signal
 import sys
 import threading
-import time
 
+from recon.progress import throttled
 from workers.executor import StageTask
 from workers.stage_process import execute
 
@@ -38,17 +38,13 @@ def main(parent: int, pipe: int) -> None:
 
     threading.Thread(target=read, daemon=True).start()
     with os.fdopen(pipe, "w", buffering=1) as out:
+
+        def tick(done: int, total: int, unit: str = "", /) -> None:
+            out.write(f'{{"done": {int(done)}, "total": {int(total)}, "unit": "{unit}"}}\n')
+
         while True:
-            last = 0.0
-
-            def tick(done: int, total: int, unit: str = "", /) -> None:
-                nonlocal last
-                now = time.monotonic()
-                if now - last >= REPORT_EVERY_S or done >= total:
-                    last = now
-                    out.write(f'{{"done": {int(done)}, "total": {int(total)}, "unit": "{unit}"}}\n')
-
-            out.write(execute(StageTask.from_json(tasks.get()), tick).to_json() + "\n")
+            task = StageTask.from_json(tasks.get())
+            out.write(execute(task, throttled(tick, REPORT_EVERY_S)).to_json() + "\n")
 
 
 if __name__ == "__main__":

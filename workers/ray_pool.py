@@ -17,7 +17,7 @@ from typing import Any
 
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
-from recon.progress import Tick
+from recon.progress import Tick, throttled
 from workers.executor import ClusterSick, StageOutcome, StageTask
 from workers.plan import gpus_of
 from workers.spec import parse_spec
@@ -33,18 +33,13 @@ def _run_stage(task_json: str) -> str:
     """Run in a Ray worker: progress goes to a file beside the store, since there is no pipe to the executor."""
     task = StageTask.from_json(task_json)
     path = task.store.progress_path(task.token)
-    last = 0.0
 
     def tick(done: int, total: int, unit: str = "", /) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= POLL_S or done >= total:
-            last = now
-            body = {"stage": task.stage.name, "done": int(done), "total": int(total), "unit": unit}
-            with contextlib.suppress(InfrastructureError):  # progress is not worth a job
-                write_atomic(path, json.dumps(body).encode())
+        body = {"stage": task.stage.name, "done": int(done), "total": int(total), "unit": unit}
+        with contextlib.suppress(InfrastructureError):  # progress is not worth a job
+            write_atomic(path, json.dumps(body).encode())
 
-    return execute(task, tick).to_json()
+    return execute(task, throttled(tick, POLL_S)).to_json()
 
 
 def _answer() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+from recon.progress import Throttle
 
 LINE_EVERY_S = 10.0
 
@@ -45,7 +46,8 @@ class StageBars:
         self._console = Console(stderr=True)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._last_line = time.monotonic()
+        self._line = Throttle(LINE_EVERY_S)
+        self._line.restart()
         if self._console.is_terminal:
             self._bars = Progress(
                 TextColumn("{task.description:<10}"),
@@ -104,7 +106,7 @@ class StageBars:
             task = self._task(stage)
             if not self._bars.tasks[task].finished:
                 self._bars.update(task, completed=data["done"], total=data["total"], unit=data["unit"])
-        elif time.monotonic() - self._last_line > LINE_EVERY_S:
+        elif self._line.due():
             self._print(f"  {stage}: {data['done']} of {data['total']} {data['unit']}")
 
     def _task(self, stage: str) -> TaskID:
@@ -114,7 +116,7 @@ class StageBars:
         return self._tasks[stage]
 
     def _print(self, text: str) -> None:
-        self._last_line = time.monotonic()
+        self._line.restart()
         if self._bars is not None:
             self._console.print(text, markup=False, highlight=False)
         else:
