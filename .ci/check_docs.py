@@ -30,6 +30,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+(?:\([^()\s]*\)[^()\s]*)*)\)")
 CODE_SPAN = re.compile(r"`[^`]*`")
 PACKAGES = "recon|vectorize|training|workers|service|tests|docs|deploy"
 FILE = re.compile(rf"`((?:{PACKAGES})/[\w/.-]+\.\w+)`")
+IMPORT = re.compile(rf"from ((?:{PACKAGES})[\w.]*) import ([\w, ]+)$")
 DOTTED = re.compile(rf"`((?:{PACKAGES})(?:\.\w+)+)(?:\(.*)?`")
 FENCE = re.compile(r"^\s*```")
 
@@ -87,13 +88,14 @@ def link_faults(path: Path) -> list[str]:
 
 
 def name_faults(path: Path) -> list[str]:
-    """Return the files and dotted names in code spans that the project does not have."""
+    """Return the files and dotted names in code spans, and the imports in examples, that the project does not have."""
     found = []
     for number, line, code in lines_of(path):
-        if code:
-            continue
-        lost = [name for name in FILE.findall(line) if not Path(name).exists()]
-        lost += [name for name in DOTTED.findall(line) if not has_module(name)]
+        dotted = [] if code else DOTTED.findall(line)
+        if code and (imported := IMPORT.match(line)):
+            dotted = [f"{imported[1]}.{name.strip()}" for name in imported[2].split(",")]
+        lost = [] if code else [name for name in FILE.findall(line) if not Path(name).exists()]
+        lost += [name for name in dotted if not has_module(name)]
         found += [f"{path}:{number}: `{name}` does not exist" for name in lost]
     return found
 
