@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels same-bytes clean
+.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels listing same-bytes clean
 .PHONY: pipeline-figure notebooks release
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -118,6 +118,9 @@ kernels: ## Forget compiled kernels: numba compiles one anew only when its own f
 
 clean: kernels ## Remove the environment, the demo and caches; hours of training and measuring stay
 	rm -rf $(VENV) demo_out build dist .pytest_cache .mypy_cache .ruff_cache
+
+listing: $(READY) ## Write the listing of ARCHITECTURE.md from the tree
+	$(BIN)/python .ci/listing.py --write
 
 same-bytes: $(READY) ## Prove that the results are those of another commit: make same-bytes BASE=v0.1.0
 	$(BIN)/python .ci/same_bytes.py $(BASE)
