@@ -23,7 +23,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
-from scipy.sparse.linalg import spsolve
 
 from recon.align.alignment import AlignedTrip, Alignment, placed
 from recon.arrays import F32, F64, I64, Bool
@@ -31,6 +30,7 @@ from recon.drive import DriveLog
 from recon.heights import plane_sweep_kernels
 from recon.heights.height_field import HeightField, height_field
 from recon.heights.plane_sweep import light_of
+from recon.least_squares import solve_robust
 from recon.progress import Tick
 from recon.views.views import View, Views
 
@@ -221,23 +221,24 @@ def solve(measured: Sequence[Pair], place_m: F64) -> F64:
     count = len(place_m)
     if not measured:
         return np.zeros((count, 3))
-    reader = _reader(measured, place_m)
     whiten: Any = block_diag([np.linalg.cholesky(np.linalg.inv(pair.covariance)).T for pair in measured], format="csr")
-    reader, answer = whiten @ reader, whiten @ np.concatenate([pair.shift for pair in measured])
-    bends = _bends(place_m)
-    prior = diags(np.r_[np.tile(PRIOR**-2, count), STRETCH**-2]) + bends.T @ bends
-    found = np.zeros(3 * count + 1)
-    for _ in range(GRAPH_ROUNDS):
-        # A wrong pair is wrong in all three.
-        miss = np.square((reader @ found - answer).reshape(-1, 3)).sum(axis=1)
-        trust = np.repeat(1.0 / (1.0 + miss / 4.0), 3)
-        system = reader.T @ diags(trust) @ reader + prior
-        found = np.asarray(spsolve(system.tocsc(), reader.T @ (trust * answer)), dtype=np.float64)
+    matrix = whiten @ _observation_matrix(measured, place_m)
+    target = whiten @ np.concatenate([pair.shift for pair in measured])
+    smoothness = _smoothness_rows(place_m)
+    prior = diags(np.r_[np.tile(PRIOR**-2, count), STRETCH**-2]) + smoothness.T @ smoothness
+    start = np.zeros(3 * count + 1)
+    found = solve_robust(prior, [], matrix, target, _trust, start=start, rounds=GRAPH_ROUNDS)
     return found[:-1].reshape(-1, 3)
 
 
-def _reader(measured: Sequence[Pair], place_m: F64) -> csr_matrix:
-    """Return the matrix (3 pairs, 3 frames + 1) that reads from corrections and stretch what pairs should measure."""
+def _trust(residual: F64) -> F64:
+    """Return the weight of each whitened residual (3 pairs,): a pair's three share one, for they are wrong together."""
+    miss = np.square(residual.reshape(-1, 3)).sum(axis=1)
+    return np.repeat(1.0 / (1.0 + miss / 4.0), 3)
+
+
+def _observation_matrix(measured: Sequence[Pair], place_m: F64) -> csr_matrix:
+    """Return the matrix (3 pairs, 3 frames + 1) from corrections and stretch to what the pairs should measure."""
     first, second = (np.array([getattr(pair, end) for pair in measured]) for end in ("first", "second"))
     middle = np.array([pair.middle_m for pair in measured])
     row, one = 3 * np.arange(len(measured)), np.ones(len(measured))
@@ -253,8 +254,8 @@ def _reader(measured: Sequence[Pair], place_m: F64) -> csr_matrix:
     return csr_matrix(coo_matrix((values, (rows, columns)), shape=(3 * len(measured), 3 * len(place_m) + 1)))
 
 
-def _bends(place_m: F64) -> csr_matrix:
-    """Return second differences of neighbouring corrections in units of what is usual."""
+def _smoothness_rows(place_m: F64) -> csr_matrix:
+    """Return second differences of neighbouring corrections, each in units of its usual size."""
     step = np.maximum(np.linalg.norm(np.diff(place_m, axis=0), axis=1), 0.1)
     inner = np.arange(max(len(place_m) - 2, 0))
     usual = BEND * (0.5 * (step[:-1] + step[1:]))[:, None] ** 2 if len(inner) else np.ones((0, 3))

@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.sparse import coo_matrix, csr_matrix, diags
-from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
 from recon.align.landmarks import END, GROUPS, Landmarks
 from recon.arrays import F64, I8, I64
 from recon.drive import DriveLog
+from recon.least_squares import Term, cauchy_weight, solve
 from recon.progress import Tick, silent
 
 PRIOR = np.array([1.0, 1.0, np.radians(1.0)])  # of a correction: poses are good to about a metre and a degree
@@ -172,7 +172,7 @@ def _residual(points: _Points, pairs: I64, correction: F64) -> tuple[F64, F64, F
 def _step(points: _Points, pairs: I64, correction: F64, smooth: csr_matrix, scale_m: float) -> F64:
     """Return the correction after one reweighted Gauss-Newton step."""
     residual, normal, turns = _residual(points, pairs, correction)
-    weight = 1.0 / (1.0 + (residual / scale_m) ** 2) / POINT_M**2
+    weight = cauchy_weight(residual, scale_m) / POINT_M**2
     # A landmark is one measurement however many images of a frame show it: each frame has one say per pair of frames.
     frames = np.sort(points.frame[pairs], axis=1)
     name = frames[:, 0] * len(correction) + frames[:, 1]
@@ -185,10 +185,8 @@ def _step(points: _Points, pairs: I64, correction: F64, smooth: csr_matrix, scal
     places = (np.tile(rows, 2), np.concatenate(columns))
     jacobian = csr_matrix(coo_matrix((np.concatenate(values), places), shape=shape))
     current = correction.reshape(-1)
-    weighted = jacobian.T @ diags(weight)
-    system = weighted @ jacobian + smooth
-    right = -(weighted @ residual) - smooth @ current
-    return np.asarray(current + spsolve(system.tocsc(), right), dtype=np.float64).reshape(-1, 3)
+    step = solve(smooth, [Term(matrix=jacobian, target=-residual, weight=weight)], pull=-(smooth @ current))
+    return (current + step).reshape(-1, 3)
 
 
 def _smoothness(trips: Sequence[Trip]) -> csr_matrix:

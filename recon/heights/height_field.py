@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import map_coordinates, maximum_filter
 from scipy.sparse import coo_matrix, csr_matrix, diags
-from scipy.sparse.linalg import spsolve
 from scipy.spatial import cKDTree
 
 from recon.arrays import F64, I64, Bool
 from recon.drive import DriveLog, Frame
 from recon.geometry import apply
 from recon.grid import Grid
+from recon.least_squares import Term, cauchy_weight, solve, solve_robust
 
 FIELD_CELL_M = 1.0
 PATH_WEIGHT = 4.0
@@ -30,6 +30,7 @@ BESIDE_WEIGHT = 0.2  # the vehicle's roll holds for its own width, less beyond
 BESIDE_M = 1.5
 CURVATURE_WEIGHT = 4.0
 SLOPE_WEIGHT = 0.002  # flattens what nothing measures
+RIDGE = 1e-9  # keeps the system regular
 LIDAR_GATE_M = 0.6  # returns farther from the path's plane are not road
 LIDAR_SCALE_M = 0.05
 LIDAR_ROUNDS = 6
@@ -107,17 +108,8 @@ def _bilinear(grid: Grid, active: Bool, xy_m: F64) -> tuple[csr_matrix, npt.NDAr
     return csr_matrix(coo_matrix((np.concatenate(values), (rows, np.concatenate(columns))), shape=shape)), kept
 
 
-def _solve(prior: csr_matrix, terms: list[tuple[csr_matrix, F64, F64]]) -> F64:
-    """Return the minimiser of the quadratic prior plus sum w (reading - z)^2 over (reader, w, z) terms."""
-    system, right = prior + diags(np.full(prior.shape[0], 1e-9)), np.zeros(prior.shape[0])
-    for reader, weight, z in terms:
-        system = system + reader.T @ diags(weight) @ reader
-        right = right + reader.T @ (weight * z)
-    return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
-
-
-def _crowd(cells: I64, grid: Grid, weight: F64) -> F64:
-    """Return for each point the total weight of the points in its cell."""
+def _weight_of_cell(cells: I64, grid: Grid, weight: F64) -> F64:
+    """Return for each point (N,) the total weight of the points in its cell."""
     _, group = np.unique(cells[:, 0] * grid.width + cells[:, 1], return_inverse=True)
     return np.maximum(np.bincount(group, weights=weight)[group], 1e-9).astype(np.float64)
 
@@ -138,20 +130,25 @@ def height_field(
     active = np.asarray(maximum_filter(active, size=2 * int((corridor_m + 4.0) / FIELD_CELL_M) + 1))
     first, second = _difference_rows(active)
     prior = CURVATURE_WEIGHT * (second.T @ second) + SLOPE_WEIGHT * (first.T @ first)
-    # Consecutive poses repeat a cell many times; each cell gets one say, whatever the frame rate and the speed.
-    path = (_bilinear(grid, active, under[:, :2])[0], weight / _crowd(cells, grid, np.ones(len(cells))), under[:, 2])
-    solution = _solve(prior, [path])
+    prior = prior + diags(np.full(prior.shape[0], RIDGE))
+    # Consecutive poses repeat a cell many times. Each cell counts once, whatever the frame rate and the speed.
+    weight = weight / _weight_of_cell(cells, grid, np.ones(len(cells)))
+    path = Term(matrix=_bilinear(grid, active, under[:, :2])[0], target=under[:, 2], weight=weight)
+    solution = solve(prior, [path])
 
-    reader, kept = _bilinear(grid, active, measured_xyz_m[:, :2])
-    close = np.abs(measured_xyz_m[kept, 2] - reader @ solution) < LIDAR_GATE_M
-    reader, points = reader[close], measured_xyz_m[kept][close]
+    matrix, kept = _bilinear(grid, active, measured_xyz_m[:, :2])
+    close = np.abs(measured_xyz_m[kept, 2] - matrix @ solution) < LIDAR_GATE_M
+    matrix, points = matrix[close], measured_xyz_m[kept][close]
     votes = np.ones(len(points)) if certainty is None else certainty[kept][close]
     cells, _ = grid.cells(points[:, :2])
-    for _ in range(LIDAR_ROUNDS if len(points) else 0):
-        robust = votes / (1.0 + ((points[:, 2] - reader @ solution) / LIDAR_SCALE_M) ** 2)
+
+    def weight_of(residual: F64) -> F64:
+        robust = cauchy_weight(residual, LIDAR_SCALE_M, weight=votes)
         # A cell's returns together weigh at most as much as a few path points: their errors are shared.
-        crowd = _crowd(cells, grid, robust)
-        solution = _solve(prior, [path, (reader, robust * np.minimum(1.0, LIDAR_CELL_WEIGHT / crowd), points[:, 2])])
+        return robust * np.minimum(1.0, LIDAR_CELL_WEIGHT / _weight_of_cell(cells, grid, robust))
+
+    rounds = LIDAR_ROUNDS if len(points) else 0
+    solution = solve_robust(prior, [path], matrix, points[:, 2], weight_of, start=solution, rounds=rounds)
     z_field = np.full(grid.shape, float(np.median(solution)))
     z_field[active] = solution
     return HeightField(grid=grid, z=z_field)

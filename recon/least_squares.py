@@ -1,0 +1,66 @@
+"""Sparse linear least squares with a quadratic prior, and its robust form by iteratively reweighted least squares.
+
+Minimised over x (C,) is
+
+    x' P x + sum over terms, over rows r: w_r (a_r . x - b_r)^2
+
+In the robust form, one term gets new weights from its residuals before every round (Huber 1964; for the Cauchy loss the
+weight is 1 / (1 + (residual / scale)^2)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix, diags
+from scipy.sparse.linalg import spsolve
+
+from recon.arrays import F64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Term:
+    """R measurements that are linear in the unknowns."""
+
+    matrix: csr_matrix  # (R, C)
+    target: F64  # (R,)
+    weight: F64  # (R,) inverse variance
+
+
+def cauchy_weight(residual: F64, scale: float, *, weight: F64 | float = 1.0) -> F64:
+    """Return the weights under the Cauchy loss: `weight` where the residual is 0, half of it at `scale`."""
+    result: F64 = weight / (1.0 + (residual / scale) ** 2)
+    return result
+
+
+def solve(prior: csr_matrix, terms: Sequence[Term], *, pull: F64 | None = None) -> F64:
+    """Return the minimiser (C,) for a prior P (C, C), which must make the system regular.
+
+    `pull` (C,) is the prior's own right-hand side: alone, the prior would be at its minimum where P x = pull.
+    """
+    system, right = prior, np.zeros(prior.shape[0])
+    for term in terms:
+        system = system + term.matrix.T @ diags(term.weight) @ term.matrix
+        right = right + term.matrix.T @ (term.weight * term.target)
+    if pull is not None:
+        right = right + pull
+    return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
+
+
+def solve_robust(
+    prior: csr_matrix,
+    fixed: Sequence[Term],
+    matrix: csr_matrix,
+    target: F64,
+    weight_of: Callable[[F64], F64],
+    *,
+    start: F64,
+    rounds: int,
+) -> F64:
+    """Return x after some rounds in which `weight_of` turns the residuals target - matrix x (R,) into weights (R,)."""
+    x = start
+    for _ in range(rounds):
+        x = solve(prior, [*fixed, Term(matrix=matrix, target=target, weight=weight_of(target - matrix @ x))])
+    return x

@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix, diags
+
+from recon.least_squares import Term, cauchy_weight, solve, solve_robust
+
+
+@pytest.fixture
+def generator():
+    return np.random.default_rng(11)
+
+
+def test_solve_agrees_with_dense_normal_equations(generator):
+    matrix, target, weight = generator.normal(size=(20, 4)), generator.normal(size=20), generator.uniform(0.1, 2.0, 20)
+    other, pull = generator.normal(size=(3, 4)), generator.normal(size=4)
+    prior = np.diag(generator.uniform(0.5, 1.0, 4))
+    terms = [
+        Term(matrix=csr_matrix(matrix), target=target, weight=weight),
+        Term(matrix=csr_matrix(other), target=np.ones(3), weight=np.full(3, 7.0)),
+    ]
+    found = solve(csr_matrix(prior), terms, pull=pull)
+    system = prior + matrix.T @ (weight[:, None] * matrix) + 7.0 * other.T @ other
+    right = matrix.T @ (weight * target) + 7.0 * other.T @ np.ones(3) + pull
+    np.testing.assert_allclose(found, np.linalg.solve(system, right), rtol=1e-10)
+
+
+def test_solve_without_terms_returns_the_minimum_of_the_prior():
+    np.testing.assert_allclose(solve(csr_matrix(np.diag([2.0, 4.0])), [], pull=np.array([2.0, 2.0])), [1.0, 0.5])
+
+
+def test_cauchy_weight_halves_at_the_scale():
+    np.testing.assert_allclose(cauchy_weight(np.array([0.0, 0.1, -0.1]), 0.1, weight=3.0), [3.0, 1.5, 1.5])
+
+
+def test_robust_solution_ignores_outliers_that_pull_the_plain_one(generator):
+    x = np.linspace(-1.0, 1.0, 60)
+    matrix = csr_matrix(np.stack([x, np.ones(60)], axis=1))
+    target = 2.0 * x + 1.0 + generator.normal(scale=0.01, size=60)
+    target[::6] += 5.0
+    prior = csr_matrix(diags(np.full(2, 1e-9)))
+    plain = solve(prior, [Term(matrix=matrix, target=target, weight=np.ones(60))])
+    robust = solve_robust(prior, [], matrix, target, lambda r: cauchy_weight(r, 0.05), start=plain, rounds=20)
+    assert abs(plain[1] - 1.0) > 0.5
+    np.testing.assert_allclose(robust, [2.0, 1.0], atol=0.02)
+
+
+def test_no_round_returns_the_start():
+    start = np.array([3.0])
+    found = solve_robust(
+        csr_matrix([[1.0]]), [], csr_matrix((0, 1)), np.zeros(0), lambda r: np.ones_like(r), start=start, rounds=0
+    )
+    assert found is start
