@@ -14,8 +14,8 @@ from recon.artifact import Parts
 from recon.geo_origin import GeoOrigin
 from recon.geometry import rigid_fault
 
-# "f32x4": raw little-endian float32 x, y, z, intensity (KITTI, drive folders); "f32x5": with the ring after them
-# (nuScenes); "feather": a table with the columns x, y, z (Argoverse 2).
+# How sweeps are stored. f32x4: raw little-endian float32 x, y, z, intensity (KITTI, drive folders); f32x5: the same
+# with the ring after them (nuScenes); feather: a table with the columns x, y, z (Argoverse 2).
 LidarFormat = Literal["", "f32x4", "f32x5", "feather"]
 
 
@@ -85,7 +85,7 @@ class DriveLog:
     frames: tuple[Frame, ...]
     ground_z_ego_m: float = 0.0  # height of the road under the vehicle in the ego frame
     origin: GeoOrigin | None = None
-    lidar_format: LidarFormat = ""  # how sweeps are stored, see LidarFormat
+    lidar_format: LidarFormat = ""  # empty without LiDAR
     ego_from_lidar: F64 | None = None  # (4, 4)
     true_map: str = ""  # JSON of the true map, relative to the root, where it is known
     # Path -> sha256 of the id images, masks and LiDAR files that were read; a change of one must change the digest.

@@ -36,7 +36,7 @@ from recon.render.choice import choose
 from recon.render.surfels import SIGMA_MAX_CELLS, Raster, Rays, Surfels, moved
 from recon.surface.cells import Window
 from recon.surface.road_surface import RoadSurface
-from recon.views.views import Trip, View, Views, box_around
+from recon.views.views import Trip, View, Views
 
 # Columns of the parameter matrix
 Z, TILT, SCALE, OPACITY, RGB, LOGITS = slice(0, 1), slice(1, 3), slice(3, 5), slice(5, 6), slice(6, 9), slice(9, 18)
@@ -82,7 +82,7 @@ def _rates(progress: float) -> F32:
 
 def _window(site: Site, view: View, z: F32, config: FitConfig) -> Window:
     """Return the cells this view can see: others would cost time and feel no gradient."""
-    window = site.cells.window(*box_around(view, config.max_distance_m))
+    window = site.cells.window(*view.footprint(config.max_distance_m))
     xy = window.corner_m + (np.stack([window.column, window.row], axis=1) + 0.5) * site.cells.grid.cell_m
     height, width = view.labels.ids.shape
     visible = observe_kernels.in_view(

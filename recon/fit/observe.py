@@ -15,7 +15,7 @@ from recon.fit import observe_kernels
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
 from recon.surface.cells import Cells
-from recon.views.views import Views, box_around
+from recon.views.views import Views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -50,7 +50,7 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
         if view.trip != trip:  # views come trip by trip
             trips[seen > before] |= np.uint64(1 << trip)
             before[:], trip = seen, view.trip
-        ids = cells.window(*box_around(view, max_distance_m)).ids
+        ids = cells.window(*view.footprint(max_distance_m)).ids
         observe_kernels.look(
             ids,
             centres[ids, 0],

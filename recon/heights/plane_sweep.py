@@ -18,7 +18,7 @@ from recon.heights import plane_sweep_kernels
 from recon.heights.height_field import HeightField
 from recon.progress import Tick
 from recon.surface.cells import Cells
-from recon.views.views import View, Views, box_around
+from recon.views.views import View, Views
 
 LIFT_STEP_M = 0.025
 LIFTS_M = np.arange(-7, 8) * LIFT_STEP_M  # a crown and its doubt; farther away other texture looks alike
@@ -46,7 +46,7 @@ def agreed_heights(views: Views, cells: Cells, field: HeightField, tick: Tick) -
     weight, total, square = (np.zeros((len(xy), len(LIFTS_M)), dtype=np.float32) for _ in range(3))
     for done, view in enumerate(views):
         tick(done, len(views), "images")
-        ids = places.window(*box_around(view, FAR_M)).ids
+        ids = places.window(*view.footprint(FAR_M)).ids
         sums = [array[ids] for array in (road, weight, total, square)]
         x, y = xy[ids].T
         look = (view.camera_from_world, view.k, view.labels.ids, drivable, light_of(view), NEAR_M, FAR_M, LIFTS_M)

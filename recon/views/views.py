@@ -39,6 +39,11 @@ class View:
         """Return the (4, 4) transform into the camera frame."""
         return invert(self.world_from_camera)
 
+    def footprint(self, reach_m: float) -> tuple[F64, F64]:
+        """Return the world box (two corners) of the ground that the image can see within reach."""
+        height, width = self.labels.ids.shape
+        return box_ahead(self.k, self.world_from_camera, width, height, reach_m)
+
 
 def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, reach_m: float) -> tuple[F64, F64]:
     """Return the world box (two corners) of the ground that a camera can see within reach."""
@@ -52,12 +57,6 @@ def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, rea
     tips = centre + np.r_[flat, ahead[None]] * reach_m
     points = np.r_[tips, centre[None]]
     return points.min(axis=0), points.max(axis=0)
-
-
-def box_around(view: View, reach_m: float) -> tuple[F64, F64]:
-    """Return the world box (two corners) of the ground that a view can see within reach."""
-    height, width = view.labels.ids.shape
-    return box_ahead(view.k, view.world_from_camera, width, height, reach_m)
 
 
 def held_out(frame: int, every: int) -> bool:

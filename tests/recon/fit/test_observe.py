@@ -9,10 +9,10 @@ from recon.classes import RoadClass
 from recon.fit.observe import observe
 from recon.progress import silent
 from recon.surface.cells import Cells
-from recon.views.views import Trip, View, Views, box_around, held_out
+from recon.views.views import Trip, View, Views, held_out
 
 
-def look(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int] | None:
+def sighting(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int] | None:
     """Distance and label of one point in one image, or None when it is not seen."""
     x, y, z, _ = view.camera_from_world @ np.r_[point, 1.0]
     distance = float(np.sqrt(x * x + y * y + z * z))
@@ -33,7 +33,7 @@ def test_counts_equal_the_slow_loop(tmp_path: Path) -> None:
     z = world.SLOPE * centres[:, 0]
     seen = observe(views, cells, z, max_distance_m=12.0, tick=silent)
     for i in range(0, len(cells), 7):
-        sightings = [s for view in views if (s := look(view, np.r_[centres[i], z[i]], 12.0))]
+        sightings = [s for view in views if (s := sighting(view, np.r_[centres[i], z[i]], 12.0))]
         assert seen.views[i] == len(sightings)
         if sightings:
             assert np.isclose(seen.nearest_view_m[i], min(d for d, _ in sightings), rtol=1e-5)
@@ -45,10 +45,10 @@ def test_counts_equal_the_slow_loop(tmp_path: Path) -> None:
 def test_the_box_holds_all_that_a_view_sees(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=2)
     view = next(iter(Views([Trip(drive=drive, labels=labels)])))
-    low, high = box_around(view, 12.0)
+    low, high = view.footprint(12.0)
     points = np.random.default_rng(0).uniform(-20, 30, (2000, 2))
     for x, y in points:
-        if look(view, np.array([x, y, world.SLOPE * x]), 12.0):
+        if sighting(view, np.array([x, y, world.SLOPE * x]), 12.0):
             assert (low <= [x, y]).all()
             assert (high >= [x, y]).all()
 
