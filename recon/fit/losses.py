@@ -1,7 +1,8 @@
-"""The terms of the surface fit, each a scalar with a name."""
+"""The terms of the loss, each a scalar with a name, and their means over the epochs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recon.errors import RoadscribeError
 from recon.fit import smooth_kernels
 from recon.render.surfels import Rendering, Surfels
 
@@ -146,3 +148,42 @@ def losses(
     if bool(measured.any()):
         values["lidar"] = _robust(surfels.z[measured] - lidar_z[measured], LIDAR_SCALE_M).mean()
     return values
+
+
+class LossMeans:
+    """Means of the loss terms over each epoch. A term is live when it had data and a weight."""
+
+    def __init__(self, weights: dict[str, float]) -> None:
+        self.weights = weights
+        self._sums: list[dict[str, list[float]]] = []
+
+    def epoch(self) -> None:
+        """Start the next epoch."""
+        self._sums.append({term: [] for term in TERMS})
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Record one step; raises RoadscribeError naming every term when one is not finite."""
+        numbers = {term: float(value.detach()) for term, value in values.items()}
+        if not all(math.isfinite(number) for number in numbers.values()):
+            raise RoadscribeError(
+                f"the fit diverged: {numbers}", hint="Lower the weights of FitConfig and report the drive."
+            )
+        for term, number in numbers.items():
+            self._sums[-1][term].append(number)
+
+    def report(self) -> dict[str, dict[str, float | bool]]:
+        """Return weight, liveness and the mean of the first and last epoch of every term."""
+
+        def mean(values: list[float]) -> float:
+            return round(sum(values) / len(values), 6) if values else 0.0
+
+        first, last = self._sums[0], self._sums[-1]
+        return {
+            term: {
+                "weight": self.weights[term],
+                "live": bool(last[term]) and self.weights[term] > 0,
+                "first_epoch": mean(first[term]),
+                "last_epoch": mean(last[term]),
+            }
+            for term in TERMS
+        }

@@ -28,7 +28,7 @@ LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surfac
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Site:
+class PreparedTile:
     """What is known before the first step: cells that were seen, their evidence and heights."""
 
     cells: Cells
@@ -45,7 +45,7 @@ class Site:
         return float((share > 0.5).sum()) * self.cells.grid.cell_m**2
 
 
-def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick) -> Site:
+def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick) -> PreparedTile:
     """Return the cells of a tile and its rim that some valid pixel of `views` saw; there may be none."""
     low, high = tile.box_m()
     # Poses beyond still bend the height field a little where the tile ends.
@@ -77,7 +77,7 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
         rgb=seen.rgb[kept],
         class_share=seen.class_share[kept],
     )
-    return Site(
+    return PreparedTile(
         cells=cells,
         z=z[kept],
         tilt=tilt[kept],

@@ -1,75 +1,24 @@
-"""One surface of a whole site, fitted tile by tile."""
+"""One surface of the surfaces of tiles: across a border, one tile's values fade into the other's."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from recon.arrays import I64, AnyArray
-from recon.config import FitConfig
-from recon.drive import DriveLog
 from recon.errors import NoRoadFound
-from recon.fit.prepare import Site, prepare
-from recon.fit.tiles import Tile, tiles_of
+from recon.fit.prepare import PreparedTile
+from recon.fit.tiles import Tile
 from recon.memmap import Growing
-from recon.progress import Tick
 from recon.surface.cells import TILE_CELLS
 from recon.surface.road_surface import RoadSurface
 from recon.views.views import Views
 
-LEAST_ROAD_M2 = 1.0
 BLENDED = ("z", "tilt", "log_scale", "opacity", "rgb", "class_logits")
 CHUNK = 1 << 18  # cells
-
-
-class Optimise(Protocol):
-    """Runs the steps on one site."""
-
-    def __call__(
-        self, drives: Sequence[DriveLog], views: Views, site: Site, config: FitConfig, *, tick: Tick
-    ) -> RoadSurface:
-        """Return the fitted surface of the site's cells, in their order."""
-
-
-def fit_tiles(
-    drives: Sequence[DriveLog],
-    views: Views,
-    config: FitConfig,
-    optimise: Optimise,
-    *,
-    tick: Tick,
-    scratch: Path | None = None,
-) -> RoadSurface:
-    """Prepare and optimise every tile and return one surface; of several tiles, its arrays lie in files in `scratch`.
-
-    A tile in which no road was seen stays empty, and the report says why. Raises NoRoadFound when all are.
-    """
-    path = np.concatenate([drive.path_xy_m() for drive in drives])
-    tiles = tiles_of(path, corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells)
-    stitcher = Stitcher(scratch)
-    for number, tile in enumerate(tiles, start=1):
-        one = len(tiles) == 1
-        near = views if one else tile.seen_by(views, config.max_distance_m)
-        tell = tick if one else _of_tile(tick, number, len(tiles))
-        site = prepare(drives, near, tile, config, tell)
-        if site.road_m2 < LEAST_ROAD_M2:
-            stitcher.leave_out(site, near)
-            continue
-        surface = optimise(drives, near, site, config, tick=tell)
-        if one:
-            return surface
-        stitcher.add(surface, tile, near)
-    return stitcher.surface(f"drive {', '.join(drive.name for drive in drives)}: {len(views)} images")
-
-
-def _of_tile(tick: Tick, number: int, count: int) -> Tick:
-    def tell(done: int, total: int, unit: str = "", /) -> None:
-        tick(done, total, f"{unit} of tile {number} of {count}")
-
-    return tell
 
 
 class Stitcher:
@@ -84,11 +33,11 @@ class Stitcher:
         self._tiles: list[dict[str, Any]] = []
         self._seen = 0
 
-    def leave_out(self, site: Site, views: Views) -> None:
+    def leave_out(self, tile: PreparedTile, views: Views) -> None:
         """Note why a tile stays empty."""
-        why = "no road among the cells seen" if len(site.cells) else "no valid pixel shows its ground"
+        why = "no road among the cells seen" if len(tile.cells) else "no valid pixel shows its ground"
         why = why if len(views) else "no image looks here"
-        self._seen += len(site.cells)
+        self._seen += len(tile.cells)
         self._tiles.append({"cells": 0, "views": len(views), "empty": why})
 
     def add(self, surface: RoadSurface, tile: Tile, views: Views) -> None:

@@ -46,7 +46,5 @@ def test_robust_solution_ignores_outliers_that_pull_the_plain_one(generator):
 
 def test_no_round_returns_the_start():
     start = np.array([3.0])
-    found = solve_robust(
-        csr_matrix([[1.0]]), [], csr_matrix((0, 1)), np.zeros(0), np.ones_like, start=start, rounds=0
-    )
+    found = solve_robust(csr_matrix([[1.0]]), [], csr_matrix((0, 1)), np.zeros(0), np.ones_like, start=start, rounds=0)
     assert found is start

@@ -10,7 +10,8 @@ import slope_world
 import torch
 
 from recon.config import FitConfig
-from recon.fit.fit import fit, losses
+from recon.fit import losses
+from recon.fit.fit import fit
 from recon.fit.parameters import Parameters
 from recon.render import vectorized
 from recon.views.views import Trip
