@@ -81,7 +81,7 @@ class Grid:
 
 
 def halved(blocks: I64, most: int) -> list[I64]:
-    """Return (row, column) blocks (B, 2) in parts of at most `most`, parted by straight lines, in a fixed order."""
+    """Return (row, column) blocks (B, 2) cut by straight lines into parts of at most `most`, in a fixed order."""
     if len(blocks) <= most:
         return [blocks]
     axis, cut = cut_of(blocks)

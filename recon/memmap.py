@@ -16,7 +16,7 @@ from recon.arrays import AnyArray
 CHUNK_BYTES = 16 << 20
 
 
-class Growing:
+class MemmapBuilder:
     """Rows appended to a nameless file, which goes when the last array on it goes."""
 
     def __init__(self, kind: npt.DTypeLike, shape: tuple[int, ...], folder: Path | None = None) -> None:

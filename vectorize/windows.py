@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon.arrays import F64, I64, Bool
-from recon.bev.bev_map import BLOCK_CELLS, BevBlocks, BevMap
+from recon.bev.bev_map import BEV_BLOCK_CELLS, BevBlocks, BevMap
 from recon.grid import cut_of
 
 WHOLE_CELLS = 6_000_000  # a site of at most as many cells, seen or not, is one window
@@ -42,8 +42,8 @@ def cores_of(bev: BevBlocks, *, most_blocks: int = CORE_BLOCKS) -> list[Core]:
 def window(bev: BevBlocks, core: Core, margin_m: float) -> BevMap:
     """Return the raster of a core's blocks and of `margin_m` around them."""
     margin = int(np.ceil(margin_m / bev.grid.cell_m))
-    top, left = (core.at.min(axis=0) * BLOCK_CELLS - margin).tolist()
-    bottom, right = ((core.at.max(axis=0) + 1) * BLOCK_CELLS + margin).tolist()
+    top, left = (core.at.min(axis=0) * BEV_BLOCK_CELLS - margin).tolist()
+    bottom, right = ((core.at.max(axis=0) + 1) * BEV_BLOCK_CELLS + margin).tolist()
     return bev.window((top, left), (min(bottom, bev.grid.height), min(right, bev.grid.width)))
 
 
@@ -52,7 +52,7 @@ def _split(bev: BevBlocks, core: Core, most: int) -> list[Core]:
     if len(at) <= most:
         return [core]
     axis, cut = cut_of(at)
-    seam = bev.grid.to_m(np.full(2, float(cut * BLOCK_CELLS)))[1 - axis]
+    seam = bev.grid.to_m(np.full(2, float(cut * BEV_BLOCK_CELLS)))[1 - axis]
     # Rows grow southwards, columns eastwards: the first part of rows is the one north of the seam.
     side = 1 - axis
     before, after = core.high_m.copy(), core.low_m.copy()

@@ -13,8 +13,7 @@ from recon.align.alignment import AlignedTrip, Alignment, in_world_of
 from recon.align.landmarks import landmarks
 from recon.align.overlap import drive_area, meetings, sites
 from recon.align.pose_jump import pose_jump
-from recon.align.register import Registration, register
-from recon.align.register import Trip as Registered
+from recon.align.register import Registration, TripLandmarks, register
 from recon.arrays import F64
 from recon.config import AlignConfig
 from recon.drive import DriveLog
@@ -46,7 +45,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         for i, drive in enumerate(drives)
         if i not in reasons and (reason := pose_jump(drive, config.most_jump_m))
     }
-    reasons |= _without_company([i for i in range(len(trips)) if i not in reasons], drives)
+    reasons |= _not_in_largest_group([i for i in range(len(trips)) if i not in reasons], drives)
     kept = [i for i in range(len(trips)) if i not in reasons]
     result = {i: _untouched(drives[i], reason) for i, reason in reasons.items()}
     if len(kept) < min(len(trips), 2):
@@ -57,7 +56,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
     fields = {i: _field(drives[i]) for i in kept}
     marks = {i: landmarks(drives[i], trips[i].labels, fields[i], reach_m=config.reach_m, tick=tick) for i in kept}
     while True:
-        found = register([Registered.of(drives[i], marks[i]) for i in kept], tick)
+        found = register([TripLandmarks.of(drives[i], marks[i]) for i in kept], tick)
         up = height_offsets([drives[i].path_xy_m() for i in kept], [fields[i] for i in kept])
         fits = [
             _described(drives[i], found, n, raised_m=float(up[n]), config=config, alone=len(trips) == 1)
@@ -69,7 +68,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         # The worst one first: a trip that does not fit spoils the figures of its neighbours.
         worst = max(
             (n for n, fit in enumerate(fits) if fit.left_out),
-            key=lambda n: _badness(fits[n], float(up[n] - np.median(up))),
+            key=lambda n: _misfit(fits[n], float(up[n] - np.median(up))),
         )
         i = kept.pop(worst)
         reasons[i] = fits[worst].left_out
@@ -79,7 +78,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
     return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
 
 
-def _without_company(candidates: Sequence[int], drives: Sequence[DriveLog]) -> dict[int, str]:
+def _not_in_largest_group(candidates: Sequence[int], drives: Sequence[DriveLog]) -> dict[int, str]:
     """Return the trips that do not hang together with the largest group, each with its reason."""
     if len(candidates) < 2:
         return {}
@@ -127,7 +126,7 @@ def _fault(trip: AlignedTrip, config: AlignConfig, *, alone: bool) -> str:
     return ""
 
 
-def _badness(trip: AlignedTrip, raised_m: float) -> float:
+def _misfit(trip: AlignedTrip, raised_m: float) -> float:
     return float(np.linalg.norm(trip.correction[:, :2], axis=1).max(initial=0.0)) + abs(raised_m) + 1.0 - trip.shared
 
 

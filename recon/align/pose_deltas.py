@@ -153,7 +153,7 @@ def pairs(found: Iterable[Picture]) -> Iterator[Pair]:
             _, other = min(partners, key=lambda pair: (abs(pair[0] - goal), pair[1].frame))
             chosen[other.frame] = other
         for frame in sorted(chosen):
-            pair = lay(chosen[frame], picture)
+            pair = register_pair(chosen[frame], picture)
             if pair:
                 yield pair
         recent = [other for _, other in near]
@@ -161,7 +161,7 @@ def pairs(found: Iterable[Picture]) -> Iterator[Pair]:
             recent.append(picture)
 
 
-def lay(first: Picture, second: Picture) -> Pair | None:
+def register_pair(first: Picture, second: Picture) -> Pair | None:
     """Lay the second picture on the first; None where they share too little texture, or lie too far apart."""
     middle = 0.5 * (first.place_m + second.place_m)
     shift, hessian = np.zeros(3), np.zeros((3, 3))

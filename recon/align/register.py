@@ -36,7 +36,7 @@ POINT_M = 0.05  # standard deviation of a landmark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Trip:
+class TripLandmarks:
     """One trip as the registration sees it."""
 
     pose: F64  # (F, 4, 4) world_from_ego
@@ -44,7 +44,7 @@ class Trip:
     marks: Landmarks
 
     @classmethod
-    def of(cls, drive: DriveLog, marks: Landmarks) -> Trip:
+    def of(cls, drive: DriveLog, marks: Landmarks) -> TripLandmarks:
         """Take from a drive what is needed."""
         pose = np.array([frame.world_from_ego for frame in drive.frames]).reshape(-1, 4, 4)
         step = np.linalg.norm(np.diff(pose[:, :2, 3], axis=0), axis=1)
@@ -73,7 +73,7 @@ class _Points:
     block: I64  # (N,) of BLOCK_M driven metres
 
 
-def register(trips: Sequence[Trip], tick: Tick = silent) -> Registration:
+def register(trips: Sequence[TripLandmarks], tick: Tick = silent) -> Registration:
     """Return the corrections of all trips (at least one; one alone is aligned with itself)."""
     points = _points(trips)
     sizes = [len(trip.pose) for trip in trips]
@@ -98,7 +98,7 @@ def register(trips: Sequence[Trip], tick: Tick = silent) -> Registration:
     )
 
 
-def _points(trips: Sequence[Trip]) -> _Points:
+def _points(trips: Sequence[TripLandmarks]) -> _Points:
     columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _Points.__slots__}
     first = 0
     for number, trip in enumerate(trips):
@@ -189,7 +189,7 @@ def _step(points: _Points, pairs: I64, correction: F64, smooth: csr_matrix, scal
     return (current + step).reshape(-1, 3)
 
 
-def _smoothness(trips: Sequence[Trip]) -> csr_matrix:
+def _smoothness(trips: Sequence[TripLandmarks]) -> csr_matrix:
     """Return the quadratic form (3F, 3F) of prior and walk."""
     first, rows, columns, values = 0, [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)]
     count = sum(len(trip.pose) for trip in trips)

@@ -13,7 +13,7 @@ from recon.classes import CLASS_COUNT
 from recon.errors import ConfigInvalid
 from recon.grid import Grid
 
-BLOCK_CELLS = 64
+BEV_BLOCK_CELLS = 64
 MOST_CELLS = 60_000_000  # of a dense raster: 2.1 GB, about 770 m x 770 m at 0.1 m
 LAYERS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "rgb": (np.uint8, (3,)),
@@ -61,7 +61,7 @@ class BevMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BevBlocks:
-    """The same artifact as the blocks of BLOCK_CELLS squared that hold anything: memory follows the drive.
+    """The same artifact as the blocks of BEV_BLOCK_CELLS squared that hold anything: memory follows the drive.
 
     Its arrays may lie in files (recon/memmap.py); `window` makes a part of it dense.
     """
@@ -71,7 +71,7 @@ class BevBlocks:
 
     grid: Grid  # of the whole site
     at: I64  # (B, 2) block row and column, ascending
-    rgb: U8  # (B, BLOCK_CELLS, BLOCK_CELLS, 3), and so on as in BevMap
+    rgb: U8  # (B, BEV_BLOCK_CELLS, BEV_BLOCK_CELLS, 3), and so on as in BevMap
     class_probability: F16
     height_m: F32
     views: U16
@@ -79,19 +79,19 @@ class BevBlocks:
 
     def __post_init__(self) -> None:
         for name, (_, channels) in LAYERS.items():
-            wanted = (len(self.at), BLOCK_CELLS, BLOCK_CELLS, *channels)
+            wanted = (len(self.at), BEV_BLOCK_CELLS, BEV_BLOCK_CELLS, *channels)
             if getattr(self, name).shape != wanted:
                 raise ValueError(f"{name}: expected shape {wanted}, got {getattr(self, name).shape}")
 
     @classmethod
     def of(cls, bev: BevMap) -> Self:
         """Return the blocks of a dense map."""
-        rows, columns = (-(-size // BLOCK_CELLS) for size in bev.grid.shape)
-        padding = [(0, rows * BLOCK_CELLS - bev.grid.height), (0, columns * BLOCK_CELLS - bev.grid.width)]
+        rows, columns = (-(-size // BEV_BLOCK_CELLS) for size in bev.grid.shape)
+        padding = [(0, rows * BEV_BLOCK_CELLS - bev.grid.height), (0, columns * BEV_BLOCK_CELLS - bev.grid.width)]
 
         def blocks(layer: AnyArray) -> AnyArray:
             padded = np.pad(layer, padding + [(0, 0)] * (layer.ndim - 2))
-            tiled = padded.reshape(rows, BLOCK_CELLS, columns, BLOCK_CELLS, *layer.shape[2:])
+            tiled = padded.reshape(rows, BEV_BLOCK_CELLS, columns, BEV_BLOCK_CELLS, *layer.shape[2:])
             return tiled.swapaxes(1, 2)
 
         at = np.argwhere(blocks(bev.views).any(axis=(2, 3)))
@@ -104,12 +104,12 @@ class BevBlocks:
         bottom, right = (min(max(v, a + 1), s) for v, a, s in zip(high, (top, left), self.grid.shape, strict=True))
         grid = self.grid.part(top, left, bottom - top, right - left)
         dense = {name: np.zeros((*grid.shape, *channels), kind) for name, (kind, channels) in LAYERS.items()}
-        corner = self.at * BLOCK_CELLS
-        meets = np.all((corner < (bottom, right)) & (corner + BLOCK_CELLS > (top, left)), axis=1)
+        corner = self.at * BEV_BLOCK_CELLS
+        meets = np.all((corner < (bottom, right)) & (corner + BEV_BLOCK_CELLS > (top, left)), axis=1)
         for number in np.flatnonzero(meets).tolist():
             row, column = corner[number].tolist()
-            r0, r1 = max(row, top), min(row + BLOCK_CELLS, bottom)
-            c0, c1 = max(column, left), min(column + BLOCK_CELLS, right)
+            r0, r1 = max(row, top), min(row + BEV_BLOCK_CELLS, bottom)
+            c0, c1 = max(column, left), min(column + BEV_BLOCK_CELLS, right)
             for name, layer in dense.items():
                 block = getattr(self, name)[number]
                 layer[r0 - top : r1 - top, c0 - left : c1 - left] = block[
@@ -130,12 +130,12 @@ class BevBlocks:
         Larger cells hold the mean of what was seen in them, the largest count of views, and all trips.
         """
         factor = 1
-        while self.grid.width * self.grid.height > most_cells * factor**2 and factor < BLOCK_CELLS:
+        while self.grid.width * self.grid.height > most_cells * factor**2 and factor < BEV_BLOCK_CELLS:
             factor *= 2
         if factor == 1:
             return self.whole()
-        side = BLOCK_CELLS // factor
-        height, width = (-(-size // BLOCK_CELLS) * side for size in self.grid.shape)
+        side = BEV_BLOCK_CELLS // factor
+        height, width = (-(-size // BEV_BLOCK_CELLS) * side for size in self.grid.shape)
         grid = replace(self.grid, cell_m=self.grid.cell_m * factor, width=width, height=height)
         dense = {name: np.zeros((height, width, *channels), kind) for name, (kind, channels) in LAYERS.items()}
         for number, (row, column) in enumerate((self.at * side).tolist()):

@@ -51,7 +51,7 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
             trips[seen > before] |= np.uint64(1 << trip)
             before[:], trip = seen, view.trip
         ids = cells.window(*view.footprint(max_distance_m)).ids
-        observe_kernels.look(
+        observe_kernels.accumulate(
             ids,
             centres[ids, 0],
             centres[ids, 1],

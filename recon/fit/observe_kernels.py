@@ -9,7 +9,7 @@ from recon.classes import RoadClass
 
 
 @njit(cache=True)
-def look(
+def accumulate(
     ids,
     x,
     y,

@@ -18,7 +18,7 @@ from recon.heights.height_field import HeightField, height_field, local_lift
 from recon.heights.plane_sweep import agreed_heights
 from recon.progress import Tick
 from recon.sensors.lidar import world_points
-from recon.surface.cells import TILE_CELLS, Cells
+from recon.surface.cells import BLOCK_CELLS, Cells
 from recon.views.views import Views
 
 LIDAR_RANGE_M = 40.0
@@ -46,17 +46,17 @@ class PreparedTile:
 
 
 def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick) -> PreparedTile:
-    """Return the cells of a tile and its rim that some valid pixel of `views` saw; there may be none."""
+    """Return the cells of a tile and its halo that some valid pixel of `views` saw; there may be none."""
     low, high = tile.box_m()
     # Poses beyond still bend the height field a little where the tile ends.
-    reach_m = max(LIDAR_RANGE_M, config.corridor_m + TILE_CELLS * config.cell_m)
+    reach_m = max(LIDAR_RANGE_M, config.corridor_m + BLOCK_CELLS * config.cell_m)
     near = [replace(d, frames=tuple(f for f in d.frames if _reaches(f, low - reach_m, high + reach_m))) for d in drives]
     box = (low - FIELD_MARGIN_M, high + FIELD_MARGIN_M)
     clouds = [world_points(d, max_range_m=LIDAR_RANGE_M, box_m=box) for d in drives if config.lidar_weight > 0]
     cloud = np.concatenate([np.zeros((0, 3)), *clouds])
     field = height_field(near, cloud, corridor_m=config.corridor_m)
     path = np.concatenate([drive.path_xy_m() for drive in drives])
-    cells = Cells.within(path, tile.grid, tile.around, corridor_m=config.corridor_m)
+    cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
     points = np.zeros((0, 3))
     if config.stereo_weight > 0 and _measured_share(cells, cloud) < SPARSE_SHARE:
         points, votes = agreed_heights(views, cells, field, tick)
@@ -69,7 +69,7 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     z = z + local_lift(xy, lidar_z - z)
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
-    cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], tiles=_retile(cells, kept))
+    cells = Cells(grid=cells.grid, row=cells.row[kept], column=cells.column[kept], blocks=_spans_of_kept(cells, kept))
     observations = Observations(
         views=seen.views[kept],
         trips=seen.trips[kept],
@@ -100,9 +100,9 @@ def _measured_share(cells: Cells, cloud: F64) -> float:
     return float(np.isin(places, returns).mean()) if len(places) else 0.0
 
 
-def _retile(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:
-    # `kept` is ascending, so the order by tiles survives and each tile's span only shrinks.
-    spans = {name: np.searchsorted(kept, span) for name, span in cells.tiles.items()}
+def _spans_of_kept(cells: Cells, kept: npt.NDArray[np.intp]) -> dict[tuple[int, int], tuple[int, int]]:
+    # `kept` is ascending, so the blocks keep their order and each block's span only shrinks.
+    spans = {name: np.searchsorted(kept, span) for name, span in cells.blocks.items()}
     return {name: (int(a), int(b)) for name, (a, b) in spans.items() if b > a}
 
 

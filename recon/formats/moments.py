@@ -7,7 +7,7 @@ import numpy as np
 from recon.arrays import I64
 
 
-def share_out(image_ns: I64, frame_ns: I64, *, reach_ns: int) -> dict[int, int]:
+def images_of_frames(image_ns: I64, frame_ns: I64, *, reach_ns: int) -> dict[int, int]:
     """Return frame index -> time of the image it takes: an image goes to its nearest frame, a frame keeps the nearest.
 
     Both arrays are sorted. No image is taken twice, and none farther than `reach_ns` from its frame.

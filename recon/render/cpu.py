@@ -46,8 +46,8 @@ class _Composite(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor, grad_alpha: Tensor, _: Tensor) -> Any:
         surfel_count, channels = ctx.inputs[2].shape
-        grad_geometry = np.zeros((cpu_kernels.LANES, surfel_count, cpu_kernels.GEOMETRY), dtype=np.float32)
-        grad_features = np.zeros((cpu_kernels.LANES, surfel_count, channels), dtype=np.float32)
+        grad_geometry = np.zeros((cpu_kernels.PARTITIONS, surfel_count, cpu_kernels.GEOMETRY), dtype=np.float32)
+        grad_features = np.zeros((cpu_kernels.PARTITIONS, surfel_count, channels), dtype=np.float32)
         upstream = (grad_out.float().contiguous().numpy(), grad_alpha.float().contiguous().numpy())
         cpu_kernels.backward(*ctx.inputs, ctx.live, *upstream, grad_geometry, grad_features)
         geometry = torch.from_numpy(grad_geometry).sum(dim=0)

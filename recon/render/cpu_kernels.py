@@ -14,7 +14,7 @@ from numba import njit, prange
 
 from recon.render.surfels import ALPHA_MAX, Q_MAX, REACH_CELLS, TRANSMITTANCE_MIN
 
-LANES = 2
+PARTITIONS = 2
 NEIGHBOURS = (2 * REACH_CELLS + 1) ** 2
 HIT_STEPS = 4
 # Columns of the packed surfel geometry and of its gradient
@@ -82,14 +82,14 @@ def forward(index, geometry, features, order, cell, start_z, origin, direction, 
     """Fill features (P, C), alpha (P,) and depth (P,) of rays `direction` (P, 3) from `origin` (3,)."""
     rays = direction.shape[0]
     channels = features.shape[1]
-    for lane in prange(LANES):
+    for part in prange(PARTITIONS):
         ids = np.empty(NEIGHBOURS, np.int32)
         alphas = np.empty(NEIGHBOURS, np.float32)
         weights = np.empty(NEIGHBOURS, np.float32)
         ts = np.empty(NEIGHBOURS, np.float32)
         us = np.empty(NEIGHBOURS, np.float32)
         vs = np.empty(NEIGHBOURS, np.float32)
-        for p in range(lane * rays // LANES, (lane + 1) * rays // LANES):
+        for p in range(part * rays // PARTITIONS, (part + 1) * rays // PARTITIONS):
             dx, dy, dz = direction[p, 0], direction[p, 1], direction[p, 2]
             ox, oy, oz = origin[0], origin[1], origin[2]
             row, column = _hit_cell(index, geometry, cell, start_z, ox, oy, oz, dx, dy, dz)
@@ -124,7 +124,7 @@ def backward(
     grad_geometry,
     grad_features,
 ):
-    """Add the gradients of packed geometry (LANES, N, 6) and features (LANES, N, C), one buffer a lane.
+    """Add the gradients of packed geometry (PARTITIONS, N, 6) and features (PARTITIONS, N, C), one buffer a part.
 
     With A the accumulated alpha, w_i the weights, T_i the transmittance in front of i and c_i = f_i . dL/dout:
     dL/dalpha_i = T_i c_i - (sum_{j>i} w_j c_j) / (1 - alpha_i) + dL/dA T_end / (1 - alpha_i).
@@ -132,14 +132,14 @@ def backward(
     """
     rays = direction.shape[0]
     channels = features.shape[1]
-    for lane in prange(LANES):
+    for part in prange(PARTITIONS):
         ids = np.empty(NEIGHBOURS, np.int32)
         alphas = np.empty(NEIGHBOURS, np.float32)
         weights = np.empty(NEIGHBOURS, np.float32)
         ts = np.empty(NEIGHBOURS, np.float32)
         us = np.empty(NEIGHBOURS, np.float32)
         vs = np.empty(NEIGHBOURS, np.float32)
-        for p in range(lane * rays // LANES, (lane + 1) * rays // LANES):
+        for p in range(part * rays // PARTITIONS, (part + 1) * rays // PARTITIONS):
             dx, dy, dz = direction[p, 0], direction[p, 1], direction[p, 2]
             ox, oy, oz = origin[0], origin[1], origin[2]
             row, column = _hit_cell(index, geometry, cell, start_z, ox, oy, oz, dx, dy, dz)
@@ -153,7 +153,7 @@ def backward(
                 w = weights[k]
                 alpha = alphas[k]
                 f = features[i]
-                gf = grad_features[lane, i]
+                gf = grad_features[part, i]
                 product = np.float32(0.0)
                 for c in range(channels):
                     gf[c] += w * go[c]
@@ -165,7 +165,7 @@ def backward(
                 if alpha >= np.float32(ALPHA_MAX):
                     continue
                 g = geometry[i]
-                gg = grad_geometry[lane, i]
+                gg = grad_geometry[part, i]
                 u, v = us[k], vs[k]
                 slope_q = np.float32(-0.5) * alpha * slope_alpha
                 n = dz - g[TILT_X] * dx - g[TILT_Y] * dy

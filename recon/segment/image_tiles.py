@@ -10,7 +10,7 @@ from recon.arrays import F32
 
 
 @dataclass(frozen=True, slots=True)
-class Tile:
+class ImageTile:
     """A window of an image, in pixels."""
 
     left: int
@@ -19,7 +19,7 @@ class Tile:
     height: int
 
 
-def tiles_of(width: int, height: int, tile_px: tuple[int, int], overlap_px: int) -> list[Tile]:
+def tiles_of(width: int, height: int, tile_px: tuple[int, int], overlap_px: int) -> list[ImageTile]:
     """Return windows of at most `tile_px` (width, height) that cover an image and overlap by at least `overlap_px`.
 
     Windows have the same size, so that they may run in one batch; the steps between them are even.
@@ -27,7 +27,7 @@ def tiles_of(width: int, height: int, tile_px: tuple[int, int], overlap_px: int)
     columns = _starts(width, min(tile_px[0], width), overlap_px)
     rows = _starts(height, min(tile_px[1], height), overlap_px)
     size = min(tile_px[0], width), min(tile_px[1], height)
-    return [Tile(left, top, *size) for top in rows for left in columns]
+    return [ImageTile(left, top, *size) for top in rows for left in columns]
 
 
 def _starts(length: int, tile: int, overlap: int) -> list[int]:
@@ -38,7 +38,7 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
     return [round(room * i / count) for i in range(count + 1)]
 
 
-def ramp(tile: Tile, overlap_px: int) -> F32:
+def ramp(tile: ImageTile, overlap_px: int) -> F32:
     """Return the weight (height, width) of a tile: it fades towards its rim, where a net sees half of the context."""
 
     def side(length: int) -> F32:

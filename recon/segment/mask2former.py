@@ -24,7 +24,7 @@ from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
 from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
 from recon.segment.frame_labels import Labels
-from recon.segment.image_tiles import Tile, ramp, tiles_of
+from recon.segment.image_tiles import ImageTile, ramp, tiles_of
 from recon.segment.net_spec import class_map_path
 from recon.segment.segmenter import Segmentation
 
@@ -254,5 +254,5 @@ def _map_path(name: str, count: int, folder: Path) -> Path:
     return class_map_path(name or shipped_map(count, folder))
 
 
-def _cut(image: U8, tile: Tile) -> U8:
+def _cut(image: U8, tile: ImageTile) -> U8:
     return image[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]

@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from recon.arrays import F64, I32, I64
 from recon.grid import Grid
 
-TILE_CELLS = 32
+BLOCK_CELLS = 32
 CHUNK = 1 << 20
 
 
@@ -26,60 +26,60 @@ class Window:
     corner_m: F64  # (2,) world metres of the south-west corner
 
 
-def tile_order(row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+def block_order(row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     """Return the order in which Cells keeps cells."""
-    return np.lexsort((column, row, column // TILE_CELLS, row // TILE_CELLS))
+    return np.lexsort((column, row, column // BLOCK_CELLS, row // BLOCK_CELLS))
 
 
 def corridor_blocks(path_xy_m: F64, *, corridor_m: float, cell_m: float) -> tuple[Grid, I64]:
-    """Return the site's grid and the (row, column) of its blocks of TILE_CELLS squared that the corridor meets."""
-    tile_m = TILE_CELLS * cell_m
-    grid = Grid.around(path_xy_m, margin_m=corridor_m + tile_m, cell_m=cell_m)
-    reach = corridor_m + tile_m * 2**-0.5
+    """Return the site's grid and the (row, column) of its blocks of BLOCK_CELLS squared that the corridor meets."""
+    block_m = BLOCK_CELLS * cell_m
+    grid = Grid.around(path_xy_m, margin_m=corridor_m + block_m, cell_m=cell_m)
+    reach = corridor_m + block_m * 2**-0.5
     # Blocks near each pose only: a long diagonal path has a huge bounding box that is mostly empty.
-    span = int(np.ceil(reach / tile_m)) + 1
+    span = int(np.ceil(reach / block_m)) + 1
     offsets = np.arange(-span, span + 1)
-    at = np.floor(grid.to_px(path_xy_m) / TILE_CELLS).astype(np.int64)[:, ::-1]
+    at = np.floor(grid.to_px(path_xy_m) / BLOCK_CELLS).astype(np.int64)[:, ::-1]
     near = (at[:, None, None, :] + np.stack(np.meshgrid(offsets, offsets, indexing="ij"), axis=-1)).reshape(-1, 2)
-    limit = np.array(grid.shape) // TILE_CELLS + 1
+    limit = np.array(grid.shape) // BLOCK_CELLS + 1
     near = np.unique(near[np.all((near >= 0) & (near < limit), axis=1)], axis=0)
-    centre = grid.to_m((near[:, ::-1] + 0.5) * TILE_CELLS)
+    centre = grid.to_m((near[:, ::-1] + 0.5) * BLOCK_CELLS)
     return grid, near[cKDTree(path_xy_m).query(centre)[0] <= reach]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
-    """N cells of a grid, stored tile by tile (tiles of TILE_CELLS squared, row-major inside)."""
+    """N cells of a grid, stored block by block (blocks of BLOCK_CELLS squared, row-major inside)."""
 
     grid: Grid
     row: I32  # (N,)
     column: I32  # (N,)
-    tiles: dict[tuple[int, int], tuple[int, int]] = field(repr=False)  # (tile row, tile column) -> start, stop
+    blocks: dict[tuple[int, int], tuple[int, int]] = field(repr=False)  # (block row, block column) -> start, stop
 
     @classmethod
     def of(cls, grid: Grid, row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -> Cells:
-        """Sort cells into tiles."""
-        order = tile_order(row, column)
+        """Sort cells (N,) into blocks."""
+        order = block_order(row, column)
         row_i, column_i = row[order].astype(np.int32), column[order].astype(np.int32)
-        keys = np.stack([row_i // TILE_CELLS, column_i // TILE_CELLS], axis=1)
+        keys = np.stack([row_i // BLOCK_CELLS, column_i // BLOCK_CELLS], axis=1)
         starts = (
             np.flatnonzero(np.r_[True, np.any(np.diff(keys, axis=0) != 0, axis=1)]) if len(row) else np.zeros(0, int)
         )
         stops = np.r_[starts[1:], len(row)]
         names = [(int(r), int(c)) for r, c in keys[starts]]
         spans = [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
-        return cls(grid=grid, row=row_i, column=column_i, tiles=dict(zip(names, spans, strict=True)))
+        return cls(grid=grid, row=row_i, column=column_i, blocks=dict(zip(names, spans, strict=True)))
 
     @classmethod
     def stored(cls, grid: Grid, row: I32, column: I32) -> Cells | None:
-        """Return cells in the order they have, or None where a tile's cells are not one after another.
+        """Return cells in the order they have, or None where a block's cells are not contiguous.
 
         The arrays may lie in files: they are read in pieces, and not copied.
         """
         starts: list[int] = []
         names: list[tuple[int, int]] = []
         for first in range(0, len(row), CHUNK):
-            keys = np.stack([row[first : first + CHUNK], column[first : first + CHUNK]], axis=1) // TILE_CELLS
+            keys = np.stack([row[first : first + CHUNK], column[first : first + CHUNK]], axis=1) // BLOCK_CELLS
             fresh = np.flatnonzero(np.r_[True, np.any(np.diff(keys, axis=0) != 0, axis=1)])
             found = [(int(r), int(c)) for r, c in keys[fresh]]
             begin = 1 if names and found[0] == names[-1] else 0
@@ -88,7 +88,7 @@ class Cells:
         if len(set(names)) != len(names):
             return None
         spans = zip(starts, [*starts[1:], len(row)], strict=True)
-        return cls(grid=grid, row=row, column=column, tiles=dict(zip(names, spans, strict=True)))
+        return cls(grid=grid, row=row, column=column, blocks=dict(zip(names, spans, strict=True)))
 
     @classmethod
     def corridor(cls, path_xy_m: F64, *, corridor_m: float, cell_m: float) -> Cells:
@@ -99,9 +99,9 @@ class Cells:
     @classmethod
     def within(cls, path_xy_m: F64, grid: Grid, blocks: I64, *, corridor_m: float) -> Cells:
         """Return the cells of the corridor that lie in some of its blocks (B, 2)."""
-        span = np.arange(TILE_CELLS)
+        span = np.arange(BLOCK_CELLS)
         inner = np.stack(np.meshgrid(span, span, indexing="ij"), axis=-1).reshape(-1, 2)
-        cells = (blocks[:, None, :] * TILE_CELLS + inner).reshape(-1, 2)
+        cells = (blocks[:, None, :] * BLOCK_CELLS + inner).reshape(-1, 2)
         cells = cells[np.all(cells < grid.shape, axis=1)]
         xy = grid.to_m(cells[:, ::-1] + 0.5)
         cells = cells[cKDTree(path_xy_m).query(xy, distance_upper_bound=corridor_m)[0] <= corridor_m]
@@ -121,20 +121,20 @@ class Cells:
         return self.grid.to_m(np.array([low, high]))
 
     def window(self, low_m: F64, high_m: F64) -> Window:
-        """Return the cells of all tiles that meet the world box `low_m`..`high_m` (2,)."""
+        """Return the cells of all blocks that meet the world box `low_m`..`high_m` (2,)."""
         corners = self.grid.to_px(np.stack([low_m, high_m]))
-        first_column, last_column = (int(v) for v in np.floor(corners[:, 0] / TILE_CELLS))
-        last_row, first_row = (int(v) for v in np.floor(corners[:, 1] / TILE_CELLS))
+        first_column, last_column = (int(v) for v in np.floor(corners[:, 0] / BLOCK_CELLS))
+        last_row, first_row = (int(v) for v in np.floor(corners[:, 1] / BLOCK_CELLS))
         spans = [
-            self.tiles[r, c]
+            self.blocks[r, c]
             for r in range(first_row, last_row + 1)
             for c in range(first_column, last_column + 1)
-            if (r, c) in self.tiles
+            if (r, c) in self.blocks
         ]
         ids = np.concatenate([np.zeros(0, np.int64), *(np.arange(a, b) for a, b in spans)])
-        top, left = first_row * TILE_CELLS, first_column * TILE_CELLS
-        height = (last_row - first_row + 1) * TILE_CELLS
-        width = (last_column - first_column + 1) * TILE_CELLS
+        top, left = first_row * BLOCK_CELLS, first_column * BLOCK_CELLS
+        height = (last_row - first_row + 1) * BLOCK_CELLS
+        width = (last_column - first_column + 1) * BLOCK_CELLS
         row = (height - 1 - (self.row[ids] - top)).astype(np.int32)
         column = (self.column[ids] - left).astype(np.int32)
         index = np.full((height, width), -1, dtype=np.int32)

@@ -5,11 +5,11 @@ import pytest
 
 from recon import artifact, memmap
 from recon.bev.bev_map import BevBlocks
-from recon.memmap import Growing, in_chunks, on_file, release
+from recon.memmap import MemmapBuilder, in_chunks, on_file, release
 
 
 def test_rows_appended_are_rows_read(tmp_path: Path) -> None:
-    growing = Growing(np.float32, (3,), tmp_path)
+    growing = MemmapBuilder(np.float32, (3,), tmp_path)
     parts = [np.random.default_rng(i).normal(size=(i, 3)).astype(np.float32) for i in range(5)]
     for part in parts:
         growing.append(part)
@@ -21,11 +21,11 @@ def test_rows_appended_are_rows_read(tmp_path: Path) -> None:
 
 
 def test_nothing_appended_is_an_empty_array() -> None:
-    assert Growing(np.uint8, (2, 2)).finish().shape == (0, 2, 2)
+    assert MemmapBuilder(np.uint8, (2, 2)).finish().shape == (0, 2, 2)
 
 
 def test_rows_of_another_kind_are_refused() -> None:
-    growing = Growing(np.uint8, (2,))
+    growing = MemmapBuilder(np.uint8, (2,))
     with pytest.raises(ValueError, match="do not continue"):
         growing.append(np.zeros((1, 2), np.int64))
 
@@ -33,7 +33,7 @@ def test_rows_of_another_kind_are_refused() -> None:
 def test_an_array_on_file_is_written_as_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memmap, "CHUNK_BYTES", 1000)
     rows = np.random.default_rng(0).normal(size=(300, 4))
-    growing = Growing(rows.dtype, (4,))
+    growing = MemmapBuilder(rows.dtype, (4,))
     growing.append(rows)
     mapped = growing.finish()
     assert sum(len(chunk) for chunk in in_chunks(mapped)) == 300

@@ -15,7 +15,7 @@ from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PathRefused, PoseInvalid
 from recon.formats.argoverse2.city_frame import city_code, map_archive, place_world, read_ground_height
 from recon.formats.argoverse2.pose_table import POSES, Poses, read_extrinsics, read_poses
-from recon.formats.moments import share_out
+from recon.formats.moments import images_of_frames
 from recon.formats.problems import ParsedDrive, Problems
 from recon.sensors.feather_table import read_columns
 
@@ -111,7 +111,7 @@ def _moments(sweeps_ns: I64, poses: Poses) -> I64:
 
 
 def _share(files: dict[int, str], moments: I64) -> dict[int, int]:
-    return share_out(np.array(sorted(files), dtype=np.int64), moments, reach_ns=SWEEP_NS // 2)
+    return images_of_frames(np.array(sorted(files), dtype=np.int64), moments, reach_ns=SWEEP_NS // 2)
 
 
 def _image(path: str, camera: str, time_ns: int, poses: Poses, world_from_city: F64) -> Image:

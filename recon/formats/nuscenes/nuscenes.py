@@ -11,7 +11,7 @@ from pathlib import Path
 from recon.drive import DriveLog, Frame
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused
 from recon.formats.nuscenes.json_tables import Row, rows
-from recon.formats.nuscenes.scene_rows import Scene
+from recon.formats.nuscenes.scene_rows import SceneRows
 from recon.formats.problems import ParsedDrive, Problems
 from recon.geo_origin import GeoOrigin
 
@@ -42,7 +42,7 @@ def parse(path: Path, problems: Problems, *, scene: str = "", sweeps: bool = Fal
     """
     root = path.resolve()
     try:
-        tables = Scene.open(root, *_choose(root, scene))
+        tables = SceneRows.open(root, *_choose(root, scene))
         cameras, ego_from_lidar = tables.sensors()
         moments = tables.moments(sweeps)
     except (DriveInvalid, PathRefused) as error:

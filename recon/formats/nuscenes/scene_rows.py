@@ -12,7 +12,7 @@ import numpy as np
 from recon.arrays import F64
 from recon.drive import Camera, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, PoseInvalid
-from recon.formats.moments import share_out
+from recon.formats.moments import images_of_frames
 from recon.formats.nuscenes.json_tables import Row, by_token, follow, rows
 from recon.geometry import rotation_from_quaternion, transform
 
@@ -34,7 +34,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
+class SceneRows:
     """The rows of one scene."""
 
     root: Path
@@ -47,7 +47,7 @@ class Scene:
     poses: dict[str, Row]
 
     @classmethod
-    def open(cls, root: Path, version: str, scene: Row) -> Scene:
+    def open(cls, root: Path, version: str, scene: Row) -> SceneRows:
         """Read what belongs to a scene from the tables of a version."""
         token = scene.text("token")
         log = follow(scene, "log_token", by_token(rows(root, f"{version}/log.json")), "log.json")
@@ -150,7 +150,7 @@ class Scene:
             ):
                 gap = time_ns[(time_ns > low) & (time_ns < high)]
                 images = np.array(sorted(t for t in mine if after < t < until), dtype=np.int64)
-                for index, at in share_out(images, gap, reach_ns=SWEEP_REACH_NS).items():
+                for index, at in images_of_frames(images, gap, reach_ns=SWEEP_REACH_NS).items():
                     taken[int(gap[index])].append(mine[at])
         found = [
             Moment(sample="", time_ns=time, pose=turns[time], images=tuple(images), lidar=turns[time])

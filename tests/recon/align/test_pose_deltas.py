@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import slope_world as world
 
-from recon.align.pose_deltas import CELL_M, Pair, Picture, lay, pairs, posed, solve
+from recon.align.pose_deltas import CELL_M, Pair, Picture, pairs, posed, register_pair, solve
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
 from recon.fit.fit import fit
@@ -44,7 +44,7 @@ def picture(frame: int, shift: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> 
 
 @pytest.mark.parametrize("wrong", [(0.0, 0.0, 0.0), (0.25, -0.15, 0.01), (-0.4, 0.3, -0.015)])
 def test_a_picture_is_moved_back_by_what_it_lay_wrong(wrong: tuple[float, float, float]) -> None:
-    pair = lay(picture(0), picture(1, wrong))
+    pair = register_pair(picture(0), picture(1, wrong))
     assert pair is not None
     # Turning back about the middle after shifting back: for these small turns, the negative of the mistake.
     assert np.abs(pair.shift[:2] + np.array(wrong[:2])).max() < 0.02
@@ -55,7 +55,7 @@ def test_pictures_without_texture_or_shared_ground_are_no_pair() -> None:
     dull = replace(picture(1), light=np.zeros((SIDE, SIDE), np.float32))
     elsewhere = replace(picture(1), corner=np.full(2, 10 * SIDE))
     for other in (dull, elsewhere):
-        assert lay(picture(0), other) is None
+        assert register_pair(picture(0), other) is None
     assert list(pairs(iter([picture(0)]))) == []
 
 

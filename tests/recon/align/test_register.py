@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recon.align.landmarks import END, LINE, Landmarks
-from recon.align.register import Trip, register
+from recon.align.register import TripLandmarks, register
 from recon.geometry import apply, invert, rotation_from_euler, transform
 
 REACH_M = 12.0
@@ -32,7 +32,7 @@ def street() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.concatenate(points), np.concatenate(groups).astype(np.int8), np.concatenate(normals)
 
 
-def trip(seed: int, error: np.ndarray, *, back: bool = False) -> tuple[Trip, np.ndarray]:
+def trip(seed: int, error: np.ndarray, *, back: bool = False) -> tuple[TripLandmarks, np.ndarray]:
     """Return a trip whose poses are off by `error` (dx, dy, dyaw), and its true positions (F, 2)."""
     random = np.random.default_rng(seed)
     points, groups, normals = street()
@@ -66,7 +66,8 @@ def trip(seed: int, error: np.ndarray, *, back: bool = False) -> tuple[Trip, np.
         wrong[:2, 3] += error[:2]
         stated.append(wrong)
     pose = np.array(stated)
-    return Trip(pose=pose, driven_m=np.arange(len(pose)) * 4.0, marks=marks), np.array([p[:2, 3] for p in true])
+    stated_trip = TripLandmarks(pose=pose, driven_m=np.arange(len(pose)) * 4.0, marks=marks)
+    return stated_trip, np.array([p[:2, 3] for p in true])
 
 
 def test_trips_with_pose_noise_come_together() -> None:
@@ -109,7 +110,7 @@ def test_without_landmarks_nothing_moves() -> None:
         group=np.zeros(0, np.int8),
         normal=np.zeros((0, 2)),
     )
-    bare = [Trip(pose=np.array([np.eye(4)] * 3), driven_m=np.arange(3.0), marks=none)] * 2
+    bare = [TripLandmarks(pose=np.array([np.eye(4)] * 3), driven_m=np.arange(3.0), marks=none)] * 2
     found = register(bare)
     assert not np.concatenate(found.corrections).any()
     assert found.shared == (0.0, 0.0)

@@ -91,7 +91,7 @@ def test_a_tile_in_which_nothing_was_seen_stays_empty_and_says_why(tmp_path: Pat
     longer = replace(drive, frames=(*drive.frames, *moved))
     surface = fit([Trip(drive=longer, labels=labels)], replace(TILED, most_jump_m=1000.0))
     why = [tile.get("empty") for tile in surface.report["tiles"]]
-    assert "no image looks here" in why
+    assert "no image shows its ground" in why
     assert None in why
     assert surface.count > 0
 
@@ -122,9 +122,9 @@ def test_what_a_tile_says_nothing_about_is_not_divided_by_nothing() -> None:
     path = np.zeros((1, 2))
     grid, blocks = corridor_blocks(path, corridor_m=20.0, cell_m=0.2)
     own = blocks[len(blocks) // 2][None]
-    tile = Tile(grid=grid, own=own, around=blocks[np.abs(blocks - own).max(axis=1) <= 1])
-    cells = Cells.within(path, grid, tile.around, corridor_m=20.0)
-    assert tile.say(cells.row, cells.column).min() == 0.0
+    tile = Tile(grid=grid, own=own, with_halo=blocks[np.abs(blocks - own).max(axis=1) <= 1])
+    cells = Cells.within(path, grid, tile.with_halo, corridor_m=20.0)
+    assert tile.blend_weight(cells.row, cells.column).min() == 0.0
     n = len(cells)
     surface = RoadSurface(
         grid=grid,

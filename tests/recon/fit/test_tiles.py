@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.fit.tiles import tiles_of
-from recon.surface.cells import TILE_CELLS, Cells, corridor_blocks
+from recon.surface.cells import BLOCK_CELLS, Cells, corridor_blocks
 
 
 def path_of(seed: int) -> np.ndarray:
@@ -18,21 +18,21 @@ def path_of(seed: int) -> np.ndarray:
 def test_every_block_has_one_owner_and_its_neighbours_in_the_rim(seed: int, most: int) -> None:
     path = path_of(seed)
     _, blocks = corridor_blocks(path, corridor_m=9.0, cell_m=0.2)
-    tiles = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=most * TILE_CELLS**2)
+    tiles = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=most * BLOCK_CELLS**2)
     everything = {tuple(block) for block in blocks.tolist()}
     owned = [tuple(block) for tile in tiles for block in tile.own.tolist()]
     assert sorted(owned) == sorted(everything)
     assert max(len(tile.own) for tile in tiles) <= most
     for tile in tiles:
         near = {(r + i, c + j) for r, c in tile.own.tolist() for i in (-1, 0, 1) for j in (-1, 0, 1)}
-        assert {tuple(block) for block in tile.around.tolist()} == near & everything
+        assert {tuple(block) for block in tile.with_halo.tolist()} == near & everything
 
 
 def test_a_small_site_is_one_tile_with_all_cells_of_the_corridor() -> None:
     path = path_of(1)[:20]
     (tile,) = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=1_000_000)
     whole = Cells.corridor(path, corridor_m=9.0, cell_m=0.2)
-    one = Cells.within(path, tile.grid, tile.around, corridor_m=9.0)
+    one = Cells.within(path, tile.grid, tile.with_halo, corridor_m=9.0)
     assert np.array_equal(one.row, whole.row)
     assert np.array_equal(one.column, whole.column)
     assert tile.owns(whole.row, whole.column).all()
@@ -42,21 +42,21 @@ def test_a_small_site_is_one_tile_with_all_cells_of_the_corridor() -> None:
 @given(st.integers(0, 1000))
 def test_what_tiles_say_about_a_cell_fades_across_borders(seed: int) -> None:
     path = path_of(seed)[:40]
-    tiles = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=20 * TILE_CELLS**2)
+    tiles = tiles_of(path, corridor_m=9.0, cell_m=0.2, most_cells=20 * BLOCK_CELLS**2)
     whole = Cells.corridor(path, corridor_m=9.0, cell_m=0.2)
-    says = np.zeros((len(tiles), len(whole)))
+    weights = np.zeros((len(tiles), len(whole)))
     for number, tile in enumerate(tiles):
-        inside = replace(tile, own=tile.around).owns(whole.row, whole.column)
-        says[number, inside] = tile.say(whole.row[inside], whole.column[inside])
+        inside = replace(tile, own=tile.with_halo).owns(whole.row, whole.column)
+        weights[number, inside] = tile.blend_weight(whole.row[inside], whole.column[inside])
         owned = tile.owns(whole.row, whole.column)
-        assert (says[number, owned] > 0.5).all()
-        assert (says[number, ~owned] < 0.5).all()
+        assert (weights[number, owned] > 0.5).all()
+        assert (weights[number, ~owned] < 0.5).all()
     # Two tiles share a cell completely; where three or more meet the shares are scaled.
-    heard = (says > 0).sum(axis=0)
-    assert np.allclose(says.sum(axis=0)[heard == 1], 1.0, atol=1e-9)
-    assert says.sum(axis=0).min() > 0.5
+    weighted = (weights > 0).sum(axis=0)
+    assert np.allclose(weights.sum(axis=0)[weighted == 1], 1.0, atol=1e-9)
+    assert weights.sum(axis=0).min() > 0.5
     east = {(int(r), int(c)): i for i, (r, c) in enumerate(zip(whole.row, whole.column, strict=True))}
     pairs = [(i, east[r, c + 1]) for (r, c), i in east.items() if (r, c + 1) in east]
     one, other = np.array(pairs).T
-    both = (says[:, one] > 0) & (says[:, other] > 0)
-    assert np.abs((says[:, one] - says[:, other])[both]).max() < 0.04
+    both = (weights[:, one] > 0) & (weights[:, other] > 0)
+    assert np.abs((weights[:, one] - weights[:, other])[both]).max() < 0.04

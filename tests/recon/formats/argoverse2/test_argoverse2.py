@@ -23,7 +23,7 @@ from recon.formats.argoverse2.city_frame import (
     utm_from_degrees,
 )
 from recon.formats.argoverse2.pose_table import read_poses
-from recon.formats.moments import share_out
+from recon.formats.moments import images_of_frames
 from recon.formats.read import find_problems, read_drive
 from recon.geometry import apply, invert
 from recon.sensors.lidar import world_points
@@ -134,7 +134,7 @@ def test_without_ground_height_the_axle_height_stands_in(tmp_path: Path) -> None
 @settings(max_examples=200, deadline=None)
 def test_images_are_shared_out_as_by_the_obvious_search(images: list[int], frames: list[int]) -> None:
     images, frames, reach = sorted(images), sorted(frames), 300
-    taken = share_out(np.array(images, dtype=np.int64), np.array(frames, dtype=np.int64), reach_ns=reach)
+    taken = images_of_frames(np.array(images, dtype=np.int64), np.array(frames, dtype=np.int64), reach_ns=reach)
     nearest: dict[int, list[int]] = {}
     for image in images:
         nearest.setdefault(min(range(len(frames)), key=lambda i: abs(frames[i] - image)), []).append(image)
