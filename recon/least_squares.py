@@ -35,18 +35,26 @@ def cauchy_weight(residual: F64, scale: float, *, weight: F64 | float = 1.0) -> 
     return result
 
 
-def solve(prior: csr_matrix, terms: Sequence[Term], *, pull: F64 | None = None) -> F64:
-    """Return the minimiser (C,) for a prior P (C, C), which must make the system regular.
-
-    `pull` (C,) is the prior's own right-hand side: alone, the prior would be at its minimum where P x = pull.
-    """
+def solve(prior: csr_matrix, terms: Sequence[Term]) -> F64:
+    """Return the minimiser (C,) for a prior P (C, C), which must make the system regular."""
     system, right = prior, np.zeros(prior.shape[0])
     for term in terms:
-        system = system + term.matrix.T @ diags(term.weight) @ term.matrix
+        system = system + _normal_matrix(term.matrix, term.weight)
         right = right + term.matrix.T @ (term.weight * term.target)
-    if pull is not None:
-        right = right + pull
     return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
+
+
+def gauss_newton_step(prior: csr_matrix, jacobian: csr_matrix, weight: F64, gradient: F64) -> F64:
+    """Return the change (C,) of x that the linearised problem asks for.
+
+    `jacobian` (R, C) and `weight` (R,) belong to the residuals; `gradient` (C,) is half the gradient of the whole sum.
+    """
+    system = prior + _normal_matrix(jacobian, weight)
+    return np.asarray(spsolve(system.tocsc(), -gradient), dtype=np.float64)
+
+
+def _normal_matrix(matrix: csr_matrix, weight: F64) -> csr_matrix:
+    return matrix.T @ diags(weight) @ matrix
 
 
 def solve_robust(

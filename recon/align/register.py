@@ -23,7 +23,7 @@ from scipy.spatial import cKDTree
 from recon.align.landmarks import END, GROUPS, Landmarks
 from recon.arrays import F64, I8, I64
 from recon.drive import DriveLog
-from recon.least_squares import Term, cauchy_weight, solve
+from recon.least_squares import cauchy_weight, gauss_newton_step
 from recon.progress import Tick, silent
 
 PRIOR = np.array([1.0, 1.0, np.radians(1.0)])  # of a correction: poses are good to about a metre and a degree
@@ -185,8 +185,8 @@ def _step(points: _Points, pairs: I64, correction: F64, smooth: csr_matrix, scal
     places = (np.tile(rows, 2), np.concatenate(columns))
     jacobian = csr_matrix(coo_matrix((np.concatenate(values), places), shape=shape))
     current = correction.reshape(-1)
-    step = solve(smooth, [Term(matrix=jacobian, target=-residual, weight=weight)], pull=-(smooth @ current))
-    return (current + step).reshape(-1, 3)
+    gradient = jacobian.T @ diags(weight) @ residual + smooth @ current
+    return (current + gauss_newton_step(smooth, jacobian, weight, gradient)).reshape(-1, 3)
 
 
 def _smoothness(trips: Sequence[TripLandmarks]) -> csr_matrix:

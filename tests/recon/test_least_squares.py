@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, diags
 
-from recon.least_squares import Term, cauchy_weight, solve, solve_robust
+from recon.least_squares import Term, cauchy_weight, gauss_newton_step, solve, solve_robust
 
 
 @pytest.fixture
@@ -12,20 +12,25 @@ def generator():
 
 def test_solve_agrees_with_dense_normal_equations(generator):
     matrix, target, weight = generator.normal(size=(20, 4)), generator.normal(size=20), generator.uniform(0.1, 2.0, 20)
-    other, pull = generator.normal(size=(3, 4)), generator.normal(size=4)
+    other = generator.normal(size=(3, 4))
     prior = np.diag(generator.uniform(0.5, 1.0, 4))
     terms = [
         Term(matrix=csr_matrix(matrix), target=target, weight=weight),
         Term(matrix=csr_matrix(other), target=np.ones(3), weight=np.full(3, 7.0)),
     ]
-    found = solve(csr_matrix(prior), terms, pull=pull)
+    found = solve(csr_matrix(prior), terms)
     system = prior + matrix.T @ (weight[:, None] * matrix) + 7.0 * other.T @ other
-    right = matrix.T @ (weight * target) + 7.0 * other.T @ np.ones(3) + pull
+    right = matrix.T @ (weight * target) + 7.0 * other.T @ np.ones(3)
     np.testing.assert_allclose(found, np.linalg.solve(system, right), rtol=1e-10)
 
 
-def test_solve_without_terms_returns_the_minimum_of_the_prior():
-    np.testing.assert_allclose(solve(csr_matrix(np.diag([2.0, 4.0])), [], pull=np.array([2.0, 2.0])), [1.0, 0.5])
+def test_one_gauss_newton_step_solves_a_linear_problem(generator):
+    matrix, target, weight = generator.normal(size=(9, 3)), generator.normal(size=9), generator.uniform(0.1, 2.0, 9)
+    prior, x = np.diag([0.5, 1.0, 2.0]), generator.normal(size=3)
+    gradient = matrix.T @ (weight * (matrix @ x - target)) + prior @ x
+    step = gauss_newton_step(csr_matrix(prior), csr_matrix(matrix), weight, gradient)
+    term = Term(matrix=csr_matrix(matrix), target=target, weight=weight)
+    np.testing.assert_allclose(x + step, solve(csr_matrix(prior), [term]), rtol=1e-9)
 
 
 def test_cauchy_weight_halves_at_the_scale():
