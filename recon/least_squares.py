@@ -54,7 +54,8 @@ def gauss_newton_step(prior: csr_matrix, jacobian: csr_matrix, weight: F64, grad
 
 
 def _normal_matrix(matrix: csr_matrix, weight: F64) -> csr_matrix:
-    return matrix.T @ diags(weight) @ matrix
+    result: csr_matrix = matrix.T @ diags(weight) @ matrix
+    return result
 
 
 def solve_robust(
