@@ -34,3 +34,25 @@ def test_local_metres_are_those_of_the_tangent_plane(latitude):
     lonlat = GeoOrigin(latitude_deg=latitude, longitude_deg=8.4).to_degrees(xy)
     east, north, _ = enu.transform(*lonlat.T, np.zeros(len(xy)))
     assert np.all(np.abs(np.stack([east, north], axis=1) - xy).max(axis=1) < [1e-5, 5e-5, 3e-3])
+
+
+@given(st.floats(-80, 80), st.floats(-179, 179), st.floats(-5e3, 5e3), st.floats(-5e3, 5e3))
+def test_degrees_and_metres_are_inverse(latitude, longitude, x, y):
+    origin = GeoOrigin(latitude_deg=latitude, longitude_deg=longitude)
+    xy = np.array([[x, y]])
+    assert np.allclose(origin.to_metres(origin.to_degrees(xy)), xy, atol=1e-4)
+
+
+def test_local_metres_agree_with_the_ellipsoid():
+    # Length of one degree at 49 north on WGS84, from the series of the meridian and the parallel.
+    origin = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4)
+    step = origin.to_metres(np.array([[9.4, 49.0], [8.4, 49.01]]))
+    assert step[0, 0] == pytest.approx(73_171, rel=2e-4)
+    assert step[1, 1] == pytest.approx(1_112.0, rel=2e-4)
+
+
+def test_points_too_far_and_origins_off_earth_are_refused():
+    with pytest.raises(ValueError, match="50 km"):
+        GeoOrigin(latitude_deg=49.0, longitude_deg=8.4).to_degrees(np.array([[60_000.0, 0.0]]))
+    with pytest.raises(ValueError, match="latitude -85"):
+        GeoOrigin(latitude_deg=91.0, longitude_deg=8.4)

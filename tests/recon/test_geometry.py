@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recon.geometry import (
-    GeoOrigin,
     apply,
     invert,
     quaternion_from_rotation,
@@ -52,28 +51,6 @@ def test_what_is_no_rigid_transform_is_named(change: object, fault: str) -> None
     change(matrix)  # type: ignore[operator]
     assert fault in rigid_fault(matrix)
     assert "shape" in rigid_fault(np.eye(3))
-
-
-@given(st.floats(-80, 80), st.floats(-179, 179), st.floats(-5e3, 5e3), st.floats(-5e3, 5e3))
-def test_degrees_and_metres_are_inverse(latitude: float, longitude: float, x: float, y: float) -> None:
-    origin = GeoOrigin(latitude_deg=latitude, longitude_deg=longitude)
-    xy = np.array([[x, y]])
-    assert np.allclose(origin.to_metres(origin.to_degrees(xy)), xy, atol=1e-4)
-
-
-def test_local_metres_agree_with_the_ellipsoid() -> None:
-    # Length of one degree at 49 north on WGS84, from the series of the meridian and the parallel.
-    origin = GeoOrigin(latitude_deg=49.0, longitude_deg=8.4)
-    step = origin.to_metres(np.array([[9.4, 49.0], [8.4, 49.01]]))
-    assert step[0, 0] == pytest.approx(73_171, rel=2e-4)
-    assert step[1, 1] == pytest.approx(1_112.0, rel=2e-4)
-
-
-def test_points_too_far_and_origins_off_earth_are_refused() -> None:
-    with pytest.raises(ValueError, match="50 km"):
-        GeoOrigin(latitude_deg=49.0, longitude_deg=8.4).to_degrees(np.array([[60_000.0, 0.0]]))
-    with pytest.raises(ValueError, match="no place"):
-        GeoOrigin(latitude_deg=91.0, longitude_deg=8.4)
 
 
 @given(st.lists(st.floats(-3, 3), min_size=3, max_size=3))

@@ -15,11 +15,11 @@ from shapely import Polygon
 
 from vectorize import polyline
 from vectorize.config import CropConfig, TraceConfig
-from vectorize.labels import crop_element
+from vectorize.labels.crop import crop_element
 from vectorize.road_map import Element
-from vectorize.trace import trace
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.lines.skeleton import trace_lines
+from vectorize.trace.trace import trace
 
 
 def test_defect_3_what_was_never_seen_is_told_by_its_views_not_by_a_tie_between_classes():
