@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recon.config import require
+from vectorize.trace.config import (
+    BoundaryConfig,
+    BridgeConfig,
+    CrossingPairConfig,
+    CrosswalkConfig,
+    DividerConfig,
+    GuideConfig,
+    RidgeConfig,
+    StopLineConfig,
+    StyleConfig,
+)
 
 MOST_CELLS = 25_000_000  # of one keyframe's mask: more is a typing error, and would not fit a small machine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceConfig:
-    """How rasters become polylines."""
+    """How rasters become polylines; docs/tracing.md explains every setting."""
 
     simplify_m: float = 0.1
     bridge_gap_m: float = 9.0  # longest gap between dashes of one divider
@@ -22,6 +33,15 @@ class TraceConfig:
     min_crossing_m2: float = 2.0
     min_views: int = 1  # cells seen by fewer images count as unseen
     guided_gap_m: float = 40.0  # worn stretch of a line that a parallel line or boundary may carry it over; 0 = never
+    boundary: BoundaryConfig = field(default_factory=BoundaryConfig)
+    ridge: RidgeConfig = field(default_factory=RidgeConfig)
+    bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    guide: GuideConfig = field(default_factory=GuideConfig)
+    divider: DividerConfig = field(default_factory=DividerConfig)
+    style: StyleConfig = field(default_factory=StyleConfig)
+    crosswalk: CrosswalkConfig = field(default_factory=CrosswalkConfig)
+    crossing_pair: CrossingPairConfig = field(default_factory=CrossingPairConfig)
+    stop_line: StopLineConfig = field(default_factory=StopLineConfig)
 
     def __post_init__(self) -> None:
         require(0.0 <= self.guided_gap_m <= 200.0, "trace.guided_gap_m must lie in 0..200 m")

@@ -124,18 +124,22 @@ def _net(segmenter: str, weights: Path | None, class_map: str) -> dict[str, Any]
 def _parsed(body: dict[str, Any], changes: list[str] | None) -> Job:
     for change in changes or []:
         name, equals, text = change.partition("=")
-        stage, dot, field = name.partition(".")
-        if not (equals and dot):
+        *sections, field = name.split(".")
+        if not (equals and sections):
             raise ConfigInvalid("expected STAGE.FIELD=VALUE", where=f"--set {change}", hint="E.g. fit.cell_m=0.05.")
-        section = body.setdefault(stage, {})
-        if not isinstance(section, dict):
-            raise ConfigInvalid(f"{stage} is no stage", where=f"--set {change}")
+        section = body
+        for number, part in enumerate(sections, start=1):
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ConfigInvalid(f"{'.'.join(sections[:number])} has no settings", where=f"--set {change}")
         section[field] = _value(text)
     try:
         return parse_spec(json.dumps(body))
     except ValidationError as error:
         faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
-        raise ConfigInvalid(faults, hint="Settings and their ranges: recon/config.py, vectorize/config.py.") from None
+        raise ConfigInvalid(
+            faults, hint="Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace/config.py."
+        ) from None
 
 
 def _value(text: str) -> Any:

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from crosswalk_field import crosswalk_field
 
+from vectorize.config import TraceConfig
 from vectorize.trace.crossings.crosswalk import find_crossings
 
 AREAS_A_SIDE = 20
@@ -24,7 +25,7 @@ def main() -> None:
     for side in (100, 150, 200):
         evidence = crosswalk_field(AREAS_A_SIDE, (side, side))
         start = time.process_time()
-        found = find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)
+        found = find_crossings(evidence, TraceConfig())
         seconds = time.process_time() - start
         print(f"{evidence.known.size / 1e6:.0f} million cells: {len(found)} crossings, {seconds:.2f} s of CPU")
 

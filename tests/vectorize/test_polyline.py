@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from painter import distance_to
 from shapely import LineString, box
 
 from vectorize import polyline
+from vectorize.config import TraceConfig
 
 lines = arrays(np.float64, st.tuples(st.integers(2, 30), st.just(2)), elements=st.floats(-50, 50, width=32))
 
@@ -97,3 +99,11 @@ def test_runs_cover_exactly_the_true_values(mask):
 def test_only_inner_short_gaps_close():
     mask = np.array([0, 1, 0, 0, 1, 0, 0, 0, 1, 0], bool)
     assert polyline.close_gaps(mask, 2).astype(int).tolist() == [0, 1, 1, 1, 1, 0, 0, 0, 1, 0]
+
+
+def test_a_winding_line_keeps_its_shape():
+    along = np.arange(0.0, 600.0, 0.1)
+    winding = np.stack([along, 8.0 * np.sin(along / 12.0)], axis=1)
+    kept = winding[polyline.simplify(winding, TraceConfig().simplify_m)]
+    assert len(kept) > 20
+    assert distance_to(kept, winding).max() <= TraceConfig().simplify_m + 1e-9

@@ -46,9 +46,10 @@ CURVES: dict[ElementClass, Curve] = {
     "boundary": Curve(0.1874, 4.0),
     "stop_line": Curve(0.1874, 2.0),
 }
-FADE_M = 60.0  # gap over which belief in a bridge falls to 37 %
-UNSEEN = 0.5
-BACKGROUND = 0.5
+# Not settings: the curves were fitted with these values. After a change, run `make confidence` and enter its curves.
+FADE_M = 60.0  # gap over which the confidence in a bridge falls to 37 %
+UNSEEN = 0.5  # of the confidence in a bridge that remains where no image saw the gap
+BACKGROUND = 0.5  # of the confidence in an edge that remains against BACKGROUND: it may hide a vehicle
 
 
 def curve(element_class: ElementClass, value: F64) -> F64:

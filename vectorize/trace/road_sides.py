@@ -11,10 +11,11 @@ from scipy.spatial import cKDTree
 from recon.arrays import C128, F64
 from vectorize import polyline
 
-NEAR_M = 5.0  # sides this near say which way the road runs: the far kerb of most crossing streets is farther
-ALONG_DEG = 45.0
+NEAR_M = 5.0  # sides this near show the direction of the road: the far kerb of most crossing streets is farther
+ALONG_DEG = 45.0  # between a line and that direction: half a right angle
 SLOPE = 0.5  # change of distance per metre: more, and the line runs towards the side
-STEP_M = 0.25
+STEP_M = 0.25  # between sample points of the line
+NO_DIRECTION = 1e-6  # of summed directions that cancel each other out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +44,6 @@ class RoadSides:
             return None
         near = np.unique(np.concatenate(self._tree.query_ball_point(places, NEAR_M)).astype(np.int64))
         field, own = self._doubled[near].sum(), polyline.doubled(line[-1:] - line[:1])[0]
-        if abs(field) < 1e-6 or abs(np.angle(own / field)) / 2 > np.radians(ALONG_DEG):
+        if abs(field) < NO_DIRECTION or abs(np.angle(own / field)) / 2 > np.radians(ALONG_DEG):
             return None
         return float(away.max())

@@ -29,11 +29,13 @@ from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
 from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
 
-BOUNDARY_GAP_M = 3.0
-SAME_STOP_M = 1.0
-CROSSING_RIM_M = 0.3
+CROSSING_MARGIN_M = 0.3  # around a crossing: its paint is blurred
 CROSSING_SHARE = 0.8  # of a line that lies in a crossing
-STEPS = 4
+STEPS = 4  # of progress: areas, lines, their elements, boundaries
+BARRIER_SHARES = 0.8, 0.2  # of a stop line and of its middle, in the line that stops bridges: edge lines pass its ends
+BRIGHT_OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # in cells across a line, where its brightest paint is searched
+BRIGHT_VERTICES = 5  # over which that is averaged along the line
+INWARD_M = 0.2  # from a crossing's outline to where its cells are read
 
 
 def trace(
@@ -53,22 +55,22 @@ def trace(
         hint = "Check the calibration and the class map: no image showed road within the corridor."
         raise NoRoadFound(hint=hint)
     tick(0, STEPS, "classes")
-    crossings = find_crossings(evidence, simplify_m=2 * config.simplify_m, min_area_m2=config.min_crossing_m2)
+    crossings = find_crossings(evidence, config)
     edges = find_edges(evidence, config)
     sides = RoadSides.of([e.strand.xy_m for e in edges])
-    stop_lines, edge_lines = find_stop_lines(evidence, [ring for ring, _ in crossings], sides)
+    stop_lines, edge_lines = find_stop_lines(evidence, [ring for ring, _ in crossings], sides, config.stop_line)
     evidence = evidence.with_markings(edge_lines)
     tick(1, STEPS, "classes")
     # A divider ends at a crossing or a stop line: no bridge may run through them.
     barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
-    barriers += [LineString(0.8 * line + 0.2 * line.mean(axis=0)) for line, _ in stop_lines]
+    barriers += [LineString(BARRIER_SHARES[0] * line + BARRIER_SHARES[1] * line.mean(axis=0)) for line, _ in stop_lines]
     lines = find_lines(evidence, config, barriers, sides)
     tick(2, STEPS, "classes")
     dividers = _dividers(evidence, lines.dividers, lines.double, config)
     stops = [_straight(evidence, line, value) for line, value in stop_lines]
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
-    stops += [p for p in painted if all(_apart(p, s) for s in stops)]
-    within = [Polygon(ring).buffer(CROSSING_RIM_M) for ring, _ in crossings]
+    stops += [p for p in painted if all(_distance_m(p, s) > config.stop_line.same_m for s in stops)]
+    within = [Polygon(ring).buffer(CROSSING_MARGIN_M) for ring, _ in crossings]
     # What lies in a crossing is the crossing's paint, whatever it was called.
     stops, dividers = ([e for e in found if not _lies_in(e, within)] for found in (stops, dividers))
     tick(3, STEPS, "classes")
@@ -96,8 +98,8 @@ def _brightness(evidence: Evidence, strand: Strand) -> F64:
     """Return (N,) marking probability within a cell of the line, unsmoothed: a thin line fills no smoothing window."""
     normal = polyline.left_normals(polyline.tangents(strand.xy_m))
     reach = evidence.grid.cell_m
-    across = [evidence.sample(evidence.marking, strand.xy_m + k * reach * normal) for k in (-1.0, -0.5, 0.0, 0.5, 1.0)]
-    result: F64 = uniform_filter1d(np.max(across, axis=0), 5, mode="nearest")
+    across = [evidence.sample(evidence.marking, strand.xy_m + k * reach * normal) for k in BRIGHT_OFFSETS]
+    result: F64 = uniform_filter1d(np.max(across, axis=0), BRIGHT_VERTICES, mode="nearest")
     return result
 
 
@@ -143,9 +145,9 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
         style = style_of(
             strand,
             seen,
-            longest_gap_m=config.bridge_gap_m,
+            config,
             twin=is_double,
-            apart_m=lines_apart_m(evidence, strand),
+            apart_m=lines_apart_m(evidence, strand, config.style),
             trips=trips_along(evidence, strand),
         )
         bright = replace(strand, paint=_brightness(evidence, strand))
@@ -169,7 +171,9 @@ def _order(element: Element) -> tuple[float, ...]:
 
 def _boundaries(evidence: Evidence, edges: list[Edge], config: TraceConfig) -> list[Element]:
     result = [_element(evidence, e.strand, config, element_class="boundary", closed=True) for e in edges if e.closed]
-    near = replace(config, bridge_gap_m=min(BOUNDARY_GAP_M, config.bridge_gap_m), bridge_angle_deg=20.0)
+    boundary = config.boundary
+    gap_m = min(boundary.bridge_gap_m, config.bridge_gap_m)
+    near = replace(config, bridge_gap_m=gap_m, bridge_angle_deg=boundary.bridge_angle_deg)
     for strand in bridge([e.strand for e in edges if not e.closed], near, []):
         if strand.length_m >= config.min_boundary_m:
             result.append(_element(evidence, strand, config, element_class="boundary"))
@@ -199,13 +203,13 @@ def _lies_in(element: Element, areas: Sequence[Polygon]) -> bool:
     return any(line.intersection(area).length > CROSSING_SHARE * line.length for area in areas)
 
 
-def _apart(one: Element, other: Element) -> bool:
-    return bool(LineString(one.vertices[:, :2]).distance(LineString(other.vertices[:, :2])) > SAME_STOP_M)
+def _distance_m(one: Element, other: Element) -> float:
+    return float(LineString(one.vertices[:, :2]).distance(LineString(other.vertices[:, :2])))
 
 
 def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
-    inward = ring + 0.2 * (ring.mean(axis=0) - ring) / np.maximum(
-        np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), 0.2
+    inward = ring + INWARD_M * (ring.mean(axis=0) - ring) / np.maximum(
+        np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), INWARD_M
     )
     confidence = curve("ped_crossing", value * evidence.sample(evidence.trust, inward))
     views, trips = _ring_witnesses(evidence, inward)

@@ -23,15 +23,15 @@ from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.road_map import PER_VERTEX, Element, RoadMap
-from vectorize.trace.crossings.crossing_pair import ROAD_M
 from vectorize.trace.trace import trace
 from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
 
 End = tuple[int, int]  # piece, and 0 for its first vertex or 1 for its last
 
 CONTEXT_M = 10.0  # around a core beyond those: their ends need some length to be judged
-WELD_M = 0.3
-STRAIGHT_M = 0.02  # a seam's vertex this close to its neighbours' chord says nothing
+WELD_M = 0.3  # between the cut ends of one line: each window simplifies by itself
+STRAIGHT_M = 0.02  # a seam's vertex this close to its neighbours' chord is redundant
+NO_LENGTH_M = 1e-6  # keeps weights of pieces without length above zero
 CLASS_ORDER = ("divider", "boundary", "ped_crossing", "stop_line", "centerline")
 
 
@@ -58,7 +58,7 @@ def trace_site(
     """
     if core_blocks is None and is_one_window(bev):
         return trace(bev.whole(), config, origin=origin, trips=trips, tick=tick)
-    reach = max(config.bridge_gap_m, config.guided_gap_m, ROAD_M[1]) + CONTEXT_M
+    reach = max(config.bridge_gap_m, config.guided_gap_m, config.crossing_pair.max_road_m) + CONTEXT_M
     pieces: list[Piece] = []
     names, found_road = tuple(trips), False
     cores = cores_of(bev, most_blocks=core_blocks or CORE_BLOCKS)
@@ -115,8 +115,8 @@ def _welded(pieces: list[Piece]) -> list[Element]:
         away = np.hypot(*(places[pairs[:, 0]] - places[pairs[:, 1]]).T)
         for pair in pairs[np.lexsort((pairs[:, 1], pairs[:, 0], away))].tolist():
             one, other = (ends[k] for k in sorted(pair))
-            alike = pieces[one[0]].element.element_class == pieces[other[0]].element.element_class
-            if alike and one[0] != other[0] and one not in partner and other not in partner:
+            same = pieces[one[0]].element.element_class == pieces[other[0]].element.element_class
+            if same and one[0] != other[0] and one not in partner and other not in partner:
                 partner[one], partner[other] = other, one
     done: set[int] = set()
     result = []
@@ -159,7 +159,7 @@ def _joined(chain: list[Element], *, closed: bool) -> Element:
         chain[0],
         **kept,
         closed=closed,
-        score=float(np.average([e.score for e in chain], weights=np.maximum(lengths, 1e-6))),
+        score=float(np.average([e.score for e in chain], weights=np.maximum(lengths, NO_LENGTH_M))),
         style=max(styles, key=lambda style: (styles[style], style)),
     )
 
@@ -168,11 +168,11 @@ def _witnesses(arrays: dict[str, Any], keep: Bool) -> dict[str, Any]:
     """Return views and trips of the kept vertices, which now stand for the stretches of the dropped ones too."""
     picked = np.flatnonzero(keep)
     borders = polyline.stretches(picked, len(keep))
-    alike = arrays["seen"] == np.repeat(arrays["seen"][picked], np.diff(borders))
+    same = arrays["seen"] == np.repeat(arrays["seen"][picked], np.diff(borders))
     steps = np.hypot(*np.diff(arrays["vertices"][:, :2], axis=0).T)
-    weight = alike * (np.r_[steps, 0.0] + np.r_[0.0, steps] + 1e-6) / 2
+    weight = same * (np.r_[steps, 0.0] + np.r_[0.0, steps] + NO_LENGTH_M) / 2
     views = np.add.reduceat(weight * arrays["views"], borders[:-1]) / np.add.reduceat(weight, borders[:-1])
-    trips = np.bitwise_or.reduceat(arrays["trips"] * alike, borders[:-1])
+    trips = np.bitwise_or.reduceat(arrays["trips"] * same, borders[:-1])
     return {"views": np.rint(views).astype(np.uint16), "trips": trips}
 
 

@@ -169,3 +169,14 @@ def test_labels_survive_the_disk_and_only_keyframes_are_cropped(tmp_path):
         assert np.array_equal(one.known, other.known)
         assert len(one.elements) == len(other.elements)
         assert 0.2 < one.coverage < 0.9
+
+
+@pytest.mark.parametrize("yaw_rad", [0.0, 0.7])
+def test_a_crossing_on_the_edge_of_a_turned_patch_is_cut_as_a_polygon(yaw_rad):
+    pose = np.eye(4)
+    pose[:2, :2] = [[np.cos(yaw_rad), -np.sin(yaw_rad)], [np.sin(yaw_rad), np.cos(yaw_rad)]]
+    corners = np.array([[28.0, 10, 0], [34, 10, 0], [34, 18, 0], [28, 18, 0]]) @ pose[:3, :3].T
+    crossing = element(corners, closed=True, name="ped_crossing")
+    (piece,) = crop_element(crossing, np.linalg.inv(pose), CropConfig())
+    assert piece.closed
+    assert Polygon(piece.vertices[:, :2]).area == pytest.approx(2.0 * 5.0)

@@ -280,3 +280,36 @@ def test_cancelling_stops_the_stage():
 
     with pytest.raises(Cancelled):
         trace(canvas.bev(), TraceConfig(), tick=stop)
+
+
+def test_cells_that_no_image_saw_are_ignored_whatever_their_classes():
+    canvas, centre = street(length_m=20.0, half_width_m=3.0)
+    canvas.stroke(centre)
+    x = canvas.grid.centres()[..., 0]
+    canvas.hide(x > 10.0)
+    bev = canvas.bev()
+    # Whatever stands in unseen cells, paint included, means nothing.
+    noise = np.random.default_rng(2).dirichlet(np.ones(bev.class_probability.shape[-1]), bev.grid.shape)
+    lying = np.where(bev.seen[..., None], bev.class_probability, noise).astype(np.float16)
+    one, two = trace(bev, TraceConfig()), trace(replace(bev, class_probability=lying), TraceConfig())
+    assert len(one.elements) == len(two.elements) > 0
+    for a, b in zip(one.elements, two.elements, strict=True):
+        assert np.array_equal(a.vertices, b.vertices)
+        assert a.vertices[a.seen, 0].max() < 10.3
+
+
+def test_a_short_line_at_an_angle_has_no_stairs():
+    canvas, centre = street(length_m=16.0, half_width_m=3.0, heading_rad=0.3)
+    canvas.stroke(centre[100:180])
+    (short,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert len(short.vertices) == 2
+    assert distance_to(centre, short.vertices).max() < 0.1
+
+
+@pytest.mark.parametrize(("dash_m", "gap_m"), [(3.0, 9.0), (1.5, 4.5)])
+def test_dashes_as_far_apart_as_nuscenes_paints_them_are_one_divider(dash_m, gap_m):
+    canvas, centre = street(length_m=4 * dash_m + 3 * gap_m, half_width_m=3.0)
+    canvas.dashes(shifted(centre, 0.5), dash_m=dash_m, gap_m=gap_m - 0.2)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "dashed"
+    assert length_of(divider.vertices) == pytest.approx(4 * dash_m + 3 * (gap_m - 0.2), abs=0.6)

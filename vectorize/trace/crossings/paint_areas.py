@@ -13,10 +13,13 @@ from vectorize.evidence import Evidence
 
 Area = tuple[tuple[slice, slice], Bool, F32]
 
-LEAST = 0.25  # probability that paint must have
+LEAST = 0.25  # probability that paint must have: half of what half-worn paint keeps
 CLOSE_M = 0.5  # gap within one line of paint
-LINE_WIDTH_M = 0.7  # a patch no wider is one line or stripe
+LINE_WIDTH_M = 0.7  # an area no wider is one line or stripe
 PAD = 2  # cells around a component, so that its contour closes
+LEAST_DISC_PX = 3  # a smaller kernel closes nothing
+TAILS = (0.01, 0.99)  # quantiles between which a line reaches: ragged pixels lie beyond
+STRIP = 12.0  # squared width of an even strip over its variance
 
 
 def areas_of(evidence: Evidence, raster: F32, gap_m: float) -> Iterator[Area]:
@@ -39,7 +42,7 @@ def areas_of(evidence: Evidence, raster: F32, gap_m: float) -> Iterator[Area]:
 
 def disc(evidence: Evidence, wide_m: float) -> U8:
     """Return the kernel of a disc of a diameter; at least three cells."""
-    size = max(3, round(wide_m / evidence.grid.cell_m) | 1)
+    size = max(LEAST_DISC_PX, round(wide_m / evidence.grid.cell_m) | 1)
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)), dtype=np.uint8)
 
 
@@ -56,8 +59,8 @@ def axis_of(evidence: Evidence, window: tuple[slice, slice], weight: F32) -> tup
     centre = np.average(xy, axis=0, weights=w)
     spread, axes = np.linalg.eigh(np.cov((xy - centre).T, aweights=w))
     along = (xy - centre) @ axes[:, 1]
-    # Half a cell stands out beyond the outermost centres; the 1 % tails are ragged pixels.
-    low, high = np.quantile(along, [0.01, 0.99])
+    low, high = np.quantile(along, TAILS)
+    # Half a cell stands out beyond the outermost centres.
     length = float(high - low) + evidence.grid.cell_m
     line = centre + np.array([[-0.5], [0.5]]) * length * axes[:, 1] + (low + high) / 2 * axes[:, 1]
-    return line, float(np.clip(w.mean(), 0, 1)), float(np.sqrt(12.0 * max(spread[0], 0.0)))
+    return line, float(np.clip(w.mean(), 0, 1)), float(np.sqrt(STRIP * max(spread[0], 0.0)))

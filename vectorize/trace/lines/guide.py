@@ -11,13 +11,11 @@ from shapely import LineString
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.config import TraceConfig
+from vectorize.trace.config import GuideConfig
 from vectorize.trace.lines.linker import Link, link
 from vectorize.trace.lines.strand import STEP_M, Strand
 
-EDGE_LINE_M = 2.0  # an edge line lies this close to its boundary
-SHORTEST_M = 4.0  # a shorter piece may lie at that distance by chance
-BASE_M = 3.0  # over which an end's distance and direction are taken
-CORNER_RAD, CORNER_M = 0.5, 6.0  # turned within so many metres: a street corner, where edge lines stop
+HEADING_SMOOTH_M = 1.0  # of a boundary's heading: its ripple is no corner
 
 
 def bridge_along(
@@ -31,7 +29,7 @@ def bridge_along(
     """
     links: list[Link] = []
     for guide in guides:
-        if len(guide) * STEP_M >= SHORTEST_M and config.guided_gap_m > 0:
+        if len(guide) * STEP_M >= config.guide.min_piece_m and config.guided_gap_m > 0:
             links += _links(strands, guide, config)
     return link(strands, links, barriers)
 
@@ -45,16 +43,16 @@ def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]
         tuple[int, int, float]
     ] = []  # (position, end id, offset): where a strand begins and stops as the guide runs
     for index, strand in enumerate(strands):
-        if strand.length_m < SHORTEST_M:
+        if strand.length_m < config.guide.min_piece_m:
             continue
         for side, piece in ((0, strand.reversed()), (1, strand)):
-            points = piece.xy_m[-round(BASE_M / STEP_M) :]
+            points = piece.xy_m[-round(config.guide.end_m / STEP_M) :]
             found = tree.query(points)
             distance, nearest = np.asarray(found[0]), np.asarray(found[1], dtype=np.int64)
-            if distance.max() > EDGE_LINE_M or nearest[-1] in (0, len(guide) - 1):
+            if distance.max() > config.guide.edge_line_m or nearest[-1] in (0, len(guide) - 1):
                 continue
             offset = float(np.mean(np.einsum("ij,ij->i", points - guide[nearest], normals[nearest])))
-            along = float(np.dot(piece.end_direction(BASE_M), tangents[nearest[-1]]))
+            along = float(np.dot(piece.end_direction(config.guide.end_m), tangents[nearest[-1]]))
             if abs(along) >= np.cos(np.radians(config.bridge_angle_deg)):
                 (stops if along > 0 else starts).append((int(nearest[-1]), 2 * index + side, offset))
     links = []
@@ -68,7 +66,7 @@ def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]
         if (
             gap_m <= config.guided_gap_m
             and step <= config.bridge_lateral_m
-            and not _turns(tangents[position : arrival + 1])
+            and not _turns(tangents[position : arrival + 1], config.guide)
         ):
             share = np.linspace(0.0, 1.0, arrival - position + 1)[:, None]
             middle = slice(position, arrival + 1)
@@ -78,12 +76,13 @@ def _links(strands: list[Strand], guide: F64, config: TraceConfig) -> list[Link]
     return links
 
 
-def _turns(tangents: F64) -> bool:
+def _turns(tangents: F64, config: GuideConfig) -> bool:
     """Return whether a stretch of boundary goes round a street corner: a quick turn that it does not undo."""
-    heading = polyline.smooth(np.unwrap(np.arctan2(tangents[:, 1], tangents[:, 0]))[:, None], 1.0 / STEP_M)[:, 0]
-    ahead = min(round(CORNER_M / STEP_M), len(heading) - 1)
+    angle = np.unwrap(np.arctan2(tangents[:, 1], tangents[:, 0]))
+    heading = polyline.smooth(angle[:, None], HEADING_SMOOTH_M / STEP_M)[:, 0]
+    ahead = min(round(config.corner_m / STEP_M), len(heading) - 1)
     quickest = np.abs(heading[ahead:] - heading[: len(heading) - ahead]).max()
-    return bool(min(quickest, abs(heading[-1] - heading[0])) > CORNER_RAD)
+    return bool(min(quickest, abs(heading[-1] - heading[0])) > config.corner_rad)
 
 
 def _end(strands: list[Strand], end: int) -> F64:

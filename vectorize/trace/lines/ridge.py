@@ -11,39 +11,50 @@ from skimage.morphology import skeletonize
 from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence, smooth_known
+from vectorize.trace.config import RidgeConfig
 from vectorize.trace.lines.skeleton import trace_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
 
-SMOOTH_M = 0.12
-STRONG, WEAK, FAINT = 0.18, 0.12, 0.03  # of smoothed probability: starts where strong, goes on while weak
-STRONG_CURVE, WEAK_CURVE = 0.25, 0.08  # of normalised ridge curvature over height; flat haze and slopes have none
-SPUR_M = 0.6
-SHORTEST_M = 0.8
-CORNER_DEG = 40.0  # paint that turns this much within 2 m is two lines (a stop line that meets a divider)
+SMOOTH_M = 0.12  # of the raster: about the width of a line, so that its ridge has one crest
+LEAST_SMOOTH_PX = 0.7  # below that a Gaussian kernel no longer resembles one
+CLEARANCE_CELLS = 2  # around clear paint, where its own slopes would pass for faint ridges
+FAINT_CURVES = 2.0  # times the weak curvature that a faint ridge needs, since noise has ridges too
+BRIGHT_SHARE, BRIGHT_QUANTILE = 0.4, 0.75  # an end darker than that share of the line's usual paint is smear
+CORNER_SMOOTH_M, CORNER_REACH_M = 0.2, 1.0  # a turn is measured between the metre before and the metre after
+CREST_SMOOTH_M = 0.3  # of the skeleton's stairs before the crest is searched
+CREST_SIGMAS_M = (0.4, 0.3)  # along the line, of the shifts onto the crest in each of two rounds
+FLAT = -1e-4  # second difference above which a profile has no crest
+PROFILE_M, PROFILE_STEP_M = 1.0, 0.05  # how far across a line its width is read
+FULL_WIDTH = 2.355  # full width at half maximum of a Gaussian, in sigmas
 
 
-def find_strands(evidence: Evidence, raster: F32) -> tuple[list[Strand], list[Strand]]:
+def find_strands(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[list[Strand], list[Strand]]:
     """Return the ridges of a probability raster: those with a strong seed, and faint ones that may only link them."""
     cell = evidence.grid.cell_m
-    sigma_px = max(SMOOTH_M / cell, 0.7)
+    sigma_px = max(SMOOTH_M / cell, LEAST_SMOOTH_PX)
     smoothed = smooth_known(raster, evidence.known, sigma_px)
     curvature = _ridge_curvature(smoothed, sigma_px)
-    weak = evidence.known & (smoothed > WEAK) & (curvature > WEAK_CURVE * smoothed)
-    strong = weak & (smoothed > STRONG) & (curvature > STRONG_CURVE * STRONG)
+    weak = evidence.known & (smoothed > config.weak_probability) & (curvature > config.weak_curvature * smoothed)
+    strong = weak & (smoothed > config.strong_probability)
+    strong &= curvature > config.strong_curvature * config.strong_probability
     clear: Bool = apply_hysteresis_threshold(  # type: ignore[no-untyped-call]
         weak.astype(np.uint8) + strong.astype(np.uint8), 0.5, 1.5
     )
-    around = cv2.dilate(clear.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2).astype(bool)
-    faint = evidence.known & ~around & (smoothed > FAINT) & (curvature > 2 * WEAK_CURVE * smoothed)
-    return _strands(evidence, smoothed, clear, faint=False), _strands(evidence, smoothed, faint, faint=True)
+    around = cv2.dilate(clear.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=CLEARANCE_CELLS).astype(bool)
+    faint = evidence.known & ~around & (smoothed > config.faint_probability)
+    faint &= curvature > FAINT_CURVES * config.weak_curvature * smoothed
+    return (
+        _strands(evidence, smoothed, clear, config, faint=False),
+        _strands(evidence, smoothed, faint, config, faint=True),
+    )
 
 
-def _strands(evidence: Evidence, smoothed: F32, mask: Bool, *, faint: bool) -> list[Strand]:
+def _strands(evidence: Evidence, smoothed: F32, mask: Bool, config: RidgeConfig, *, faint: bool) -> list[Strand]:
     cell = evidence.grid.cell_m
     strands = []
-    for line in trace_lines(_crest(mask), spur_px=SPUR_M / cell):
-        for xy in _split_at_corners(evidence.grid.to_m(line)):
-            if polyline.length_of(xy) < SHORTEST_M - cell:
+    for line in trace_lines(_crest(mask), spur_px=config.spur_m / cell):
+        for xy in _split_at_corners(evidence.grid.to_m(line), config.corner_deg):
+            if polyline.length_of(xy) < config.min_length_m - cell:
                 continue
             refined = _bright_part(evidence, smoothed, _refine(evidence, smoothed, xy))
             if len(refined) < 3:
@@ -63,14 +74,14 @@ def _strands(evidence: Evidence, smoothed: F32, mask: Bool, *, faint: bool) -> l
 def _bright_part(evidence: Evidence, smoothed: F32, xy_m: F64) -> F64:
     """Cut off ends far darker than the line: there the smear around a dash bends it away from its axis."""
     paint = evidence.sample(smoothed, xy_m)
-    bright = np.flatnonzero(paint >= 0.4 * np.quantile(paint, 0.75))
+    bright = np.flatnonzero(paint >= BRIGHT_SHARE * np.quantile(paint, BRIGHT_QUANTILE))
     return xy_m[bright[0] : bright[-1] + 1]
 
 
-def _split_at_corners(xy_m: F64) -> list[F64]:
+def _split_at_corners(xy_m: F64, corner_deg: float) -> list[F64]:
     """Cut a raw line where it turns sharply."""
-    line = polyline.smooth(polyline.resample(xy_m, STEP_M), 0.2 / STEP_M)
-    reach = round(1.0 / STEP_M)
+    line = polyline.smooth(polyline.resample(xy_m, STEP_M), CORNER_SMOOTH_M / STEP_M)
+    reach = round(CORNER_REACH_M / STEP_M)
     if len(line) < 2 * reach + 3:
         return [line]
     ahead = line[2 * reach :] - line[reach:-reach]
@@ -78,7 +89,7 @@ def _split_at_corners(xy_m: F64) -> list[F64]:
     cosine = np.einsum("ij,ij->i", ahead, behind) / np.maximum(
         np.linalg.norm(ahead, axis=1) * np.linalg.norm(behind, axis=1), 1e-9
     )
-    sharp = cosine < np.cos(np.radians(CORNER_DEG))
+    sharp = cosine < np.cos(np.radians(corner_deg))
     cuts = [reach + start + int(np.argmin(cosine[start:stop])) for start, stop in polyline.runs(sharp)]
     return [line[a : b + 1] for a, b in zip([0, *cuts], [*cuts, len(line) - 1], strict=True)]
 
@@ -108,15 +119,15 @@ def _crest(mask: Bool) -> Bool:
 def _refine(evidence: Evidence, smoothed: F32, xy_m: F64) -> F64:
     """Move vertices perpendicular to the line onto the ridge's maximum and smooth lightly, twice."""
     line = polyline.resample(xy_m, STEP_M)
-    line = polyline.smooth(line, 0.3 / STEP_M)
+    line = polyline.smooth(line, CREST_SMOOTH_M / STEP_M)
     reach = evidence.grid.cell_m
-    for sigma_m in (0.4, 0.3):
+    for sigma_m in CREST_SIGMAS_M:
         normal = polyline.left_normals(polyline.tangents(line))
         left = evidence.sample(smoothed, line + reach * normal)
         right = evidence.sample(smoothed, line - reach * normal)
         centre = evidence.sample(smoothed, line)
         bend = left - 2 * centre + right
-        peak = np.where(bend < -1e-4, 0.5 * (right - left) / np.minimum(bend, -1e-4), 0.0)
+        peak = np.where(bend < FLAT, 0.5 * (right - left) / np.minimum(bend, FLAT), 0.0)
         shift = gaussian_filter1d(np.clip(peak, -1.0, 1.0), sigma_m / STEP_M, mode="nearest")
         line = polyline.smooth(line + reach * shift[:, None] * normal, sigma_m / STEP_M)
     return polyline.resample(line, STEP_M)
@@ -125,7 +136,7 @@ def _refine(evidence: Evidence, smoothed: F32, xy_m: F64) -> F64:
 def _width(evidence: Evidence, smoothed: F32, xy_m: F64) -> float:
     """Return the median full width at half maximum, with the smoothing's own share taken out."""
     normal = polyline.left_normals(polyline.tangents(xy_m))
-    steps = np.arange(-1.0, 1.001, 0.05)
+    steps = np.arange(-PROFILE_M, PROFILE_M + PROFILE_STEP_M / 50, PROFILE_STEP_M)
     profile = evidence.sample(smoothed, xy_m[:, None] + steps[None, :, None] * normal[:, None])
     half = 0.5 * profile[:, len(steps) // 2]
     above = profile > half[:, None]
@@ -133,6 +144,6 @@ def _width(evidence: Evidence, smoothed: F32, xy_m: F64) -> float:
     # Only the run around the centre counts: a neighbouring line is not part of this one's width.
     right = np.argmin(np.c_[above[:, middle:], np.zeros(len(xy_m), bool)], axis=1)
     left = np.argmin(np.c_[above[:, middle::-1], np.zeros(len(xy_m), bool)], axis=1)
-    full = float(np.median((left + right - 1) * 0.05))
-    blur = 2.355 * SMOOTH_M
-    return float(np.sqrt(max(full**2 - blur**2, 0.05**2)))
+    full = float(np.median((left + right - 1) * PROFILE_STEP_M))
+    blur = FULL_WIDTH * SMOOTH_M
+    return float(np.sqrt(max(full**2 - blur**2, PROFILE_STEP_M**2)))

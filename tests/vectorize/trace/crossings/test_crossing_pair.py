@@ -10,6 +10,7 @@ from recon.classes import RoadClass
 from recon.grid import Grid
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
+from vectorize.trace.config import CrossingPairConfig, StopLineConfig
 from vectorize.trace.crossings.crossing_pair import find_line_pairs
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.crossings.stop_line import find_stop_lines
@@ -47,9 +48,9 @@ def _zebra(canvas: Canvas) -> None:
 
 def _found(canvas: Canvas) -> tuple[list[Polygon], list[np.ndarray]]:
     evidence = Evidence.of(canvas.bev(), min_views=1)
-    rings = [ring for ring, _ in find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)]
+    rings = [ring for ring, _ in find_crossings(evidence, TraceConfig())]
     return [Polygon(ring) for ring in rings], [
-        line for line, _ in find_stop_lines(evidence, rings, RoadSides.of([]))[0]
+        line for line, _ in find_stop_lines(evidence, rings, RoadSides.of([]), StopLineConfig())[0]
     ]
 
 
@@ -129,7 +130,7 @@ def test_where_a_side_of_the_road_was_not_seen_nothing_is_inferred(hidden):
         canvas.area([(-13, 2.0), (13, 2.0), (13, 4.5), (-13, 4.5)], RoadClass.BACKGROUND)
     else:
         canvas.hide((y > 2.0) & (y < (20.0 if hidden == "beyond" else 2.8)))
-    assert not find_line_pairs(Evidence.of(canvas.bev(), min_views=1))
+    assert not find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())
 
 
 @pytest.mark.parametrize("road_class", [OTHER, CROSSWALK])
@@ -141,7 +142,7 @@ def test_paint_along_the_road_and_beside_it_is_no_crossing(road_class):
     for x_m in (-5.0, -2.5, 0.0):
         canvas.stroke(np.array([[x_m, 8.0], [x_m, 13.0]]), width_m=0.15, road_class=road_class)
     evidence = Evidence.of(canvas.bev(), min_views=1)
-    assert not find_line_pairs(evidence)
+    assert not find_line_pairs(evidence, CrossingPairConfig())
 
 
 def test_bars_across_the_road_are_no_crossing():

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from crosswalk_field import crosswalk_field
 from painter import Canvas
 from shapely import LineString, Polygon, box
 from shapely.affinity import rotate
 
 from recon.classes import RoadClass
 from recon.grid import Grid
+from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crosswalk import find_crossings
 
@@ -24,7 +26,7 @@ def _square(*areas: Polygon, heading_deg: float = 0.0, strength: float = 1.0) ->
 
 def _found(canvas: Canvas) -> list[Polygon]:
     evidence = Evidence.of(canvas.bev(), min_views=1)
-    return [Polygon(ring) for ring, _ in find_crossings(evidence, simplify_m=0.2, min_area_m2=2.0)]
+    return [Polygon(ring) for ring, _ in find_crossings(evidence, TraceConfig())]
 
 
 def _iou(one: Polygon, other: Polygon) -> float:
@@ -100,3 +102,11 @@ def test_a_hidden_corner_does_not_move_the_sides():
     canvas.hide(x + y > 4.5)
     (crossing,) = _found(canvas)
     assert _iou(crossing, box(-2, -5, 2, 4.5)) > 0.93
+
+
+def test_four_hundred_areas_of_one_image_are_found_each_in_its_place():
+    # That an area does not cost the whole image each time is measured: bench_crossings.py.
+    found = find_crossings(crosswalk_field(20, (80, 100)), TraceConfig())
+    assert len(found) == 400
+    tiles = {tuple((ring.mean(axis=0) // (10.0, 8.0)).tolist()) for ring, _ in found}
+    assert len(tiles) == 400
