@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from recon.errors import ConfigInvalid
 from service.cli.app import app
 from service.cli.spec import aggregate_spec, is_job_id, label_spec
+from vectorize.trace.config import StyleConfig
 
 
 def validate(*arguments):
@@ -47,6 +48,26 @@ def test_a_job_says_which_scene_it_reads(tmp_path):
     spec = label_spec(tmp_path, drive_format="nuscenes", scene="scene-0001", sweeps=True, **plain)
     assert (spec.format, spec.scene, spec.sweeps) == ("nuscenes", "scene-0001", True)
     assert spec.input_paths() == {"/drive": str(tmp_path.resolve())}  # the gate sees the folder alone
+
+
+def test_settings_of_the_parts_of_a_stage_nest(tmp_path):
+    plain = {"drive_format": "auto", "scene": "", "sweeps": False, "segmenter": "id_images", "weights": None}
+    plain |= {"class_map": "", "holdout": 0}
+    changes = ["trace.divider.max_width_m=0.5", "trace.bridge_gap_m=12", "trace.divider.smooth_m=1", "bake.cell_m=0.2"]
+    spec = label_spec(tmp_path, changes=changes, **plain)
+    assert (spec.trace.divider.max_width_m, spec.trace.divider.smooth_m, spec.trace.bridge_gap_m) == (0.5, 1.0, 12.0)
+    assert spec.trace.style == StyleConfig()
+    for wrong, match in [
+        ("trace.divider.width=1", "/trace/divider/width: Unexpected keyword"),
+        ("trace.dividers.max_width_m=1", "/trace/dividers: Unexpected keyword"),
+        ("trace.divider.max_width_m=99", r"trace\.divider\.max_width_m must lie in 0\.05\.\.10 m"),
+        ("trace.divider=1", "/trace/divider: Input should be"),
+        ("trace.bridge_gap_m.x=1", "/trace/bridge_gap_m: Input should be"),
+        ("drive.x=1", "drive has no settings"),
+        ("divider", "expected STAGE.FIELD=VALUE"),
+    ]:
+        with pytest.raises(ConfigInvalid, match=match):
+            label_spec(tmp_path, changes=[wrong], **plain)
 
 
 NET = {"weights": None, "class_map": "", "changes": None, "segmenter": "id_images"}

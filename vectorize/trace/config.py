@@ -12,7 +12,7 @@ from recon.config import require
 
 Range = tuple[float, float]
 SHARE: Range = (0.0, 1.0)
-UNITS = {"_m": " m", "_m2": " m2", "_deg": " degrees", "_rad": " rad"}
+UNITS = {"_m": " m", "_m2": " m2", "_deg": " deg", "_rad": " rad"}
 
 
 def unit_of(name: str) -> str:
