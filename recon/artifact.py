@@ -156,9 +156,9 @@ def read_manifest(folder: Path, *, kind: str, schema: int, verify: bool = True) 
         body = json.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"Expected a finished {kind} artifact here."
-        raise ArtifactForeign("no manifest.json", where=str(folder), hint=hint) from error
+        raise ArtifactForeign("the folder has no manifest.json", where=str(folder), hint=hint) from error
     except (ValueError, OSError) as error:
-        raise ArtifactInvalid("the manifest does not parse", where=str(path), hint="Run the stage again.") from error
+        raise ArtifactInvalid("the manifest is not valid JSON", where=str(path), hint="Run the stage again.") from error
     if not isinstance(body, dict) or body.get("format") != FORMAT or body.get("kind") != kind:
         found = body.get("kind") if isinstance(body, dict) else None
         raise ArtifactForeign(f"expected a {kind} artifact, found {found!r}", where=str(folder))
@@ -166,7 +166,7 @@ def read_manifest(folder: Path, *, kind: str, schema: int, verify: bool = True) 
     if not isinstance(found_schema, int) or found_schema > schema:
         hint = "Upgrade Roadscribe to read it."
         raise ArtifactTooNew(
-            f"{kind} schema {found_schema}, this version reads up to {schema}", where=str(folder), hint=hint
+            f"the {kind} has schema {found_schema}; this version reads up to {schema}", where=str(folder), hint=hint
         )
     fields = ("kind", "schema", "meta", "files", "parents", "config")
     try:
@@ -236,4 +236,4 @@ def read(cls: type[T], folder: Path, *, verify: bool = True, mapped: bool = Fals
         }
         return cls.from_parts(Parts(meta=manifest.meta, arrays=arrays))
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ArtifactInvalid(f"the contents do not fit a {cls.kind}: {error}", where=str(folder)) from error
+        raise ArtifactInvalid(f"the contents are not those of a {cls.kind}: {error}", where=str(folder)) from error

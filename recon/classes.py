@@ -84,7 +84,9 @@ class ClassMap:
             raise ModelInvalid("the class map does not exist", where=str(path)) from error
         except KeyError as error:
             hint = f"A road_class is one of {', '.join(c.name for c in RoadClass)}."
-            raise ModelInvalid(f"the class map has no or an unknown {error}", where=str(path), hint=hint) from error
+            raise ModelInvalid(
+                f"the class map has no entry {error}, or {error} is not a road class", where=str(path), hint=hint
+            ) from error
         except (ValueError, TypeError) as error:
             raise ModelInvalid(f"the class map does not parse: {error}", where=str(path)) from error
 
@@ -92,7 +94,7 @@ class ClassMap:
         """Sum model probabilities (M, H, W) into road class probabilities (CLASS_COUNT, H, W)."""
         if probability.shape[0] != len(self.targets):
             message = (
-                f"the model gives {probability.shape[0]} classes, the class map {self.name} has {len(self.targets)}"
+                f"the model returns {probability.shape[0]} classes, the class map {self.name} has {len(self.targets)}"
             )
             raise ModelInvalid(message, hint="Use the class map that belongs to these weights.")
         folded = np.zeros((CLASS_COUNT, *probability.shape[1:]), dtype=np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from recon.errors import DriveInvalid, PathRefused, RoadscribeError
 
-_HINT = "Name files relative to the drive folder, inside it; copy a file there instead of linking out of it."
+_HINT = "Give paths relative to the drive folder. Copy files into it instead of linking out of it."
 
 
 def inside(root: Path, relative: str, *, where: str) -> Path:
@@ -22,7 +22,7 @@ def inside(root: Path, relative: str, *, where: str) -> Path:
         or PureWindowsPath(relative).drive
         or any(ord(character) < 32 for character in relative)
     ):
-        raise PathRefused(f"{relative!r} is no path inside the drive folder", where=where, hint=_HINT)
+        raise PathRefused(f"{relative!r} is not a path inside the drive folder", where=where, hint=_HINT)
     try:
         os.fsencode(relative)
         root = root.resolve()  # a root may be reached by a link, or named relative to where one stands
@@ -30,7 +30,7 @@ def inside(root: Path, relative: str, *, where: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a name no file system can hold
         raise PathRefused(f"{relative!r} cannot be resolved: {error}", where=where, hint=_HINT) from error
     if not path.is_relative_to(root):
-        raise PathRefused(f"{relative!r} leads out of the drive folder by a link", where=where, hint=_HINT)
+        raise PathRefused(f"{relative!r} is a link that leads out of the drive folder", where=where, hint=_HINT)
     return path
 
 
@@ -39,8 +39,8 @@ def read_inside(root: Path, relative: str, *, where: str, kind: type[RoadscribeE
     path = inside(root, relative, where=where)
     try:
         if not path.is_file():  # a pipe or a device would block the reader
-            problem = "is no regular file" if path.exists() else "does not exist"
-            hint = "Restore the file, or leave the frame that names it out of the drive."
+            problem = "is not a regular file" if path.exists() else "does not exist"
+            hint = "Restore the file, or remove the frame that lists it from the drive."
             raise kind(f"{relative} {problem}", where=where, hint=hint)
         return path.read_bytes()
     except OSError as error:

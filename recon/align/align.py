@@ -27,7 +27,7 @@ CORRIDOR_M = 15.0  # of the height field: a little more than landmarks reach
 LIDAR_RANGE_M = 40.0
 BESIDE_M = 12.0  # heights of two trips are compared where their paths are this near: both fields reach there
 ROAD_HALF_M = 6.0  # half the width by which paths stand for roads: of two that only cross, little is shared
-NO_ORIGIN = "it states no origin and others do: nothing says where it lies"
+NO_ORIGIN = "it has no origin but other trips have one, so its position is unknown"
 
 
 def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Alignment:

@@ -47,10 +47,10 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
     than MOST_TRIPS trips.
     """
     if len(trips) > MOST_TRIPS:
-        hint = "Leave out those that show least of the others' ground."
-        raise ConfigInvalid(f"{len(trips)} trips are more than {MOST_TRIPS}", hint=hint)
+        hint = "Leave out the trips that share least ground with the others."
+        raise ConfigInvalid(f"{len(trips)} trips exceed the limit of {MOST_TRIPS}", hint=hint)
     if len(trips) == 1 and (jump := pose_jump(trips[0].drive, config.most_jump_m)):
-        hint = "Cut the drive there, mend the positioning, or raise fit.most_jump_m if the vehicle did move like that."
+        hint = "Cut the drive there, repair its poses, or raise fit.most_jump_m if the vehicle did move like that."
         raise PoseInvalid(jump, where=f"drive {trips[0].drive.name}", hint=hint)
     renderer = choose(config.renderer)  # first, so that a machine without it fails before reading a thousand images
     threads = torch.get_num_threads()

@@ -55,9 +55,11 @@ def _check_cameras(drive: DriveLog, problems: Problems) -> None:
         where = f"camera {camera.name}"
         if not _CAMERA_NAME.fullmatch(camera.name):
             hint = "Use up to 64 letters, digits, dots, dashes and underscores."
-            problems.add(DriveInvalid(f"{camera.name!r} is no camera name", where=where, hint=hint))
+            problems.add(DriveInvalid(f"{camera.name!r} is not a valid camera name", where=where, hint=hint))
         if camera.name in seen:
-            problems.add(DriveInvalid("two cameras have one name", where=where, hint="Name each camera once."))
+            problems.add(
+                DriveInvalid("two cameras have the same name", where=where, hint="Give each camera its own name.")
+            )
         seen.add(camera.name)
 
 
@@ -69,16 +71,20 @@ def _check_frames(parsed: ParsedDrive, problems: Problems) -> set[int]:
         fault = _pose_fault(frame)
         if fault:
             hint = "world_from_ego is a rigid transform in metres, from ego to local east-north-up."
-            problems.add(PoseInvalid(f"the pose is no rigid transform: {fault}", where=place, hint=hint))
+            problems.add(PoseInvalid(f"the pose is not a rigid transform: {fault}", where=place, hint=hint))
         for image in frame.images:
             fault = "" if image.world_from_ego is None else rigid_fault(image.world_from_ego)
             if fault:
-                problems.add(PoseInvalid(f"the image's pose is no rigid transform: {fault}", where=_at(place, image)))
+                problems.add(
+                    PoseInvalid(f"the image's pose is not a rigid transform: {fault}", where=_at(place, image))
+                )
         if index and not _follows(parsed, index, problems):
             misplaced.add(index)
         if frame.lidar_path and (drive.lidar_format == "" or drive.ego_from_lidar is None):
             hint = "State the LiDAR's format and ego_from_lidar."
-            problems.add(CalibrationMissing("the drive names LiDAR points without calibration", where=place, hint=hint))
+            problems.add(
+                CalibrationMissing("the drive has LiDAR points but no LiDAR calibration", where=place, hint=hint)
+            )
     fault = "" if drive.ego_from_lidar is None else rigid_fault(drive.ego_from_lidar)
     if fault:
         problems.add(PoseInvalid(f"ego_from_lidar: {fault}", where=drive.name))
@@ -98,8 +104,10 @@ def _follows(parsed: ParsedDrive, index: int, problems: Problems) -> bool:
     place_before, place = parsed.places[index - 1], parsed.places[index]
     step_ns = after.time_ns - before.time_ns
     if step_ns <= 0:
-        what = "the time equals the frame before's: a duplicated frame" if step_ns == 0 else "time goes backwards"
-        hint = "Sort the frames by time and name each moment once."
+        what = (
+            "the time equals that of the previous frame: a duplicated frame" if step_ns == 0 else "time goes backwards"
+        )
+        hint = "Sort the frames by time and list each time once."
         problems.add(PoseInvalid(f"{what} ({place_before} is at {before.time_ns} ns)", where=place, hint=hint))
         return False
     step_m = float(np.linalg.norm(after.world_from_ego[:3, 3] - before.world_from_ego[:3, 3]))
@@ -123,15 +131,15 @@ def _check_images(parsed: ParsedDrive, misplaced: set[int], problems: Problems) 
         if index in misplaced:
             continue  # its images are out of order because it is
         if image.path in owner:
-            hint = "Name each image once."
+            hint = "List each image once."
             problems.add(DriveInvalid(f"the image already belongs to {owner[image.path]}", where=where, hint=hint))
         owner[image.path] = place
         if abs(image.time_ns - frame.time_ns) > MAX_IMAGE_DELAY_NS:
             delay = (image.time_ns - frame.time_ns) * 1e-9
-            hint = "Times are int64 nanoseconds of one clock."
+            hint = "Give all times as int64 nanoseconds of one clock."
             problems.add(PoseInvalid(f"the image is {delay:.3f} s from its frame's time", where=where, hint=hint))
         elif image.camera in last_ns and image.time_ns <= last_ns[image.camera]:
-            hint = "Sort each camera's images by time and name each moment once."
+            hint = "Sort each camera's images by time and list each time once."
             problems.add(PoseInvalid("the camera's time does not advance", where=where, hint=hint))
         last_ns[image.camera] = image.time_ns
 

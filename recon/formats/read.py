@@ -74,7 +74,7 @@ def _parse(path: Path, name: str, scene: str, sweeps: bool, problems: Problems) 
             return nuscenes.parse(path, problems, scene=scene, sweeps=sweeps)
         if scene or sweeps:
             hint = "--scene and --sweeps choose from a nuScenes data root."
-            raise ConfigInvalid(f"a drive of format {source.NAME} has no scenes", where=str(path), hint=hint)
+            raise ConfigInvalid(f"the format {source.NAME} has no scenes", where=str(path), hint=hint)
         return source.parse(path, problems)
     except (DriveInvalid, PathRefused) as error:
         problems.add(error)
@@ -90,7 +90,7 @@ def _format(path: Path, name: str) -> DriveFormat:
     if name != "auto" and name not in names:
         raise ConfigInvalid(f"unknown drive format {name!r}", hint=f"Known formats: auto, {', '.join(names)}.")
     if not path.exists():
-        raise DriveInvalid("there is no such folder", where=str(path), hint="Give the folder that holds the drive.")
+        raise DriveInvalid("the folder does not exist", where=str(path), hint="Give the folder that holds the drive.")
     for source in FORMATS:
         if (name == "auto" and source.detect(path)) or name == source.NAME:
             return source
@@ -99,4 +99,4 @@ def _format(path: Path, name: str) -> DriveFormat:
         " a nuScenes data root v1.0-.../sample_data.json."
         f" Known formats: {', '.join(names)}."
     )
-    raise DriveInvalid("no known drive format", where=str(path), hint=hint)
+    raise DriveInvalid("the drive format is not known", where=str(path), hint=hint)

@@ -39,7 +39,7 @@ def render(surfels: Surfels, rays: Rays) -> Rendering:
     ConfigInvalid when gsplat cannot run on this machine, ValueError for rays that belong to no image.
     """
     if rays.raster is None:
-        raise ValueError("raster: gsplat renders the pixels of an image, and these rays belong to none")
+        raise ValueError("raster: gsplat renders the pixels of an image, but these rays do not belong to one")
     pixel_from_splat = image_maps(surfels, rays.origin, rays.raster.pixel_from_direction)
     opacity = torch.sigmoid(surfels.opacity).float()
     with torch.no_grad():

@@ -41,7 +41,7 @@ def load() -> Any:
         hint = f"pip install 'roadscribe[gsplat]', then run `{COMMAND}` once on each node; or set fit.renderer to cpu."
         raise ConfigInvalid("fit.renderer gsplat needs the package gsplat", hint=hint)
     if not torch.cuda.is_available():
-        raise ConfigInvalid("fit.renderer is gsplat, but PyTorch sees no CUDA device", hint="Use auto or cpu.")
+        raise ConfigInvalid("fit.renderer is gsplat, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
     gsplat: Any = importlib.import_module("gsplat")
     if find_spec("gsplat.csrc") is None:  # a wheel may bring its kernels
         path = built_path()
@@ -73,8 +73,8 @@ def build() -> Path:
         hint = "Install a CUDA build of PyTorch and the CUDA toolkit of the same version (nvcc)."
         raise ConfigInvalid(f"PyTorch {torch.__version__} is built without CUDA", hint=hint)
     if not torch.cuda.is_available() and not os.environ.get("TORCH_CUDA_ARCH_LIST"):
-        hint = 'Set TORCH_CUDA_ARCH_LIST to the GPUs that shall run them, e.g. "8.0;9.0".'
-        raise ConfigInvalid("there is no GPU here to compile the kernels for", hint=hint)
+        hint = 'Set TORCH_CUDA_ARCH_LIST to the GPUs that will run them, e.g. "8.0;9.0".'
+        raise ConfigInvalid("this machine has no GPU to compile the kernels for", hint=hint)
     # gsplat would start ten compilers, of up to 4 GB each.
     os.environ.setdefault("MAX_JOBS", str(min(os.cpu_count() or 1, 4)))
     try:
@@ -85,7 +85,7 @@ def build() -> Path:
     path = built_path()
     if backend._C is None or path is None:
         hint = "Install the CUDA toolkit of PyTorch's CUDA version, with nvcc on the PATH."
-        raise ConfigInvalid("gsplat found no CUDA toolkit and built nothing", hint=hint)
+        raise ConfigInvalid("gsplat built nothing because it found no CUDA toolkit", hint=hint)
     return path
 
 

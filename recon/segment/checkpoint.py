@@ -122,7 +122,7 @@ def weight_files(folder: Path) -> list[Path]:
     config = folder / "config.json"
     if not folder.is_dir():
         hint = "Give a folder with config.json and model.safetensors; a hub id needs segment.allow_download."
-        raise ModelInvalid("there is no such checkpoint folder", where=str(folder), hint=hint)
+        raise ModelInvalid("the checkpoint folder does not exist", where=str(folder), hint=hint)
     if not config.is_file():
         raise ModelInvalid("config.json does not exist", where=str(config), hint="Save it with save_pretrained.")
     files = [config]

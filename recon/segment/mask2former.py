@@ -78,7 +78,7 @@ class Mask2Former:
         self._net = fast(net).to(self._device)
 
     def segment(self, images: Sequence[U8]) -> list[Segmentation]:
-        """Return classes of RGB images (H, W, 3) of any size; ModelInvalid when the net gives NaN or infinity."""
+        """Return classes of RGB images (H, W, 3) of any size; ModelInvalid when the net returns NaN or infinity."""
         if not images:
             return []
         with inference(self._device, self._dtype):
@@ -98,7 +98,7 @@ class Mask2Former:
             classes, masks = output.class_queries_logits.float(), output.masks_queries_logits.float()
             if not bool(torch.isfinite(classes).all() and torch.isfinite(masks).all()):
                 hint = "Check the weights; with float16 try segment.dtype=bfloat16 or float32."
-                raise ModelInvalid("the net gives NaN or infinity", where=self._where, hint=hint)
+                raise ModelInvalid("the net returns NaN or infinity", where=self._where, hint=hint)
             yield from compose(classes, resize(masks, stack.shape[1:3]), self._fold)
 
 
@@ -167,7 +167,7 @@ def load_net(folder: Path) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
         if config.model_type != "mask2former":
-            hint = "Give a checkpoint of Mask2Former; other nets run as ONNX with segment.backend=openvino."
+            hint = "Give a Mask2Former checkpoint; other nets run as ONNX with segment.backend=openvino."
             raise ModelInvalid(f"the checkpoint is a {config.model_type}", where=str(files[0]), hint=hint)
         net, report = kind.from_pretrained(
             folder,
@@ -236,7 +236,7 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigInvalid("segment.device is cuda, but PyTorch sees no CUDA device", hint="Use auto or cpu.")
+        raise ConfigInvalid("segment.device is cuda, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
     return torch.device(name)
 
 

@@ -77,7 +77,7 @@ class MmsegMask2Former:
         self.weights_sha256 = files.digest
 
     def segment(self, images: Sequence[U8]) -> list[Segmentation]:
-        """Return classes of RGB images (H, W, 3) of any size; ModelInvalid when the net gives NaN or infinity."""
+        """Return classes of RGB images (H, W, 3) of any size; ModelInvalid when the net returns NaN or infinity."""
         with inference(self._device, self._dtype):
             if self._tile and self._scale:
                 size, overlap = self._scale.size_px, self._overlap_px
@@ -113,7 +113,7 @@ class MmsegMask2Former:
     def _fold_scores(self, scores: Tensor) -> Tensor:
         if not bool(torch.isfinite(scores).all()):
             hint = "Check the weights; with float16 try segment.dtype=bfloat16 or float32."
-            raise ModelInvalid("the net gives NaN or infinity", where=self._where, hint=hint)
+            raise ModelInvalid("the net returns NaN or infinity", where=self._where, hint=hint)
         total = torch.einsum("bmhw,mk->bkhw", scores.clamp_min(0.0), self._fold)
         total = total + _FLOOR / self._fold.shape[1]
         return total / total.sum(dim=1, keepdim=True)

@@ -40,7 +40,7 @@ def find_files(weights: Path) -> MmsegFiles:
     """Return checkpoint and configuration, NAME.py or the only .py beside it; ModelInvalid names what is missing."""
     if weights.suffix != ".pth":
         hint = "Give segment.weights the .pth file; its configuration lies beside it as a .py file."
-        raise ModelInvalid(f"{weights.name} is no .pth file", where=str(weights), hint=hint)
+        raise ModelInvalid(f"{weights.name} is not a .pth file", where=str(weights), hint=hint)
     if not weights.is_file():
         raise ModelInvalid("the checkpoint does not exist", where=str(weights))
     config = weights.with_suffix(".py")
@@ -58,7 +58,9 @@ def read_config(path: Path) -> dict[str, Any]:
     """Return the names a configuration assigns; ModelInvalid for whatever is not plain data. Nothing is executed."""
     try:
         if path.stat().st_size > CONFIG_LIMIT_BYTES:
-            raise ModelInvalid("the configuration is too large", where=str(path), hint="Is it a configuration?")
+            raise ModelInvalid(
+                "the configuration is too large", where=str(path), hint="Check that the file is a configuration."
+            )
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, SyntaxError, RecursionError, MemoryError) as error:
         raise ModelInvalid(f"the configuration does not parse: {error}", where=str(path)) from error
@@ -70,7 +72,7 @@ def read_config(path: Path) -> dict[str, Any]:
         if not (isinstance(statement, ast.Assign) and isinstance(target, ast.Name)):
             raise _refused(path, statement)
         if target.id == "_base_":
-            raise ModelInvalid("the configuration inherits from others", where=f"{path}:1", hint=FLATTEN)
+            raise ModelInvalid("the configuration inherits from other files", where=f"{path}:1", hint=FLATTEN)
         try:
             names[target.id] = _value(statement.value)
         except _NoData as error:
@@ -112,7 +114,9 @@ def _value(node: ast.expr) -> Any:
 
 def _refused(path: Path, node: ast.AST) -> ModelInvalid:
     line = getattr(node, "lineno", 0)
-    return ModelInvalid("the configuration holds code, which is never run", where=f"{path}:{line}", hint=FLATTEN)
+    return ModelInvalid(
+        "the configuration holds code, which Roadscribe never runs", where=f"{path}:{line}", hint=FLATTEN
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,5 +149,7 @@ def scale_of(config: dict[str, Any], *, where: str) -> Scale | None:
         if isinstance(scale, (list, tuple)) and len(scale) == 2 and all(isinstance(v, int) and v > 0 for v in scale):
             return Scale(size_px=(scale[0], scale[1]), keep_ratio=bool(step.get("keep_ratio", False)))
         message = f"the test pipeline holds a step {name or step!r} that only mmsegmentation can run"
-        raise ModelInvalid(message, where=where, hint="Set segment.size_px to the width and height the net wants.")
+        raise ModelInvalid(
+            message, where=where, hint="Set segment.size_px to the width and height that the net expects."
+        )
     return None

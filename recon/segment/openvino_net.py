@@ -114,7 +114,9 @@ class OpenVinoNet:
         total = values.sum(axis=0)
         if values.min() < -_SUM_TOLERANCE or np.abs(total - 1.0).max() > _SUM_TOLERANCE:
             hint = 'Add "output": {"activation": "logits"} to the class map file.'
-            message = f"the net's output is no probability: sums run from {total.min():.3g} to {total.max():.3g}"
+            message = (
+                f"the net's output is not a probability: its sums range from {total.min():.3g} to {total.max():.3g}"
+            )
             raise ModelInvalid(message, where=self._where, hint=hint)
         return values
 

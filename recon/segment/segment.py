@@ -210,8 +210,8 @@ def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: s
     if source == "ids":
         path, expected = image.id_path, drive.file_sha256.get(image.id_path, "")
         if not path:
-            hint = "Segment with a model (--segmenter mask2former --weights FOLDER), or name its ids in drive.json."
-            return ImageInvalid("the drive brings no class ids for this image", where=where, hint=hint)
+            hint = "Segment with a model (--segmenter mask2former --weights FOLDER), or list its ids in drive.json."
+            return ImageInvalid("the drive has no class ids for this image", where=where, hint=hint)
     try:
         data = read_inside(drive.root, path, where=where, kind=ImageInvalid)
         # Stage keys name the drive by the digests of its files; other pixels would be kept under a wrong key.

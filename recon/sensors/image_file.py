@@ -134,5 +134,5 @@ def decode_ids(data: bytes, *, width_px: int, height_px: int, where: str) -> U8:
     if int(ids.max()) >= CLASS_COUNT:
         unknown = np.unique(ids[ids >= CLASS_COUNT])[:8].tolist()
         hint = f"Ids run from 0 to {CLASS_COUNT - 1}; map your model's ids to RoadClass first."
-        raise ImageInvalid(f"unknown class ids {unknown}", where=where, hint=hint)
+        raise ImageInvalid(f"the image holds unknown class ids {unknown}", where=where, hint=hint)
     return ids

@@ -24,7 +24,7 @@ def decode_sweep(data: bytes, lidar_format: LidarFormat, *, where: str) -> F64:
     if not data or len(data) % (4 * floats):
         extra = " and the ring" if floats == 5 else ""
         hint = f"A point is {floats} little-endian float32: x, y, z in metres, intensity{extra}."
-        raise DriveInvalid(f"{len(data)} bytes are no whole number of LiDAR points", where=where, hint=hint)
+        raise DriveInvalid(f"{len(data)} bytes are not a whole number of LiDAR points", where=where, hint=hint)
     values = np.frombuffer(data, dtype="<f4").reshape(-1, floats)
     bad = int(np.count_nonzero(~np.isfinite(values[:, :4]).all(axis=1)))
     if bad:

@@ -72,7 +72,9 @@ def _show_artifact(folder: Path, as_json: bool) -> None:
     try:
         kind = json.loads((folder / MANIFEST).read_bytes())["kind"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactInvalid("the manifest does not parse", where=str(folder), hint="Run the stage again.") from error
+        raise ArtifactInvalid(
+            "the manifest is not valid JSON", where=str(folder), hint="Run the stage again."
+        ) from error
     manifest = read_manifest(folder, kind=kind, schema=NEWEST_SCHEMA)
     if as_json:
         record = {"kind": manifest.kind, "schema": manifest.schema, "digest": manifest.digest}

@@ -28,10 +28,10 @@ def parse_json(data: bytes) -> dict[str, Any]:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         hint = "Write it with a JSON library, as UTF-8."
-        raise DriveInvalid(f"the JSON does not parse: {error}", where=FILE, hint=hint) from error
+        raise DriveInvalid(f"the file is not valid JSON: {error}", where=FILE, hint=hint) from error
     if not isinstance(document, dict) or document.get("format") != "roadscribe-drive":
         hint = 'The file begins with {"format": "roadscribe-drive", "version": 1, ...}.'
-        raise DriveInvalid("this is no Roadscribe drive", where=FILE, hint=hint)
+        raise DriveInvalid("this is not a Roadscribe drive", where=FILE, hint=hint)
     version = document.get("version")
     if isinstance(version, int) and version > VERSION:
         message = f"drive.json has version {version}, this Roadscribe reads up to {VERSION}"
@@ -43,7 +43,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice")
     return result
 
 

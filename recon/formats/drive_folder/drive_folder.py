@@ -94,12 +94,12 @@ def _camera(name: str, entry: dict[str, Any], problems: Problems) -> Camera | No
     fault = rigid_fault(ego_from_camera)
     if fault:
         hint = "It maps points from camera (x right, y down, z forward) to ego (x forward, y left, z up), in metres."
-        problems.add(PoseInvalid(f"ego_from_camera is no rigid transform: {fault}", where=where, hint=hint))
+        problems.add(PoseInvalid(f"ego_from_camera is not a rigid transform: {fault}", where=where, hint=hint))
         return None
     k = np.array(entry["k"], dtype=np.float64)
     if not np.array_equal(k[2], (0.0, 0.0, 1.0)) or k[1, 0] != 0.0:
         hint = "K is [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels."
-        problems.add(DriveInvalid("k is no camera matrix", where=where, hint=hint))
+        problems.add(DriveInvalid("k is not a camera matrix", where=where, hint=hint))
         return None
     try:
         return Camera(
@@ -165,7 +165,7 @@ def write_drive_json(drive: DriveLog, folder: Path) -> Path:
             raise CalibrationMissing("the drive has LiDAR points without ego_from_lidar", where=drive.name)
         if drive.lidar_format != "f32x4":
             hint = "Store x, y, z, intensity as float32."
-            raise DriveInvalid(f"a drive folder holds no {drive.lidar_format} sweeps", where=drive.name, hint=hint)
+            raise DriveInvalid(f"a drive folder cannot hold {drive.lidar_format} sweeps", where=drive.name, hint=hint)
         head["lidar"] = {"format": drive.lidar_format, "ego_from_lidar": drive.ego_from_lidar.tolist()}
     if drive.true_map:
         head["true_map"] = drive.true_map

@@ -38,7 +38,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
     root = path.resolve()
     stems = sorted(file.stem for file in (root / "oxts" / "data").glob("*.txt"))
     if not stems:
-        problems.add(DriveEmpty("oxts/data holds no pose", where=root.name, hint=_ORIGINAL))
+        problems.add(DriveEmpty("oxts/data holds no poses", where=root.name, hint=_ORIGINAL))
         return None
     try:
         ego_from_velo = invert(_extrinsics(root.parent, "calib_imu_to_velo.txt"))
@@ -50,7 +50,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         problems.add(error)
         return None
     if not cameras:
-        problems.add(DriveEmpty("neither image_02 nor image_03 is there", where=root.name, hint=_ORIGINAL))
+        problems.add(DriveEmpty("neither image_02 nor image_03 exists", where=root.name, hint=_ORIGINAL))
         return None
     frames: list[Frame] = []
     places: list[str] = []
@@ -102,9 +102,9 @@ def _oxts(root: Path, stem: str, place: str) -> F64:
     try:
         values = np.array([float(word) for word in _text(root, name, place).split()[:6]])
     except ValueError as error:
-        raise PoseInvalid(f"{name} holds a word that is no number", where=place, hint=_ORIGINAL) from error
+        raise PoseInvalid(f"{name} holds a word that is not a number", where=place, hint=_ORIGINAL) from error
     if values.shape != (6,) or not np.isfinite(values).all():
-        raise PoseInvalid(f"{name} holds no finite pose", where=place, hint=_ORIGINAL)
+        raise PoseInvalid(f"{name} does not hold a finite pose", where=place, hint=_ORIGINAL)
     if abs(values[0]) > 85 or abs(values[1]) > 180:
         raise PoseInvalid(f"{name}: latitude {values[0]}, longitude {values[1]}", where=place, hint=_ORIGINAL)
     return values
@@ -121,14 +121,16 @@ def _times(root: Path, sensor: str) -> list[int]:
                 raise ValueError(line)
             seconds = int(datetime.fromisoformat(match[1]).replace(tzinfo=UTC).timestamp())
         except ValueError as error:
-            raise DriveInvalid("no time stamp", where=f"{name}, line {number + 1}", hint=_ORIGINAL) from error
+            raise DriveInvalid(
+                "the line is not a time stamp", where=f"{name}, line {number + 1}", hint=_ORIGINAL
+            ) from error
         times.append(seconds * 1_000_000_000 + int(match[2].ljust(9, "0")))
     return times
 
 
 def _time_of(times: list[int], stem: str, sensor: str, place: str) -> int:
     if not stem.isdecimal() or int(stem) >= len(times):
-        message = f"{sensor}/timestamps.txt has {len(times)} lines and none for this frame"
+        message = f"{sensor}/timestamps.txt has {len(times)} lines, but no line for this frame"
         raise DriveInvalid(message, where=place, hint=_ORIGINAL)
     return times[int(stem)]
 
@@ -148,7 +150,7 @@ def _camera(root: Path, name: str, rect_from_ego: F64) -> Camera:
     width, height = image_size(read_inside(root, where, where=where, kind=ImageInvalid), where=where)
     size = _entry(calibration, f"S_rect_{number}", 2, "calib_cam_to_cam.txt")
     if np.abs(size - (width, height)).max() > 1:
-        message = f"the images have {width} x {height} px, S_rect_{number} says {size[0]:g} x {size[1]:g} px"
+        message = f"the images have {width} x {height} px, S_rect_{number} gives {size[0]:g} x {size[1]:g} px"
         raise CalibrationMissing(message, where=where, hint="Scale S_rect and P_rect together with the images.")
     # KITTI counts from the centre of the first pixel, Roadscribe from its corner.
     k[:2, 2] += 0.5
@@ -187,7 +189,7 @@ def _entry(calibration: dict[str, str], key: str, count: int, name: str) -> F64:
     except KeyError as error:
         raise CalibrationMissing(f"{key} is missing", where=name, hint=_ORIGINAL) from error
     except ValueError as error:
-        raise CalibrationMissing(f"{key} holds a word that is no number", where=name, hint=_ORIGINAL) from error
+        raise CalibrationMissing(f"{key} holds a word that is not a number", where=name, hint=_ORIGINAL) from error
     if values.shape != (count,) or not np.isfinite(values).all():
         raise CalibrationMissing(f"{key} is not {count} finite numbers", where=name, hint=_ORIGINAL)
     return values

@@ -56,7 +56,7 @@ def rows(root: Path, name: str, keep: Callable[[dict[str, Any]], bool] = lambda 
         with path.open(encoding="utf-8") as stream:
             for number, fields in enumerate(_values(stream, name)):
                 if not isinstance(fields, dict):
-                    raise DriveInvalid("the row is no object", where=f"{name}, row {number}", hint=_HINT)
+                    raise DriveInvalid("the row is not a JSON object", where=f"{name}, row {number}", hint=_HINT)
                 if keep(fields):
                     yield Row(table=name, number=number, fields=fields)
     except (OSError, UnicodeDecodeError) as error:
@@ -69,7 +69,7 @@ def _values(stream: TextIO, name: str) -> Iterator[Any]:
     text, number = stream.read(CHUNK), 0
     ended, at = len(text) < CHUNK, _skip(text, 0)
     if text[at : at + 1] != "[":
-        raise DriveInvalid("the table is no JSON list", where=name, hint=_HINT)
+        raise DriveInvalid("the table is not a JSON list", where=name, hint=_HINT)
     at += 1
     while True:
         at = _skip(text, at)
@@ -100,7 +100,7 @@ def by_token(found: Iterator[Row]) -> dict[str, Row]:
     for row in found:
         token = row.text("token")
         if token in result:
-            raise DriveInvalid(f"token {token} stands in row {result[token].number} too", where=row.where, hint=_HINT)
+            raise DriveInvalid(f"token {token} is also in row {result[token].number}", where=row.where, hint=_HINT)
         result[token] = row
     return result
 

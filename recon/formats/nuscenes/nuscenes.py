@@ -90,7 +90,7 @@ def _choose(root: Path, scene: str) -> tuple[str, Row]:
     names = [f"{version}/{row.text('name')}" for version, row in found or _all_scenes(root)]
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
     message = f"{len(found)} scenes are called {scene!r}" if scene else f"the data root holds {len(found)} scenes"
-    raise ConfigInvalid(message, where=root.name, hint=f"Name one with --scene: {listed or 'there is none'}.")
+    raise ConfigInvalid(message, where=root.name, hint=f"Choose one with --scene: {listed or 'there is none'}.")
 
 
 def _all_scenes(root: Path) -> list[tuple[str, Row]]:

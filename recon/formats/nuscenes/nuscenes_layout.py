@@ -38,7 +38,9 @@ def write_nuscenes(
     for camera in drive.cameras:
         if camera.model != "pinhole" or np.any(camera.distortion):
             hint = "Undistort the images first."
-            raise DriveInvalid("nuScenes holds no lens distortion", where=f"camera {camera.name}", hint=hint)
+            raise DriveInvalid(
+                "the nuScenes format cannot hold lens distortion", where=f"camera {camera.name}", hint=hint
+            )
     tables = _Tables(drive, location)
     for frame in drive.frames:
         tables.add_frame(frame)

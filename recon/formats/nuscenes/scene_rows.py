@@ -188,7 +188,7 @@ def _numbers(row: Row, field: str, shape: tuple[int, ...], kind: type[DriveInval
     try:
         numbers = np.array(value, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise kind(f"{field} is no list of numbers", where=row.where, hint=_HINT) from error
+        raise kind(f"{field} is not a list of numbers", where=row.where, hint=_HINT) from error
     if numbers.shape != shape or not np.isfinite(numbers).all():
         raise kind(f"{field} is {value!r}, not {shape} finite numbers", where=row.where, hint=_HINT)
     return numbers

@@ -127,7 +127,7 @@ CASES: dict[str, tuple[Callable[[Body, Path], None], type[RoadscribeError], str,
     "camera without k": (_drop("cameras", "front", "k"), CalibrationMissing, "camera front", "'k' is a required"),
     "no cameras": (_set("cameras", value={}), CalibrationMissing, "drive.json, cameras", ""),
     "negative focal length": (_set("cameras", "front", "k", 0, 0, value=-3.0), DriveInvalid, "camera front", "focal"),
-    "k is a projection": (_set("cameras", "front", "k", 2, 0, value=0.2), DriveInvalid, "camera front", "no camera matrix"),
+    "k is a projection": (_set("cameras", "front", "k", 2, 0, value=0.2), DriveInvalid, "camera front", "not a camera matrix"),
     "camera pose is skewed": (_set("cameras", "front", "ego_from_camera", value=SKEWED), PoseInvalid, "camera front", "rigid"),
     "three coefficients": (_set("cameras", "front", "distortion", value=[0, 0, 0]), DriveInvalid, "camera front", "coeff"),
     "camera name is a path": (
@@ -148,17 +148,17 @@ CASES: dict[str, tuple[Callable[[Body, Path], None], type[RoadscribeError], str,
         ImageInvalid, "frame 2, ids/front_2.png", "unknown class ids [77]",
     ),
     "missing ids": (_file("ids/front_2.png", Path.unlink), ImageInvalid, "frame 2, ids/front_2.png", "does not exist"),
-    "path leaves by dots": (_set(*F2, "images", "front", value="../a.png"), PathRefused, "frame 2", "no path inside"),
-    "path is absolute": (_set(*F2, "images", "front", value="/etc/hostname"), PathRefused, "frame 2", "no path inside"),
-    "path of another system": (_set(*F2, "images", "front", value="C:\\a.png"), PathRefused, "frame 2", "no path inside"),
-    "path leaves by a link": (_file("front/2.png", _link_out), PathRefused, "frame 2", "by a link"),
-    "lidar leaves by dots": (_set("frames", 3, "lidar", value="lidar/../../x"), PathRefused, "frame 3", "no path inside"),
+    "path leaves by dots": (_set(*F2, "images", "front", value="../a.png"), PathRefused, "frame 2", "not a path inside"),
+    "path is absolute": (_set(*F2, "images", "front", value="/etc/hostname"), PathRefused, "frame 2", "not a path inside"),
+    "path of another system": (_set(*F2, "images", "front", value="C:\\a.png"), PathRefused, "frame 2", "not a path inside"),
+    "path leaves by a link": (_file("front/2.png", _link_out), PathRefused, "frame 2", "is a link that leads out"),
+    "lidar leaves by dots": (_set("frames", 3, "lidar", value="lidar/../../x"), PathRefused, "frame 3", "not a path inside"),
     "missing true map": (_file("map.json", Path.unlink), DriveInvalid, "true_map", "does not exist"),
     "unknown key": (_set("camera_model", value=1), DriveInvalid, "drive.json", "'camera_model' was unexpected"),
     "unknown key in a frame": (_set(*F2, "pose", value=1), DriveInvalid, "frame 2", "'pose' was unexpected"),
     "origin off the Earth": (_set("origin", "latitude_deg", value=91.0), DriveInvalid, "drive.json, origin", "maximum"),
     "newer version": (_set("version", value=2), DriveInvalid, "drive.json", "reads up to 1"),
-    "another file": (_set("format", value="coco"), DriveInvalid, "drive.json", "no Roadscribe drive"),
+    "another file": (_set("format", value="coco"), DriveInvalid, "drive.json", "not a Roadscribe drive"),
 }  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     folder = small_drive.write(tmp_path)
     text = (folder / "drive.json").read_text()
     (folder / "drive.json").write_text(text.replace('"name"', '"name": "a", "name"', 1))
-    with pytest.raises(DriveInvalid, match="given twice"):
+    with pytest.raises(DriveInvalid, match="appears twice"):
         read_drive(folder)
 
 
@@ -216,9 +216,9 @@ def test_links_inside_the_drive_are_fine(tmp_path: Path) -> None:
 
 
 def test_unknown_folder_and_format(tmp_path: Path) -> None:
-    with pytest.raises(DriveInvalid, match="no such folder"):
+    with pytest.raises(DriveInvalid, match="the folder does not exist"):
         read_drive(tmp_path / "nowhere")
-    with pytest.raises(DriveInvalid, match="no known drive format"):
+    with pytest.raises(DriveInvalid, match="the drive format is not known"):
         read_drive(tmp_path)
     with pytest.raises(ConfigInvalid, match="unknown drive format"):
         read_drive(tmp_path, format="rosbag")

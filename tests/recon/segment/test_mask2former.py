@@ -167,7 +167,7 @@ def test_nan_is_refused_with_the_file(road: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "message", "file"),
     [
-        ("no folder", "no such checkpoint folder", ""),
+        ("no folder", "the checkpoint folder does not exist", ""),
         ("no config", "config.json does not exist", "config.json"),
         ("no weights", "model.safetensors does not exist", "model.safetensors"),
         ("pickle", "pickle", "pytorch_model.bin"),

@@ -166,7 +166,7 @@ def test_unfit_checkpoints_are_refused_with_a_way_out(weights: Path, tmp_path: P
     assert refusal({"state_dict": without}).message == f"1 weights are missing, the first {key}"
     assert key in refusal({"state_dict": {**state, key: torch.zeros(3)}}).message
     nan = refusal({"state_dict": {**state, key: torch.full_like(state[key], torch.nan)}})
-    assert nan.message == "the net gives NaN or infinity"
+    assert nan.message == "the net returns NaN or infinity"
     names = {"dataset_meta": {"classes": ("sky",) * 9}}
     assert "class 0 is 'sky' in the checkpoint" in refusal({**sound, "meta": names}).message
 

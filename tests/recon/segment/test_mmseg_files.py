@@ -71,7 +71,7 @@ def test_code_is_refused_and_never_run(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "net.py"
     path.write_text(f"crop_size = (64, 96)\n{text}\n")
-    with pytest.raises(ModelInvalid, match="holds code, which is never run") as caught:
+    with pytest.raises(ModelInvalid, match="holds code, which Roadscribe never runs") as caught:
         read_config(path)
     assert caught.value.where == f"{path}:2"
     assert "dump" in caught.value.hint
@@ -81,7 +81,7 @@ def test_code_is_refused_and_never_run(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("_base_ = ['base.py']", "inherits from others"),
+        ("_base_ = ['base.py']", "inherits from other files"),
         ("custom_imports = dict(imports=['mine'])", "imports modules of its own"),
         ("model = (", "does not parse"),
         ("model = '\0'", "does not parse"),
@@ -105,7 +105,7 @@ def test_the_configuration_lies_beside_the_checkpoint(files: Path) -> None:
 
 
 def test_a_missing_or_foreign_checkpoint_is_named(files: Path) -> None:
-    with pytest.raises(ModelInvalid, match=r"no \.pth file"):
+    with pytest.raises(ModelInvalid, match=r"not a \.pth file"):
         find_files(files.with_suffix(".py"))
     files.unlink()
     with pytest.raises(ModelInvalid, match="does not exist") as caught:

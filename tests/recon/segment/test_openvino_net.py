@@ -99,7 +99,7 @@ def test_paint_thinner_than_a_net_pixel_survives_as_runner_up(tmp_path: Path) ->
 
 def test_logits_without_a_word_are_refused(tmp_path: Path) -> None:
     net = OpenVinoNet(save_net(tmp_path, softmax=False), spec(tmp_path))
-    with pytest.raises(ModelInvalid, match="no probability") as caught:
+    with pytest.raises(ModelInvalid, match="not a probability") as caught:
         net.segment([stripes()])
     assert "logits" in caught.value.hint
 

@@ -111,7 +111,7 @@ def test_too_many_bad_images_fail_and_are_named(drive: DriveLog, tmp_path: Path)
 
 def test_a_drive_without_ids_is_told_to_bring_them_or_a_model(drive: DriveLog, tmp_path: Path) -> None:
     bare = tuple(replace(f, images=tuple(replace(image, id_path="") for image in f.images)) for f in drive.frames)
-    with pytest.raises(ImageInvalid, match="brings no class ids") as caught:
+    with pytest.raises(ImageInvalid, match="has no class ids") as caught:
         segment(replace(drive, frames=bare), IDS, tmp_path / "work")
     assert "Segment with a model" in caught.value.hint
 
@@ -124,7 +124,7 @@ def test_an_image_that_changed_since_the_drive_was_read_is_bad(drive: DriveLog, 
 
 def test_a_drive_without_ids_says_so(tmp_path: Path) -> None:
     drive = read_drive(small_drive.write(tmp_path / "drive"))
-    with pytest.raises(ImageInvalid, match="brings no class ids"):
+    with pytest.raises(ImageInvalid, match="has no class ids"):
         segment(drive, IDS, tmp_path / "work")
 
 

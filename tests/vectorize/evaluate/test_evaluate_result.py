@@ -200,7 +200,7 @@ def test_a_drive_may_be_named_relative_to_where_one_stands(folders, monkeypatch)
 def test_truth_is_refused_where_there_is_none(tmp_path):
     with pytest.raises(InputInvalid, match="there is no such truth"):
         read_truth(tmp_path / "gone")
-    with pytest.raises(InputInvalid, match="no known drive format"):
+    with pytest.raises(InputInvalid, match="the drive format is not known"):
         read_truth(tmp_path)
     (tmp_path / "drive.json").write_text('{"name": "x"}')
     with pytest.raises(InputInvalid, match="has no true map"):

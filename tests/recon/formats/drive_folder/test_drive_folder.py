@@ -202,7 +202,7 @@ def test_arbitrary_bytes_raise_only_the_family(tmp_path: Path, data: bytes) -> N
 
 def test_deep_nesting_is_refused(tmp_path: Path) -> None:
     (tmp_path / "drive.json").write_text('{"a":' * 100_000)
-    with pytest.raises(DriveInvalid, match="does not parse"):
+    with pytest.raises(DriveInvalid, match="not valid JSON"):
         read_drive(tmp_path)
 
 
@@ -230,5 +230,5 @@ def test_a_drive_may_be_reached_by_a_link(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "drive")
     assert read_inside(tmp_path / "link", "a.png", where="here") == b"a"
     (tmp_path / "drive" / "out.png").symlink_to(tmp_path / "secret")
-    with pytest.raises(PathRefused, match="by a link"):
+    with pytest.raises(PathRefused, match="is a link that leads out"):
         read_inside(tmp_path / "link", "out.png", where="here")

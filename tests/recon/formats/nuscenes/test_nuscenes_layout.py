@@ -106,7 +106,7 @@ def test_equal_drives_give_equal_tables(tmp_path: Path) -> None:
 
 def test_distorted_images_are_refused(tmp_path: Path) -> None:
     drive = read_drive(small_drive.write(tmp_path / "drive"))
-    with pytest.raises(DriveInvalid, match="no lens distortion"):
+    with pytest.raises(DriveInvalid, match="cannot hold lens distortion"):
         write_nuscenes(drive, tmp_path / "root", version="v1.0-test", location="nowhere")
     assert not (tmp_path / "root").exists()
 
