@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
 import tempfile
-import threading
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -64,34 +62,29 @@ def train(
     from training.segmenter.samples import open_source
 
     training, held_out = [open_source(path) for path in data], [open_source(path) for path in validation or []]
-    counts = [sum(len(source.samples) for source in sources) for sources in (training, held_out)]
+    counts = [sum(len(source.images) for source in sources) for sources in (training, held_out)]
     say(f"{counts[0]} images to learn from, {counts[1]} held out")
+    from training.engine.signals import stop_on_signals
     from training.segmenter.train import train as run  # torch and transformers: only now
 
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with StageBars() as bars:
-            bars.show("stage.started", {"stage": "train", "index": 0, "count": 1})
-            net = run(
-                out,
-                config,
-                training,
-                held_out,
-                resume=resume,
-                should_stop=stop.is_set,
-                tick=lambda done, total, unit="": bars.show(
-                    "stage.progress", {"stage": "train", "done": done, "total": total, "unit": unit}
-                ),
-                show=_show_validation,
-            )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if stop.is_set():
+    with stop_on_signals() as stopped, StageBars() as bars:
+        bars.show("stage.started", {"stage": "train", "index": 0, "count": 1})
+        net = run(
+            out,
+            config,
+            training,
+            held_out,
+            resume=resume,
+            should_stop=stopped,
+            tick=lambda done, total, unit="": bars.show(
+                "stage.progress", {"stage": "train", "done": done, "total": total, "unit": unit}
+            ),
+            show=_show_validation,
+        )
+    if stopped():
         say("stopped after a whole step; the same command with --resume continues")
     print(json.dumps({"net": str(net)}) if as_json else f"Net: {net}")
-    if stop.is_set():
+    if stopped():
         raise typer.Exit(130)
 
 

@@ -1,8 +1,9 @@
-"""TensorBoard event files: the few fields of its protocol that scalars need, without TensorFlow or tensorboard.
+"""TensorBoard event files: the few fields of its protocol that scalars and pictures need, without TensorFlow.
 
 A file is a row of TFRecords: length (u64), masked CRC-32C of the length, data, masked CRC-32C of the data. Data is a
 protobuf `Event`: wall_time = 1 (double), step = 2 (varint), file_version = 3 (string), summary = 5; a `Summary` holds
-values = 1, each with tag = 1 (string) and simple_value = 2 (float).
+values = 1, each with tag = 1 (string) and simple_value = 2 (float) or image = 4: height = 1, width = 2, colorspace = 3
+(varints; 3 is RGB), encoded_image_string = 4.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _message(field: int, body: bytes) -> bytes:
 
 
 class EventWriter:
-    """Appends scalars to a new event file in `folder`."""
+    """Appends scalars and pictures to a new event file in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -72,11 +73,18 @@ class EventWriter:
 
     def add(self, step: int, scalars: Mapping[str, float]) -> None:
         """Write values of one step."""
-        values = b"".join(
-            _message(1, _message(1, tag.encode()) + struct.pack("<Bf", 0x15, value)) for tag, value in scalars.items()
-        )
+        self._summary(step, {tag: struct.pack("<Bf", 0x15, value) for tag, value in scalars.items()})
+
+    def add_picture(self, step: int, name: str, png: bytes, size_px: tuple[int, int]) -> None:
+        """Write an RGB picture of one step, `size_px` its width and height."""
+        width, height = (_varint(length) for length in size_px)
+        image = b"\x08" + height + b"\x10" + width + b"\x18\x03" + _message(4, png)
+        self._summary(step, {name: _message(4, image)})
+
+    def _summary(self, step: int, values: Mapping[str, bytes]) -> None:
+        body = b"".join(_message(1, _message(1, tag.encode()) + value) for tag, value in values.items())
         head = struct.pack("<Bd", 0x09, time.time()) + b"\x10" + _varint(step)
-        self._write(record(head + _message(5, values)))
+        self._write(record(head + _message(5, body)))
 
     def _write(self, data: bytes) -> None:
         # Opened each time: a scalar every few seconds, and nothing to close when a run ends by an error.

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
+from typing import TypeVar
 
-import cv2
-import numpy as np
-import torch
+from recon.prefetch import prefetch
+from training.engine.config import LoopConfig
 
-from training.segmenter.augment import Example, example_of, rarity
-from training.segmenter.config import TrainConfig
-from training.segmenter.samples import Sample, Source
+Example = TypeVar("Example")
 
-_CANDIDATES = 4  # images that a crop which looks for paint is chosen from
-_AHEAD = 3  # batches: reading and cutting take a fraction of a step
+_AHEAD = 2  # batches: making one takes a fraction of a step
 
 
 def batches(
-    sources: Sequence[Source], config: TrainConfig, stride: int, first: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-    """Yield images (B, 3, H, W) u8, shares (B, K, h, w) u8 and valid (B, h, w) u8 of the steps from `first` on.
+    make: Callable[[int, int], Example], config: LoopConfig, first: int
+) -> Generator[list[Example], None, None]:
+    """Yield the batches of the steps from `first` on, each a list of `config.batch` examples, made by threads.
 
-    Raises ImageInvalid, naming the file, when an image is damaged.
+    `make(step, place)` returns one example of a batch; its error is raised where the batch would come.
     """
-    pool = [(source, sample) for source in sources for sample in source.samples]
-    cv2.setNumThreads(1)  # the threads here are the parallelism
-    with ThreadPoolExecutor(max_workers=config.loader_threads, thread_name_prefix="load") as threads:
-        queue: deque[list[Future[Example]]] = deque()
-        step = first
-        try:
-            while step < config.steps or queue:
-                while step < config.steps and len(queue) < _AHEAD:
-                    queue.append([threads.submit(_example, pool, config, stride, step, k) for k in range(config.batch)])
-                    step += 1
-                made = [future.result() for future in queue.popleft()]
-                yield (
-                    torch.from_numpy(np.stack([e.image for e in made])).permute(0, 3, 1, 2),
-                    torch.from_numpy(np.stack([e.share for e in made])),
-                    torch.from_numpy(np.stack([e.valid for e in made])),
-                )
-        finally:
-            threads.shutdown(cancel_futures=True)
-
-
-def _example(pool: Sequence[tuple[Source, Sample]], config: TrainConfig, stride: int, step: int, place: int) -> Example:
-    random = np.random.default_rng((config.seed, step, place))
-    candidates = [pool[int(i)] for i in random.integers(len(pool), size=_CANDIDATES)]
-    source, sample = candidates[0]
-    if random.random() < config.paint_share:
-        source, sample = max(candidates, key=lambda one: rarity(one[0].read_ids(one[1])))
-    image, ids = source.read(sample)
-    return example_of(image, ids, random, config, stride)
+    steps = range(first, config.steps)
+    calls = (partial(make, step, place) for step in steps for place in range(config.batch))
+    with closing(prefetch(calls, workers=config.loader_threads, ahead=_AHEAD * config.batch)) as examples:
+        for _ in steps:
+            yield [next(examples) for _ in range(config.batch)]

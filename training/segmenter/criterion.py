@@ -11,7 +11,6 @@ Targets are shares of a mask cell, so that paint narrower than a cell still coun
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,22 +34,6 @@ _HARD_SHARE = 0.15  # of the cells: the importance sampling of the paper (sectio
 _EPS = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """The terms of one step, summed over layers; `total` is what is minimised."""
-
-    total: Tensor
-    nll: Tensor
-    dice: Tensor
-    bce: Tensor
-    query: Tensor
-
-    def values(self) -> dict[str, float]:
-        """Return every term as a number."""
-        names = ("total", "nll", "dice", "bce", "query")
-        return {name: float(getattr(self, name).detach()) for name in names}
-
-
 class Criterion:
     """The loss of a net's output against soft targets."""
 
@@ -62,8 +45,8 @@ class Criterion:
         self._roles = torch.eye(CLASS_COUNT, device=device)[None] if one_query_per_class else None
         self._auxiliary_weight = auxiliary_weight
 
-    def __call__(self, output: Any, share: Tensor, valid: Tensor) -> Terms:
-        """Return the terms for shares (B, K, h, w) and labelled parts (B, h, w), both 0..1."""
+    def __call__(self, output: Any, share: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Return the terms, summed over layers, for shares (B, K, h, w) and labelled parts (B, h, w), both 0..1."""
         layers = [(output.class_queries_logits, output.masks_queries_logits, 1.0)]
         for layer in output.auxiliary_logits or ():
             layers.append((layer["class_queries_logits"], layer["masks_queries_logits"], self._auxiliary_weight))
@@ -71,8 +54,7 @@ class Criterion:
         for classes, masks, weight in layers:
             for i, term in enumerate(self._layer(classes.float(), masks.float(), share, valid)):
                 sums[i] = sums[i] + weight * term
-        nll, dice, bce, query = sums
-        return Terms(nll + dice + bce + query, nll, dice, bce, query)
+        return dict(zip(("nll", "dice", "bce", "query"), sums, strict=True))
 
     def _layer(self, classes: Tensor, masks: Tensor, share: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
         masks = resize(masks, share.shape[-2:])

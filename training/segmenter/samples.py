@@ -32,7 +32,7 @@ _IMAGES = (".jpg", ".jpeg", ".png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class TrainingImage:
     """One image with its ids."""
 
     image: Path
@@ -48,13 +48,13 @@ class Source(Protocol):
         """Return what the source is called in reports."""
 
     @property
-    def samples(self) -> tuple[Sample, ...]:
+    def images(self) -> tuple[TrainingImage, ...]:
         """Return all images with ids, in a fixed order."""
 
-    def read(self, sample: Sample) -> tuple[U8, U8]:
+    def read(self, item: TrainingImage) -> tuple[U8, U8]:
         """Return RGB (H, W, 3) and RoadClass ids or IGNORED (H, W); ImageInvalid names a damaged file."""
 
-    def read_ids(self, sample: Sample) -> U8:
+    def read_ids(self, item: TrainingImage) -> U8:
         """Return the ids alone."""
 
 
@@ -63,21 +63,21 @@ class RoadIds:
     """Images whose ids are RoadClass already: drives and plain folders."""
 
     name: str
-    samples: tuple[Sample, ...]
+    images: tuple[TrainingImage, ...]
 
-    def read(self, sample: Sample) -> tuple[U8, U8]:
+    def read(self, item: TrainingImage) -> tuple[U8, U8]:
         """Return RGB and ids."""
-        rgb = _rgb(sample.image)
-        return rgb, self._ids(sample, (rgb.shape[1], rgb.shape[0]))
+        rgb = _rgb(item.image)
+        return rgb, self._ids(item, (rgb.shape[1], rgb.shape[0]))
 
-    def read_ids(self, sample: Sample) -> U8:
+    def read_ids(self, item: TrainingImage) -> U8:
         """Return ids."""
-        return self._ids(sample, None)
+        return self._ids(item, None)
 
-    def _ids(self, sample: Sample, size_px: tuple[int, int] | None) -> U8:
-        data = _bytes(sample.ids)
-        width, height = size_px or image_size(data, where=str(sample.ids))
-        return decode_ids(data, width_px=width, height_px=height, where=str(sample.ids))
+    def _ids(self, item: TrainingImage, size_px: tuple[int, int] | None) -> U8:
+        data = _bytes(item.ids)
+        width, height = size_px or image_size(data, where=str(item.ids))
+        return decode_ids(data, width_px=width, height_px=height, where=str(item.ids))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,19 +85,19 @@ class Vistas:
     """Mapillary Vistas, its ids mapped by the shipped class map."""
 
     name: str
-    samples: tuple[Sample, ...]
+    images: tuple[TrainingImage, ...]
     class_map: str
 
-    def read(self, sample: Sample) -> tuple[U8, U8]:
+    def read(self, item: TrainingImage) -> tuple[U8, U8]:
         """Return RGB and mapped ids."""
-        rgb, data = _rgb(sample.image), _bytes(sample.ids)
-        if image_size(data, where=str(sample.ids)) != (rgb.shape[1], rgb.shape[0]):
-            raise ImageInvalid("ids and image differ in size", where=str(sample.ids), hint="Download them again.")
-        return rgb, id_table(self.class_map)[_palette_indices(data, sample.ids)]
+        rgb, data = _rgb(item.image), _bytes(item.ids)
+        if image_size(data, where=str(item.ids)) != (rgb.shape[1], rgb.shape[0]):
+            raise ImageInvalid("ids and image differ in size", where=str(item.ids), hint="Download them again.")
+        return rgb, id_table(self.class_map)[_palette_indices(data, item.ids)]
 
-    def read_ids(self, sample: Sample) -> U8:
+    def read_ids(self, item: TrainingImage) -> U8:
         """Return mapped ids."""
-        return id_table(self.class_map)[_palette_indices(_bytes(sample.ids), sample.ids)]
+        return id_table(self.class_map)[_palette_indices(_bytes(item.ids), item.ids)]
 
 
 def id_table(class_map: str) -> U8:
@@ -120,12 +120,12 @@ def open_source(folder: Path) -> Source:
     elif (folder / "images").is_dir() and any((folder / version / "labels").is_dir() for version in _VERSIONS):
         source = _vistas(folder)
     elif (folder / "images").is_dir() and (folder / "ids").is_dir():
-        samples = _paired(folder / "images", folder / "ids", condition_of(folder.name))
-        source = RoadIds(name=folder.name, samples=samples)
+        images = _paired(folder / "images", folder / "ids", condition_of(folder.name))
+        source = RoadIds(name=folder.name, images=images)
     else:
         hint = "Give a drive folder with id images, Mapillary Vistas, or a folder with images/ and ids/."
         raise DriveInvalid("no images with ids are here", where=str(folder), hint=hint)
-    if not source.samples:
+    if not source.images:
         raise DriveInvalid("no image has ids", where=str(folder), hint="Name them in drive.json, or pair the stems.")
     return source
 
@@ -138,7 +138,7 @@ def condition_of(name: str) -> str:
 
 def digest_of(sources: list[Source]) -> str:
     """Return a digest of the names and sizes of all files: enough to notice that a resumed run has other data."""
-    lines = [f"{s.name} {sample.image.name} {sample.image.stat().st_size}" for s in sources for sample in s.samples]
+    lines = [f"{s.name} {item.image.name} {item.image.stat().st_size}" for s in sources for item in s.images]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -148,8 +148,8 @@ def _drive(folder: Path) -> RoadIds:
         raise DriveInvalid(where=str(folder))
     named = [image for _, _, image in parsed.drive.images() if image.id_path]
     condition = condition_of(folder.name) or condition_of(parsed.drive.name)
-    samples = (Sample(image=folder / i.path, ids=folder / i.id_path, condition=condition) for i in named)
-    return RoadIds(name=parsed.drive.name, samples=tuple(samples))
+    images = (TrainingImage(image=folder / i.path, ids=folder / i.id_path, condition=condition) for i in named)
+    return RoadIds(name=parsed.drive.name, images=tuple(images))
 
 
 _VERSIONS = {"v2.0": "mapillary_vistas_v2_0", "v1.2": "mapillary_vistas_v1_2"}
@@ -158,16 +158,16 @@ _VERSIONS = {"v2.0": "mapillary_vistas_v2_0", "v1.2": "mapillary_vistas_v1_2"}
 def _vistas(folder: Path) -> Vistas:
     for version, class_map in _VERSIONS.items():
         if (folder / version / "labels").is_dir():
-            samples = _paired(folder / "images", folder / version / "labels", "")
-            return Vistas(name=f"vistas {version} {folder.name}", samples=samples, class_map=class_map)
+            images = _paired(folder / "images", folder / version / "labels", "")
+            return Vistas(name=f"vistas {version} {folder.name}", images=images, class_map=class_map)
     hint = "Wanted: v2.0/labels or v1.2/labels beside images."
     raise DriveInvalid("the folder holds no label images", where=str(folder), hint=hint)
 
 
-def _paired(images: Path, ids: Path, condition: str) -> tuple[Sample, ...]:
+def _paired(images: Path, ids: Path, condition: str) -> tuple[TrainingImage, ...]:
     by_stem = {path.stem: path for path in ids.glob("*.png")}
     found = sorted(path for path in images.iterdir() if path.suffix.lower() in _IMAGES and path.stem in by_stem)
-    return tuple(Sample(image=path, ids=by_stem[path.stem], condition=condition) for path in found)
+    return tuple(TrainingImage(image=path, ids=by_stem[path.stem], condition=condition) for path in found)
 
 
 def _bytes(path: Path) -> bytes:

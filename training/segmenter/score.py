@@ -12,7 +12,7 @@ import numpy as np
 from recon.arrays import I64, U8
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.segment.mask2former import Mask2Former
-from training.segmenter.samples import IGNORED, Sample, Source
+from training.segmenter.samples import IGNORED, Source, TrainingImage
 
 _BATCH = 4
 
@@ -56,7 +56,7 @@ class Score:
 
 def score_of(
     segmenter: Mask2Former,
-    items: Iterable[tuple[Source, Sample]],
+    items: Iterable[tuple[Source, TrainingImage]],
     each: Callable[[], None] = lambda: None,
 ) -> dict[str, Score]:
     """Return the score of all images under "", and of every condition that the sources name; ImageInvalid."""
@@ -75,8 +75,8 @@ def score_of(
             each()
         waiting.clear()
 
-    for source, sample in items:
-        waiting.append((*source.read(sample), sample.condition))
+    for source, item in items:
+        waiting.append((*source.read(item), item.condition))
         if len(waiting) == _BATCH:
             run()
     if waiting:
@@ -84,8 +84,8 @@ def score_of(
     return scores
 
 
-def spread(sources: Iterable[Source], count: int) -> list[tuple[Source, Sample]]:
+def spread(sources: Iterable[Source], count: int) -> list[tuple[Source, TrainingImage]]:
     """Return up to `count` samples, evenly spread over all sources."""
-    everything = [(source, sample) for source in sources for sample in source.samples]
+    everything = [(source, item) for source in sources for item in source.images]
     chosen = np.unique(np.linspace(0, len(everything) - 1, min(count, len(everything))).round().astype(int))
     return [everything[i] for i in chosen]

@@ -41,14 +41,14 @@ def vistas(folder: Path, version: str, ids: np.ndarray) -> Path:
 def test_vistas_palette_numbers_become_road_classes(tmp_path: Path) -> None:
     ids = np.array([[21, 23, 69, 77], [35, 45, 51, 54], [4, 24, 108, 123]], np.uint8).repeat(8, 0).repeat(8, 1)
     source = open_source(vistas(tmp_path, "v2.0", ids))
-    rgb, found = source.read(source.samples[0])
+    rgb, found = source.read(source.images[0])
     assert rgb.shape == (24, 32, 3)
     assert found[::8, ::8].tolist() == [[1, 1, 1, 1], [2, 3, 7, 8], [4, 5, 0, IGNORED]]
 
 
 def test_vistas_v1_is_found_below_its_training_folder(tmp_path: Path) -> None:
     source = open_source(vistas(tmp_path, "v1.2", np.full((8, 8), 65, np.uint8)) / "training")
-    assert (source.read(source.samples[0])[1] == IGNORED).all()
+    assert (source.read(source.images[0])[1] == IGNORED).all()
     assert id_table("mapillary_vistas_v1_2")[24] == RoadClass.LANE_MARKING
 
 
@@ -56,9 +56,9 @@ def test_a_drive_gives_the_images_that_have_ids(tmp_path: Path) -> None:
     folder = tmp_path / "street-4-night"
     small_drive.write(folder)
     source = open_source(folder)
-    assert source.samples
-    assert {sample.condition for sample in source.samples} == {"night"}
-    rgb, ids = source.read(source.samples[0])
+    assert source.images
+    assert {image.condition for image in source.images} == {"night"}
+    rgb, ids = source.read(source.images[0])
     assert rgb.shape[:2] == ids.shape
 
 
@@ -69,7 +69,7 @@ def test_plain_folders_are_paired_by_stem(tmp_path: Path) -> None:
         cv2.imwrite(str(tmp_path / f"images/{stem}.png"), np.zeros((8, 8, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "ids/b.png"), np.full((8, 8), 3, np.uint8))
     source = open_source(tmp_path)
-    assert [sample.image.name for sample in source.samples] == ["b.png"]
+    assert [item.image.name for item in source.images] == ["b.png"]
 
 
 @pytest.mark.parametrize("name", ["city_7", "holiday", ""])
@@ -82,14 +82,14 @@ def test_refusals_name_the_file(tmp_path: Path) -> None:
         open_source(tmp_path)
     assert caught.value.where == str(tmp_path)
     source = open_source(vistas(tmp_path / "v", "v2.0", np.zeros((8, 8), np.uint8)))
-    label = source.samples[0].ids
+    label = source.images[0].ids
     cv2.imwrite(str(label), np.zeros((8, 8), np.uint16))
     with pytest.raises(ImageInvalid) as damaged:
-        source.read(source.samples[0])
+        source.read(source.images[0])
     assert str(label) in damaged.value.where
     label.write_bytes(palette_png(np.zeros((9, 8), np.uint8)))
     with pytest.raises(ImageInvalid, match="differ in size"):
-        source.read(source.samples[0])
-    source.samples[0].image.write_bytes(b"\xff\xd8\xffhalf")
+        source.read(source.images[0])
+    source.images[0].image.write_bytes(b"\xff\xd8\xffhalf")
     with pytest.raises(ImageInvalid):
-        source.read(source.samples[0])
+        source.read(source.images[0])

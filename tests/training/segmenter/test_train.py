@@ -59,7 +59,7 @@ def source(tmp_path: Path) -> Source:
 
 def copy_of(source: Source, folder: Path) -> Source:
     """Return the same pictures in files of their own, to look at how the fit goes."""
-    shutil.copytree(source.samples[0].image.parents[1], folder / "held-day")
+    shutil.copytree(source.images[0].image.parents[1], folder / "held-day")
     return open_source(folder / "held-day")
 
 
@@ -130,7 +130,7 @@ def test_images_that_are_learnt_from_are_not_held_out(source: Source, tmp_path: 
 
 
 def test_a_damaged_image_ends_the_run_with_its_name(source: Source, tmp_path: Path) -> None:
-    image = source.samples[0].image
+    image = source.images[0].image
     image.write_bytes(image.read_bytes()[:-30])
     with pytest.raises(ImageInvalid) as caught:
         train(tmp_path / "out", replace(TINY, steps=30), [source])

@@ -1,0 +1,186 @@
+"""A second user of the loop: it learns, resumes to the byte however it ended, and never trains on nonsense."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from toy_regression import CONFIG, CPU, Pair, ToyTask
+
+from recon.errors import ArtifactInvalid, Cancelled, ModelInvalid, PathRefused
+from training.engine.log import rows
+from training.engine.loop import run
+
+ROOT = Path(__file__).parents[3]
+
+
+def newest(out: Path) -> dict[str, bytes]:
+    """Return every byte of the newest state."""
+    return {path.name: path.read_bytes() for path in sorted((out / "state").glob("step-*"))[-1].iterdir()}
+
+
+def scalars(out: Path) -> list[dict[str, float]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows(out)]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was never disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    run(out, ToyTask(), CONFIG, CPU)
+    return out
+
+
+def test_a_run_writes_what_it_promises(whole: Path) -> None:
+    assert [row["step"] for row in rows(whole)] == [6, 12, 12]
+    assert {"loss/total", "loss/square", "loss/size", "norm", "rate", "step"} == set(scalars(whole)[1])
+    assert sorted(path.name for path in (whole / "state").iterdir()) == ["step-00000010", "step-00000012"]
+    picture = cv2.imread(str(whole / "pictures/step-00000006/error.png"))
+    assert picture is not None
+    assert picture.shape == (1, 21, 3)
+    [events] = (whole / "events").iterdir()
+    assert b"loss/square" in events.read_bytes()
+    assert b"error/mean" in events.read_bytes()
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=250, batch=16, validate_every=25, save_every=250, learning_rate=0.1)
+    outcome = run(tmp_path, ToyTask(config), config, CPU)
+    assert outcome.step == 250
+    assert not outcome.net.training
+    errors = [row["error/mean"] for row in rows(tmp_path) if "error/mean" in row]
+    assert errors[-1] < 0.125  # half of what the best constant leaves
+    assert errors[-1] < errors[0]
+
+
+@pytest.mark.parametrize("at", [1, 5, 7, 11])
+def test_a_stopped_run_continues_to_the_same_bytes(whole: Path, tmp_path: Path, at: int) -> None:
+    steps = iter(range(1, 100))
+    first = run(tmp_path, ToyTask(), CONFIG, CPU, should_stop=lambda: next(steps) == at)
+    assert (first.step, first.stopped) == (at, True)
+    assert not run(tmp_path, ToyTask(), CONFIG, CPU, resume=True).stopped
+    assert newest(tmp_path) == newest(whole)
+    assert scalars(tmp_path) == scalars(whole)
+
+
+def test_a_tick_that_cancels_leaves_a_run_that_goes_on(whole: Path, tmp_path: Path) -> None:
+    def cancel(done: int, total: int, unit: str = "", /) -> None:
+        if done == 8:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        run(tmp_path, ToyTask(), CONFIG, CPU, tick=cancel)
+    run(tmp_path, ToyTask(), CONFIG, CPU, resume=True)
+    assert newest(tmp_path) == newest(whole)
+
+
+def begin(out: Path, steps: int, seconds: float) -> subprocess.Popen[str]:
+    program = ROOT / "tests/worlds/toy_regression.py"
+    return subprocess.Popen(
+        [sys.executable, str(program), str(out), str(steps), str(seconds)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_state(out: Path) -> None:
+    for _ in range(600):
+        if list((out / "state").glob("step-*")):
+            return
+        time.sleep(0.1)
+    raise AssertionError("no state was written")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_run_that_a_signal_ends_continues_to_the_same_bytes(tmp_path: Path, number: signal.Signals) -> None:
+    config = replace(CONFIG, steps=60)
+    run(tmp_path / "whole", ToyTask(config), config, CPU)
+    process = begin(tmp_path / "parts", 60, 0.02)
+    wait_for_state(tmp_path / "parts")
+    time.sleep(0.3)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    if number == signal.SIGTERM:
+        word, step = said.split()
+        assert word == "stopped"
+        assert json.loads(newest(tmp_path / "parts")["state.json"])["step"] == int(step) < 60
+    else:
+        assert process.returncode == -signal.SIGKILL
+    outcome = run(tmp_path / "parts", ToyTask(config), config, CPU, resume=True)
+    assert outcome.step == 60
+    assert newest(tmp_path / "parts") == newest(tmp_path / "whole")
+    assert scalars(tmp_path / "parts") == scalars(tmp_path / "whole")
+
+
+def test_a_loss_that_is_not_finite_names_every_term(tmp_path: Path) -> None:
+    with pytest.raises(ModelInvalid, match=r"loss of step 7 is not finite: total nan, square nan, size ") as caught:
+        run(tmp_path, ToyTask(bad_step=7), CONFIG, CPU)
+    assert caught.value.where == str(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["step-00000005"]
+
+
+class Steep(ToyTask):
+    """Adds a term that is finite and whose gradient is not."""
+
+    def terms(self, output: torch.Tensor, batch: Pair) -> Mapping[str, torch.Tensor]:
+        return {**super().terms(output, batch), "root": (output - output.detach()).abs().sqrt().sum()}
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(tmp_path: Path) -> None:
+    named = r"gradient of step 0 is not finite: total .*root 0, gradient norm nan"
+    with pytest.raises(ModelInvalid, match=named):
+        run(tmp_path, Steep(), CONFIG, CPU)
+
+
+def test_another_run_in_the_same_folder_is_refused(whole: Path) -> None:
+    with pytest.raises(PathRefused, match="holds a training run"):
+        run(whole, ToyTask(), CONFIG, CPU)
+    with pytest.raises(ArtifactInvalid, match=r"other settings \["):
+        run(whole, ToyTask(), replace(CONFIG, batch=5), CPU, resume=True)
+    with pytest.raises(ArtifactInvalid, match="other settings and data"):
+        run(whole, ToyTask(data="line"), replace(CONFIG, ema=0.5), CPU, resume=True)
+
+
+def test_a_run_may_be_made_longer(tmp_path: Path) -> None:
+    run(tmp_path, ToyTask(), CONFIG, CPU)
+    longer = replace(CONFIG, steps=14, save_every=1)
+    assert run(tmp_path, ToyTask(longer), longer, CPU, resume=True).step == 14
+
+
+class Watching(ToyTask):
+    """Notes in which type the forward pass computed."""
+
+    def terms(self, output: torch.Tensor, batch: Pair) -> Mapping[str, torch.Tensor]:
+        self.data = str(output.dtype)
+        terms = super().terms(output, batch)
+        assert all(term.dtype == torch.float32 for term in terms.values())
+        return terms
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("auto", "float32"), ("bfloat16", "bfloat16")])
+def test_the_precision_is_that_of_the_forward_pass(tmp_path: Path, precision: str, dtype: str) -> None:
+    task = Watching(replace(CONFIG, steps=2, precision=precision))  # type: ignore[arg-type]
+    run(tmp_path, task, task.config, CPU)
+    assert task.data == f"torch.{dtype}"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_trains_and_resumes_too(tmp_path: Path) -> None:
+    steps, cuda = iter(range(1, 100)), torch.device("cuda")
+    assert run(tmp_path, ToyTask(), CONFIG, cuda, should_stop=lambda: next(steps) == 3).step == 3
+    outcome = run(tmp_path, ToyTask(), CONFIG, cuda, resume=True)
+    assert outcome.step == 12
+    assert next(outcome.net.parameters()).is_cuda

@@ -1,0 +1,91 @@
+"""States are complete or not there, the newest one counts, and what does not fit is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from toy_regression import CONFIG, CPU, ToyTask
+
+from recon.errors import ArtifactInvalid, PathRefused
+from training.engine.loop import run
+from training.engine.schedule import adamw
+from training.engine.state import claim, load_state, save_state
+from training.engine.task import Group
+
+IDENTITY = {"settings": {"batch": 4}, "data": "d"}
+
+
+class Run:
+    """A net with an average and an optimizer that has taken a step."""
+
+    def __init__(self, width: int = 3, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        self.net, self.average = torch.nn.Linear(2, width), torch.nn.Linear(2, width)
+        self.optimizer = adamw([Group(parameters=list(self.net.parameters()))], CONFIG)
+        self.net(torch.ones(1, 2)).sum().backward()
+        self.optimizer.step()
+
+    @property
+    def parts(self) -> tuple[torch.nn.Module, torch.nn.Module, torch.optim.Optimizer]:
+        return self.net, self.average, self.optimizer
+
+
+def test_the_newest_of_two_states_is_loaded(tmp_path: Path) -> None:
+    runs = [Run(seed=seed) for seed in range(3)]
+    for step, one in enumerate(runs):
+        save_state(tmp_path, step, *one.parts, IDENTITY)
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == ["step-00000001", "step-00000002"]
+    other = Run(seed=9)
+    assert load_state(tmp_path, *other.parts, IDENTITY) == 2
+    assert torch.equal(other.net.weight, runs[2].net.weight)
+    assert torch.equal(other.average.weight, runs[2].average.weight)
+    for mine, theirs in zip(other.optimizer.state.values(), runs[2].optimizer.state.values(), strict=True):
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+def test_no_state_is_step_0(tmp_path: Path) -> None:
+    assert load_state(tmp_path, *Run().parts, IDENTITY) == 0
+
+
+def test_what_a_killed_save_left_is_cleared(tmp_path: Path) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    part = tmp_path / "state/.step-00000002.0badf00d.part"
+    part.mkdir()
+    (part / "net.safetensors").write_bytes(b"half")
+    with pytest.raises(PathRefused, match="holds a training run"):
+        claim(tmp_path, resume=False)
+    claim(tmp_path, resume=True)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["step-00000001"]
+
+
+@pytest.mark.parametrize("name", ["net.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json"])
+def test_a_damaged_state_is_named(tmp_path: Path, name: str) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    path = tmp_path / "state/step-00000001" / name
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ArtifactInvalid, match="damaged") as caught:
+        load_state(tmp_path, *Run().parts, IDENTITY)
+    assert caught.value.where == str(path.parent)
+
+
+def test_another_net_is_refused(tmp_path: Path) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    with pytest.raises(ArtifactInvalid, match="size mismatch"):
+        load_state(tmp_path, *Run(width=4).parts, IDENTITY)
+
+
+def test_a_damaged_newest_state_may_be_deleted(tmp_path: Path) -> None:
+    run(tmp_path / "a", ToyTask(), CONFIG, CPU)
+    newest = tmp_path / "a/state/step-00000012/net.safetensors"
+    whole = newest.read_bytes()
+    newest.write_bytes(whole[:-9])
+    with pytest.raises(ArtifactInvalid, match="Delete this folder"):
+        run(tmp_path / "a", ToyTask(), CONFIG, CPU, resume=True)
+    for path in newest.parent.iterdir():
+        path.unlink()
+    newest.parent.rmdir()
+    run(tmp_path / "a", ToyTask(), CONFIG, CPU, resume=True)
+    assert newest.read_bytes() == whole
