@@ -59,7 +59,7 @@ def train(
     Example: roadscribe segment train net_out --data drive_1 --validation drive_2 --steps 8000 --resume
     """
     config = _config({"steps": steps} | ({"start_from": str(start_from)} if start_from else {}), changes or [])
-    from training.segmenter.samples import open_source
+    from training.segmenter.sources import open_source
 
     training, held_out = [open_source(path) for path in data], [open_source(path) for path in validation or []]
     counts = [sum(len(source.images) for source in sources) for sources in (training, held_out)]
@@ -138,8 +138,8 @@ def _city_drives(folder: Path, count: int) -> list[Path]:
 def _measure(config: SegmentConfig, data: list[Path], images: int) -> dict[str, Any]:
     """Return the record of each condition, that of all images first."""
     from recon.segment.mask2former import Mask2Former
-    from training.segmenter.samples import open_source
     from training.segmenter.score import score_of, spread
+    from training.segmenter.sources import open_source
 
     items = spread([open_source(path) for path in data], images)
     done = 0

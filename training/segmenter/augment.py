@@ -10,7 +10,7 @@ import numpy as np
 from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, RoadClass
 from training.segmenter.config import TrainConfig
-from training.segmenter.samples import IGNORED
+from training.segmenter.sources import IGNORED
 
 _PAINT = (
     RoadClass.LANE_MARKING,

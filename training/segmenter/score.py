@@ -12,7 +12,7 @@ import numpy as np
 from recon.arrays import I64, U8
 from recon.classes import CLASS_COUNT, GROUND, RoadClass
 from recon.segment.mask2former import Mask2Former
-from training.segmenter.samples import IGNORED, Source, TrainingImage
+from training.segmenter.sources import IGNORED, Source, TrainingImage
 
 _BATCH = 4
 

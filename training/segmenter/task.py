@@ -24,8 +24,8 @@ from training.segmenter.augment import Example, example_of, rarity, resized
 from training.segmenter.config import TrainConfig
 from training.segmenter.criterion import Criterion
 from training.segmenter.preset import net_config
-from training.segmenter.samples import Source, TrainingImage, digest_of
 from training.segmenter.score import score_of, spread
+from training.segmenter.sources import Source, TrainingImage, digest_of
 
 Tensor = torch.Tensor
 Show = Callable[[dict[str, Any]], None]

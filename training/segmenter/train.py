@@ -14,7 +14,7 @@ from training.engine.log import rows
 from training.engine.loop import run
 from training.segmenter.config import TrainConfig
 from training.segmenter.export import export, model_card
-from training.segmenter.samples import Source
+from training.segmenter.sources import Source
 from training.segmenter.task import SegmenterTask, Show
 
 

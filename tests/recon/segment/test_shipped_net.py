@@ -11,7 +11,7 @@ from recon.config import SegmentConfig
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
 from recon.segment.checkpoint import MODEL_FILE, SHIPPED_NETS, find_checkpoint, shipped_net
-from training.segmenter.samples import open_source
+from training.segmenter.sources import open_source
 from workers.spec import LabelJob
 
 

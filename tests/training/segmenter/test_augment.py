@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from recon.classes import RoadClass
 from training.segmenter.augment import example_of, rarity, soft_target
 from training.segmenter.config import TrainConfig
-from training.segmenter.samples import IGNORED
+from training.segmenter.sources import IGNORED
 
 
 def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

@@ -19,8 +19,8 @@ from recon.errors import ArtifactInvalid, ConfigInvalid, ImageInvalid, ModelInva
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.mask2former import Mask2Former
 from training.segmenter.config import TrainConfig
-from training.segmenter.samples import Source, open_source
 from training.segmenter.score import Score, score_of, spread
+from training.segmenter.sources import Source, open_source
 from training.segmenter.train import train
 
 TINY = TrainConfig(

@@ -13,7 +13,7 @@ import small_drive
 
 from recon.classes import RoadClass
 from recon.errors import DriveInvalid, ImageInvalid
-from training.segmenter.samples import IGNORED, condition_of, id_table, open_source
+from training.segmenter.sources import IGNORED, condition_of, id_table, open_source
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
