@@ -114,7 +114,7 @@ release: $(READY) ## Build wheel and sdist, install the wheel into an empty envi
 	$(BIN)/python .ci/release.py
 
 kernels: ## Forget compiled kernels: numba compiles one anew only when its own file changes, not one that it calls
-	find recon -name '*.nb[ic]' -delete
+	find recon training -name '*.nb[ic]' -delete
 
 clean: kernels ## Remove the environment, the demo and caches; hours of training and measuring stay
 	rm -rf $(VENV) demo_out build dist .pytest_cache .mypy_cache .ruff_cache

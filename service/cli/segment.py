@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train a Mask2Former on images with ids; Ctrl-C or SIGTERM finishes the step and saves.
 
-    OUT gets metrics.jsonl, TensorBoard events/, state/ to resume from, and net/: a checkpoint for
+    OUT gets metrics.jsonl, TensorBoard events/, pictures/, state/ to resume from, and net/: a checkpoint for
     `roadscribe label DRIVE OUT --segmenter mask2former --weights OUT/net`.
 
     Example: roadscribe segment train net_out --data drive_1 --validation drive_2 --steps 8000 --resume

@@ -39,12 +39,23 @@ def test_scalars_are_found_again(tmp_path: Path) -> None:
     assert b"\x0a\x04rate\x15" + struct.pack("<f", 1e-3) in event
 
 
+def test_a_picture_is_found_again(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path)
+    writer.add_picture(3, "birds_eye", b"\x89PNG", (640, 2))
+    [file] = tmp_path.glob("events.out.tfevents.*")
+    image = b"\x08\x02\x10\x80\x05\x18\x03\x22\x04\x89PNG"  # height 2, width 640, RGB, data
+    assert b"\x0a\x09birds_eye\x22" + bytes([len(image)]) + image in records(file.read_bytes())[1]
+
+
 READ = """
 import json, sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 found = EventAccumulator(sys.argv[1])
 found.Reload()
-print(json.dumps({tag: [[e.step, e.value] for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}))
+values = {tag: [[e.step, e.value] for e in found.Scalars(tag)] for tag in found.Tags()["scalars"]}
+images = {tag: [[e.step, e.width, e.height, len(e.encoded_image_string)] for e in found.Images(tag)]
+          for tag in found.Tags()["images"]}
+print(json.dumps([values, images]))
 """
 
 
@@ -52,4 +63,7 @@ def test_tensorboard_itself_reads_them(tmp_path: Path) -> None:
     writer = EventWriter(tmp_path)
     writer.add(7, {"a": 1.5, "loss/total": 0.25})
     writer.add(300, {"a": -2.0})
-    assert run_with("tensorboard", READ, tmp_path) == {"a": [[7, 1.5], [300, -2.0]], "loss/total": [[7, 0.25]]}
+    writer.add_picture(300, "birds_eye", bytes(1000), (640, 360))
+    values, images = run_with("tensorboard", READ, tmp_path)
+    assert values == {"a": [[7, 1.5], [300, -2.0]], "loss/total": [[7, 0.25]]}
+    assert images == {"birds_eye": [[300, 640, 360, 1000]]}

@@ -74,6 +74,9 @@ def test_a_run_writes_what_it_promises(source: Source, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
     assert "loss/total" in rows[0]
     assert "iou/day/road_mean" in rows[-1]
+    drawn = sorted((tmp_path / "out/pictures/step-00000004").iterdir())
+    assert [path.name for path in drawn] == ["held_0.png", "held_1.png"]
+    assert cv2.imread(str(drawn[0])).shape == (3 * 64, 96, 3)
     assert list((tmp_path / "out/events").glob("events.out.tfevents.*"))
     assert [row["step"] for row in seen] == [4]
     assert "data-day, 2 images" in (net / "MODEL_CARD.md").read_text()
