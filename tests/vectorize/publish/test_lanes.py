@@ -44,3 +44,9 @@ def test_crossing_dividers_are_counted_and_are_no_lane() -> None:
 
 def test_a_map_without_dividers() -> None:
     assert lane_summary(RoadMap(elements=())) == {"dividers": [], "lanes": [], "divider_crossings": 0}
+
+
+def test_a_lane_of_a_rural_road_is_five_metres_wide_and_two_lanes_are_no_lane() -> None:
+    road = [divider(np.array([[0.0, y], [40.0, y]])) for y in (0.0, 5.2, 12.2)]
+    lanes = lane_summary(RoadMap(elements=tuple(road)))["lanes"]
+    assert [(lane["between"], lane["median_m"]) for lane in lanes] == [([0, 1], 5.2)]

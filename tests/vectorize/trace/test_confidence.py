@@ -40,3 +40,10 @@ def test_a_well_seen_line_is_nearly_sure_and_a_barely_seen_one_less():
         assert calibration([divider], [divider])["right"] == 1.0
     assert 0.7 < stated[1] < stated[0] < 1.0
     assert stated[0] > 0.95
+
+
+def test_the_confidence_of_a_gap_between_dashes_falls_with_its_length():
+    canvas, centre = street(length_m=21.0, half_width_m=3.0)
+    canvas.dashes(centre, dash_m=4.0, gap_m=8.5)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.confidence.min() / divider.confidence.max() == pytest.approx(np.exp(-8.5 / 60.0), abs=0.03)

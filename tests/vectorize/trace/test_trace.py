@@ -313,3 +313,24 @@ def test_dashes_as_far_apart_as_nuscenes_paints_them_are_one_divider(dash_m, gap
     (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
     assert divider.style == "dashed"
     assert length_of(divider.vertices) == pytest.approx(4 * dash_m + 3 * (gap_m - 0.2), abs=0.6)
+
+
+def test_a_single_dash_of_faint_paint_is_haze_and_a_strong_one_a_divider():
+    counts = []
+    for strength in (0.3, 0.4, 0.8):
+        canvas, centre = street(length_m=16.0, half_width_m=3.0)
+        canvas.stroke(centre[120:200], width_m=0.25, strength=strength)
+        counts.append(len(trace(canvas.bev(), TraceConfig()).of("divider")))
+    assert counts == [0, 0, 1]
+
+
+def test_a_few_views_do_not_make_a_boundary_against_background():
+    found = []
+    for views in (2, 20):
+        canvas, _ = street()
+        canvas.probability[..., RoadClass.BACKGROUND] += canvas.probability[..., RoadClass.OFF_ROAD]
+        canvas.probability[..., RoadClass.OFF_ROAD] = 0
+        canvas.views[:] = views
+        found.append(sum(lengths(trace(canvas.bev(), TraceConfig()), "boundary")))
+    assert found[0] == 0
+    assert found[1] > 100

@@ -186,3 +186,27 @@ def test_faint_paint_on_a_sliver_of_road_is_nothing():
     canvas = _road(half_width_m=0.05)
     canvas.stroke(np.array([[0.0, -5.7], [0.0, 5.7]]), width_m=0.3, road_class=OTHER, strength=0.3)
     assert not _found(canvas)[0]
+
+
+@pytest.mark.parametrize(("turn_deg", "count"), [(0.0, 1), (7.0, 1), (20.0, 0)])
+def test_two_lines_at_an_angle_are_no_crossing(turn_deg, count):
+    canvas = _road()
+    _across(canvas, -1.5, MIXED)
+    half = 5.8 * np.tan(np.radians(turn_deg))
+    canvas.stroke(np.array([[1.5 - half, -5.8], [1.5 + half, 5.8]]), width_m=0.3, road_class=CROSSWALK)
+    assert len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())) == count
+
+
+def test_two_lines_that_face_each_other_over_half_their_length_are_no_crossing():
+    """Each goes from kerb to kerb on a road that runs aslant to them."""
+    counts = []
+    for slope in (0.25, 0.9):  # of the road, so that the second line lies farther along the first one's direction
+        canvas = Canvas(Grid(west_m=-20, north_m=20, cell_m=0.1, width=400, height=400))
+        low, high = -4.0, 4.0
+        ends = [(x, slope * x + side) for side, row in ((low, (-9, 9)), (high, (9, -9))) for x in row]
+        canvas.area(ends, RoadClass.ROAD)
+        for x_m in (-2.4, 2.4):
+            line = np.array([[x_m, slope * x_m + low + 0.2], [x_m, slope * x_m + high - 0.2]])
+            canvas.stroke(line, width_m=0.3, road_class=CROSSWALK)
+        counts.append(len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())))
+    assert counts == [1, 0]

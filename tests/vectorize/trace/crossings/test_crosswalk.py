@@ -110,3 +110,16 @@ def test_four_hundred_areas_of_one_image_are_found_each_in_its_place():
     assert len(found) == 400
     tiles = {tuple((ring.mean(axis=0) // (10.0, 8.0)).tolist()) for ring, _ in found}
     assert len(tiles) == 400
+
+
+def test_a_part_much_narrower_than_the_zebra_before_it_is_a_crossing_of_its_own():
+    assert len(_found(_square(box(-2, -4, 2, 4), box(-2, 5.2, 1.6, 7.0)))) == 1
+    assert len(_found(_square(box(-2, -4, 2, 4), box(-2, 5.2, -0.2, 7.0)))) == 2
+
+
+@pytest.mark.parametrize("lean_m", [2.0, 3.0])
+def test_a_slanting_crossing_is_not_published_as_its_rectangle(lean_m):
+    slanting = Polygon([(-5, -2), (3, -2), (3 + lean_m, 2), (-5 + lean_m, 2)])
+    (crossing,) = _found(_square(slanting))
+    assert slanting.area < 0.85 * slanting.minimum_rotated_rectangle.area
+    assert _iou(crossing, slanting) > 0.93  # the opening that removes frays rounds sharp corners

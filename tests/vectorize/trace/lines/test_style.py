@@ -69,3 +69,11 @@ def test_a_lone_dash_is_of_unknown_style_also_where_two_trips_place_it_apart():
     assert [_piece(apart_m, trips=1) for apart_m in (0.0, 0.1)] == ["unknown"] * 2
     assert [_piece(apart_m, trips=2) for apart_m in (0.12, 0.24)] == ["unknown"] * 2
     assert _piece(0.34, trips=2) == "double"  # trips that far apart were not aligned
+
+
+def test_a_solid_line_that_was_repaired_here_and_there_is_solid():
+    """No dash is as long as its pieces."""
+    canvas, centre = street(length_m=41.0, half_width_m=3.0)
+    canvas.dashes(centre, dash_m=12.0, gap_m=2.0)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "solid"

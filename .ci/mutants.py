@@ -1,0 +1,139 @@
+"""Changes constants of tracing one at a time and proves that a test notices each change.
+
+Usage: python .ci/mutants.py [NAME ...]; exits 1 if a test passes under its mutant, or fails without it.
+
+A mutant is a setting (`Class.field`, whose default changes) or a constant of a module. It is set before anything else
+of the project is imported, in a process of its own that runs one test.
+"""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+FAILED = 1  # pytest's exit status if it ran tests and some failed
+CONFIG = "vectorize.trace.config"
+TRACE, LINES, CROSSINGS = "tests/vectorize/trace", "tests/vectorize/trace/lines", "tests/vectorize/trace/crossings"
+
+
+class Mutant(NamedTuple):
+    """A wrong value, and the test that must fail under it."""
+
+    module: str
+    name: str
+    value: float
+    test: str
+
+
+MUTANTS = (
+    Mutant(
+        CONFIG,
+        "CrossingPairConfig.max_angle_deg",
+        40.0,
+        f"{CROSSINGS}/test_crossing_pair.py::test_two_lines_at_an_angle_are_no_crossing",
+    ),
+    Mutant(
+        CONFIG,
+        "CrossingPairConfig.overlap_share",
+        0.1,
+        f"{CROSSINGS}/test_crossing_pair.py::test_two_lines_that_face_each_other_over_half_their_length_are_no_crossing",
+    ),
+    Mutant(
+        CONFIG,
+        "CrosswalkConfig.similar_share",
+        0.1,
+        f"{CROSSINGS}/test_crosswalk.py::test_a_part_much_narrower_than_the_zebra_before_it_is_a_crossing_of_its_own",
+    ),
+    Mutant(
+        CONFIG,
+        "CrosswalkConfig.rectangle_share",
+        0.5,
+        f"{CROSSINGS}/test_crosswalk.py::test_a_slanting_crossing_is_not_published_as_its_rectangle",
+    ),
+    Mutant(
+        CONFIG,
+        "StyleConfig.solid_run_m",
+        20.0,
+        f"{LINES}/test_style.py::test_a_solid_line_that_was_repaired_here_and_there_is_solid",
+    ),
+    Mutant(
+        CONFIG,
+        "DividerConfig.isolated_probability",
+        0.0,
+        f"{TRACE}/test_trace.py::test_a_single_dash_of_faint_paint_is_haze_and_a_strong_one_a_divider",
+    ),
+    Mutant(
+        CONFIG,
+        "BoundaryConfig.background_min_trust",
+        0.05,
+        f"{TRACE}/test_trace.py::test_a_few_views_do_not_make_a_boundary_against_background",
+    ),
+    Mutant(
+        "vectorize.trace.confidence",
+        "FADE_M",
+        6000.0,
+        f"{TRACE}/test_confidence.py::test_the_confidence_of_a_gap_between_dashes_falls_with_its_length",
+    ),
+    Mutant(
+        "vectorize.publish.lanes",
+        "WIDEST_LANE_M",
+        4.0,
+        "tests/vectorize/publish/test_lanes.py::test_a_lane_of_a_rural_road_is_five_metres_wide_and_two_lanes_are_no_lane",
+    ),
+)
+
+
+def mutate(module: str, name: str, value: float) -> None:
+    """Set a module's constant, or the default of a dataclass's field; raises AttributeError or KeyError if unknown."""
+    owner = importlib.import_module(module)
+    kind, dot, field = name.rpartition(".")
+    if not dot:
+        getattr(owner, name)
+        setattr(owner, name, value)
+        return
+    defaults = getattr(owner, kind).__init__.__kwdefaults__
+    if field not in defaults:
+        raise KeyError(f"{kind} has no setting {field}")
+    defaults[field] = value
+
+
+def status_of(tests: list[str], mutant: Mutant | None = None) -> int:
+    """Return pytest's exit status of tests, run with a mutant or without."""
+    given = [mutant.module, mutant.name, str(mutant.value)] if mutant else []
+    command = [sys.executable, __file__, "--run", *given, "--", *tests]
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=False).returncode
+
+
+def run(arguments: list[str]) -> int:
+    """Mutate, then run tests in this process."""
+    import pytest
+
+    sys.path.insert(0, str(ROOT))
+    end = arguments.index("--")
+    if end:
+        module, name, value = arguments[:end]
+        mutate(module, name, float(value))
+    return int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *arguments[end + 1 :]]))
+
+
+def main(names: list[str]) -> int:
+    """Check the mutants of these names, or all of them."""
+    chosen = [one for one in MUTANTS if not names or one.name in names]
+    if status_of([one.test for one in chosen]):
+        print("a test fails without its mutant")
+        return 1
+    survivors = 0
+    for one in chosen:
+        noticed = status_of([one.test], one) == FAILED
+        survivors += not noticed
+        print(f"{'noticed ' if noticed else 'SURVIVES'} {one.name} = {one.value:g}", flush=True)
+    print(f"{len(chosen)} mutants, {survivors} survive")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[2:]) if sys.argv[1:2] == ["--run"] else main(sys.argv[1:]))
