@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
-.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels listing same-bytes clean
+.PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels listing same-bytes mutants clean
 .PHONY: pipeline-figure notebooks release
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -67,6 +67,9 @@ check: $(READY) ## Lint, format, types, size budget, documents, import circles, 
 	$(BIN)/python .ci/check_docs.py
 	$(BIN)/python .ci/import_circles.py
 	$(BIN)/python .ci/commit_subjects.py
+
+mutants: $(READY) ## Prove that tests notice wrong constants of tracing (a minute)
+	$(BIN)/python .ci/mutants.py
 
 ablation: $(READY) ## Switch every term of the fit off in turn, write docs/ablation.md (most of an hour)
 	$(BIN)/python tests/benchmarks/bench_ablation.py --write docs/ablation.md
