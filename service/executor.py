@@ -28,10 +28,9 @@ from service.ledger.submissions import StoredFile
 from service.results import report_file
 from service.roots import resolve_below
 from service.settings import Settings, load_settings
-from workers.executor import ClusterSick, Pool
-from workers.export import artifacts_of
+from workers.executor import ClusterSick, CodeChanged, Pool
 from workers.run import RunEvent, RunReport, run
-from workers.spec import ExportJob, stored_spec
+from workers.spec import stored_spec
 from workers.store import Store
 
 IDLE_S = 0.3
@@ -86,8 +85,8 @@ class Executor:
                 if error.code == "BUG":
                     log.error("job.bug", error=str(error), notes=getattr(error, "__notes__", []))
                 log.warning("job.failed", code=error.code, error=str(error), next=self._leases.fail(claim, error))
-                if isinstance(error, ClusterSick):
-                    # Ray cannot be left in order any more: end, and let the supervisor start a fresh process.
+                if isinstance(error, ClusterSick | CodeChanged):
+                    # Ray cannot be left in order, or this code is old: the supervisor starts a fresh process.
                     os._exit(SICK_EXIT)
         except (LeaseLost, StorageError) as error:
             log.warning("job.lost", error=str(error))  # the ledger, or whoever holds the job now, ends it
@@ -98,14 +97,11 @@ class Executor:
         spec = stored_spec(claim.spec)
         for path in spec.input_paths().values():
             resolve_below(self._settings.root_paths, path)  # again: links may have come since the submission
-        earlier = {}
-        if isinstance(spec, ExportJob):
-            earlier = artifacts_of(self._leases.report_of(spec.job), self._store, spec.trip)
         return run(
             spec,
             self._store,
             self._pool,
-            earlier=earlier,
+            earlier=spec.earlier(self._leases.report_of, self._store),
             events=_EventWriter(self._leases, claim),
             should_stop=lambda: self.stopping.is_set() or keeper.stop_work.is_set(),
             token=claim.token,

@@ -102,7 +102,7 @@ def test_the_api_process_loads_nothing_heavy() -> None:
 
 
 def test_specs_and_plans_load_nothing_heavy() -> None:
-    assert not loaded_by("workers.spec, workers.plan")
+    assert not loaded_by("workers.spec, workers.stage_key")
 
 
 def test_torchvision_is_not_installed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -10,8 +11,9 @@ from typing import Any, Protocol, Self
 
 from recon.errors import InfrastructureError, RoadscribeError
 from recon.progress import Tick
-from workers.plan import Stage
-from workers.spec import Job
+from workers.jobs.job import Job
+from workers.machine import Machine
+from workers.stage import Stage
 from workers.store import Store
 
 
@@ -22,10 +24,12 @@ class StageTask:
     store: Store
     stage: Stage
     key: str
+    job: str  # "module:Class" of the job's kind: a worker knows no list of kinds
     spec: str  # JSON of the job
     parents: dict[str, str]  # stage -> artifact folder
     parent_digests: dict[str, str]
     config_digest: str
+    environment: dict[str, Any] | None = None  # what the key was made with; None: not compared
     token: str = "local"  # names the attempt, so that a late worker's progress goes nowhere
 
     def to_json(self) -> str:
@@ -33,21 +37,26 @@ class StageTask:
         store = {"home": str(self.store.home), "min_free_bytes": self.store.min_free_bytes}
         return json.dumps({**asdict(self), "store": store})
 
+    def settings(self) -> Any:
+        """Return the settings of the stage."""
+        module, _, name = self.job.partition(":")
+        kind: type[Job] = getattr(importlib.import_module(module), name)
+        return kind.model_validate_json(self.spec, strict=True).config_of(self.stage)
+
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Build the task again."""
         body = json.loads(text)
         store = Store(Path(body["store"]["home"]), body["store"]["min_free_bytes"])
-        stage = Stage(**{**body["stage"], "code": tuple(body["stage"]["code"])})
+        stage = Stage(**{**body["stage"], "unused": tuple(body["stage"]["unused"])})
         return cls(**{**body, "store": store, "stage": stage})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageInput:
-    """What a stage function sees."""
+    """What a stage function sees: all that its key holds, and nothing else of the job."""
 
-    spec: Job
-    config: Any  # the stage's config object, or None
+    config: Any  # the stage's settings, or None
     parents: dict[str, Path]
     parent_digests: dict[str, str]
     config_digest: str
@@ -103,6 +112,12 @@ class ClusterSick(InfrastructureError):
     code = "CLUSTER_SICK"
 
 
+class CodeChanged(InfrastructureError):
+    """A worker runs other code or other libraries than the process that named the result."""
+
+    code = "CODE_CHANGED"
+
+
 class Pool(Protocol):
     """Runs stages in processes of its own. One stage at a time; a crash of a worker is an error, never ours."""
 
@@ -112,6 +127,9 @@ class Pool(Protocol):
         Calls `report` with its progress. Raises Cancelled soon after `should_stop` turns true, when the worker
         and its children are dead; raises WorkerLost or OutOfMemory when the worker died by itself.
         """
+
+    def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:
+        """Return what the machine that will run a stage computes with; raises as `run` does."""
 
     def end_job(self) -> None:
         """Forget what was kept warm for one job."""

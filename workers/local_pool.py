@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from recon.errors import Cancelled, WorkerLost
 from recon.progress import Tick
 from workers.executor import StageOutcome, StageTask
+from workers.machine import Machine, this_machine
+from workers.stage import Stage
 
 POLL_S = 0.1
 
@@ -44,6 +46,10 @@ class LocalPool:
             self.end_job()  # nobody waits for this worker any more
             raise
         raise self._lost(task)
+
+    def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:
+        """Return this machine: its workers run here."""
+        return this_machine()
 
     def _worker(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:

@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
 from recon.progress import Tick, throttled
 from workers.executor import ClusterSick, StageOutcome, StageTask
-from workers.plan import gpus_of
-from workers.spec import parse_spec
+from workers.machine import Machine, this_machine
+from workers.stage import Stage
 from workers.stage_process import execute
 
 OBJECT_STORE_BYTES = 256 << 20  # tasks exchange paths: the default of 30 % of the memory would lie idle
@@ -40,6 +41,11 @@ def _run_stage(task_json: str) -> str:
             write_atomic(path, json.dumps(body).encode())
 
     return execute(task, throttled(tick, POLL_S)).to_json()
+
+
+def _machine() -> str:
+    """Run in a Ray worker: JSON of what it computes with."""
+    return json.dumps(asdict(this_machine()))
 
 
 def _answer() -> int:
@@ -76,29 +82,48 @@ class RayPool:
         self._stage = ray.remote(**options)(_run_stage)
         # A process keeps what it ever took of a GPU, and the GPU it first saw: this one ends with its stage.
         self._gpu_stage = ray.remote(**options, max_calls=1)(_run_stage)
+        self._foreign = bool(address)  # its workers may run on other machines than this process
+        self._machine = ray.remote(**options)(_machine)
+        self._machines: dict[float, Machine] = {}  # by share of a GPU: asked once, as on any machine
         self._ping = ray.remote(max_retries=0, num_cpus=0)(_answer)
 
     def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Raises ClusterSick when Ray itself no longer answers."""
-        ray, exceptions = self._ray, self._ray.exceptions
         progress = task.store.progress_path(task.token)
         progress.unlink(missing_ok=True)
-        gpus = self._gpus(task)
+        gpus = self._gpus(task.stage)
         stage = self._gpu_stage.options(num_gpus=gpus) if gpus else self._stage
-        reference = stage.remote(task.to_json())
-        seen, quiet_since = b"", time.monotonic()
+        try:
+            answer = self._wait(stage.remote(task.to_json()), task.stage, should_stop, _Progress(progress, report))
+            return StageOutcome.from_json(answer)
+        finally:
+            progress.unlink(missing_ok=True)
+
+    def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:
+        """Return what the machine that will run a stage computes with; on a cluster that exists, a worker tells."""
+        if not self._foreign or not (stage.device or stage.renderer):
+            return this_machine()
+        gpus = self._gpus(stage)
+        if gpus not in self._machines:
+            answer = self._wait(self._machine.options(num_gpus=gpus).remote(), stage, should_stop, lambda: False)
+            self._machines[gpus] = Machine(**json.loads(answer))
+        return self._machines[gpus]
+
+    def _wait(
+        self, reference: Any, stage: Stage, should_stop: Callable[[], bool], has_moved: Callable[[], bool]
+    ) -> str:
+        """Return what a task returns; raises as `run` does. While `has_moved` is true the cluster is not asked."""
+        ray, exceptions = self._ray, self._ray.exceptions
+        quiet_since = time.monotonic()
         try:
             while True:
                 ready, _ = ray.wait([reference], timeout=POLL_S)
                 if ready:
-                    return StageOutcome.from_json(ray.get(reference))
+                    return str(ray.get(reference))
                 if should_stop():
                     raise Cancelled
-                now_seen = progress.read_bytes() if progress.exists() else b""
-                if now_seen != seen:
-                    seen, quiet_since = now_seen, time.monotonic()
-                    body = json.loads(seen)
-                    report(body["done"], body["total"], body["unit"])
+                if has_moved():
+                    quiet_since = time.monotonic()
                 elif time.monotonic() - quiet_since > QUIET_S:
                     self._check_alive()
                     quiet_since = time.monotonic()
@@ -107,22 +132,19 @@ class RayPool:
             raise
         except exceptions.OutOfMemoryError as error:
             hint = "Use a coarser fit.cell_m or a machine with more memory."
-            raise OutOfMemory(where=task.stage.name, hint=hint) from error
+            raise OutOfMemory(where=stage.name, hint=hint) from error
         except (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.RayTaskError) as error:
             what = f"the worker process died ({type(error).__name__})"
-            raise WorkerLost(what, where=task.stage.name, hint="The job is tried again.") from error
+            raise WorkerLost(what, where=stage.name, hint="The job is tried again.") from error
         except exceptions.RayError as error:
             # Anything else is about the cluster: here every further attempt would only fail the same way.
             what = f"the Ray cluster failed ({type(error).__name__})"
-            raise ClusterSick(what, where=task.stage.name, hint="The executor starts again.") from error
-        finally:
-            progress.unlink(missing_ok=True)
+            raise ClusterSick(what, where=stage.name, hint="The executor starts again.") from error
 
-    def _gpus(self, task: StageTask) -> float:
+    def _gpus(self, stage: Stage) -> float:
         """Return the share of a GPU to ask for; 0 where the cluster has none, for Ray would wait for one for ever."""
-        wanted = gpus_of(task.stage, parse_spec(task.spec))
-        there: dict[str, float] = self._ray.cluster_resources() if wanted else {}  # type: ignore[no-untyped-call]
-        return wanted if there.get("GPU", 0.0) >= wanted else 0.0
+        there: dict[str, float] = self._ray.cluster_resources() if stage.gpus else {}  # type: ignore[no-untyped-call]
+        return stage.gpus if there.get("GPU", 0.0) >= stage.gpus else 0.0
 
     def _kill(self, reference: Any) -> None:
         """Kill the task's process and wait for proof of its death."""
@@ -152,6 +174,24 @@ class RayPool:
     def close(self) -> None:
         """Leave the cluster, and end it where it is ours."""
         self._ray.shutdown()
+
+
+class _Progress:
+    """Reports what a stage wrote into its progress file since the last call."""
+
+    def __init__(self, path: Path, report: Tick) -> None:
+        self._path, self._report = path, report
+        self._seen = b""
+
+    def __call__(self) -> bool:
+        """Report progress, and return whether there was any."""
+        now = self._path.read_bytes() if self._path.exists() else b""
+        if now == self._seen:
+            return False
+        self._seen = now
+        body = json.loads(now)
+        self._report(body["done"], body["total"], body["unit"])
+        return True
 
 
 def _own_token(home: Path) -> None:

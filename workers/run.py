@@ -1,4 +1,4 @@
-"""Walk a plan: look up each stage's key, skip what the store has, run the rest in a pool, and say what happened."""
+"""Walk a plan: look up each stage's key, skip what the store has, run the rest in a pool, and report each step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from recon.artifact import MANIFEST, Manifest, digest_file, digest_json, read_manifest
+from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
 from recon.errors import Cancelled, StageTimeout
 from workers.executor import Pool, StageTask
-from workers.plan import Stage, config_identity, identity, plan_of, publishes, stage_key
-from workers.spec import Job, spec_record
+from workers.jobs.job import Job
+from workers.spec import spec_record
+from workers.stage import Stage, StageRecord, identity, stored_record
+from workers.stage_key import environment, stage_key
 from workers.store import NEWEST_SCHEMA, Store
 
 STAGE_LIMIT_S = 6 * 3600.0
@@ -44,19 +46,6 @@ class RunEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageRecord:
-    """What became of one stage."""
-
-    name: str
-    skipped: bool
-    seconds: float
-    peak_memory_bytes: int
-    digest: str
-    folder: Path
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultFile:
     """One file of the result: where users see it, where it lies."""
 
@@ -77,7 +66,7 @@ class RunReport:
         """Return the files of the published stages in order of path."""
         found = []
         for record in self.stages:
-            prefix = publishes(self.spec).get(record.name)
+            prefix = self.spec.publishes().get(record.name)
             if prefix is not None:
                 files = dict(record.manifest.files)
                 if prefix:  # a folder of its own is an artifact to its users too
@@ -129,12 +118,13 @@ def run(
     """
     started = time.monotonic()
     store.check_free()
-    plan = plan_of(spec)
+    plan = spec.plan()
     done = dict(earlier)
     try:
         for index, stage in enumerate(plan):
             place: dict[str, Any] = {"stage": stage.name, "index": index, "count": len(plan)}
-            task = _task(spec, store, stage, done, token)
+            computes_with = environment(stage, pool.machine(stage, should_stop))
+            task = _task(spec, store, stage, done, token, computes_with)
             manifest = store.find(stage.role, task.key, stage.kind) if stage.cached else None
             if manifest is not None:
                 done[stage.name] = stored_record(store, stage.name, stage.role, task.key, manifest)
@@ -148,17 +138,27 @@ def run(
     return RunReport(spec=spec, stages=tuple(done[stage.name] for stage in plan), seconds=time.monotonic() - started)
 
 
-def _task(spec: Job, store: Store, stage: Stage, done: dict[str, StageRecord], token: str) -> StageTask:
+def _task(
+    spec: Job,
+    store: Store,
+    stage: Stage,
+    done: dict[str, StageRecord],
+    token: str,
+    computes_with: dict[str, Any],
+) -> StageTask:
     parents = {role: done[name].digest for role, name in stage.parents.items()}
-    config = config_identity(spec, stage)
+    config = spec.config_identity(stage)
+    kind = type(spec)
     return StageTask(
         store=store,
         stage=stage,
-        key=stage_key(stage, config, parents),
+        key=stage_key(stage, config, parents, computes_with),
+        job=f"{kind.__module__}:{kind.__qualname__}",
         spec=spec.model_dump_json(),
         parents={role: str(done[name].folder) for role, name in stage.parents.items()},
         parent_digests=parents,
         config_digest=digest_json(config),
+        environment=computes_with,
         token=f"{token}-{stage.name}".replace(" ", "-"),
     )
 
@@ -197,18 +197,5 @@ def _run_stage(
         peak_memory_bytes=outcome.peak_memory_bytes,
         digest=identity(manifest),
         folder=folder,
-        manifest=manifest,
-    )
-
-
-def stored_record(store: Store, name: str, role: str, key: str, manifest: Manifest) -> StageRecord:
-    """Return the record of a stage whose result the store holds already."""
-    return StageRecord(
-        name=name,
-        skipped=True,
-        seconds=0.0,
-        peak_memory_bytes=0,
-        digest=identity(manifest),
-        folder=store.object_path(role, key),
         manifest=manifest,
     )

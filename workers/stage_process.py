@@ -15,9 +15,9 @@ from typing import Any
 from recon.artifact import MANIFEST, read_manifest
 from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
 from recon.progress import Tick
-from workers.executor import StageInput, StageOutcome, StageTask
-from workers.plan import config_of
-from workers.spec import parse_spec
+from workers.executor import CodeChanged, StageInput, StageOutcome, StageTask
+from workers.machine import this_machine
+from workers.stage_key import environment
 from workers.store import NEWEST_SCHEMA
 
 
@@ -34,6 +34,7 @@ def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambd
             raise Cancelled
 
     try:
+        _check_environment(task)
         with task.store.locked(task.stage.role, task.key, waiting):
             return outcome(object_name=_run_locked(task, tick))
     except RoadscribeError as error:
@@ -51,6 +52,18 @@ def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambd
         return outcome(error=fault, detail=traceback.format_exc())
 
 
+def _check_environment(task: StageTask) -> None:
+    """Raise CodeChanged unless this process would name the result as the sender of the task did."""
+    if task.environment is None:
+        return
+    ours = environment(task.stage, this_machine())
+    differs = [name for name in sorted(ours | task.environment) if ours.get(name) != task.environment.get(name)]
+    if differs:
+        what = f"the worker has another {' and '.join(differs)} than the executor"
+        hint = "Restart the service after an upgrade, and install the same packages on every machine."
+        raise CodeChanged(what, where=task.stage.name, hint=hint)
+
+
 def _run_locked(task: StageTask, tick: Tick) -> str:
     stage, store = task.stage, task.store
     if stage.cached and store.find(stage.role, task.key, stage.kind) is not None:
@@ -61,10 +74,8 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
         if not stage.resumes or (folder / MANIFEST).exists():
             shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
-    spec = parse_spec(task.spec)
     given = StageInput(
-        spec=spec,
-        config=config_of(spec, stage),
+        config=task.settings(),
         parents={name: Path(path) for name, path in task.parents.items()},
         parent_digests=task.parent_digests,
         config_digest=task.config_digest,

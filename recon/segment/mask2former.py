@@ -22,6 +22,7 @@ from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
+from recon.render.names import resolved_device
 from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
 from recon.segment.frame_labels import Labels
 from recon.segment.image_tiles import ImageTile, ramp, tiles_of
@@ -233,8 +234,7 @@ def resize(planes: Tensor, shape: Sequence[int]) -> Tensor:
 
 def device_of(name: str) -> torch.device:
     """Return the device; ConfigInvalid when this machine has none of that kind."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = resolved_device(name, cuda=torch.cuda.is_available())
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigInvalid("segment.device is cuda, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
     return torch.device(name)

@@ -25,7 +25,8 @@ from service.cli.submit import fetch_files, follow_job
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
 from service.client import Client
-from workers.spec import LabelJob, spec_record
+from workers.jobs.label import LabelJob
+from workers.spec import spec_record
 
 MARK = ".roadscribe-demo"
 START_LIMIT_S = 60.0

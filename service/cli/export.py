@@ -16,7 +16,9 @@ from service.cli.progress import say
 from service.cli.spec import is_job_id
 from service.cli.submit import DEFAULT_URL, Url, connect, end, follow_job
 from service.results import OURS
-from workers.spec import EXPORT_FORMATS, ExportJob, Origin, file_stem, spec_record
+from workers.jobs.drives import file_stem
+from workers.jobs.export import EXPORT_FORMATS, ExportJob, Origin, artifacts_of
+from workers.spec import spec_record
 from workers.store import Store
 
 
@@ -100,7 +102,7 @@ def _spec(format_: str, result: str, trip: int, origin: Origin | None) -> Export
 
 def _export_here(out: Path, spec: ExportJob, to: Path | None, *, overwrite: bool) -> dict[str, Any]:
     from vectorize.formats.catalog import format_named
-    from workers.export import artifacts_of, write_format
+    from workers.stages.export import write_format
 
     chosen, report = format_named(spec.format), _report(out)
     found = artifacts_of(report, Store(out / OURS / "store"), spec.trip)

@@ -15,10 +15,10 @@ from service.cli.progress import StageBars, say
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
+from workers.jobs.job import Job
 from workers.local_pool import LocalPool
 from workers.retry import decide
 from workers.run import RunReport, run
-from workers.spec import Job
 from workers.store import Store
 
 

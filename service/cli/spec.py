@@ -6,14 +6,19 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 from pydantic import ValidationError
 
 from recon.errors import ConfigInvalid
-from workers.spec import AggregateJob, Job, LabelJob, parse_spec, pointer
+from workers.jobs.aggregate import AggregateJob
+from workers.jobs.job import Job
+from workers.jobs.kinds import kind_called
+from workers.jobs.label import LabelJob
+from workers.spec import parse_spec, pointer
 
+AnyJob = TypeVar("AnyJob", bound=Job)
 Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
 Scene = Annotated[str, typer.Option("--scene", help="Scene of a nuScenes data root: NAME or VERSION/NAME.")]
 Scenes = Annotated[
@@ -54,9 +59,7 @@ def label_spec(
     where = {"drive": str(drive.resolve()), "format": drive_format, "scene": scene, "sweeps": sweeps}
     body: dict[str, Any] = {"kind": "label", **where, "segment": _net(segmenter, weights, class_map)}
     body |= {"fit": {"holdout_every": holdout}} if holdout else {}
-    spec = _parsed(body, changes)
-    assert isinstance(spec, LabelJob)
-    return spec
+    return _parsed(LabelJob, body, changes)
 
 
 def aggregate_spec(
@@ -88,9 +91,7 @@ def aggregate_spec(
     if all("job" in trip for trip in where) and (net != {"backend": "id_images"} or drive_format != "auto" or sweeps):
         hint = "Label jobs bring their own: leave out --format, --sweeps, --segmenter, --weights and --class-map."
         raise ConfigInvalid("these options are for drives, and only jobs are named", where=str(trips[0]), hint=hint)
-    spec = _parsed({"kind": "aggregate", "drives": where, "segment": net}, changes)
-    assert isinstance(spec, AggregateJob)
-    return spec
+    return _parsed(AggregateJob, {"kind": "aggregate", "drives": where, "segment": net}, changes)
 
 
 def is_job_id(text: str) -> bool:
@@ -103,9 +104,8 @@ def is_job_id(text: str) -> bool:
 
 def sources_of(spec: Mapping[str, Any]) -> str:
     """Return what a submitted job reads, as one text: its drives, or the job it exports."""
-    if spec.get("kind") == "export":
-        return f"{spec['format']} of {spec['job']}"
-    return " ".join(str(one.get("drive", "")) for one in spec.get("drives", [spec]))
+    kind = kind_called(str(spec.get("kind")))
+    return kind.sources(spec) if kind else ""
 
 
 def _net(segmenter: str, weights: Path | None, class_map: str) -> dict[str, Any]:
@@ -121,7 +121,8 @@ def _net(segmenter: str, weights: Path | None, class_map: str) -> dict[str, Any]
     return segment
 
 
-def _parsed(body: dict[str, Any], changes: list[str] | None) -> Job:
+def _parsed(kind: type[AnyJob], body: dict[str, Any], changes: list[str] | None) -> AnyJob:
+    """Return a job of `kind`; raises ConfigInvalid naming the option."""
     for change in changes or []:
         name, equals, text = change.partition("=")
         *sections, field = name.split(".")
@@ -134,12 +135,13 @@ def _parsed(body: dict[str, Any], changes: list[str] | None) -> Job:
                 raise ConfigInvalid(f"{'.'.join(sections[:number])} has no settings", where=f"--set {change}")
         section[field] = _value(text)
     try:
-        return parse_spec(json.dumps(body))
+        spec = parse_spec(json.dumps(body))
     except ValidationError as error:
         faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
-        raise ConfigInvalid(
-            faults, hint="Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace/config.py."
-        ) from None
+        hint = "Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace/config.py."
+        raise ConfigInvalid(faults, hint=hint) from None
+    assert isinstance(spec, kind)
+    return spec
 
 
 def _value(text: str) -> Any:

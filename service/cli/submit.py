@@ -27,7 +27,8 @@ from service.cli.spec import (
     sources_of,
 )
 from service.client import Client, part_of
-from workers.spec import Job, spec_record
+from workers.jobs.job import Job
+from workers.spec import spec_record
 
 Url = Annotated[str, typer.Option("--url", envvar="ROADSCRIBE_URL", help="Address of the service.", show_default=True)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -15,7 +15,8 @@ from recon.artifact import canonical_json, digest_json
 from recon.errors import ConfigInvalid
 from service.ledger import inputs, tables
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
-from workers.spec import Job, natural_key, spec_record, stored_spec
+from workers.jobs.job import Job
+from workers.spec import natural_key, spec_record, stored_spec
 
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
 

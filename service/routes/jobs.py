@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from recon.errors import ConfigInvalid, InputLost, PathRefused
@@ -20,8 +20,10 @@ from service.problems import Problem, field_faults
 from service.roots import resolve_below
 from service.schemas import EventPage, Job, JobPage
 from service.settings import Settings
-from workers.spec import AggregateJob, ExportJob, LabelJob, ProbeJob, parse_spec
-from workers.spec import Job as Spec
+from workers.jobs.job import Job as Spec
+from workers.jobs.job import kind_name
+from workers.jobs.kinds import public_kinds
+from workers.spec import adapter, parse_spec
 
 POLL_S = 0.3
 KEEP_ALIVE_S = 15.0
@@ -46,10 +48,7 @@ def existing(job: dict[str, Any] | None) -> dict[str, Any]:
 
 # References count from the root of the document that this schema becomes a part of.
 _PLACE = "#/paths/~1v1~1jobs/post/requestBody/content/application~1json/schema/$defs/{model}"
-_PUBLIC: TypeAdapter[LabelJob | AggregateJob | ExportJob] = TypeAdapter(
-    Annotated[LabelJob | AggregateJob | ExportJob, Field(discriminator="kind")]
-)
-_SCHEMA = _PUBLIC.json_schema(ref_template=_PLACE)
+_SCHEMA = adapter(public_kinds()).json_schema(ref_template=_PLACE)
 _BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
 
 
@@ -104,8 +103,9 @@ def _checked(body: bytes, settings: Settings, ledger: Submissions) -> Spec:
         field = error.message.split(" ")[0].rstrip(":")
         faults = [{"pointer": "/" + field.replace(".", "/"), "detail": error.message}]
         raise Problem(422, error.code, error.message, errors=faults) from None
-    if isinstance(spec, ProbeJob) and not settings.probe_jobs:
-        faults = [{"pointer": "/kind", "detail": "Input should be 'label', 'aggregate' or 'export'"}]
+    if not spec.public and not settings.probe_jobs:
+        *names, last = (f"'{kind_name(kind)}'" for kind in public_kinds())
+        faults = [{"pointer": "/kind", "detail": f"Input should be {', '.join(names)} or {last}"}]
         raise Problem(422, "JOB_INVALID", "the job has invalid fields", errors=faults)
     return _resolved(with_inputs(spec, ledger.get), settings)
 

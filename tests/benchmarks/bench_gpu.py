@@ -31,7 +31,7 @@ from recon.errors import ConfigInvalid
 from recon.fit.fit import fit
 from recon.formats.read import read_drive
 from recon.render import gsplat, gsplat_kernels, vectorized
-from recon.render.choice import RendererName
+from recon.render.names import RendererName
 from recon.render.surfels import Raster, Rays, Renderer, Surfels, moved
 from recon.segment.segment import segment
 from recon.views.views import Trip

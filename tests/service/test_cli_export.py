@@ -14,8 +14,8 @@ from recon import artifact
 from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, PathRefused
 from service.cli.app import app
 from vectorize.formats.catalog import FORMATS
-from workers.plan import identity
-from workers.spec import EXPORT_FORMATS
+from workers.jobs.export import EXPORT_FORMATS
+from workers.stage import identity
 
 RUNNER = CliRunner()
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from sqlalchemy import text
 from service.executor import Executor
 from service.ledger.database import writing
 from service.settings import Settings
+from workers.jobs.probe import ProbeJob
 from workers.local_pool import LocalPool
-from workers.spec import ProbeJob
 
 
 def test_a_job_of_another_version_fails_and_leaves_the_executor_alive(tmp_path, engine, submissions, leases):

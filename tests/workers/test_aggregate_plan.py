@@ -13,10 +13,11 @@ import straight_road
 from recon.config import FitConfig
 from recon.errors import ConfigInvalid, TripsApart
 from vectorize.labels.shard import read_shard
+from workers.jobs.aggregate import AggregateJob
+from workers.jobs.drives import TripRef
+from workers.jobs.label import LabelJob
 from workers.local_pool import LocalPool
-from workers.plan import LABEL_PLAN, plan_of
 from workers.run import RunReport, run
-from workers.spec import AggregateJob, LabelJob, TripRef
 from workers.store import Store
 
 FIT = FitConfig(corridor_m=6.0, cell_m=0.2, epochs=1)
@@ -136,9 +137,9 @@ def test_trips_that_do_not_meet_fail_with_a_reason(drives: list[Path], tmp_path:
 
 
 def test_the_plan_names_every_trip() -> None:
-    plan = plan_of(AggregateJob(drives=(TripRef(drive="a"), TripRef(drive="b"))))
+    plan = AggregateJob(drives=(TripRef(drive="a"), TripRef(drive="b"))).plan()
     names = [stage.name for stage in plan]
     assert len(set(names)) == len(names)
-    assert {stage.role for stage in plan} == {stage.name for stage in LABEL_PLAN} | {"align", "place"}
+    assert {stage.role for stage in plan} == {stage.name for stage in LabelJob(drive="a").plan()} | {"align", "place"}
     for i, stage in enumerate(plan):
         assert set(stage.parents.values()) <= set(names[:i])

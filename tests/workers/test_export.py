@@ -12,7 +12,8 @@ import small_site
 from recon import artifact
 from recon.errors import ArtifactForeign, ConfigInvalid
 from vectorize.formats.catalog import format_named
-from workers.export import artifacts_of, write_format
+from workers.jobs.export import artifacts_of
+from workers.stages.export import write_format
 from workers.store import Store
 
 

@@ -10,15 +10,18 @@ import pytest
 from recon.config import FitConfig, SegmentConfig
 from recon.errors import OutOfMemory
 from workers.executor import StageTask
-from workers.plan import GPU_SHARE, PROBE_PLAN, gpus_of, plan_of
-from workers.spec import AggregateJob, LabelJob, ProbeConfig, ProbeJob, TripRef
+from workers.jobs.aggregate import AggregateJob
+from workers.jobs.drives import TripRef
+from workers.jobs.label import LabelJob
+from workers.jobs.probe import PLAN, ProbeConfig, ProbeJob
+from workers.jobs.road_stages import GPU_SHARE
 from workers.stage_process import execute
 
 MASK2FORMER = SegmentConfig(backend="mask2former", weights="demo_city")
 
 
 def asked(job):
-    return {stage.name: gpus_of(stage, job) for stage in plan_of(job) if gpus_of(stage, job)}
+    return {stage.name: stage.gpus for stage in job.plan() if stage.gpus}
 
 
 def test_segment_and_fit_ask_for_a_share_unless_their_settings_keep_them_on_cpus():
@@ -35,13 +38,14 @@ def test_every_trip_of_an_aggregate_job_asks():
 
 
 def task(store, gpus, *, seconds):
-    stage = replace(PROBE_PLAN[0], gpus=gpus)
+    stage = replace(PLAN[0], gpus=gpus)
     spec = ProbeJob(probe=ProbeConfig(seconds=seconds, salt=f"gpu {gpus}"))
     key = f"{int(gpus * 10):064x}"
     return StageTask(
         store=store,
         stage=stage,
         key=key,
+        job="workers.jobs.probe:ProbeJob",
         spec=spec.model_dump_json(),
         parents={},
         parent_digests={},
@@ -56,7 +60,7 @@ def test_a_full_gpu_is_named(store, monkeypatch):
     def fill(given):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    monkeypatch.setattr("workers.probe.first", fill)
+    monkeypatch.setattr("workers.jobs.probe.first", fill)
     error = execute(task(store, 0.5, seconds=0.0), lambda *_: None).error
     assert isinstance(error, OutOfMemory)
     assert (error.message, error.where) == ("the GPU ran out of memory", "first")

@@ -12,13 +12,13 @@ import straight_road
 from recon.config import FitConfig
 from recon.errors import Cancelled, DriveEmpty, ImageInvalid, ModelInvalid, WorkerLost
 from vectorize.config import PackConfig, TraceConfig
+from workers.jobs.label import LabelJob
 from workers.local_pool import LocalPool
-from workers.plan import LABEL_PLAN
 from workers.run import run
-from workers.spec import LabelJob
 from workers.store import Store
 
 FIT = FitConfig(corridor_m=6.0, cell_m=0.2, epochs=1)
+PLAN = LabelJob(drive="any").plan()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def digests(report):
 
 def test_a_drive_becomes_labels_and_figures(finished):
     _, report = finished
-    assert ran(report) == [stage.name for stage in LABEL_PLAN]
+    assert ran(report) == [stage.name for stage in PLAN]
     body = report.record()
     assert body["classes"]["divider"]["elements"] >= 3
     assert 0.0 < body["coverage"] <= 1.0
@@ -123,7 +123,7 @@ def test_a_killed_run_continues_to_the_same_bytes(spec, finished, tmp_path, stag
     with pytest.raises(WorkerLost):
         run(spec, store, KilledAt(stage))
     again = run(spec, store, LocalPool())
-    names = [s.name for s in LABEL_PLAN]
+    names = [s.name for s in PLAN]
     assert ran(again) == ["ingest", *names[names.index(stage) :]]
     assert digests(again) == digests(finished[1])
     assert not [path for path in (tmp_path / "work").iterdir() if path.is_dir()]

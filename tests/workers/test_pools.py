@@ -6,8 +6,8 @@ import psutil
 import pytest
 
 from recon.errors import Cancelled, DiskFull, DriveInvalid, RoadscribeError, StageTimeout, WorkerLost
+from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.run import run
-from workers.spec import ProbeConfig, ProbeJob
 
 
 def probe(*script, **fields):

@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from recon.errors import Cancelled, ConfigInvalid, DiskFull, InputInvalid, RoadscribeError, WorkerLost
 from workers.executor import StageOutcome, error_of
-from workers.plan import config_of, plan_of
+from workers.jobs.drives import file_stem
+from workers.jobs.label import LabelJob
 from workers.retry import LONGEST_DELAY_S, decide
-from workers.spec import LabelJob, file_stem, natural_key, parse_spec, parse_spec_file, spec_record
+from workers.spec import natural_key, parse_spec, parse_spec_file, spec_record
 
 
 def test_the_key_does_not_depend_on_spelled_out_defaults():
@@ -90,8 +91,8 @@ def test_a_trip_may_have_settings_of_its_own():
     }
     moved = spec.with_paths({place: "/moved" + path for place, path in spec.input_paths().items()})
     assert (moved.drives[1].drive, moved.drives[1].segment.weights) == ("/moved/b", "/moved/m.xml")
-    first, second = (stage for stage in plan_of(spec) if stage.role == "segment")
-    assert [config_of(spec, stage).backend for stage in (first, second)] == ["id_images", "openvino"]
+    first, second = (stage for stage in spec.plan() if stage.role == "segment")
+    assert [spec.config_of(stage).backend for stage in (first, second)] == ["id_images", "openvino"]
 
 
 @pytest.mark.parametrize(

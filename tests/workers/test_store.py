@@ -10,9 +10,9 @@ import pytest
 from recon.artifact import MANIFEST, atomic_folder, seal
 from recon.errors import DiskFull, StorageError
 from workers import store as store_module
+from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
 from workers.run import run
-from workers.spec import ProbeConfig, ProbeJob
 from workers.store import Store
 
 

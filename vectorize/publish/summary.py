@@ -1,4 +1,4 @@
-"""What a map holds, in numbers: elements, metres, coverage."""
+"""What a map holds, in numbers: elements, metres, scores."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from vectorize.labels.label_set import LabelSet
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
 
 
-def map_summary(road_map: RoadMap, labels: LabelSet | None = None) -> dict[str, Any]:
-    """Return elements, metres, seen share and mean score per class, and the labels' coverage (share of cells known)."""
+def map_summary(road_map: RoadMap) -> dict[str, Any]:
+    """Return elements, metres and mean score per class."""
     classes: dict[str, dict[str, Any]] = {}
     for name in ("divider", "boundary", "ped_crossing", "stop_line"):
         elements = [e for e in road_map.elements if e.element_class == name]
@@ -26,8 +25,4 @@ def map_summary(road_map: RoadMap, labels: LabelSet | None = None) -> dict[str, 
         }
         if name == "divider":
             classes[name]["styles"] = {style: styles.count(style) for style in sorted(set(styles))}
-    body: dict[str, Any] = {"classes": classes}
-    if labels is not None and labels.labels:
-        body["keyframes"] = len(labels.labels)
-        body["coverage"] = round(float(np.mean([one.coverage for one in labels.labels])), 4)
-    return body
+    return {"classes": classes}

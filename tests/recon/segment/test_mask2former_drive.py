@@ -13,8 +13,8 @@ from recon.config import SegmentConfig
 from recon.drive import DriveLog
 from recon.errors import Cancelled, ImageInvalid
 from recon.formats.read import read_drive
+from recon.segment.identity import segment_identity
 from recon.segment.segment import segment
-from workers.plan import _segment_identity
 
 
 @pytest.fixture
@@ -65,6 +65,6 @@ def test_one_bad_image_is_left_out_and_too_many_are_refused(
 def test_the_stage_key_names_the_net_by_content(config: SegmentConfig, tmp_path: Path) -> None:
     folder = tiny_mask2former.copy(Path(config.weights), tmp_path / "elsewhere")
     moved = replace(config, weights=str(folder))
-    assert _segment_identity(moved) == _segment_identity(config)
+    assert segment_identity(moved) == segment_identity(config)
     (folder / "roadscribe.json").write_text('{"size_px": [128, 64]}')
-    assert _segment_identity(moved) != _segment_identity(config)
+    assert segment_identity(moved) != segment_identity(config)

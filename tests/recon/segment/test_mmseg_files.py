@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
+from recon.segment.identity import segment_identity
 from recon.segment.mmseg_files import Scale, find_files, read_config, scale_of
-from workers.plan import _segment_identity
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -115,14 +115,14 @@ def test_a_missing_or_foreign_checkpoint_is_named(files: Path) -> None:
 
 def test_the_stage_key_names_both_files_by_content(files: Path, tmp_path: Path) -> None:
     config = SegmentConfig(backend="mmseg", weights=str(files), class_map="roadscribe")
-    before = _segment_identity(config)
+    before = segment_identity(config)
     moved = tmp_path / "elsewhere"
     moved.mkdir()
     for name in ("net.py", "net.pth"):
         (moved / name).write_bytes((tmp_path / name).read_bytes())
-    assert _segment_identity(replace(config, weights=str(moved / "net.pth"))) == before
+    assert segment_identity(replace(config, weights=str(moved / "net.pth"))) == before
     (tmp_path / "net.py").write_text("model = 1")
-    assert _segment_identity(config) != before
+    assert segment_identity(config) != before
 
 
 def test_a_class_map_is_required() -> None:

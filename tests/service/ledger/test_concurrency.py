@@ -15,7 +15,7 @@ from service.ledger import inputs
 from service.ledger.database import migrate, open_database, reading, writing
 from service.ledger.leases import LeaseLost, Leases
 from service.ledger.submissions import Submissions, new_id
-from workers.spec import ProbeConfig, ProbeJob
+from workers.jobs.probe import ProbeConfig, ProbeJob
 
 
 def probe(*after):

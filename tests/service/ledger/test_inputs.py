@@ -12,7 +12,7 @@ from service.ledger import tables
 from service.ledger.database import reading, writing
 from service.ledger.leases import Leases
 from service.ledger.submissions import KeyReused, new_id
-from workers.spec import ProbeConfig, ProbeJob
+from workers.jobs.probe import ProbeConfig, ProbeJob
 
 
 def probe(*after):

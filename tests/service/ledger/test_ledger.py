@@ -9,7 +9,7 @@ from recon.errors import Cancelled, DriveInvalid, WorkerLost
 from service.ledger.database import migrate, writing
 from service.ledger.leases import LeaseLost, Leases
 from service.ledger.submissions import KeyReused, StoredFile, new_id
-from workers.spec import ProbeConfig, ProbeJob
+from workers.jobs.probe import ProbeConfig, ProbeJob
 
 counter = itertools.count()
 

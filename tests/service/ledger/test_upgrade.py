@@ -15,7 +15,8 @@ from recon.artifact import digest_json
 from service.ledger.database import migrate, open_database, writing
 from service.ledger.leases import Leases
 from service.ledger.submissions import KeyReused, Submissions
-from workers.spec import ProbeConfig, ProbeJob, spec_record
+from workers.jobs.probe import ProbeConfig, ProbeJob
+from workers.spec import spec_record
 
 
 @pytest.fixture

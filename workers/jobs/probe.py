@@ -1,4 +1,4 @@
-"""Stages of a probe job: they sleep, fail or die on a script, so that pools and queue can be put to the test."""
+"""The job `probe`: stages that sleep, fail or die on a script, so that pools and queue can be put to the test."""
 
 from __future__ import annotations
 
@@ -6,14 +6,63 @@ import errno
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from recon.artifact import atomic_folder, seal
 from recon.errors import DriveInvalid
-from workers.executor import StageInput
-from workers.spec import ProbeConfig
+from workers.jobs.job import Job, Spec
+from workers.stage import Stage, same
+
+if TYPE_CHECKING:
+    from workers.executor import StageInput
 
 STEP_S = 0.02
+
+
+class ProbeConfig(Spec):
+    """What the two stages of a probe do: `script` holds one action for each run of the second stage."""
+
+    seconds: float = Field(default=0.0, ge=0.0, le=3600.0)
+    size: int = Field(default=16, ge=0, le=1 << 30)  # bytes written by each stage
+    script: tuple[Literal["ok", "invalid", "crash", "bug", "disk_full", "hang"], ...] = ()
+    salt: str = ""  # makes one probe differ from another
+
+
+class ProbeJob(Job):
+    """Exercise queue, pools and store without a drive: sleeps, fails or dies as told. For conformance tests."""
+
+    public: ClassVar[bool] = False
+
+    kind: Literal["probe"] = "probe"
+    probe: ProbeConfig = ProbeConfig()
+    after: tuple[str, ...] = ()  # jobs to wait for
+
+    def input_jobs(self) -> dict[str, str]:
+        """Return the jobs to wait for."""
+        return {f"/after/{i}": job for i, job in enumerate(self.after)}
+
+    def plan(self) -> tuple[Stage, ...]:
+        """Return two stages: the first works, the second does what the script tells."""
+        return PLAN
+
+    def publishes(self) -> dict[str, str]:
+        """Return stage -> folder of the result."""
+        return {"second": ""}
+
+    @classmethod
+    def sources(cls, record: Mapping[str, Any]) -> str:
+        """Return nothing: a probe reads nothing."""
+        return ""
+
+
+PLAN = (
+    Stage(name="first", function="workers.jobs.probe:first", config="probe", kind="Probe"),
+    Stage(name="second", function="workers.jobs.probe:second", parents=same("first"), config="probe", kind="Probe"),
+)
 
 
 def first(given: StageInput) -> None:

@@ -1,0 +1,37 @@
+"""What names the settings of a segmentation: a net by the content of its files, not by their place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from recon.artifact import digest_file
+from recon.config import SegmentConfig
+from recon.errors import ModelInvalid
+from recon.segment.checkpoint import find_checkpoint, weights_digest
+from recon.segment.mmseg_files import find_files
+
+
+def segment_identity(config: SegmentConfig) -> dict[str, Any]:
+    """Return the settings in JSON form, weights and class map by the digest of their files.
+
+    Raises ModelInvalid when the model is not there.
+    """
+    record = asdict(config)
+    if config.backend == "mask2former":
+        folder = find_checkpoint(config.weights, allow_download=config.allow_download)
+        record["weights"] = weights_digest(folder)
+    elif config.backend == "mmseg":
+        record["weights"] = find_files(Path(config.weights)).digest
+    elif config.weights:
+        weights = Path(config.weights)
+        # An OpenVINO net is two files: the .xml beside a .bin of the same name.
+        files = [path for path in (weights, weights.with_suffix(".bin")) if path.is_file()]
+        if weights not in files:
+            hint = "Give the path of the model file with segment.weights."
+            raise ModelInvalid("the model file does not exist", where=config.weights, hint=hint)
+        record["weights"] = [digest_file(path) for path in dict.fromkeys(files)]
+    if config.class_map.endswith(".json") and Path(config.class_map).is_file():
+        record["class_map"] = digest_file(Path(config.class_map))
+    return record

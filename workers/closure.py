@@ -1,0 +1,164 @@
+"""The code that a stage function runs: the modules that it imports, transitively, and the data files that they name.
+
+Everything is read from source, nothing is imported. An import counts wherever it stands, in a function as well, except
+below `if TYPE_CHECKING`. A module that asks for `__file__` names data: each of its strings that is a file beside it
+enters, and each that is a folder beside it enters with the files directly in it. What lies deeper is chosen by a
+setting, such as the weights of a net, and enters a key with that setting.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("recon", "vectorize", "training", "workers")  # the project's own, all below one folder
+PROSE = ".md"
+LONGEST_NAME = 100  # of a data file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """What a function runs: sha256 by path, and the libraries by import name."""
+
+    files: dict[str, str]
+    libraries: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What one module names: the modules that it may import, and the strings that may name its data."""
+
+    imports: tuple[str, ...]
+    strings: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class SourceTree:
+    """The modules below one folder; each file is read once in the life of the tree."""
+
+    root: Path = ROOT
+    _found: dict[str, tuple[dict[str, str], tuple[str, ...]]] = field(default_factory=dict)
+
+    def closure(self, function: str, unused: tuple[str, ...] = ()) -> Closure:
+        """Return what "module:function" runs; modules in `unused` are not followed."""
+        start = function.partition(":")[0]
+        own = {*PACKAGES, start.partition(".")[0]}
+        files: dict[str, str] = {}
+        libraries, seen, waiting = set(), set(unused), [start]
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            top, _, rest = name.partition(".")
+            if top not in own:
+                libraries.add(top)
+                continue
+            waiting += [name.rpartition(".")[0]] if rest else []
+            if name not in self._found:
+                self._found[name] = self._read(name)
+            found, imports = self._found[name]
+            files |= found
+            waiting += imports
+        return Closure(files=dict(sorted(files.items())), libraries=frozenset(libraries) - _standard())
+
+    def _read(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
+        """Return sha256 by path of a module and its data, and its imports; nothing for a name that is no module."""
+        path = self._path(name)
+        if path is None:
+            return {}, ()
+        source = path.read_bytes()
+        parsed = _parsed(source)
+        files = {self._label(path): hashlib.sha256(source).hexdigest()}
+        for data in _data_files(path, parsed.strings):
+            files[self._label(data)] = hashlib.sha256(data.read_bytes()).hexdigest()
+        return files, parsed.imports
+
+    def _path(self, name: str) -> Path | None:
+        """Return the source file of a module; a function of a test or a plug-in may lie outside the tree."""
+        top, *rest = name.split(".")
+        if top in PACKAGES:
+            base = self.root / top
+        else:
+            found = find_spec(top)
+            if found is None or found.origin is None:
+                return None
+            base = Path(found.origin)
+            if base.name != "__init__.py":
+                return None if rest else base
+            base = base.parent
+        place = base.joinpath(*rest)
+        candidates = (place / "__init__.py", place.with_name(place.name + ".py"))
+        return next((path for path in candidates if path.is_file()), None)
+
+    def _label(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+
+@cache
+def own_tree() -> SourceTree:
+    """Return the tree of the running code."""
+    return SourceTree()
+
+
+@cache
+def _standard() -> frozenset[str]:
+    import sys
+
+    return sys.stdlib_module_names | {"__future__"}
+
+
+@lru_cache(maxsize=4096)
+def _parsed(source: bytes) -> _Source:
+    tree = ast.parse(source)
+    imports = tuple(dict.fromkeys(_imports(tree)))
+    if not any(isinstance(node, ast.Name) and node.id == "__file__" for node in ast.walk(tree)):
+        return _Source(imports, ())
+    constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+    return _Source(imports, tuple(value for value in constants if isinstance(value, str)))
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    """Yield every dotted name that a module may import; `from a import b` yields a and a.b."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield child.module
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        elif isinstance(child, ast.If) and _last_name(child.test) == "TYPE_CHECKING":
+            for other in child.orelse:
+                yield from _imports(other)
+        else:
+            yield from _by_name(child)
+            yield from _imports(child)
+
+
+def _by_name(node: ast.AST) -> Iterator[str]:
+    """Yield the module of `importlib.import_module("name")`."""
+    if isinstance(node, ast.Call) and node.args and _last_name(node.func) == "import_module":
+        name = node.args[0]
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            yield name.value
+
+
+def _last_name(node: ast.AST) -> str:
+    """Return c of the expression a.b.c, and "" for what is no name."""
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def _data_files(module: Path, strings: tuple[str, ...]) -> Iterator[Path]:
+    for text in sorted(set(strings)):
+        if not text.strip(".") or len(text) > LONGEST_NAME or "\n" in text or "\0" in text:
+            continue
+        path = module.parent / text
+        if path.is_file():
+            yield path
+        elif path.is_dir() and not (path / "__init__.py").exists():
+            yield from sorted(one for one in path.iterdir() if one.is_file() and one.suffix != PROSE)

@@ -1,0 +1,109 @@
+"""What jobs over drives share: how a drive is named, the settings of their stages, and the files of a net."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import PurePath
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from recon.config import BakeConfig, FitConfig, SegmentConfig
+from recon.segment.checkpoint import shipped_net
+from recon.segment.identity import segment_identity
+from vectorize.config import CropConfig, PackConfig, TraceConfig
+from workers.jobs.job import JOB_ID, Job, Spec
+from workers.stage import Stage
+
+STEM_LENGTH = 100  # with what formats add to it, the name of a file
+
+
+class DriveRef(Spec):
+    """Where a drive lies and how it is read."""
+
+    drive: str = Field(min_length=1, max_length=4096, description="Folder of the drive on the service's machine.")
+    format: Literal["auto", "drive_folder", "kitti_raw", "argoverse2", "nuscenes"] = "auto"
+    scene: str = Field(default="", max_length=200, description="Scene of a nuScenes data root: NAME or VERSION/NAME.")
+    sweeps: bool = Field(default=False, description="Also read what nuScenes recorded between its keyframes.")
+
+
+class TripRef(DriveRef):
+    """One trip of a site: a drive, or a label job, which stands for its drive and its labelled images."""
+
+    drive: str = Field(default="", max_length=4096, description="Folder of the drive on the service's machine.")
+    job: str = Field(default="", pattern=JOB_ID, description="Id of a label job; the other fields come from it.")
+    segment: SegmentConfig | None = Field(default=None, description="Settings of this trip; default: the job's.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.drive or self.job):
+            raise ValueError("give a drive, or a label job as job")
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawSettings:
+    """What the stage draw reads: the frames that the fit held out, and how flat ground is traced there."""
+
+    fit: FitConfig
+    trace: TraceConfig
+
+
+class DrivesJob(Job):
+    """A job over drives, with the settings of its stages."""
+
+    segment: SegmentConfig = SegmentConfig()
+    fit: FitConfig = FitConfig()
+    bake: BakeConfig = BakeConfig()
+    trace: TraceConfig = TraceConfig()
+    crop: CropConfig = CropConfig()
+    pack: PackConfig = PackConfig()
+
+    def trips(self) -> tuple[DriveRef, ...]:
+        """Return the drives of the job."""
+        raise NotImplementedError
+
+    def config_of(self, stage: Stage) -> Any:
+        """Return the settings of a stage: the drive itself for ingest, and two configs for draw."""
+        if stage.role == "ingest":
+            return self.trips()[stage.trip]
+        if stage.role == "draw":
+            return DrawSettings(fit=self.fit, trace=self.trace)
+        return super().config_of(stage)
+
+    def config_identity(self, stage: Stage) -> Any:
+        """Return the JSON form of what a stage reads of its job, with files named by content instead of by path."""
+        if not stage.cached:  # its key only names the work folder
+            return {"spec": self.model_dump(mode="json"), "trip": stage.trip}
+        if stage.role == "segment":
+            return segment_identity(self.config_of(stage))
+        if stage.role == "draw" and not self.fit.holdout_every:  # without held-out frames nothing is traced
+            return asdict(self.fit)
+        return super().config_identity(stage)
+
+
+def net_paths(segment: SegmentConfig, place: str = "") -> dict[str, str]:
+    """Return JSON pointer -> path of the files of a net; `place` is the pointer of its trip."""
+    paths = {}
+    shipped = segment.backend == "mask2former" and shipped_net(segment.weights)
+    if segment.weights and not shipped:
+        paths[f"{place}/segment/weights"] = segment.weights
+    if segment.class_map.endswith(".json"):
+        paths[f"{place}/segment/class_map"] = segment.class_map
+    return paths
+
+
+def with_net_paths(segment: SegmentConfig, paths: Mapping[str, str], place: str = "") -> SegmentConfig:
+    """Return the settings with other paths in the places that `net_paths` names."""
+    return replace(
+        segment,
+        weights=paths.get(f"{place}/segment/weights", segment.weights),
+        class_map=paths.get(f"{place}/segment/class_map", segment.class_map),
+    )
+
+
+def file_stem(drive: str) -> str:
+    """Return the name of a drive's folder or scene as the stem of a file."""
+    name = PurePath(drive).name[:STEM_LENGTH]
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "_" for c in name) or "map"

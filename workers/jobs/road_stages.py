@@ -1,0 +1,75 @@
+"""The stages that make labels of drives, as a job of one trip has them; a job of several trips renames them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from recon.config import FitConfig, SegmentConfig
+from workers.stage import Stage, same
+
+GPU_SHARE = 0.5  # net and surfels take a few GB each: two stages share a GPU
+
+# What a back end of the stage segment imports alone. Another back end's code and libraries are no part of a key.
+BACKENDS = {
+    "id_images": "recon.segment.id_images",
+    "openvino": "recon.segment.openvino_net",
+    "mask2former": "recon.segment.mask2former",
+    "mmseg": "recon.segment.mmseg",
+}
+ON_CPU = ("id_images", "openvino")  # back ends that compute without PyTorch
+
+INGEST = Stage(name="ingest", function="workers.stages.ingest:ingest", kind="DriveLog", cached=False)
+SEGMENT = Stage(
+    name="segment",
+    function="workers.stages.segment:segment",
+    parents=same("ingest"),
+    config="segment",
+    kind="FrameLabels",
+    resumes=True,
+)
+FIT = Stage(
+    name="fit",
+    function="workers.stages.fit:fit",
+    parents=same("ingest", "segment"),
+    config="fit",
+    kind="RoadSurface",
+)
+BAKE = Stage(name="bake", function="workers.stages.bake:bake", parents=same("fit"), config="bake", kind="BevMap")
+TRACE = Stage(
+    name="trace",
+    function="workers.stages.trace:trace",
+    parents=same("ingest", "bake"),
+    config="trace",
+    kind="RoadMap",
+)
+CROP = Stage(
+    name="crop",
+    function="workers.stages.crop:crop",
+    parents=same("ingest", "fit", "bake", "trace"),
+    config="crop",
+    kind="LabelSet",
+)
+PACK = Stage(
+    name="pack", function="workers.stages.pack:pack", parents=same("ingest", "fit", "crop"), config="pack", kind="Shard"
+)
+DRAW = Stage(
+    name="draw",
+    function="workers.stages.draw:draw",
+    parents=same("ingest", "segment", "fit", "bake", "trace", "crop"),
+    kind="Publication",
+)
+
+
+def segment_stage(config: SegmentConfig) -> Stage:
+    """Return the stage segment with its device, its share of a GPU, and the back ends it does not use."""
+    unused = tuple(module for name, module in BACKENDS.items() if name != config.backend)
+    if config.backend in ON_CPU:
+        return replace(SEGMENT, unused=unused)
+    gpus = 0.0 if config.device == "cpu" else GPU_SHARE
+    return replace(SEGMENT, unused=unused, device=config.device, gpus=gpus)
+
+
+def fit_stage(config: FitConfig) -> Stage:
+    """Return the stage fit with its renderer and its share of a GPU."""
+    gpus = 0.0 if config.renderer in ("cpu", "reference") else GPU_SHARE
+    return replace(FIT, renderer=config.renderer, gpus=gpus)

@@ -1,0 +1,77 @@
+"""A stage of a plan as data, and the record of a result that the store holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from recon.artifact import Manifest, digest_json
+from workers.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One step of a plan.
+
+    `parents` maps the role in which a stage's function knows a parent to the parent's name in the plan. A stage that
+    several trips go through has one role and many names, "segment 2" for the second trip, so that each trip's result
+    is stored and found under the same key whichever job asked for it.
+    """
+
+    name: str
+    function: str  # "module:function" taking a StageInput, imported in the worker only
+    parents: Mapping[str, str] = field(default_factory=dict)  # role -> name in the plan
+    config: str = ""  # field of the spec; "" = the stage has no settings
+    kind: str = ""  # kind of the artifact it leaves
+    cached: bool = True  # False: always run, because its input lies outside the store
+    resumes: bool = False  # True: the next attempt finds the work folder of the last one
+    trip: int = 0  # which of the job's drives this stage works on
+    gpus: float = 0.0  # share of a GPU, where there is one
+    device: str = ""  # device setting, "auto" included, of a stage that computes with PyTorch; "" = it does not
+    renderer: str = ""  # renderer setting, "auto" included, of a stage that renders; "" = it does not
+    unused: tuple[str, ...] = ()  # modules that the settings of the job keep the stage from importing
+
+    @property
+    def role(self) -> str:
+        """Return the name without the trip's number: where results are kept."""
+        return self.name.split(" ")[0]
+
+
+def same(*names: str) -> dict[str, str]:
+    """Return parents whose role is their name."""
+    return {name: name for name in names}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """What became of one stage."""
+
+    name: str
+    skipped: bool
+    seconds: float
+    peak_memory_bytes: int
+    digest: str
+    folder: Path
+    manifest: Manifest
+
+
+def identity(manifest: Manifest) -> str:
+    """Return the digest by which later stages know an artifact: its content, not where the drive lies."""
+    if manifest.kind != "DriveLog":
+        return manifest.digest
+    meta = {key: value for key, value in manifest.meta.items() if key != "root"}
+    return digest_json({"kind": manifest.kind, "schema": manifest.schema, "meta": meta, "files": manifest.files})
+
+
+def stored_record(store: Store, name: str, role: str, key: str, manifest: Manifest) -> StageRecord:
+    """Return the record of a stage whose result the store holds already."""
+    return StageRecord(
+        name=name,
+        skipped=True,
+        seconds=0.0,
+        peak_memory_bytes=0,
+        digest=identity(manifest),
+        folder=store.object_path(role, key),
+        manifest=manifest,
+    )

@@ -1,0 +1,18 @@
+"""The stage fit: the labelled images of all trips become one road surface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recon.fit.fit import fit as run_fit
+from workers.stages.folder import leave
+from workers.stages.trips import trips_of
+
+if TYPE_CHECKING:
+    from workers.executor import StageInput
+
+
+def fit(given: StageInput) -> None:
+    """Fit one surface to all trips that have frames; a trip that was left out of its site has none."""
+    trips = [trip for trip in trips_of(given) if trip.drive.frames]
+    leave(run_fit(trips, given.config, given.tick, scratch=given.folder.parent), given)

@@ -1,0 +1,26 @@
+"""The stage pack: labels become shards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from recon.artifact import read
+from vectorize.labels.label_set import LabelSet
+from vectorize.labels.shard import pack as run_pack
+from workers.stages.poses import posed_drive
+
+if TYPE_CHECKING:
+    from workers.executor import StageInput
+
+
+def pack(given: StageInput) -> None:
+    """Pack the labels into shards."""
+    run_pack(
+        read(LabelSet, given.parents["crop"]),
+        posed_drive(given),
+        given.config,
+        given.folder,
+        given.tick,
+        parents=given.parent_digests,
+        config_digest=given.config_digest,
+    )
