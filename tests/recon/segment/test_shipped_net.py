@@ -11,13 +11,8 @@ from recon.config import SegmentConfig
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
 from recon.segment.checkpoint import MODEL_FILE, SHIPPED_NETS, find_checkpoint, shipped_net
-<<<<<<< HEAD
 from training.segmenter.sources import open_source
-from workers.spec import LabelJob
-=======
-from training.segmenter.samples import open_source
 from workers.jobs.label import LabelJob
->>>>>>> 87b51e7 (A job kind is one module, a stage key holds what its stage runs)
 
 
 def test_a_bare_name_stands_for_the_shipped_net() -> None:
