@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -46,11 +47,12 @@ class SourceTree:
     _found: dict[str, tuple[dict[str, str], tuple[str, ...]]] = field(default_factory=dict)
 
     def closure(self, function: str, unused: tuple[str, ...] = ()) -> Closure:
-        """Return what "module:function" runs; modules in `unused` are not followed."""
+        """Return what "module:function" runs; imports in `unused`, as "importer:module", are not followed."""
         start = function.partition(":")[0]
         own = {*PACKAGES, start.partition(".")[0]}
         files: dict[str, str] = {}
-        libraries, seen, waiting = set(), set(unused), [start]
+        libraries, seen, waiting = set(), set(), [start]
+        cut = [(one.partition(":")[0], one.partition(":")[2]) for one in unused]
         while waiting:
             name = waiting.pop()
             if name in seen:
@@ -65,7 +67,8 @@ class SourceTree:
                 self._found[name] = self._read(name)
             found, imports = self._found[name]
             files |= found
-            waiting += imports
+            never = [module for importer, module in cut if importer == name]
+            waiting += [one for one in imports if not any(f"{one}.".startswith(f"{module}.") for module in never)]
         return Closure(files=dict(sorted(files.items())), libraries=frozenset(libraries) - _standard())
 
     def _read(self, name: str) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -109,8 +112,6 @@ def own_tree() -> SourceTree:
 
 @cache
 def _standard() -> frozenset[str]:
-    import sys
-
     return sys.stdlib_module_names | {"__future__"}
 
 
@@ -126,23 +127,27 @@ def _parsed(source: bytes) -> _Source:
 
 def _imports(node: ast.AST) -> Iterator[str]:
     """Yield every dotted name that a module may import; `from a import b` yields a and a.b."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            yield from (alias.name for alias in child.names)
-        elif isinstance(child, ast.ImportFrom) and child.module:
-            yield child.module
-            yield from (f"{child.module}.{alias.name}" for alias in child.names)
-        elif isinstance(child, ast.If) and _last_name(child.test) == "TYPE_CHECKING":
-            for other in child.orelse:
-                yield from _imports(other)
-        else:
-            yield from _by_name(child)
-            yield from _imports(child)
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Call):
+        yield from _by_name(node)
+    for child in _run(node):
+        yield from _imports(child)
 
 
-def _by_name(node: ast.AST) -> Iterator[str]:
+def _run(node: ast.AST) -> Iterable[ast.AST]:
+    """Return the children of a node without what only a type checker reads."""
+    if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
+        return node.orelse
+    return ast.iter_child_nodes(node)
+
+
+def _by_name(node: ast.Call) -> Iterator[str]:
     """Yield the module of `importlib.import_module("name")`."""
-    if isinstance(node, ast.Call) and node.args and _last_name(node.func) == "import_module":
+    if node.args and _last_name(node.func) == "import_module":
         name = node.args[0]
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
             yield name.value

@@ -30,7 +30,7 @@ class Stage:
     gpus: float = 0.0  # share of a GPU, where there is one
     device: str = ""  # device setting, "auto" included, of a stage that computes with PyTorch; "" = it does not
     renderer: str = ""  # renderer setting, "auto" included, of a stage that renders; "" = it does not
-    unused: tuple[str, ...] = ()  # modules that the settings of the job keep the stage from importing
+    unused: tuple[str, ...] = ()  # imports that the settings of the job never reach, as "importer:module"
 
     @property
     def role(self) -> str:

@@ -9,7 +9,8 @@ from workers.stage import Stage, same
 
 GPU_SHARE = 0.5  # net and surfels take a few GB each: two stages share a GPU
 
-# What a back end of the stage segment imports alone. Another back end's code and libraries are no part of a key.
+# The modules of which the stage segment uses one. The code and the libraries of the others are no part of its key.
+CHOOSER = "recon.segment.segment"
 BACKENDS = {
     "id_images": "recon.segment.id_images",
     "openvino": "recon.segment.openvino_net",
@@ -62,7 +63,7 @@ DRAW = Stage(
 
 def segment_stage(config: SegmentConfig) -> Stage:
     """Return the stage segment with its device, its share of a GPU, and the back ends it does not use."""
-    unused = tuple(module for name, module in BACKENDS.items() if name != config.backend)
+    unused = tuple(f"{CHOOSER}:{module}" for name, module in BACKENDS.items() if name != config.backend)
     if config.backend in ON_CPU:
         return replace(SEGMENT, unused=unused)
     gpus = 0.0 if config.device == "cpu" else GPU_SHARE
