@@ -1,19 +1,17 @@
-"""What jobs over drives share: how a drive is named, the settings of their stages, and the files of a net."""
+"""What jobs over drives share: how a drive is named and the settings of their stages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from recon.config import BakeConfig, FitConfig, SegmentConfig
-from recon.segment.checkpoint import shipped_net
-from recon.segment.identity import segment_identity
 from vectorize.config import CropConfig, PackConfig, TraceConfig
 from workers.jobs.job import JOB_ID, Job, Spec
+from workers.jobs.net import segment_identity
 from workers.stage import Stage
 
 STEM_LENGTH = 100  # with what formats add to it, the name of a file
@@ -81,26 +79,6 @@ class DrivesJob(Job):
         if stage.role == "draw" and not self.fit.holdout_every:  # without held-out frames nothing is traced
             return asdict(self.fit)
         return super().config_identity(stage)
-
-
-def net_paths(segment: SegmentConfig, place: str = "") -> dict[str, str]:
-    """Return JSON pointer -> path of the files of a net; `place` is the pointer of its trip."""
-    paths = {}
-    shipped = segment.backend == "mask2former" and shipped_net(segment.weights)
-    if segment.weights and not shipped:
-        paths[f"{place}/segment/weights"] = segment.weights
-    if segment.class_map.endswith(".json"):
-        paths[f"{place}/segment/class_map"] = segment.class_map
-    return paths
-
-
-def with_net_paths(segment: SegmentConfig, paths: Mapping[str, str], place: str = "") -> SegmentConfig:
-    """Return the settings with other paths in the places that `net_paths` names."""
-    return replace(
-        segment,
-        weights=paths.get(f"{place}/segment/weights", segment.weights),
-        class_map=paths.get(f"{place}/segment/class_map", segment.class_map),
-    )
 
 
 def file_stem(drive: str) -> str:

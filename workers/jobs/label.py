@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, Self
 
-from workers.jobs.drives import DriveRef, DrivesJob, net_paths, with_net_paths
+from workers.jobs.drives import DriveRef, DrivesJob
+from workers.jobs.net import net_paths, with_net_paths
 from workers.jobs.road_stages import BAKE, CROP, DRAW, INGEST, PACK, TRACE, fit_stage, segment_stage
 from workers.stage import Stage
 

@@ -13,8 +13,8 @@ from recon.config import SegmentConfig
 from recon.drive import DriveLog
 from recon.errors import Cancelled, ImageInvalid
 from recon.formats.read import read_drive
-from recon.segment.identity import segment_identity
 from recon.segment.segment import segment
+from workers.jobs.net import segment_identity
 
 
 @pytest.fixture

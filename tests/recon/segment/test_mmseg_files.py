@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
-from recon.segment.identity import segment_identity
 from recon.segment.mmseg_files import Scale, find_files, read_config, scale_of
+from workers.jobs.net import segment_identity
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),

@@ -1,16 +1,37 @@
-"""What names the settings of a segmentation: a net by the content of its files, not by their place."""
+"""The files of a segmentation net as a job names them: where they lie, and what they hold."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from recon.artifact import digest_file
 from recon.config import SegmentConfig
 from recon.errors import ModelInvalid
-from recon.segment.checkpoint import find_checkpoint, weights_digest
+from recon.segment.checkpoint import find_checkpoint, shipped_net, weights_digest
 from recon.segment.mmseg_files import find_files
+
+
+def net_paths(segment: SegmentConfig, place: str = "") -> dict[str, str]:
+    """Return JSON pointer -> path of the files of a net; `place` is the pointer of its trip."""
+    paths = {}
+    shipped = segment.backend == "mask2former" and shipped_net(segment.weights)
+    if segment.weights and not shipped:
+        paths[f"{place}/segment/weights"] = segment.weights
+    if segment.class_map.endswith(".json"):
+        paths[f"{place}/segment/class_map"] = segment.class_map
+    return paths
+
+
+def with_net_paths(segment: SegmentConfig, paths: Mapping[str, str], place: str = "") -> SegmentConfig:
+    """Return the settings with other paths in the places that `net_paths` names."""
+    return replace(
+        segment,
+        weights=paths.get(f"{place}/segment/weights", segment.weights),
+        class_map=paths.get(f"{place}/segment/class_map", segment.class_map),
+    )
 
 
 def segment_identity(config: SegmentConfig) -> dict[str, Any]:
