@@ -28,6 +28,7 @@ from service.ledger.submissions import StoredFile
 from service.results import report_file
 from service.roots import resolve_below
 from service.settings import Settings, load_settings
+from vectorize.publish.job_report import REPORT
 from workers.executor import ClusterSick, CodeChanged, Pool
 from workers.run import RunEvent, RunReport, run
 from workers.spec import stored_spec
@@ -123,7 +124,7 @@ class Executor:
         # The path holds the fencing token: a zombie writes beside its successor, never over it.
         stored = home / "reports" / f"{claim.token}.json"
         write_atomic(stored, data)
-        files = [StoredFile(**_row(claim, home, "report.json", stored, entry))]
+        files = [StoredFile(**_row(claim, home, REPORT, stored, entry))]
         files += [StoredFile(**_row(claim, home, f.path, f.source, f.sha256)) for f in report.files()]
         return report.record(), files
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from recon.artifact import write_atomic
 from recon.errors import PathRefused, storage_errors
+from vectorize.publish.job_report import REPORT
 from workers.run import RunReport
 
 OURS = ".roadscribe"  # the store of a local run, and the proof that a folder is ours to write
@@ -46,12 +47,12 @@ def write_result(report: RunReport, out: Path) -> dict[str, Any]:
                 shutil.copyfile(file.source, target)
             # Everything is on the disk before the first old file goes; the report goes first and comes last, so that
             # a folder with a report is complete.
-            (out / "report.json").unlink(missing_ok=True)
+            (out / REPORT).unlink(missing_ok=True)
             for entry in [path for path in out.iterdir() if path.name in ("map.geojson", "shards", "pictures")]:
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             for entry in list(staging.iterdir()) if staging.is_dir() else []:
                 entry.replace(out / entry.name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    write_atomic(out / "report.json", data)
+    write_atomic(out / REPORT, data)
     return report.record()

@@ -11,11 +11,12 @@ import typer
 from pydantic import ValidationError
 
 from recon.artifact import write_atomic
-from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, PathRefused
+from recon.errors import ConfigInvalid, PathRefused
 from service.cli.progress import say
 from service.cli.spec import is_job_id
 from service.cli.submit import DEFAULT_URL, Url, connect, end, follow_job
 from service.results import OURS
+from vectorize.publish.job_report import REPORT, read_report
 from workers.jobs.drives import file_stem
 from workers.jobs.export import EXPORT_FORMATS, ExportJob, Origin, artifacts_of
 from workers.spec import spec_record
@@ -74,7 +75,7 @@ def export(
             job = follow_job(client, job["id"])
             if job["state"] != "succeeded":
                 end(job, as_json=False)
-            entries = {e["path"]: e for e in client.artifacts(job["id"]) if e["path"] != "report.json"}
+            entries = {e["path"]: e for e in client.artifacts(job["id"]) if e["path"] != REPORT}
             targets = _targets(list(entries), to, Path("exports"), overwrite=overwrite)
             for name, path in targets.items():
                 client.download(entries[name], path)
@@ -104,7 +105,7 @@ def _export_here(out: Path, spec: ExportJob, to: Path | None, *, overwrite: bool
     from vectorize.formats.catalog import format_named
     from workers.stages.export import write_format
 
-    chosen, report = format_named(spec.format), _report(out)
+    chosen, report = format_named(spec.format), read_report(out)
     found = artifacts_of(report, Store(out / OURS / "store"), spec.trip)
     folders = {kind: record.folder for kind, record in found.items()}
     written = write_format(chosen, _name(report), folders, spec.origin)
@@ -126,24 +127,9 @@ def _origin(text: str) -> Origin:
         raise ConfigInvalid(f"{text!r} is no place", where="--origin", hint=hint) from error
 
 
-def _report(out: Path) -> dict[str, Any]:
-    path = out / "report.json"
-    try:
-        body = json.loads(path.read_bytes())
-        if isinstance(body, dict) and isinstance(body["stages"], list):
-            return body
-    except FileNotFoundError as error:
-        hint = "Name the folder that `roadscribe label` wrote to, or the id of a job."
-        raise ArtifactForeign("the folder holds no result", where=str(out), hint=hint) from error
-    except (ValueError, KeyError, OSError) as error:
-        raise ArtifactInvalid("report.json does not parse", where=str(path), hint="Run the job again.") from error
-    raise ArtifactForeign("report.json is none of a job", where=str(path), hint="Name the folder of a result.")
-
-
 def _name(report: dict[str, Any]) -> str:
     """Return the drive's name as the stem of a file."""
-    job = report.get("job")
-    first = job.get("drives", [job])[0] if isinstance(job, dict) else {}
+    first = report["job"].get("drives", [report["job"]])[0]
     return file_stem(str(first.get("scene") or first.get("drive", "")))
 
 

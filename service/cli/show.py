@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from recon.errors import ArtifactForeign, ArtifactInvalid
 from service.cli.spec import is_job_id, sources_of
 from service.cli.submit import DEFAULT_URL, AsJson, Url, connect
 from service.cli.table import print_report
+from vectorize.publish.job_report import REPORT, read_report
 from workers.store import NEWEST_SCHEMA
 
 
@@ -31,7 +32,7 @@ def show(
     Example: roadscribe show demo_out/result
     """
     folder = Path(what)
-    if (folder / "report.json").is_file():
+    if (folder / REPORT).is_file():
         _show_result(folder, as_json)
     elif (folder / MANIFEST).is_file():
         _show_artifact(folder, as_json)
@@ -52,14 +53,7 @@ def show(
 
 
 def _show_result(folder: Path, as_json: bool) -> None:
-    try:
-        report: dict[str, Any] = json.loads((folder / "report.json").read_bytes())
-        if not isinstance(report, dict) or not isinstance(report.get("stages"), list):
-            raise ArtifactForeign(
-                "report.json is none of a job", where=str(folder), hint="Name the folder of a result."
-            )
-    except ValueError as error:
-        raise ArtifactInvalid("report.json does not parse", where=str(folder), hint="Run the job again.") from error
+    report = read_report(folder)
     if as_json:
         print(json.dumps(report))
         return

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from recon.artifact import MANIFEST, digest_json
-from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
+from recon.errors import ArtifactInvalid, InputInvalid
 from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize.evaluate.config import EvaluateConfig
@@ -21,6 +21,7 @@ from vectorize.evaluate.evaluate_site import area_of, evaluate_site
 from vectorize.evaluate.match_pictures import patch_picture, png, site_picture
 from vectorize.evaluate.patch import Patch, Truth, check_frame, patches_of
 from vectorize.labels.shard import read_shard
+from vectorize.publish.job_report import read_report
 from vectorize.truth.geojson_reader import read_geojson
 from vectorize.truth.read_truth import TruthFile, drive_origin, read_truth
 
@@ -34,17 +35,8 @@ class Result:
     def __init__(self, folder: Path) -> None:
         """Raise ArtifactForeign when the folder is no result, ArtifactInvalid when it is damaged."""
         self.folder = folder
-        path = folder / "report.json"
-        hint = "Name the folder that `roadscribe label` or `roadscribe fetch` wrote."
-        if not path.is_file():
-            raise ArtifactForeign(
-                "this is no result of a label job: it has no report.json", where=str(folder), hint=hint
-            )
-        try:
-            self.report: dict[str, Any] = json.loads(path.read_bytes())
-            self.job: dict[str, Any] = self.report["job"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ArtifactInvalid("report.json does not parse", where=str(path), hint=hint) from error
+        self.report: dict[str, Any] = read_report(folder)
+        self.job: dict[str, Any] = self.report["job"]
 
     @property
     def first_drive(self) -> dict[str, Any]:
