@@ -34,5 +34,5 @@ def test_a_damaged_report_is_named(tmp_path: Path, data: bytes) -> None:
 
 def test_a_folder_without_a_report_is_no_result(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ArtifactForeign, match="holds no report.json"):
+        with pytest.raises(ArtifactForeign, match=r"holds no report\.json"):
             read_report(folder)
