@@ -15,8 +15,9 @@ from recon.classes import DRIVABLE, RoadClass
 from recon.grid import Grid
 from vectorize import polyline
 
-HALF_TRUST_VIEWS = 4.0
+HALF_TRUST_VIEWS = 4.0  # views from which a cell is trusted half: the curves of confidence were fitted with it
 PAINT_M = 0.4  # each side of the axis of a line
+LEAST_KNOWN = 1e-3  # share of known classes or cells below which nothing is divided by it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +43,7 @@ class Evidence:
         probability = bev.class_probability
         unknown = probability[..., RoadClass.UNKNOWN].astype(np.float32)
         known = (bev.views >= max(1, min_views)) & (unknown < 0.5)
-        scale = np.where(known, 1.0 / np.maximum(1.0 - unknown, 1e-3), 0.0).astype(np.float32)
+        scale = np.where(known, 1.0 / np.maximum(1.0 - unknown, LEAST_KNOWN), 0.0).astype(np.float32)
 
         def share(*classes: RoadClass) -> F32:
             total = np.zeros(known.shape, dtype=np.float32)
@@ -68,7 +69,7 @@ class Evidence:
         )
 
     def with_markings(self, lines: Sequence[F64]) -> Evidence:
-        """Return the evidence with paint along lines (2, 2) that was called STOP_LINE as LANE_MARKING."""
+        """Return the evidence with STOP_LINE paint along lines (2, 2) as LANE_MARKING."""
         if not lines:
             return self
         beside = np.zeros(self.grid.shape, np.uint8)
@@ -92,20 +93,20 @@ class Evidence:
         result: Bool = self.known[rows, columns] & inside
         return result
 
-    def witnesses(self, xy_m: F64, kept: I64) -> tuple[U16, U64]:
-        """Return who saw a line of dense points (N, 2), for those of them that are `kept` (M,) as its vertices.
+    def views_and_trips(self, xy_m: F64, kept: I64) -> tuple[U16, U64]:
+        """Return views (M,) and trips (M,) of a line of dense points (N, 2) of which `kept` (M,) are its vertices.
 
-        A vertex stands for the points half-way to its neighbours that are as known as it is: it has the mean of their
-        views, rounded, and every trip that saw one of them, as bits.
+        A vertex represents the points half-way to its neighbours that have the same known state. It has the mean of
+        their views, rounded, and every trip that saw one of them, as bits.
         """
         rows, columns, inside = self._cells(xy_m)
         known = self.known[rows, columns] & inside
         borders = polyline.stretches(kept, len(xy_m))
-        alike = inside & (known == np.repeat(known[kept], np.diff(borders)))
+        same_state = inside & (known == np.repeat(known[kept], np.diff(borders)))
         views, trips = self.views[rows, columns].astype(np.int64), self.trips[rows, columns]
-        count = np.maximum(np.add.reduceat(alike.astype(np.int64), borders[:-1]), 1)
-        mean = np.add.reduceat(np.where(alike, views, 0), borders[:-1]) / count
-        return np.rint(mean).astype(np.uint16), np.bitwise_or.reduceat(trips * alike, borders[:-1])
+        count = np.maximum(np.add.reduceat(same_state.astype(np.int64), borders[:-1]), 1)
+        mean = np.add.reduceat(np.where(same_state, views, 0), borders[:-1]) / count
+        return np.rint(mean).astype(np.uint16), np.bitwise_or.reduceat(trips * same_state, borders[:-1])
 
     def _cells(self, xy_m: F64) -> tuple[I64, I64, Bool]:
         """Return row and column (...) of the cells that hold world points (..., 2), and whether the raster has them."""
@@ -127,8 +128,10 @@ class Evidence:
 
 
 def smooth_known(raster: F32, known: Bool, sigma_px: float) -> F32:
-    """Return a Gaussian smoothing in which unseen cells have no say; zero where nothing known is near."""
+    """Return a Gaussian smoothing of the known cells alone; zero where no known cell is near."""
     weight = cv2.GaussianBlur(known.astype(np.float32), (0, 0), sigma_px)
     total = cv2.GaussianBlur(np.where(known, raster, np.float32(0)).astype(np.float32), (0, 0), sigma_px)
-    result: F32 = np.where(weight > 1e-3, total / np.maximum(weight, 1e-3), np.float32(0)).astype(np.float32)
+    result: F32 = np.where(weight > LEAST_KNOWN, total / np.maximum(weight, LEAST_KNOWN), np.float32(0)).astype(
+        np.float32
+    )
     return result

@@ -29,7 +29,7 @@ class Element:
     score: float  # 0..1, evidence of the whole element
     style: Style = "unknown"
     closed: bool = False
-    # Of the stretch half-way to the neighbours. Left out they are 0: no image tells of a map that was not made of any.
+    # Of the stretch half-way to the neighbours. They default to 0, for maps that were not made from images.
     views: U16 = field(default_factory=lambda: np.zeros(0, np.uint16))  # (N,) images that saw a cell of it, on average
     trips: U64 = field(default_factory=lambda: np.zeros(0, np.uint64))  # (N,) bit t: trip t saw some cell of it
 
@@ -71,7 +71,7 @@ class Element:
 
     @property
     def trip_numbers(self) -> list[int]:
-        """Return the trips that saw some part of the element, ascending; the map that holds it knows their names."""
+        """Return the trips that saw some part of the element, ascending; `RoadMap.trips` has their names."""
         return numbers_of(int(np.bitwise_or.reduce(self.trips)))
 
 
@@ -81,7 +81,7 @@ def numbers_of(bits: int) -> list[int]:
 
 
 def pack_elements(elements: Sequence[Element]) -> Parts:
-    """Take elements apart into ragged arrays; all vertices become (N, 3), with NaN height where there is none."""
+    """Take elements apart into ragged arrays; all vertices become (N, 3), with a NaN height where it is missing."""
     vertices = [np.c_[e.vertices, np.full((len(e.vertices), 3 - e.vertices.shape[1]), np.nan)] for e in elements]
     meta = [
         {

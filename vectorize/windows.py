@@ -30,7 +30,7 @@ class Core:
 
 
 def is_one_window(bev: BevBlocks) -> bool:
-    """Return whether a site is small enough to be looked at as a whole."""
+    """Return whether a site is small enough to be traced as a whole."""
     return bev.grid.width * bev.grid.height <= WHOLE_CELLS
 
 

@@ -25,7 +25,7 @@ def test_witnesses_are_those_of_the_points_half_way_to_the_neighbours(seed, coun
     evidence = Evidence.of(bev, min_views=2)
     xy = random.uniform([-1, -1], [5, 4], (count, 2))  # some lie beyond the raster
     kept = np.array(sorted(data.draw(st.sets(st.integers(0, count - 1), min_size=1)) | {0, count - 1}))
-    mean, bits = evidence.witnesses(xy, kept)
+    mean, bits = evidence.views_and_trips(xy, kept)
     assert (mean.dtype, bits.dtype) == (np.uint16, np.uint64)
     known = evidence.is_known(xy)
     for i, vertex in enumerate(kept):

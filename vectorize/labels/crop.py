@@ -22,12 +22,13 @@ from recon.geometry import apply, invert
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import CropConfig
-from vectorize.labels.known import KnownNear, mask_of
+from vectorize.labels.known import KnownWindow, mask_of
 from vectorize.labels.label_set import LabelSet, PseudoLabels, mask_shape
 from vectorize.road_map import Element, RoadMap
 
-SHORTEST_PIECE_M = 0.5  # a sliver that the patch cuts off is no element
-SMALLEST_PIECE_M2 = 0.5
+SHORTEST_PIECE_M = 0.5  # of a line that the edge of the patch cuts off: a shorter piece is a sliver
+SMALLEST_PIECE_M2 = 0.5  # of an area
+RISE_M = 1.0  # added to the reach: the road may rise under a tilted patch
 
 
 def crop(
@@ -40,8 +41,8 @@ def crop(
     provenance: dict[str, Any] | None = None,
 ) -> LabelSet:
     """Return one PseudoLabels per keyframe of the drive; the map and the raster must be of the same world frame."""
-    near = KnownNear(bev, road_map, min_views=config.min_views)
-    reach_m = float(np.hypot(config.length_m, config.width_m)) / 2 + 1.0  # the road may rise under a tilted patch
+    near = KnownWindow(bev, road_map, min_views=config.min_views)
+    reach_m = float(np.hypot(config.length_m, config.width_m)) / 2 + RISE_M
     shape = mask_shape(config.length_m, config.width_m, config.mask_cell_m)
     keyframes = [(i, frame) for i, frame in enumerate(drive.frames) if frame.keyframe]
     labels = []
@@ -77,7 +78,7 @@ def crop_element(element: Element, ego_from_world: F64, config: CropConfig) -> l
         return []
     if element.closed and element.element_class == "ped_crossing":
         return _crop_area(element, ego, high)
-    if element.closed:  # an island's rim is a line: it stays closed only where the whole ring is inside
+    if element.closed:  # an island's outline is a line: it stays closed only if the whole ring is inside
         if np.all(np.abs(ego[:, :2]) <= high):
             return [replace(element, vertices=ego)]
         outside = int(np.argmax((np.abs(ego[:, :2]) - high).max(axis=1)))

@@ -1,9 +1,9 @@
-"""The `known` masks: where a label set may be believed to be complete.
+"""The `known` masks: where a label set is complete.
 
 A cell is known if enough images saw it and its class is not UNKNOWN. Evidence that `trace` published nothing for is
-withheld too, within WITHHELD_M: the rim of the drivable area without a boundary (vehicles may hide behind BACKGROUND
-there), and paint, stop lines and crossings without an element. A consumer must not learn that there is no line at a
-place where we only dared not draw one.
+withheld too, within WITHHELD_M: the edge of the drivable area without a boundary (vehicles may hide behind BACKGROUND
+there), and paint, stop lines and crossings without an element. Otherwise a model would learn "no line"
+where confidence was merely too low to publish one.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ PAINT = 0.3  # probability from which a cell counts as evidence of paint
 PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", "ped_crossing")
 WITHHELD_M = 0.8
 EDGE_M = 2.0  # at the edge of a window evidence and what is withheld for it may lie beyond
-SPARE_M = 40.0  # driven before a window is made anew
+SPARE_M = 40.0  # driven before a new window is made
+SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
+ROUNDS = 2  # of reading the height under a point: the slope of a road leaves millimetres after two
 
 
 def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
-    """Return (H, W) cells of the site where the map can be believed to be complete."""
+    """Return (H, W) cells of the site in which the map is complete."""
     evidence = Evidence.of(bev, min_views=min_views)
     known, cell = evidence.known, bev.grid.cell_m
     road = known & (evidence.drivable > 0.5)
     other = known & ~road
     near = np.ones((3, 3), np.uint8)
-    rim = road & cv2.dilate(other.astype(np.uint8), near).astype(bool)
+    edge = road & cv2.dilate(other.astype(np.uint8), near).astype(bool)
     painted = known & (np.maximum(np.maximum(evidence.marking, evidence.stop_line), evidence.crosswalk) > PAINT)
-    bare = (rim & ~_drawn(bev, road_map, ("boundary",))) | (painted & ~_drawn(bev, road_map, PAINTED_CLASSES))
+    bare = (edge & ~_drawn(bev, road_map, ("boundary",))) | (painted & ~_drawn(bev, road_map, PAINTED_CLASSES))
     unexplained = bare.astype(np.uint8)
     size = 2 * round(WITHHELD_M / cell) + 1
     withheld = cv2.dilate(unexplained, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))).astype(bool)
@@ -43,7 +45,7 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     return result
 
 
-class KnownNear:
+class KnownWindow:
     """Dense windows of the raster and its known cells, each made once for the keyframes near one place."""
 
     def __init__(self, bev: BevMap | BevBlocks, road_map: RoadMap, *, min_views: int) -> None:
@@ -73,10 +75,10 @@ def _drawn(bev: BevMap, road_map: RoadMap, classes: tuple[ElementClass, ...]) ->
     thickness = max(1, round(2 * PUBLISHED_M / bev.grid.cell_m))
     for element_class in classes:
         for element in road_map.of(element_class):
-            px = np.round((bev.grid.to_px(element.vertices[:, :2]) - 0.5) * 16).astype(np.int32)
+            px = np.round((bev.grid.to_px(element.vertices[:, :2]) - 0.5) * 2**SHIFT).astype(np.int32)
             if element_class == "ped_crossing":
-                cv2.fillPoly(drawn, [px], 1, cv2.LINE_8, 4)
-            cv2.polylines(drawn, [px], element.closed, 1, thickness, cv2.LINE_8, 4)
+                cv2.fillPoly(drawn, [px], 1, cv2.LINE_8, SHIFT)
+            cv2.polylines(drawn, [px], element.closed, 1, thickness, cv2.LINE_8, SHIFT)
     return drawn.astype(bool)
 
 
@@ -95,7 +97,7 @@ def mask_of(
     ego = np.stack([*np.meshgrid(x, y, indexing="ij"), np.full(shape, ground_z_ego_m)], axis=-1).reshape(-1, 3)
     up = world_from_ego[:3, 2]
     world = apply(world_from_ego, ego)
-    for _ in range(2):  # slide along the ego's z axis until the point lies on the surface
+    for _ in range(ROUNDS):  # slide along the ego's z axis until the point lies on the surface
         cells, inside = bev.grid.cells(world[:, :2])
         r, c = (np.clip(cells[:, k], 0, bev.grid.shape[k] - 1) for k in (0, 1))
         lift = (bev.height_m[r, c] - world[:, 2]) / up[2]

@@ -40,7 +40,7 @@ class LabelSet:
     length_m: float
     width_m: float
     mask_cell_m: float
-    provenance: dict[str, Any]  # digests of the artifacts behind the labels, where the caller knows them
+    provenance: dict[str, Any]  # digests of the artifacts behind the labels, where the caller has them
     trips: tuple[str, ...] = ()  # names of the drives that made the map; bit t of a vertex's `trips` is the t-th
 
     @property

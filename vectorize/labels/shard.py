@@ -83,7 +83,7 @@ def pack(
 ) -> Manifest:
     """Write the labels as shards to a new `folder`, atomically, and return the manifest.
 
-    Raises ImageInvalid when images are asked for and one is missing or changed, and DiskFull or StorageError.
+    Raises ImageInvalid if `with_images` is set and an image is missing or changed, and DiskFull or StorageError.
     """
     slug = key_prefix(labels, drive)
     rows: list[dict[str, Any]] = []
@@ -195,7 +195,7 @@ def _samples(path: Path) -> Iterator[Sample]:
                 stem, _, extension = info.name.partition(".")
                 stream = tar.extractfile(info)
                 if stream is None:
-                    raise ArtifactInvalid("a member of the shard is no file", where=f"{path}: {info.name}")
+                    raise ArtifactInvalid("a member of the shard is not a file", where=f"{path}: {info.name}")
                 if stem != key and members:
                     yield _sample(key, members)
                     members = {}

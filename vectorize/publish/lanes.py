@@ -1,4 +1,4 @@
-"""What a map's dividers say about its lanes: their lengths, the widths between neighbours, and crossings."""
+"""Figures of a map's dividers and lanes: lengths, the widths between neighbours, and crossings."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vectorize.neighbours import LineIndex
 from vectorize.polyline import left_normals, length_of, resample, tangents
 from vectorize.road_map import Element, RoadMap
 
-SAMPLE_M = 1.0
-WIDEST_LANE_M = 6.0
+SAMPLE_M = 1.0  # along a divider, between measured widths
+WIDEST_LANE_M = 6.0  # a wider space is two lanes or a junction
 SHORTEST_PAIR_M = 20.0  # a width is that of a lane only where two dividers run side by side this far
 
 

@@ -31,7 +31,7 @@ def draw_overlays(
     colors: Mapping[str, tuple[int, int, int]],
     widths: Mapping[str, int],
 ) -> Iterator[tuple[str, U8]]:
-    """Yield (name, BGR picture) of evenly spread frames of the camera that looks ahead, then a contact sheet."""
+    """Yield (name, BGR picture) of evenly spread frames of the front camera, then a contact sheet."""
     camera = max(drive.cameras, key=lambda c: float(c.ego_from_camera[0, 2]))
     usable = [(i, frame, image) for i, frame, image in drive.images() if image.camera == camera.name]
     chosen = np.unique(np.linspace(0, len(usable) - 1, max(1, count)).round().astype(int)).tolist() if usable else []

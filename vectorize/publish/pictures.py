@@ -34,11 +34,11 @@ NIGHT = (26, 22, 20)
 HATCH = (46, 40, 37)
 TEXT = (225, 225, 225)
 PATH = (190, 190, 190)
-FOOT_PX, ROW_PX = 64, 36  # height of a strip with one row of signs, of every further row
+FOOT_PX, ROW_PX = 64, 36  # height of a strip with one row of symbols, of every further row
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Viewport:
     """From world metres to pixels of a picture: rotated so that the drive runs left to right."""
 
     matrix: F64  # (2, 3): picture px from world x, y
@@ -55,12 +55,12 @@ class View:
 
 def draw(drive: DriveLog, bev: BevMap, road_map: RoadMap, folder: Path, *, overlays: int = 6) -> list[Path]:
     """Write bev_color.png, bev_classes.png, overlay_<n>.png and overlays.png (contact sheet); return their paths."""
-    view = _view(drive, bev)
+    viewport = _viewport(drive, bev)
     paths = []
-    for name, base in (("bev_color", _colour(bev, view)), ("bev_classes", _classes(bev, view))):
-        picture = _hatched(base, bev, view)
-        _lines(picture, road_map, drive, view)
-        paths.append(_save(folder / f"{name}.png", np.vstack([picture, _foot(road_map, view, name)])))
+    for name, base in (("bev_color", _colour(bev, viewport)), ("bev_classes", _classes(bev, viewport))):
+        picture = _hatched(base, bev, viewport)
+        _lines(picture, road_map, drive, viewport)
+        paths.append(_save(folder / f"{name}.png", np.vstack([picture, _foot(road_map, viewport, name)])))
     for name, picture in draw_overlays(drive, road_map, count=overlays, colors=COLORS_BGR, widths=WIDTH_PX):
         paths.append(_save(folder / f"{name}.png", picture))
     return paths
@@ -74,7 +74,7 @@ def _save(path: Path, picture: U8) -> Path:
     return path
 
 
-def _view(drive: DriveLog, bev: BevMap) -> View:
+def _viewport(drive: DriveLog, bev: BevMap) -> Viewport:
     """Choose rotation and scale: the path's main axis runs right, its travel direction too, if it is elongated."""
     path = drive.path_xy_m()
     rows, columns = np.nonzero(bev.seen)
@@ -93,62 +93,62 @@ def _view(drive: DriveLog, bev: BevMap) -> View:
     scale = LONG_SIDE_PX / float((high - low).max())
     width, height = np.ceil((high - low) * scale).astype(int).tolist()
     matrix = np.c_[rotation, -low] * scale
-    return View(matrix, max(width, 900), max(height, 120), scale, turn)
+    return Viewport(matrix, max(width, 900), max(height, 120), scale, turn)
 
 
-def _warp(raster: Any, bev: BevMap, view: View, interpolation: int) -> U8:
+def _warp(raster: Any, bev: BevMap, viewport: Viewport, interpolation: int) -> U8:
     """Return a raster of the site as the picture shows it."""
     grid = bev.grid
     # cv2 puts pixel centres at whole numbers, Grid at +0.5: both halves go into the translation.
     world_from_cell = np.array(
         [[grid.cell_m, 0, grid.west_m + 0.5 * grid.cell_m], [0, -grid.cell_m, grid.north_m - 0.5 * grid.cell_m]]
     )
-    linear = view.matrix[:, :2] @ world_from_cell[:, :2]
-    shift = view.matrix[:, :2] @ world_from_cell[:, 2] + view.matrix[:, 2] - 0.5
-    size = (view.width, view.height)
+    linear = viewport.matrix[:, :2] @ world_from_cell[:, :2]
+    shift = viewport.matrix[:, :2] @ world_from_cell[:, 2] + viewport.matrix[:, 2] - 0.5
+    size = (viewport.width, viewport.height)
     result: Any = cv2.warpAffine(raster, np.c_[linear, shift], size, flags=interpolation, borderValue=0)
     return result  # type: ignore[no-any-return]
 
 
-def _colour(bev: BevMap, view: View) -> U8:
-    """Return the ground's colours; what stands on the ground is smeared along the view, so it is dimmed."""
-    picture = _warp(bev.rgb[..., ::-1].copy(), bev, view, cv2.INTER_LINEAR).astype(np.float32)
+def _colour(bev: BevMap, viewport: Viewport) -> U8:
+    """Return the ground's colours; what stands on the ground is smeared along the line of sight, so it is dimmed."""
+    picture = _warp(bev.rgb[..., ::-1].copy(), bev, viewport, cv2.INTER_LINEAR).astype(np.float32)
     standing = bev.class_probability[..., RoadClass.BACKGROUND].astype(np.float32)
-    share = cv2.GaussianBlur(_warp(standing, bev, view, cv2.INTER_LINEAR).astype(np.float32), (0, 0), 3)[..., None]
+    share = cv2.GaussianBlur(_warp(standing, bev, viewport, cv2.INTER_LINEAR).astype(np.float32), (0, 0), 3)[..., None]
     grey = picture.mean(axis=-1, keepdims=True)
     dimmed = 0.22 * (0.35 * picture + 0.65 * grey) + 14
     result: U8 = np.clip(picture * (1 - share) + dimmed * share, 0, 255).astype(np.uint8)
     return result
 
 
-def _classes(bev: BevMap, view: View) -> U8:
+def _classes(bev: BevMap, viewport: Viewport) -> U8:
     ids = bev.class_probability.argmax(axis=-1).astype(np.uint8)
-    result: U8 = COLORS_RGB[_warp(ids, bev, view, cv2.INTER_NEAREST)][..., ::-1].copy()
+    result: U8 = COLORS_RGB[_warp(ids, bev, viewport, cv2.INTER_NEAREST)][..., ::-1].copy()
     return result
 
 
-def _hatched(picture: U8, bev: BevMap, view: View) -> U8:
+def _hatched(picture: U8, bev: BevMap, viewport: Viewport) -> U8:
     """Return the picture with unseen ground as dark hatching."""
-    unseen = _warp((bev.seen * 255).astype(np.uint8), bev, view, cv2.INTER_LINEAR) < 128
-    column, row = np.meshgrid(np.arange(view.width), np.arange(view.height))
+    unseen = _warp((bev.seen * 255).astype(np.uint8), bev, viewport, cv2.INTER_LINEAR) < 128
+    column, row = np.meshgrid(np.arange(viewport.width), np.arange(viewport.height))
     stripes = ((column + row) % 14 < 2)[..., None]
     result: U8 = np.where(unseen[..., None], np.where(stripes, HATCH, NIGHT), picture).astype(np.uint8)
     return result
 
 
-def _lines(picture: U8, road_map: RoadMap, drive: DriveLog, view: View) -> None:
-    path = view.to_px(drive.path_xy_m())
+def _lines(picture: U8, road_map: RoadMap, drive: DriveLog, viewport: Viewport) -> None:
+    path = viewport.to_px(drive.path_xy_m())
     cv2.polylines(picture, [_fixed(path)], False, PATH, 1, cv2.LINE_AA, 4)
     areas = picture.copy()
     for element in road_map.of("ped_crossing"):
-        cv2.fillPoly(areas, [_fixed(view.to_px(element.vertices))], COLORS_BGR["ped_crossing"], cv2.LINE_AA, 4)
+        cv2.fillPoly(areas, [_fixed(viewport.to_px(element.vertices))], COLORS_BGR["ped_crossing"], cv2.LINE_AA, 4)
     cv2.addWeighted(areas, 0.35, picture, 0.65, 0, dst=picture)
     order = ("centerline", "ped_crossing", "boundary", "divider", "stop_line")
     for element in sorted(road_map.elements, key=lambda e: order.index(e.element_class)):
-        for stretch, width in _strokes(element, view):
+        for stretch, width in _strokes(element, viewport):
             points = [_fixed(stretch)]
             cv2.polylines(picture, points, False, (0, 0, 0), width + 2, cv2.LINE_AA, 4)
-        for stretch, width in _strokes(element, view):
+        for stretch, width in _strokes(element, viewport):
             color = _color(element.element_class, element.style)
             cv2.polylines(picture, [_fixed(stretch)], False, color, width, cv2.LINE_AA, 4)
 
@@ -161,7 +161,7 @@ def _fixed(points: F64) -> I32:
     return np.round((points - 0.5) * 16).astype(np.int32)
 
 
-def _strokes(element: Element, view: View) -> list[tuple[F64, int]]:
+def _strokes(element: Element, viewport: Viewport) -> list[tuple[F64, int]]:
     """Return (pixel polyline, width) pieces: dashed dividers as dashes, unseen stretches thin."""
     vertices, seen = element.vertices[:, :2], element.seen
     if element.closed:
@@ -178,7 +178,7 @@ def _strokes(element: Element, view: View) -> list[tuple[F64, int]]:
         for start, stop in polyline.runs(mask):
             first = max(0, start - 1) if element.style != "dashed" else start
             if stop - first >= 2:
-                strokes.append((view.to_px(dense[first:stop]), size))
+                strokes.append((viewport.to_px(dense[first:stop]), size))
     if element.style != "double":
         return strokes
     result = []
@@ -189,8 +189,8 @@ def _strokes(element: Element, view: View) -> list[tuple[F64, int]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One sign of the legend."""
+class LegendEntry:
+    """One symbol of the legend with its text."""
 
     text: str
     wide_px: int
@@ -202,27 +202,27 @@ class Entry:
         return self.wide_px + 8 + _text_px(self.text) + 24
 
 
-def _foot(road_map: RoadMap, view: View, name: str) -> U8:
+def _foot(road_map: RoadMap, viewport: Viewport, name: str) -> U8:
     """Return the strip below the map: legend, in as many rows as it takes, scale bar, north arrow."""
-    bar_m = next((m for m in (100, 50, 20, 10, 5, 2, 1) if m * view.px_per_m <= 0.14 * view.width), 1)
-    bar_px = round(bar_m * view.px_per_m)
-    rows: list[list[Entry]] = [[]]
+    bar_m = next((m for m in (100, 50, 20, 10, 5, 2, 1) if m * viewport.px_per_m <= 0.14 * viewport.width), 1)
+    bar_px = round(bar_m * viewport.px_per_m)
+    rows: list[list[LegendEntry]] = [[]]
     for entry in _legend(road_map, name):
-        if rows[-1] and sum(e.size_px for e in [*rows[-1], entry]) > view.width - bar_px - 140:
+        if rows[-1] and sum(e.size_px for e in [*rows[-1], entry]) > viewport.width - bar_px - 140:
             rows.append([])
         rows[-1].append(entry)
-    foot = np.full((FOOT_PX + ROW_PX * (len(rows) - 1), view.width, 3), 18, dtype=np.uint8)
+    foot = np.full((FOOT_PX + ROW_PX * (len(rows) - 1), viewport.width, 3), 18, dtype=np.uint8)
     for number, row in enumerate(rows):
         x, middle = 20, FOOT_PX // 2 + ROW_PX * number
         for entry in row:
             entry.paint(foot, x, middle)
             _write(foot, entry.text, x + entry.wide_px + 8, middle)
             x += entry.size_px
-    _scale_and_north(foot, view, FOOT_PX // 2, bar_m, bar_px)
+    _scale_and_north(foot, viewport, FOOT_PX // 2, bar_m, bar_px)
     return foot
 
 
-def _legend(road_map: RoadMap, name: str) -> list[Entry]:
+def _legend(road_map: RoadMap, name: str) -> list[LegendEntry]:
     styles = {e.style for e in road_map.of("divider")}
     present = {e.element_class for e in road_map.elements}
     lines: list[tuple[str, str]] = [
@@ -232,30 +232,32 @@ def _legend(road_map: RoadMap, name: str) -> list[Entry]:
     entries = []
     for element_class, style in lines:
         text = f"{element_class.replace('_', ' ')} {style}".strip().replace("unknown", "(style unknown)")
-        entries.append(Entry(text, 56, partial(_line_sign, element_class, style)))
-    entries.append(Entry("never seen", 30, _hatch_sign))
-    # A thin light line along the street looks like paint that was missed, unless the legend names it.
-    entries.append(Entry("path driven", 56, lambda foot, x, y: _stroke(foot, (x, y), (x + 56, y), PATH, 1)))
+        entries.append(LegendEntry(text, 56, partial(_line_symbol, element_class, style)))
+    entries.append(LegendEntry("never seen", 30, _hatch_symbol))
+    # A thin light line along the street could be mistaken for missed paint, so the legend names it.
+    entries.append(LegendEntry("path driven", 56, lambda foot, x, y: _stroke(foot, (x, y), (x + 56, y), PATH, 1)))
     if name == "bev_classes":
         for road_class in (RoadClass.ROAD, RoadClass.LANE_MARKING, RoadClass.CURB, RoadClass.OFF_ROAD):
-            entries.append(Entry(road_class.name.lower().replace("_", " "), 18, partial(_area_sign, road_class)))
+            entries.append(
+                LegendEntry(road_class.name.lower().replace("_", " "), 18, partial(_area_symbol, road_class))
+            )
     return entries
 
 
-def _line_sign(element_class: str, style: str, foot: U8, x: int, y: int) -> None:
+def _line_symbol(element_class: str, style: str, foot: U8, x: int, y: int) -> None:
     color, width = _color(element_class, style), WIDTH_PX[element_class]
     for a, b in [(0, 14), (21, 35), (42, 56)] if style == "dashed" else [(0, 56)]:
         for dy in (-3, 3) if style == "double" else (0,):
             _stroke(foot, (x + a, y + dy), (x + b, y + dy), color, width)
 
 
-def _hatch_sign(foot: U8, x: int, y: int) -> None:
+def _hatch_symbol(foot: U8, x: int, y: int) -> None:
     cv2.rectangle(foot, (x, y - 9), (x + 30, y + 9), NIGHT, -1)
     for k in range(-9, 30, 10):
         cv2.line(foot, (x + max(k, 0), y + 9 - max(-k, 0)), (x + min(k + 18, 30), y - 9), HATCH, 2)
 
 
-def _area_sign(road_class: RoadClass, foot: U8, x: int, y: int) -> None:
+def _area_symbol(road_class: RoadClass, foot: U8, x: int, y: int) -> None:
     cv2.rectangle(foot, (x, y - 9), (x + 18, y + 9), COLORS_RGB[road_class][::-1].tolist(), -1)
 
 
@@ -271,15 +273,15 @@ def _write(foot: U8, text: str, x: int, middle: int) -> None:
     cv2.putText(foot, text, (x, middle + 6), cv2.FONT_HERSHEY_SIMPLEX, 0.55, TEXT, 1, cv2.LINE_AA)
 
 
-def _scale_and_north(foot: U8, view: View, middle: int, bar_m: int, bar_px: int) -> None:
-    right = view.width - 90
+def _scale_and_north(foot: U8, viewport: Viewport, middle: int, bar_m: int, bar_px: int) -> None:
+    right = viewport.width - 90
     cv2.line(foot, (right - bar_px, middle + 8), (right, middle + 8), TEXT, 2, cv2.LINE_AA)
     for x in (right - bar_px, right):
         cv2.line(foot, (x, middle + 2), (x, middle + 14), TEXT, 2, cv2.LINE_AA)
     _write(foot, f"{bar_m} m", right - bar_px // 2 - 18, middle - 12)
     # World north, turned as the picture is.
-    north = np.array([np.sin(view.turn_rad), -np.cos(view.turn_rad)])
-    centre = np.array([view.width - 40, middle])
+    north = np.array([np.sin(viewport.turn_rad), -np.cos(viewport.turn_rad)])
+    centre = np.array([viewport.width - 40, middle])
     tail, head = (np.round(centre + sign * 20 * north).astype(int).tolist() for sign in (-1, 1))
     cv2.arrowedLine(foot, tail, head, TEXT, 2, cv2.LINE_AA, 0, 0.35)
-    _write(foot, "N", view.width - 18, middle)
+    _write(foot, "N", viewport.width - 18, middle)

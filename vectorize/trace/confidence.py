@@ -1,14 +1,14 @@
 """From evidence to confidence: how likely a vertex is right.
 
-Confidence of a vertex = curve(evidence x trust(views)) x doubt, all 0..1:
+Confidence of a vertex = curve(evidence x trust(views)) x discount, all 0..1:
 - trust(v) = v / (v + 4): one view counts 0.2, four views 0.5, forty 0.91.
 - evidence of a divider or stop line: marking probability on the ridge. Of a boundary: drivable probability 0.3 m
   inside minus that 0.3 m outside, times the smoothness of an edge against BACKGROUND. Of a crossing: mean crosswalk
   probability of its paint; of one of two lines, mean probability of their paint times the share that is not worn.
 - curve(x) = c x^n / (x^n + h^n) with h and n of the class (`CURVES`) and c = 0.98 (`CEILING`): the share of metres
   within 0.5 m of the truth that places of such evidence reached.
-- doubt of a bridged stretch of a line, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half
-  of it where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Elsewhere 1.
+- discount of a bridged stretch, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half of it
+  where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Elsewhere 1.
 The score of an element is the mean confidence along its length.
 """
 
@@ -39,7 +39,7 @@ class Curve(NamedTuple):
 
 
 # Fitted by `make confidence` on eight drives of the demo city, five of them by day; hardly any divider was wrong there.
-# docs/labels.md says how well they hold on other drives.
+# docs/labels.md shows their calibration on other drives.
 CURVES: dict[ElementClass, Curve] = {
     "divider": Curve(0.0502, 4.0),
     "ped_crossing": Curve(0.1348, 2.0),
@@ -53,11 +53,11 @@ BACKGROUND = 0.5  # of the confidence in an edge that remains against BACKGROUND
 
 
 def curve(element_class: ElementClass, value: F64) -> F64:
-    """Return the confidence of evidence times trust (N,), 0 where there is none."""
+    """Return the confidence of evidence times trust (N,); without evidence it is 0."""
     return CURVES[element_class].at(value)
 
 
-def bridge_doubt(gap_m: float, seen: Bool) -> F64:
+def bridge_discount(gap_m: float, seen: Bool) -> F64:
     """Return the factor (N,) for the vertices of a bridged stretch."""
     result: F64 = np.exp(-gap_m / FADE_M) * np.where(seen, 1.0, UNSEEN)
     return result

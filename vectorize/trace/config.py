@@ -1,7 +1,7 @@
 """Settings of the parts of tracing; `TraceConfig` nests them, and docs/tracing.md lists them all.
 
-Probabilities, shares, contrasts and trusts lie in 0..1. What stands here changes how many lines are found or how they
-are joined; constants of numerical methods stand in the modules that use them.
+Probabilities, shares, contrasts and trusts lie in 0..1. These values decide which lines are found and how they are
+joined. Constants of numerical methods stand in the modules that use them.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class StopLineConfig:
     min_length_m: float = 1.7  # of stop-line paint: a lane of 2.5 m, of which a third may be hidden or worn
     edge_line_m: float = 1.0  # stop-line paint along a kerb and this close to it is an edge line
     transverse_deg: float = 50.0  # lane marking that lies across its neighbours by this much is no divider
-    neighbour_m: float = 15.0  # radius in which those neighbours are looked up
+    neighbour_m: float = 15.0  # radius in which those neighbours are searched
     marking_min_width_m: float = 0.25  # lane marking across the lane is a stop line from this width
     marking_min_length_m: float = 1.5  # and this length on,
     marking_max_length_m: float = 15.0  # and up to this length; longer lines are dividers of a side street

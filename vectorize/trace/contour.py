@@ -33,7 +33,7 @@ ROUNDING = 1e-9  # what a running mean of zeros may leave
 class Edge:
     """A stretch of the edge of the drivable area, evenly sampled."""
 
-    strand: Strand  # `paint` holds the evidence 0..1, `faint` tells edges against BACKGROUND
+    strand: Strand  # `paint` holds the evidence 0..1, `faint` marks edges against BACKGROUND
     closed: bool
 
 

@@ -18,7 +18,7 @@ from vectorize import polyline
 from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
-from vectorize.trace.confidence import BACKGROUND, bridge_doubt, curve
+from vectorize.trace.confidence import BACKGROUND, bridge_discount, curve
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.crossings.stop_line import find_stop_lines
@@ -48,7 +48,7 @@ def trace(
 ) -> RoadMap:
     """Return the vector map of a site; raises NoRoadFound if no drivable cell was seen.
 
-    `trips` names the raster's trips in the order of their bits; without it they are called "trip 1" and so on.
+    `trips` names the raster's trips in the order of their bits; by default they are named "trip 1" and so on.
     """
     evidence = Evidence.of(bev, min_views=config.min_views)
     if not (evidence.known & (evidence.drivable > 0.5)).any():
@@ -71,7 +71,7 @@ def trace(
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_distance_m(p, s) > config.stop_line.same_m for s in stops)]
     within = [Polygon(ring).buffer(CROSSING_MARGIN_M) for ring, _ in crossings]
-    # What lies in a crossing is the crossing's paint, whatever it was called.
+    # Paint in a crossing belongs to the crossing, whatever its label.
     stops, dividers = ([e for e in found if not _lies_in(e, within)] for found in (stops, dividers))
     tick(3, STEPS, "classes")
     boundaries = _boundaries(evidence, edges, config)
@@ -84,12 +84,12 @@ def trace(
 def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: ElementClass) -> F64:
     """Return (N,) confidence after the formula of `vectorize.trace.confidence`."""
     # An edge is `faint` where it lies against BACKGROUND, and its evidence is halved there already.
-    doubt = np.where(strand.faint, BACKGROUND, 1.0) if element_class == "boundary" else np.ones(len(seen))
-    value = curve(element_class, strand.paint / doubt * evidence.sample(evidence.trust, strand.xy_m)) * doubt
+    discount = np.where(strand.faint, BACKGROUND, 1.0) if element_class == "boundary" else np.ones(len(seen))
+    value = curve(element_class, strand.paint / discount * evidence.sample(evidence.trust, strand.xy_m)) * discount
     for start, stop in polyline.runs(strand.bridged):
         ends = [value[i] for i in (start - 1, stop) if 0 <= i < len(value)]
         value[start:stop] = float(np.mean(ends)) if ends else 0.0
-        value[start:stop] *= bridge_doubt((stop - start) * STEP_M, seen[start:stop])
+        value[start:stop] *= bridge_discount((stop - start) * STEP_M, seen[start:stop])
     result: F64 = np.clip(value, 0.0, 1.0)
     return result
 
@@ -123,7 +123,7 @@ def _element(
     borders = polyline.stretches(kept, len(dense))
     sums = np.concatenate([[0.0], np.cumsum(dense)])
     mean = (sums[borders[1:]] - sums[borders[:-1]]) / np.maximum(np.diff(borders), 1)
-    views, trips = evidence.witnesses(strand.xy_m, kept)
+    views, trips = evidence.views_and_trips(strand.xy_m, kept)
     return Element(
         element_class=element_class,
         vertices=vertices,
@@ -185,7 +185,7 @@ def _straight(evidence: Evidence, line: F64, value: float) -> Element:
     dense = polyline.resample(line, STEP_M)
     trust = float(evidence.sample(evidence.trust, dense).mean())
     score = float(curve("stop_line", np.array([value * trust]))[0])
-    views, trips = evidence.witnesses(dense, np.array([0, len(dense) - 1]))
+    views, trips = evidence.views_and_trips(dense, np.array([0, len(dense) - 1]))
     return Element(
         element_class="stop_line",
         vertices=evidence.with_height(line),
@@ -212,7 +212,7 @@ def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
         np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), INWARD_M
     )
     confidence = curve("ped_crossing", value * evidence.sample(evidence.trust, inward))
-    views, trips = _ring_witnesses(evidence, inward)
+    views, trips = _ring_views_and_trips(evidence, inward)
     return Element(
         element_class="ped_crossing",
         vertices=evidence.with_height(ring),
@@ -225,11 +225,11 @@ def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
     )
 
 
-def _ring_witnesses(evidence: Evidence, ring: F64) -> tuple[U16, U64]:
+def _ring_views_and_trips(evidence: Evidence, ring: F64) -> tuple[U16, U64]:
     """Return views and trips of a ring's vertices, from the halves of the two sides that meet in each."""
     sides = [
         polyline.resample(np.stack(ends), STEP_M)[:-1] for ends in zip(ring, np.roll(ring, -1, axis=0), strict=True)
     ]
     starts = np.cumsum([0, *(len(side) for side in sides[:-1])])
     shift = len(sides[-1]) // 2  # walked from the middle of the last side on, no stretch is cut
-    return evidence.witnesses(np.roll(np.concatenate(sides), shift, axis=0), starts + shift)
+    return evidence.views_and_trips(np.roll(np.concatenate(sides), shift, axis=0), starts + shift)

@@ -54,7 +54,7 @@ def trace_site(
 ) -> RoadMap:
     """Return the vector map of a site, as `trace` does; a small one goes through it as a whole.
 
-    `core_blocks` asks for windows of that many blocks whatever the size.
+    `core_blocks` sets the number of blocks of a window, whatever the size of the site.
     """
     if core_blocks is None and is_one_window(bev):
         return trace(bev.whole(), config, origin=origin, trips=trips, tick=tick)
@@ -153,7 +153,7 @@ def _joined(chain: list[Element], *, closed: bool) -> Element:
         same = arrays["seen"][before - 1] == arrays["seen"][start] == arrays["seen"][(start + 1) % count]
         keep[start] = not same or _off_chord(near) > STRAIGHT_M
     lengths = [polyline.length_of(e.vertices) for e in chain]
-    kept: dict[str, Any] = {name: array[keep] for name, array in arrays.items()} | _witnesses(arrays, keep)
+    kept: dict[str, Any] = {name: array[keep] for name, array in arrays.items()} | _views_and_trips(arrays, keep)
     styles = {e.style: sum(n for n, o in zip(lengths, chain, strict=True) if o.style == e.style) for e in chain}
     return replace(
         chain[0],
@@ -164,7 +164,7 @@ def _joined(chain: list[Element], *, closed: bool) -> Element:
     )
 
 
-def _witnesses(arrays: dict[str, Any], keep: Bool) -> dict[str, Any]:
+def _views_and_trips(arrays: dict[str, Any], keep: Bool) -> dict[str, Any]:
     """Return views and trips of the kept vertices, which now stand for the stretches of the dropped ones too."""
     picked = np.flatnonzero(keep)
     borders = polyline.stretches(picked, len(keep))

@@ -6,7 +6,7 @@ from painter import shifted, street
 
 from vectorize.config import TraceConfig
 from vectorize.evaluate.metrics.calibration import calibration
-from vectorize.trace.confidence import CEILING, CURVES, bridge_doubt, curve
+from vectorize.trace.confidence import CEILING, CURVES, bridge_discount, curve
 from vectorize.trace.trace import trace
 
 
@@ -22,10 +22,10 @@ def test_confidence_rises_with_evidence_from_nothing_and_is_never_certain(elemen
 
 def test_a_long_bridge_is_believed_less_than_a_short_one_and_less_again_where_nobody_looked():
     both = np.array([True, False])
-    short, long = bridge_doubt(6.0, both), bridge_doubt(30.0, both)
+    short, long = bridge_discount(6.0, both), bridge_discount(30.0, both)
     assert (long < short).all()
     assert short[1] == short[0] / 2
-    assert bridge_doubt(0.0, both)[0] == 1.0
+    assert bridge_discount(0.0, both)[0] == 1.0
 
 
 def test_a_well_seen_line_is_nearly_sure_and_a_barely_seen_one_less():

@@ -160,7 +160,7 @@ def _between(one: Crossline, other: Crossline, outward_widths: float) -> shapely
 
 
 def _painted_share(evidence: Evidence, place: shapely.Polygon) -> float:
-    """Return the share of a place with paint of crossings or hatching; 1 for one too small to tell."""
+    """Return the share of a place with paint of crossings or hatching; 1 for a place without sample points."""
     low, high = np.array(place.bounds).reshape(2, 2)
     x, y = np.meshgrid(*(np.arange(a, b, STEP_M) for a, b in zip(low, high, strict=True)))
     xy = np.stack([x.ravel(), y.ravel()], axis=-1)

@@ -81,8 +81,8 @@ def _leaving(strand: Strand, base_m: float, dash_m: float) -> F64:
 def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig, dash_m: float) -> Link | None:
     """Return the bridge between two ends, or None where they do not continue each other.
 
-    A dash tells its direction at its middle, so on a curve the turn between two dashes is that of the gap and of half
-    of each dash: `dash_m`. Only the gap's share of it counts.
+    The direction of a dash is that at its middle. On a curve the turn between two dashes is therefore that of the gap
+    and of half of each dash, `dash_m`. Only the gap's share of it counts.
     """
     gap = ends[b] - ends[a]
     distance = float(np.hypot(*gap))

@@ -11,6 +11,9 @@ from scipy.sparse.csgraph import connected_components
 from recon.arrays import F64, I64, Bool
 
 FREE = -1  # the node of a branch end that meets nothing
+STRAIGHT_DEG = 35.0  # largest bend at which a line runs through a junction
+PASSES = 2  # of pruning: a spur on a spur is short once the first is gone
+BASE_PX = 15  # over which the direction of a branch is taken
 OFFSETS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
 
 
@@ -28,17 +31,17 @@ class Branch:
         return float(np.hypot(*np.diff(self.points, axis=0).T).sum())
 
 
-def trace_lines(skeleton: Bool, *, spur_px: float, straight_deg: float = 35.0) -> list[F64]:
+def trace_lines(skeleton: Bool, *, spur_px: float) -> list[F64]:
     """Return lines (N, 2) of (column, row) that together cover the skeleton.
 
     Spurs shorter than `spur_px` go. At a junction the two branches that continue each other best become one line
     and every other branch ends at the junction, so that no branch is lost.
     """
     branches = _branches(skeleton)
-    for _ in range(2):
+    for _ in range(PASSES):
         branches = [b for b in branches if not ((b.first < 0) != (b.last < 0) and b.length_px < spur_px)]
         branches = _join(branches, straight_deg=180.0, only_degree_two=True)
-    return [b.points for b in _join(branches, straight_deg=straight_deg, only_degree_two=False)]
+    return [b.points for b in _join(branches, straight_deg=STRAIGHT_DEG, only_degree_two=False)]
 
 
 def _neighbours(skeleton: Bool) -> tuple[I64, list[list[int]]]:
@@ -119,9 +122,9 @@ def _nodes(pixels: I64, links: list[list[int]], degree: I64) -> tuple[I64, F64]:
     return node_of, np.stack(sums, axis=1)
 
 
-def _outward(branch: Branch, at_first: bool, base: int = 15) -> F64:
+def _outward(branch: Branch, at_first: bool) -> F64:
     points = branch.points if at_first else branch.points[::-1]
-    direction = points[min(base, len(points) - 1)] - points[0]
+    direction = points[min(BASE_PX, len(points) - 1)] - points[0]
     result: F64 = direction / max(float(np.hypot(*direction)), 1e-9)
     return result
 

@@ -10,6 +10,8 @@ from recon.arrays import F64, Bool
 from vectorize.polyline import arc_length
 
 STEP_M = 0.1  # spacing of strand vertices
+LEAST_WEIGHT = 0.01  # of a vertex in a fit, so that bridged stretches count a little
+LEAST_FIT = 4  # vertices of a parabola's fit: one more than it has coefficients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -17,9 +19,9 @@ class Strand:
     """A painted line in world metres with what is known along it."""
 
     xy_m: F64  # (N, 2), about STEP_M apart
-    paint: F64  # (N,) marking probability on the ridge; on bridged stretches what the raster says there
+    paint: F64  # (N,) marking probability on the ridge; on bridged stretches the value of the raster
     bridged: Bool  # (N,) whether the stretch was inferred between two painted ones
-    faint: Bool  # (N,) whether the ridge was too weak to stand for itself there
+    faint: Bool  # (N,) whether the ridge was too weak there to be paint by itself
     width_m: float  # full width at half maximum, median over the painted stretch
 
     @property
@@ -42,7 +44,7 @@ class Strand:
     def end_direction(self, base_m: float) -> F64:
         """Return the unit direction in which the strand leaves its last vertex, fitted over its last `base_m`."""
         count = max(2, min(len(self.xy_m), round(base_m / STEP_M) + 1))
-        points, weight = self.xy_m[-count:], self.paint[-count:] + 0.01
+        points, weight = self.xy_m[-count:], self.paint[-count:] + LEAST_WEIGHT
         centred = points - np.average(points, axis=0, weights=weight)
         _, _, axes = np.linalg.svd(centred * np.sqrt(weight)[:, None], full_matrices=False)
         direction: F64 = axes[0] if axes[0] @ (points[-1] - points[0]) >= 0 else -axes[0]
@@ -51,10 +53,10 @@ class Strand:
     def end_tangent(self, base_m: float) -> F64:
         """Return the direction at the very last vertex, from a parabola fitted over the last `base_m`."""
         axis = self.end_direction(base_m)
-        count = max(4, min(len(self.xy_m), round(base_m / STEP_M) + 1))
+        count = max(LEAST_FIT, min(len(self.xy_m), round(base_m / STEP_M) + 1))
         offset = self.xy_m[-count:] - self.xy_m[-1]
         along, across = offset @ axis, offset @ np.array([-axis[1], axis[0]])
-        weight = np.sqrt(self.paint[-count:] + 0.01)
+        weight = np.sqrt(self.paint[-count:] + LEAST_WEIGHT)
         slope = np.linalg.lstsq(np.c_[along**2, along, np.ones(count)] * weight[:, None], across * weight)[0][1]
         direction = axis + slope * np.array([-axis[1], axis[0]])
         result: F64 = direction / np.hypot(*direction)

@@ -51,7 +51,7 @@ def lines_apart_m(evidence: Evidence, strand: Strand, config: StyleConfig) -> fl
 
 def trips_along(evidence: Evidence, strand: Strand) -> int:
     """Return how many trips saw a strand."""
-    _, bits = evidence.witnesses(strand.xy_m, np.zeros(1, np.int64))
+    _, bits = evidence.views_and_trips(strand.xy_m, np.zeros(1, np.int64))
     return int(bits[0]).bit_count()
 
 
@@ -76,8 +76,8 @@ def style_of(strand: Strand, seen: Bool, config: TraceConfig, *, twin: bool, apa
     """Return the style; only a gap that was seen is evidence, so an occluded solid line stays solid.
 
     `twin`: it was found as two lines; `apart_m`: as one with a gap along its middle, between crests so far apart.
-    Dashes that several `trips` place a little apart have such a gap too, so that only a line that goes on is called
-    double for it, and a short piece if one trip saw it or its crests lie too far apart for that.
+    Dashes that several `trips` place a little apart have such a gap too. Therefore only a continuous line is double for
+    such a gap, and a short piece only if one trip saw it or its crests lie too far apart for that reason.
     """
     style_config = config.style
     # Only strong paint shows its width: the ridge of worn paint is as wide as the haze around it.
