@@ -13,7 +13,7 @@ from recon.geometry import rotation_from_euler, transform
 from recon.sensors.project import project
 from vectorize.config import TraceConfig
 from vectorize.evaluate.reprojection import samples_of
-from vectorize.publish.pictures import COLORS_BGR, View, _foot, draw
+from vectorize.publish.pictures import COLORS_BGR, Viewport, _foot, draw
 from vectorize.publish.summary import map_summary
 from vectorize.trace.trace import trace
 
@@ -69,8 +69,8 @@ def test_the_legend_takes_rows_enough_to_leave_the_scale_bar_free(site, width_px
     line = site[2].of("divider")[0]
     styles = tuple(replace(line, style=style) for style in ("solid", "dashed", "double", "unknown"))
     others = tuple(replace(line, element_class=name, style="unknown") for name in ("boundary", "stop_line"))
-    view = View(np.eye(2, 3), width_px, 400, 10.0, 0.0)
-    foot = _foot(replace(site[2], elements=styles + others), view, "bev_classes")
+    viewport = Viewport(np.eye(2, 3), width_px, 400, 10.0, 0.0)
+    foot = _foot(replace(site[2], elements=styles + others), viewport, "bev_classes")
     assert foot.shape[1] == width_px
     assert foot.shape[0] >= 64 + 36 * (2600 // width_px - 1)
     bar_px = 10.0 * max(m for m in (20, 10, 5) if 10.0 * m <= 0.14 * width_px)
