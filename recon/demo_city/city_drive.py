@@ -13,11 +13,12 @@ import numpy.typing as npt
 from recon.arrays import F32, F64, I32, U8
 from recon.artifact import write_atomic
 from recon.demo_city.config import CityConfig
-from recon.demo_city.render.camera_response import develop
-from recon.demo_city.render.image_kernels import render, sweep
+from recon.demo_city.render.camera_response import camera_response
+from recon.demo_city.render.image_kernels import render
+from recon.demo_city.render.lidar_kernels import sweep
 from recon.demo_city.render.optics import optics_of
-from recon.demo_city.render.rig import beams, calibrate, view_of
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.render.rig import beam_directions, calibrated_camera, posed_camera
+from recon.demo_city.scene.city_scene import CityScene
 from recon.demo_city.scene.solid_columns import CENTER, RADIUS
 from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, truth_record
 from recon.demo_city.true_map import true_map
@@ -48,10 +49,10 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
     return log
 
 
-def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) -> tuple[Scene, DriveLog]:
+def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) -> tuple[CityScene, DriveLog]:
     """Write everything that a drive names, and its truth; return the scene and the log."""
-    scene = Scene.build(config, threads=threads)
-    cameras = tuple(calibrate(camera, config) for camera in config.cameras)
+    scene = CityScene.build(config, threads=threads)
+    cameras = tuple(calibrated_camera(camera, config) for camera in config.cameras)
     log = plan_drive(folder, config, scene, cameras)
     with storage_errors(str(folder)):
         for camera in cameras:
@@ -76,7 +77,7 @@ def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) 
 
 
 def _write_frame(
-    folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Camera, ...], log: DriveLog, index: int
+    folder: Path, config: CityConfig, scene: CityScene, cameras: tuple[Camera, ...], log: DriveLog, index: int
 ) -> None:
     frame = log.frames[index]
     offsets = camera_offsets_ns(config)
@@ -89,7 +90,7 @@ def _write_frame(
             (folder / frame.lidar_path).write_bytes(points.astype("<f4").tobytes())
 
 
-def plan_drive(folder: Path, config: CityConfig, scene: Scene, cameras: tuple[Camera, ...]) -> DriveLog:
+def plan_drive(folder: Path, config: CityConfig, scene: CityScene, cameras: tuple[Camera, ...]) -> DriveLog:
     """Return the log of the drive: poses, times and the names of the files to come."""
     frames = []
     offsets = camera_offsets_ns(config)
@@ -127,21 +128,21 @@ def _nearest_first(solids: F64, position: npt.ArrayLike) -> I32:
 
 
 def picture(
-    scene: Scene, config: CityConfig, camera: Camera, number: int, index: int, offset_ns: int = 0
+    scene: CityScene, config: CityConfig, camera: Camera, number: int, index: int, offset_ns: int = 0
 ) -> tuple[U8, U8]:
     """Return one image (H, W, 3) u8 RGB and its class ids (H, W) u8."""
     time_s = index * config.spacing_m / config.speed_mps + offset_ns * 1e-9
     world_from_ego = scene.ego_pose(time_s * config.speed_mps)
-    view = view_of(camera, world_from_ego)
+    posed = posed_camera(camera, world_from_ego)
     solids = scene.solids_at(time_s)
-    order = _nearest_first(solids, view.position)
+    order = _nearest_first(solids, posed.position)
     heads = scene.heads_at(time_s, world_from_ego)
-    linear, ids, _ = render(scene.ground, solids, len(scene.static), order, scene.light, heads, view)
+    linear, ids, _ = render(scene.ground, solids, len(scene.static), order, scene.light, heads, posed)
     counter = ((config.seed * 1009 + config.trip * 131 + index) * 64 + number) % (1 << 40)
-    return develop(linear, optics_of(config, scene.light, number), counter), ids
+    return camera_response(linear, optics_of(config, scene.light, number), counter), ids
 
 
-def _scan(scene: Scene, config: CityConfig, index: int) -> F32:
+def _scan(scene: CityScene, config: CityConfig, index: int) -> F32:
     driven = index * config.spacing_m
     solids = scene.solids_at(driven / config.speed_mps)
     world_from_lidar = scene.ego_pose(driven) @ transform(np.eye(3), config.lidar.position_m)
@@ -152,7 +153,7 @@ def _scan(scene: Scene, config: CityConfig, index: int) -> F32:
         _nearest_first(solids, (x, y, z)),
         (x, y, z),
         np.ascontiguousarray(world_from_lidar[:3, :3]),
-        beams(config.lidar),
+        beam_directions(config.lidar),
         config.lidar.max_range_m,
         config.lidar.noise_m,
         (config.seed * 1009 + index) * 64 + 63,

@@ -8,7 +8,7 @@ import numpy as np
 
 from recon.arrays import F64
 from recon.demo_city.config import CityConfig
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.scene.city_scene import CityScene
 from recon.drive import DriveLog
 from recon.geometry import rotation_from_euler, transform
 
@@ -28,7 +28,7 @@ def camera_offsets_ns(config: CityConfig) -> tuple[int, ...]:
     return tuple(round(ms * 1e6) for ms in draws.tolist())
 
 
-def noisy_pose(config: CityConfig, scene: Scene, index: int, offset_ns: int) -> F64:
+def noisy_pose(config: CityConfig, scene: CityScene, index: int, offset_ns: int) -> F64:
     """Return the pose that the log states: the true one, shifted and turned by the trip's offset and slow drift."""
     driven = index * config.spacing_m + offset_ns * 1e-9 * config.speed_mps
     pose = scene.ego_pose(driven)
@@ -45,7 +45,7 @@ def noisy_pose(config: CityConfig, scene: Scene, index: int, offset_ns: int) -> 
     return moved
 
 
-def truth_record(config: CityConfig, scene: Scene, log: DriveLog) -> dict[str, Any]:
+def truth_record(config: CityConfig, scene: CityScene, log: DriveLog) -> dict[str, Any]:
     """Return what the log leaves out: condition, trip, and the true pose of every frame and image."""
     frames = []
     offsets = camera_offsets_ns(config)

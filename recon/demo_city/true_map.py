@@ -10,7 +10,7 @@ from skimage.measure import find_contours
 
 from recon.arrays import F64
 from recon.demo_city.plan.marking import MAIN
-from recon.demo_city.plan.plan_kernels import START, outside
+from recon.demo_city.plan.plan_kernels import START, signed_kerb_distance
 from recon.demo_city.plan.street import RUN_OUT_M, Street
 from recon.demo_city.scene.ground import Ground
 
@@ -77,7 +77,7 @@ def _kerb_field(street: Street, ground: Ground) -> tuple[F64, F64, Any]:
     columns, rows = np.ceil(size / CONTOUR_CELL_M).astype(int) + 1
     x, y = np.meshgrid(west + np.arange(columns) * CONTOUR_CELL_M, south + np.arange(rows) * CONTOUR_CELL_M)
     xy = np.stack([x, y], axis=-1)
-    distance = outside(ground.plan, xy.reshape(-1, 2)).reshape(rows, columns)
+    distance = signed_kerb_distance(ground.plan, xy.reshape(-1, 2)).reshape(rows, columns)
     s, t = street.line.road_coordinates(xy[::4, ::4])
     kerb = max(street.section.left_kerb_t_m, -street.section.right_kerb_t_m)
     kept = (s > low) & (s < high) & (np.abs(t) < kerb + ARM_REACH_M)
@@ -129,9 +129,9 @@ def _spaced(points: F64, *, closed: bool) -> F64:
 def _refined(plan: Any, points: F64, level: float) -> F64:
     step = 0.02
     for _ in range(4):
-        miss = outside(plan, points) - level
+        miss = signed_kerb_distance(plan, points) - level
         slope = [
-            (outside(plan, points + shift) - outside(plan, points - shift)) / (2 * step)
+            (signed_kerb_distance(plan, points + shift) - signed_kerb_distance(plan, points - shift)) / (2 * step)
             for shift in (np.array([step, 0.0]), np.array([0.0, step]))
         ]
         gradient = np.stack(slope, axis=-1)

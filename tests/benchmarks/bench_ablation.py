@@ -32,8 +32,8 @@ from recon.artifact import Artifact, read, read_manifest
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.demo_city.config import CityConfig
-from recon.demo_city.plan.plan_kernels import outside
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.plan.plan_kernels import signed_kerb_distance
+from recon.demo_city.scene.city_scene import CityScene
 from recon.surface.road_surface import RoadSurface
 from vectorize.evaluate.evaluate_result import source_commit
 from vectorize.road_map import RoadMap
@@ -77,11 +77,11 @@ def artifact(out: Path, stage: str, cls: type[A]) -> A:
     raise FileNotFoundError(f"{out}: nothing of stage {stage} has the digest {digest}")
 
 
-def heights(surface: RoadSurface, scene: Scene, path_xy_m: F64) -> dict[str, float]:
+def heights(surface: RoadSurface, scene: CityScene, path_xy_m: F64) -> dict[str, float]:
     """Return the mean error in metres of surfels on the road and in its rim."""
     xy = surface.grid.to_m(np.stack([surface.column + 0.5, surface.row + 0.5], axis=-1))[::EVERY]
     z, logits = np.asarray(surface.z)[::EVERY], np.asarray(surface.class_logits)[::EVERY]
-    behind = outside(scene.ground.plan, xy)
+    behind = signed_kerb_distance(scene.ground.plan, xy)
     measured = (behind < -0.1) & np.isin(logits.argmax(axis=1), [int(c) for c in DRIVABLE])
     measured &= cKDTree(path_xy_m).query(xy)[0] < NEAR_M
     true = np.array([scene.ground.height(x, y) for x, y in xy[measured].tolist()])
@@ -113,7 +113,7 @@ def _line(xy: F64, *, closed: bool) -> shapely.LineString:
     return shapely.LineString(np.r_[xy, xy[:1]] if closed else xy)
 
 
-def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: Scene | None) -> dict[str, Any]:
+def figures(out: Path, drives: Sequence[Path], settings: Sequence[str], scene: CityScene | None) -> dict[str, Any]:
     """Label, measure and keep the figures in a file beside the result; without a scene, only look for that file."""
     kept = out.with_suffix(".json")
     if scene is None and not kept.is_file():
@@ -143,7 +143,7 @@ def of_seed(work: Path, seed: int, *, measure: bool) -> dict[str, dict[str, Any]
     if measure:
         for trip in range(TRIPS):
             noisy_city(noisy[trip], city(exact[trip], seed, trip), seed, trip)
-        scene = Scene.build(CityConfig(seed=seed, frames=FRAMES), threads=1)
+        scene = CityScene.build(CityConfig(seed=seed, frames=FRAMES), threads=1)
     runs = {}
     for poses, drives in (("exact", exact), ("noisy", noisy)):
         for name, settings in TERMS.items():

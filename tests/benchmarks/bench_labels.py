@@ -34,8 +34,8 @@ from recon.align.alignment import Alignment
 from recon.artifact import read, read_manifest
 from recon.demo_city.city_drive import plan_drive
 from recon.demo_city.config import CityConfig
-from recon.demo_city.render.rig import calibrate
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.render.rig import calibrated_camera
+from recon.demo_city.scene.city_scene import CityScene
 from recon.formats.drive_folder.drive_folder import write_drive_json
 from vectorize.evaluate.evaluate_result import source_commit
 
@@ -92,8 +92,8 @@ def noisy_city(folder: Path, exact: Path, seed: int, trip: int) -> Path:
     if not (folder / "drive.json").is_file():
         config = CityConfig(seed=seed, trip=trip, frames=FRAMES, pose_noise_m=NOISE_M, pose_noise_deg=NOISE_DEG)
         shutil.copytree(exact, folder, copy_function=os.link, ignore=shutil.ignore_patterns("drive.json"))
-        cameras = tuple(calibrate(camera, config) for camera in config.cameras)
-        write_drive_json(plan_drive(folder, config, Scene.build(config, threads=1), cameras), folder)
+        cameras = tuple(calibrated_camera(camera, config) for camera in config.cameras)
+        write_drive_json(plan_drive(folder, config, CityScene.build(config, threads=1), cameras), folder)
     return folder
 
 

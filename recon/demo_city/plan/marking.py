@@ -63,7 +63,7 @@ class Crossing:
 
 
 @dataclass(slots=True)
-class PaintShop:
+class MarkingList:
     """Collects markings and what the true map says of them."""
 
     dash_m: float = 3.0
@@ -163,7 +163,7 @@ class PaintShop:
             )
 
 
-def gaps_of(first_m: float, last_m: float, closed: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def gaps_between(first_m: float, last_m: float, closed: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return what is left of a range after the closed ranges are taken out."""
     free, at = [], first_m
     for low, high in sorted(closed):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,8 @@ import numpy as np
 from recon.arrays import F64
 from recon.demo_city.plan import glyphs
 from recon.demo_city.plan.cross_section import CrossSection, LineStyle, Separator
-from recon.demo_city.plan.marking import Crossing, PaintShop, gaps_of
+from recon.demo_city.plan.junction import Junction
+from recon.demo_city.plan.marking import Crossing, MarkingList, gaps_between
 from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, RIGHT, START
 
 Spans = list[tuple[float, float]]
@@ -18,36 +18,26 @@ Spans = list[tuple[float, float]]
 STOP_GAP_M = 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Junction:
-    """A place where one or two side streets leave the main street."""
-
-    s_m: float
-    sides: tuple[float, ...]  # 1 left, -1 right
-    arms: tuple[int, ...]
-    reach_m: float  # half of the main street's length that lies open to the side
-
-
-def paint(
+def place_markings(
     rng: np.random.Generator,
     section: CrossSection,
     arms: F64,
     junctions: tuple[Junction, ...],
     crossing_s: list[float],
     ends: tuple[float, float],
-) -> tuple[PaintShop, F64]:
+) -> tuple[MarkingList, F64]:
     """Paint the main street and its arms; return the paint and the raised islands (I, 5)."""
-    shop = PaintShop(dash_m=float(rng.choice([2.0, 3.0, 3.0, 4.0])), gap_m=float(rng.choice([4.0, 5.0, 6.0])))
+    markings = MarkingList(dash_m=float(rng.choice([2.0, 3.0, 3.0, 4.0])), gap_m=float(rng.choice([4.0, 5.0, 6.0])))
     stop_m = float(rng.choice([0.3, 0.4, 0.5]))
     mouths: dict[str, Spans] = {"left": [], "right": []}
     inner: Spans = []  # where neither centre nor lane lines are painted
     walked: Spans = []  # where edge lines give way to a crossing
     for s in crossing_s:
-        span = _main_crossing(rng, shop, section, s)
+        span = _main_crossing(rng, markings, section, s)
         stop = bool(rng.random() < 0.6)
         if stop:
-            _stop_lines(shop, section, span, stop_m)
-            _arrows(rng, shop, section, span, chance=0.5)
+            _stop_lines(markings, section, span, stop_m)
+            _arrows(rng, markings, section, span, chance=0.5)
         reach = STOP_GAP_M + stop_m if stop else 0.3
         inner.append((span[0] - reach, span[1] + reach))
         walked.append(span)
@@ -60,25 +50,27 @@ def paint(
             zebras = rng.random() < 0.6
             for sign in (-1.0, 1.0) if zebras else ():
                 edge = junction.s_m + sign * (junction.reach_m + 2.3)
-                walked.append(_main_crossing(rng, shop, section, edge))
+                walked.append(_main_crossing(rng, markings, section, edge))
             reach = junction.reach_m + (4.8 if zebras else 0.3)
             span = (junction.s_m - reach, junction.s_m + reach)
-            _stop_lines(shop, section, span, stop_m)
-            _arrows(rng, shop, section, span, chance=0.8)
+            _stop_lines(markings, section, span, stop_m)
+            _arrows(rng, markings, section, span, chance=0.8)
             inner.append((span[0] - STOP_GAP_M - stop_m, span[1] + STOP_GAP_M + stop_m))
         elif rng.random() < 0.75 or section.median_m:
             inner.append(span)
         for arm in junction.arms:
-            _arm_paint(rng, shop, arms, arm, junction, section, stop_m)
+            _arm_paint(rng, markings, arms, arm, junction, section, stop_m)
     for separator in section.separators:
         closed = walked + (mouths[separator.edge] if separator.edge else inner)
-        for s0, s1 in gaps_of(ends[0], ends[1], closed):
-            shop.line(separator, s0, s1)
-    _words(rng, shop, section, ends, inner)
-    return shop, _median(rng, shop, section, inner + walked, ends)
+        for s0, s1 in gaps_between(ends[0], ends[1], closed):
+            markings.line(separator, s0, s1)
+    _words(rng, markings, section, ends, inner)
+    return markings, _median(rng, markings, section, inner + walked, ends)
 
 
-def _main_crossing(rng: np.random.Generator, shop: PaintShop, section: CrossSection, s: float) -> tuple[float, float]:
+def _main_crossing(
+    rng: np.random.Generator, markings: MarkingList, section: CrossSection, s: float
+) -> tuple[float, float]:
     wide = float(rng.uniform(2.8, 4.0))
     inset = float(rng.uniform(0.2, 0.45))
     crossing = Crossing(
@@ -88,19 +80,19 @@ def _main_crossing(rng: np.random.Generator, shop: PaintShop, section: CrossSect
         t1_m=section.left_kerb_t_m - inset,
         kind=("zebra", "zebra", "zebra", "lines", "ladder")[int(rng.integers(5))],
     )
-    shop.crossing(crossing)
+    markings.crossing(crossing)
     return crossing.s0_m, crossing.s1_m
 
 
-def _stop_lines(shop: PaintShop, section: CrossSection, span: tuple[float, float], width_m: float) -> None:
+def _stop_lines(markings: MarkingList, section: CrossSection, span: tuple[float, float], width_m: float) -> None:
     for forward, s0 in ((True, span[0] - STOP_GAP_M - width_m), (False, span[1] + STOP_GAP_M)):
         lanes = section.driving(forward=forward)
         edges = [lane.t_m + sign * lane.width_m / 2 for lane in lanes for sign in (-1.0, 1.0)]
-        shop.stop_line(s0, width_m, min(edges) + 0.1, max(edges) - 0.1)
+        markings.stop_line(s0, width_m, min(edges) + 0.1, max(edges) - 0.1)
 
 
 def _arrows(
-    rng: np.random.Generator, shop: PaintShop, section: CrossSection, span: tuple[float, float], *, chance: float
+    rng: np.random.Generator, markings: MarkingList, section: CrossSection, span: tuple[float, float], *, chance: float
 ) -> None:
     for forward in (True, False):
         lanes = section.driving(forward=forward)
@@ -113,13 +105,13 @@ def _arrows(
             name = "ahead" if len(lanes) == 1 and rng.random() < 0.4 else str(rng.choice(names))
             for back in (8.5, 26.0):
                 at = span[0] - back if forward else span[1] + back
-                shop.glyph(name, at, lane.t_m, length_m=4.5, width_m=1.5, backward=not forward)
+                markings.glyph(name, at, lane.t_m, length_m=4.5, width_m=1.5, backward=not forward)
 
 
 def _words(
-    rng: np.random.Generator, shop: PaintShop, section: CrossSection, ends: tuple[float, float], inner: Spans
+    rng: np.random.Generator, markings: MarkingList, section: CrossSection, ends: tuple[float, float], inner: Spans
 ) -> None:
-    free = gaps_of(ends[0] + 5.0, ends[1] - 5.0, [(low - 34.0, high + 34.0) for low, high in inner])
+    free = gaps_between(ends[0] + 5.0, ends[1] - 5.0, [(low - 34.0, high + 34.0) for low, high in inner])
     for lane in section.lanes:
         names = {"bike": ["bike", "diamond"], "drive": list(glyphs.WORDS) + ["diamond"]}.get(lane.kind)
         for low, high in free:
@@ -128,13 +120,13 @@ def _words(
                 if lane.kind == "bike" or rng.random() < 0.35:
                     size = (2.0, 0.9) if lane.kind == "bike" else (3.2, min(2.0, lane.width_m - 0.8))
                     name = str(rng.choice(names))
-                    shop.glyph(name, at, lane.t_m, length_m=size[0], width_m=size[1], backward=not lane.forward)
+                    markings.glyph(name, at, lane.t_m, length_m=size[0], width_m=size[1], backward=not lane.forward)
                 at += rng.uniform(22.0, 45.0)
 
 
 def _arm_paint(
     rng: np.random.Generator,
-    shop: PaintShop,
+    markings: MarkingList,
     arms: F64,
     arm: int,
     junction: Junction,
@@ -148,23 +140,23 @@ def _arm_paint(
         wide = float(rng.uniform(2.6, 3.4))
         kind: Literal["zebra", "lines"] = "zebra" if rng.random() < 0.7 else "lines"
         crossing = Crossing(s0_m=begin, s1_m=begin + wide, t0_m=right + 0.3, t1_m=left - 0.3, street=arm, kind=kind)
-        shop.crossing(crossing)
+        markings.crossing(crossing)
         begin += wide + 0.8
     if rng.random() < 0.75:
-        shop.stop_line(begin, stop_m, 0.1, left - 0.25, arm)
+        markings.stop_line(begin, stop_m, 0.1, left - 0.25, arm)
         begin += stop_m
     draw = rng.random()
     if draw < 0.8:
         style: LineStyle = "dashed" if draw < 0.5 else ("solid" if draw < 0.7 else "double")
         yellow = any(separator.yellow for separator in section.separators)
-        shop.line(Separator(t_m=0.0, style=style, yellow=yellow), begin, end, arm)
+        markings.line(Separator(t_m=0.0, style=style, yellow=yellow), begin, end, arm)
     if rng.random() < 0.35:
         for t in (left - 0.35, right + 0.35):
-            shop.line(Separator(t_m=t, style="solid"), begin, end, arm)
+            markings.line(Separator(t_m=t, style="solid"), begin, end, arm)
 
 
 def _median(
-    rng: np.random.Generator, shop: PaintShop, section: CrossSection, closed: Spans, ends: tuple[float, float]
+    rng: np.random.Generator, markings: MarkingList, section: CrossSection, closed: Spans, ends: tuple[float, float]
 ) -> F64:
     """Hatch the strip between the directions, with raised islands where it ends and in between."""
     islands: list[tuple[float, ...]] = []
@@ -172,7 +164,7 @@ def _median(
     if half > 0.0:
         yellow = any(separator.yellow for separator in section.separators)
         green = rng.random() < 0.4
-        for low, high in gaps_of(ends[0], ends[1], closed):
+        for low, high in gaps_between(ends[0], ends[1], closed):
             hatch = (low, high)
             width = half - 0.32
             if high - low > 6.0 and low > ends[0] and rng.random() < 0.75:
@@ -183,7 +175,7 @@ def _median(
                 hatch = (hatch[0], high - 4.6)
             if hatch[1] - hatch[0] > 26.0 and green:
                 islands.append((0.5 * sum(hatch), 0.0, 0.5 * (hatch[1] - hatch[0]) - 7.0, width, min(0.5, width)))
-                shop.hatching(hatch[0], hatch[0] + 6.4, -half + 0.2, half - 0.2, yellow=yellow)
+                markings.hatching(hatch[0], hatch[0] + 6.4, -half + 0.2, half - 0.2, yellow=yellow)
                 hatch = (hatch[1] - 6.4, hatch[1])
-            shop.hatching(hatch[0], hatch[1], -half + 0.2, half - 0.2, yellow=yellow)
+            markings.hatching(hatch[0], hatch[1], -half + 0.2, half - 0.2, yellow=yellow)
     return np.array(islands).reshape(-1, 5)

@@ -83,7 +83,7 @@ def locate(plan, x, y):
 
 
 @njit(**KERNEL, nogil=True)
-def outside(plan, xy):
+def signed_kerb_distance(plan, xy):
     """Return metres behind the nearest kerb for world points (N, 2)."""
     result = np.empty(xy.shape[0])
     for i in range(xy.shape[0]):

@@ -14,14 +14,13 @@ import numpy.typing as npt
 from recon.arrays import F64
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan.cross_section import CrossSection
+from recon.demo_city.plan.junction import Junction
 from recon.demo_city.plan.marking import MAIN, Crossing, Divider, Marking
-from recon.demo_city.plan.marking_layout import Junction, paint
+from recon.demo_city.plan.marking_layout import place_markings
 from recon.demo_city.plan.plan_kernels import ARM_COLUMNS
 from recon.demo_city.plan.reference_line import ReferenceLine
 
 RUN_OUT_M = 110.0  # the street goes on before and after the drive, beyond what the cameras resolve
-KERB_HEIGHT_M = 0.12
-KERB_WIDTH_M = 0.18
 ARM_M = 52.0  # length of a side street
 
 
@@ -62,16 +61,16 @@ class Street:
         section = CrossSection.random(rng)
         arms, junctions, crossing_s = _features(rng, line, section, config.driven_m)
         ends = (float(line.s[0]), float(line.s[-1]))
-        shop, islands = paint(rng, section, arms, junctions, crossing_s, ends)
+        markings, islands = place_markings(rng, section, arms, junctions, crossing_s, ends)
         return cls(
             line=line,
             section=section,
             arms=arms,
             junctions=junctions,
             islands=islands,
-            crossings=tuple(shop.crossings),
-            markings=tuple(shop.markings),
-            dividers=tuple(shop.dividers),
+            crossings=tuple(markings.crossings),
+            markings=tuple(markings.markings),
+            dividers=tuple(markings.dividers),
             repairs=_repairs(rng, section, ends),
             manholes=_manholes(rng, section, ends),
         )

@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
 
 from recon.arrays import F32, U8
+from recon.demo_city.render.optics import Optics
 from recon.demo_city.render.tone_kernels import expose
 
 
-class Optics(NamedTuple):
-    """What one camera of one drive does to the light."""
-
-    exposure: float = 0.0  # observed = exp(exposure) * colour, on the encoded 0..1 colour of the image
-    vignette: float = 0.0  # share of light lost in the corners
-    blur_px: float = 0.0  # standard deviation
-    smear_px: float = 0.0  # length of the motion blur along image rows
-    bloom: float = 0.0  # share of bright light that spreads
-    noise: float = 0.0  # grey levels of 255
-    gain: float = 1.0
-
-
-def develop(linear: F32, optics: Optics, counter: int) -> U8:
+def camera_response(linear: F32, optics: Optics, counter: int) -> U8:
     """Return the image (H, W, 3) u8 RGB of linear light; noise is counted per pixel from `counter`."""
     light: Any = linear
     if optics.bloom > 0.0:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from recon.demo_city.config import CityConfig
-from recon.demo_city.render.camera_response import Optics
 from recon.demo_city.scene.light import Light
 
 DARK = 0.1  # ambient light below which a camera gathers light longer and amplifies it more
+
+
+class Optics(NamedTuple):
+    """What one camera of one drive does to the light."""
+
+    exposure: float = 0.0  # observed = exp(exposure) * colour, on the encoded 0..1 colour of the image
+    vignette: float = 0.0  # share of light lost in the corners
+    blur_px: float = 0.0  # standard deviation
+    smear_px: float = 0.0  # length of the motion blur along image rows
+    bloom: float = 0.0  # share of bright light that spreads
+    noise: float = 0.0  # grey levels of 255
+    gain: float = 1.0
 
 
 def optics_of(config: CityConfig, light: Light, number: int) -> Optics:

@@ -15,7 +15,7 @@ from recon.geometry import rotation_from_euler, transform
 FORWARD_FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
-class View(NamedTuple):
+class PosedCamera(NamedTuple):
     """A camera in the world, as the kernels read it."""
 
     position: tuple[float, float, float]
@@ -27,7 +27,7 @@ class View(NamedTuple):
     height_px: int
 
 
-def calibrate(camera: RigCamera, config: CityConfig) -> Camera:
+def calibrated_camera(camera: RigCamera, config: CityConfig) -> Camera:
     """Return the calibrated pinhole camera of one mount."""
     focal = 0.5 * config.width_px / np.tan(np.radians(camera.fov_deg) / 2)
     turn = rotation_from_euler(yaw_rad=np.radians(camera.yaw_deg), pitch_rad=np.radians(camera.pitch_deg))
@@ -41,11 +41,11 @@ def calibrate(camera: RigCamera, config: CityConfig) -> Camera:
     )
 
 
-def view_of(camera: Camera, world_from_ego: F64) -> View:
+def posed_camera(camera: Camera, world_from_ego: F64) -> PosedCamera:
     """Return a camera's view at a pose of the vehicle."""
     world_from_camera = world_from_ego @ camera.ego_from_camera
     x, y, z = (float(v) for v in world_from_camera[:3, 3])
-    return View(
+    return PosedCamera(
         position=(x, y, z),
         rotation=np.ascontiguousarray(world_from_camera[:3, :3]),
         focal_px=float(camera.k[0, 0]),
@@ -56,7 +56,7 @@ def view_of(camera: Camera, world_from_ego: F64) -> View:
     )
 
 
-def beams(lidar: LidarRig) -> F64:
+def beam_directions(lidar: LidarRig) -> F64:
     """Return (columns, beams, 3) unit directions of one turn in the LiDAR's frame (axes as the vehicle's)."""
     elevation = np.radians(np.linspace(lidar.lowest_deg, lidar.highest_deg, lidar.beams))
     azimuth = np.linspace(np.pi, -np.pi, lidar.columns, endpoint=False)

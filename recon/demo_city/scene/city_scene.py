@@ -12,10 +12,10 @@ from recon.demo_city.config import CONDITIONS, CityConfig
 from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground, build_ground
 from recon.demo_city.scene.light import Light
-from recon.demo_city.scene.ray_kernels import light_lamps, shade_ground
+from recon.demo_city.scene.light_kernels import light_lamps, shade_ground
 from recon.demo_city.scene.roadside import furnish, park
 from recon.demo_city.scene.solids import SolidList, upright
-from recon.demo_city.scene.traffic import Mover, draw_traffic
+from recon.demo_city.scene.traffic import Agent, draw_traffic
 from recon.demo_city.scene.vehicles import car, cyclist, person, truck
 from recon.geometry import apply, transform
 
@@ -25,14 +25,14 @@ HEAD_LAMP_M = (3.6, 0.65)  # of the vehicle itself: ahead of the rear axle, abov
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scene:
+class CityScene:
     """Everything that a camera of the drive can see."""
 
     street: Street
     ground: Ground
     light: Light
     static: F64  # (N, COLUMNS) table of solids
-    movers: tuple[Mover, ...]
+    agents: tuple[Agent, ...]
     ego_t_m: float  # the lane that is driven in
     forward: bool  # towards growing s
     start_s_m: float
@@ -60,7 +60,7 @@ class Scene:
             ground=ground,
             light=light,
             static=static,
-            movers=draw_traffic(street, config, traffic_rng, ego_t_m=ego_t, forward=forward),
+            agents=draw_traffic(street, config, traffic_rng, ego_t_m=ego_t, forward=forward),
             ego_t_m=ego_t,
             forward=forward,
             start_s_m=0.0 if forward else config.driven_m,
@@ -87,28 +87,28 @@ class Scene:
         up /= np.linalg.norm(up)
         return transform(np.stack([forward, np.cross(up, forward), up], axis=1), [x, y, rear])
 
-    def _moving(self, time_s: float) -> list[tuple[Mover, F64]]:
+    def _moving(self, time_s: float) -> list[tuple[Agent, F64]]:
         low, high = float(self.street.line.s[0]) + 6.0, float(self.street.line.s[-1]) - 6.0
         result = []
-        for mover in self.movers:
-            s, t = mover.s_m + mover.along_mps * time_s, mover.t_m + mover.across_mps * time_s
+        for agent in self.agents:
+            s, t = agent.s_m + agent.along_mps * time_s, agent.t_m + agent.across_mps * time_s
             if not (low < s < high and abs(t) < 20.0):
                 continue
-            if mover.kind == "person":
+            if agent.kind == "person":
                 x, y = self.street.line.at(s, t).tolist()
-                yaw = float(self.street.line.heading_at(s)) + np.arctan2(mover.across_mps, mover.along_mps)
-                result.append((mover, upright(x, y, self.ground.height(x, y), yaw)))
+                yaw = float(self.street.line.heading_at(s)) + np.arctan2(agent.across_mps, agent.along_mps)
+                result.append((agent, upright(x, y, self.ground.height(x, y), yaw)))
             else:
-                pose = self.wheels_pose(s, t, backwards=mover.along_mps < 0.0)
-                result.append((mover, pose @ transform(np.eye(3), [WHEELBASE_M / 2, 0, 0])))
+                pose = self.wheels_pose(s, t, backwards=agent.along_mps < 0.0)
+                result.append((agent, pose @ transform(np.eye(3), [WHEELBASE_M / 2, 0, 0])))
         return result
 
     def solids_at(self, time_s: float) -> F64:
         """Return all solids at a time after the first frame; those that move come last."""
         make = {"car": car, "truck": truck, "cyclist": cyclist, "person": person}
         solids = SolidList()
-        for mover, pose in self._moving(time_s):
-            solids.extend(make[mover.kind](pose, np.random.default_rng(mover.seed)))
+        for agent, pose in self._moving(time_s):
+            solids.extend(make[agent.kind](pose, np.random.default_rng(agent.seed)))
         return np.concatenate([self.static, solids.table()])
 
     def heads_at(self, time_s: float, world_from_ego: F64) -> F64:
@@ -118,7 +118,7 @@ class Scene:
         strength = 1.3 if self.light.ambient_rgb[1] < 0.1 else 0.25
         rows = []
         lamps = [(world_from_ego, HEAD_LAMP_M[0])]
-        lamps += [(pose, 2.2) for mover, pose in self._moving(time_s) if mover.kind in ("car", "truck")]
+        lamps += [(pose, 2.2) for agent, pose in self._moving(time_s) if agent.kind in ("car", "truck")]
         for pose, ahead in lamps:
             x, y, z = apply(pose, np.array([[ahead, 0.0, HEAD_LAMP_M[1]]]))[0].tolist()
             size = float(np.hypot(pose[0, 0], pose[1, 0]))

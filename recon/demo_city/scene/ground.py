@@ -10,7 +10,7 @@ import numpy as np
 from recon.arrays import F32, F64, I32, U8
 from recon.demo_city.noise_kernels import bilinear
 from recon.demo_city.plan.glyphs import atlas
-from recon.demo_city.plan.plan_kernels import Plan, outside
+from recon.demo_city.plan.plan_kernels import Plan, signed_kerb_distance
 from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground_kernels import CURB_FACE_M, EDGE_STEP_M, TILE, ground_lift
 from recon.demo_city.scene.paint_kernels import (
@@ -150,7 +150,7 @@ def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: i
     xy = np.stack([x, y], axis=-1)
     s, _ = street.line.road_coordinates(xy)
     reach = tile_m * 0.75 + VERGE_M + max(section.left_walk_m, section.right_walk_m)
-    near = outside(plan, xy.reshape(-1, 2)).reshape(rows, columns) < reach
+    near = signed_kerb_distance(plan, xy.reshape(-1, 2)).reshape(rows, columns) < reach
     near &= (s > street.line.s[0] - tile_m) & (s < street.line.s[-1] + tile_m)
     index = np.full((rows, columns), -1, dtype=np.int32)
     index[near] = np.arange(int(near.sum()), dtype=np.int32)

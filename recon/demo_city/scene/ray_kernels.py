@@ -7,14 +7,13 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.noise_kernels import bilinear, fractal_noise, smooth_step
-from recon.demo_city.numba_options import KERNEL, POINT
+from recon.demo_city.noise_kernels import bilinear, fractal_noise
+from recon.demo_city.numba_options import POINT
 from recon.demo_city.scene.ground_kernels import RAISE_M, ground_lift
 from recon.demo_city.scene.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
 
 FAR_M = 260.0
 GROUND, SKY = -1, -2  # owners of a ray beside the indices of solids
-SHADOW_CELLS_M = 90.0  # from the camera to the last cell of the moving shadows, farther than they can be made out
 STEEPEST = 0.2  # no land rises faster: a step of (height / (fall + STEEPEST)) never passes below it
 
 
@@ -238,109 +237,3 @@ def cast(ground, solids, candidates, count, ox, oy, oz, dx, dy, dz):
             owner = i
             face = side
     return owner, tau, face
-
-
-@njit(**KERNEL)
-def shadow_cells(ground, solids, x, y, sx, sy, sz):
-    """Return which square metres around a place solids may throw a shadow on: (cells (N, N), west, south).
-
-    What a cell leaves out, no point of the ground in it loses light to: looking at the rest alone changes nothing.
-    """
-    count = int(2 * SHADOW_CELLS_M)
-    west, south = x - SHADOW_CELLS_M, y - SHADOW_CELLS_M
-    cells = np.zeros((count, count), np.bool_)
-    flat = math.sqrt(sx * sx + sy * sy)
-    # Within a cell the ground lies this much above or below its middle, kerbs included.
-    slack = 0.75 + (STEEPEST + RAISE_M) * flat / max(sz, 1e-6)
-    for i in range(solids.shape[0]):
-        cx, cy, cz = solids[i, CENTER], solids[i, CENTER + 1], solids[i, CENTER + 2]
-        radius = solids[i, RADIUS]
-        rise = abs(cz - bilinear(ground.base_z, ground.raster, cx, cy)) + radius
-        # The land may fall away from the foot as steeply as it can; under a low sun shadows may then lie anywhere.
-        reach = (rise * flat + radius) / max(sz - STEEPEST * flat, 1e-6) + slack
-        if reach > SHADOW_CELLS_M:
-            cells[:] = True
-            break
-        for r in range(max(int(cy - reach - south), 0), min(int(cy + reach - south) + 1, count)):
-            for c in range(max(int(cx - reach - west), 0), min(int(cx + reach - west) + 1, count)):
-                px, py = west + c + 0.5, south + r + 0.5
-                up = (cz - bilinear(ground.base_z, ground.raster, px, py)) / max(sz, 1e-6)
-                if math.hypot(px + up * sx - cx, py + up * sy - cy) <= radius / max(sz, 1e-6) + slack:
-                    cells[r, c] = True
-    return cells, west, south
-
-
-@njit(**POINT, forceinline=True)
-def may_be_shadowed(shadows, x, y):
-    """Return whether a place lies in a cell of `shadow_cells`, or beyond them all."""
-    cells, west, south = shadows
-    r, c = math.floor(y - south), math.floor(x - west)
-    if r < 0 or c < 0 or r >= cells.shape[0] or c >= cells.shape[1]:
-        return True
-    return cells[r, c]
-
-
-@njit(**POINT, forceinline=True)
-def sunlit(solids, x, y, z, sx, sy, sz):
-    """Return the share of sunlight that solids let through to a point."""
-    light = 1.0
-    for i in range(solids.shape[0]):
-        hit, _ = solid_hit(solids, i, x, y, z, sx, sy, sz)
-        if hit < np.inf:
-            if int(solids[i, MATERIAL]) == LEAVES:
-                light *= 0.45  # several ellipsoids make one crown; light trickles through each
-            else:
-                return 0.0
-    return light
-
-
-@njit(**KERNEL)
-def shade_ground(ground, solids, sx, sy, sz):
-    """Darken `ground.shade` where static solids stand between the ground and the sun, and close under them."""
-    west, south, cell = ground.shade_raster
-    rows, columns = ground.shade.shape
-    for i in range(solids.shape[0]):
-        radius = solids[i, RADIUS]
-        foot = bilinear(ground.base_z, ground.raster, solids[i, CENTER + 0], solids[i, CENTER + 1])
-        rise = solids[i, CENTER + 2] - foot
-        # Shadows end where the top of the bounding sphere throws its own.
-        far_x = solids[i, CENTER + 0] - (rise + radius) * sx / sz
-        far_y = solids[i, CENTER + 1] - (rise + radius) * sy / sz
-        reach = radius / sz + 1.0
-        c0 = max(int((min(solids[i, CENTER + 0], far_x) - reach - west) / cell), 0)
-        c1 = min(int((max(solids[i, CENTER + 0], far_x) + reach - west) / cell) + 1, columns)
-        r0 = max(int((min(solids[i, CENTER + 1], far_y) - reach - south) / cell), 0)
-        r1 = min(int((max(solids[i, CENTER + 1], far_y) + reach - south) / cell) + 1, rows)
-        for r in range(r0, r1):
-            for c in range(c0, c1):
-                if ground.shade[r, c] == 0:
-                    continue
-                x = west + c * cell
-                y = south + r * cell
-                z = bilinear(ground.base_z, ground.raster, x, y) + 0.02
-                hit, _ = solid_hit(solids, i, x, y, z, sx, sy, sz)
-                if hit < np.inf:
-                    keep = 0.5 if int(solids[i, MATERIAL]) == LEAVES else 0.0
-                    ground.shade[r, c] = int(ground.shade[r, c] * keep)
-
-
-@njit(**KERNEL)
-def light_lamps(ground, lamps):
-    """Fill `ground.glow` with the light of street lamps (N, 3): 1 under a lamp 6 m high."""
-    west, south, cell = ground.raster
-    rows, columns = ground.glow.shape
-    for i in range(lamps.shape[0]):
-        c0 = max(int((lamps[i, 0] - 28.0 - west) / cell), 0)
-        c1 = min(int((lamps[i, 0] + 28.0 - west) / cell) + 1, columns)
-        r0 = max(int((lamps[i, 1] - 28.0 - south) / cell), 0)
-        r1 = min(int((lamps[i, 1] + 28.0 - south) / cell) + 1, rows)
-        for r in range(r0, r1):
-            for c in range(c0, c1):
-                dx = west + c * cell - lamps[i, 0]
-                dy = south + r * cell - lamps[i, 1]
-                dz = lamps[i, 2] - ground.base_z[r, c]
-                far = dx * dx + dy * dy + dz * dz
-                # A lamp's optics throw more to the sides than straight down.
-                ground.glow[r, c] += (
-                    36.0 * dz / (far * math.sqrt(far)) * (dz + 4.0) / 1.6 * smooth_step(784.0, 300.0, far)
-                )

@@ -9,17 +9,18 @@ import numpy as np
 from recon.arrays import F64
 from recon.demo_city.config import CityConfig
 from recon.demo_city.plan.marking import MAIN
-from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, START, outside
+from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, START, signed_kerb_distance
 from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground
-from recon.demo_city.scene.solids import SolidList, building, fence, lamp, sign, tree, upright
+from recon.demo_city.scene.solids import SolidList, upright
+from recon.demo_city.scene.street_furniture import building, fence, lamp, sign, tree
 from recon.demo_city.scene.vehicles import car, truck
 
 Rng = np.random.Generator
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class Frontage:
     """One side of one street, along which things are set up."""
 
     street: Street
@@ -39,7 +40,7 @@ class Site:
     def stand(self, s_m: float, behind_m: float, turn_rad: float = 0.0) -> F64 | None:
         """Return an upright pose along the street, or None where that is on a road."""
         x, y = self.xy(s_m, behind_m)
-        if float(outside(self.ground.plan, np.array([[x, y]]))[0]) < min(behind_m, 0.4) - 0.05:
+        if float(signed_kerb_distance(self.ground.plan, np.array([[x, y]]))[0]) < min(behind_m, 0.4) - 0.05:
             return None
         return upright(x, y, self.ground.height(x, y), self.street.heading(self.number, s_m) + turn_rad)
 
@@ -47,7 +48,7 @@ class Site:
         """Tell whether a rectangle keeps clear of every road."""
         grid = [(a, b) for a in (-1.0, -0.5, 0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)]
         points = [self.xy(s_m + a * half_s, behind_m + b * half_t) for a, b in grid]
-        return bool(outside(self.ground.plan, np.array(points)).min() > margin_m)
+        return bool(signed_kerb_distance(self.ground.plan, np.array(points)).min() > margin_m)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +86,22 @@ def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
     """Build what never moves; return it and the lamps (N, 3) in world metres."""
     solids, lamps = SolidList(), list[tuple[float, float, float]]()
     styles = {1.0: Style.random(rng), -1.0: Style.random(rng)}
-    for site in _sites(street, ground):
-        style = styles[site.side]
-        _houses(solids, site, style, rng)
-        _plants(solids, site, style, rng)
-        _fences(solids, site, style, rng)
-        s = site.first_m + rng.uniform(0.0, 20.0)
+    for frontage in _frontages(street, ground):
+        style = styles[frontage.side]
+        _houses(solids, frontage, style, rng)
+        _plants(solids, frontage, style, rng)
+        _fences(solids, frontage, style, rng)
+        s = frontage.first_m + rng.uniform(0.0, 20.0)
         reach = float(rng.uniform(0.9, 2.2))
-        while s < site.last_m:
-            pose = site.stand(s, 0.45, -site.side * np.pi / 2)
+        while s < frontage.last_m:
+            pose = frontage.stand(s, 0.45, -frontage.side * np.pi / 2)
             if pose is not None:
                 solids.extend(lamp(pose, style.lamp_height_m, reach))
-                lamps.append((*site.xy(s, 0.45 - reach), float(pose[2, 3]) + style.lamp_height_m))
+                lamps.append((*frontage.xy(s, 0.45 - reach), float(pose[2, 3]) + style.lamp_height_m))
             s += style.lamp_gap_m * rng.uniform(0.9, 1.1)
-        s = site.first_m + rng.uniform(0.0, 25.0)
-        while s < site.last_m:
-            pose = site.stand(s, 0.6, 0.0 if site.side < 0 else np.pi)
+        s = frontage.first_m + rng.uniform(0.0, 25.0)
+        while s < frontage.last_m:
+            pose = frontage.stand(s, 0.6, 0.0 if frontage.side < 0 else np.pi)
             if pose is not None:
                 solids.extend(sign(pose, rng))
             s += rng.uniform(14.0, 55.0)
@@ -109,59 +110,61 @@ def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
         end = float(street.arms[j, LENGTH]) + 9.0
         x, y = street.at(j, end, 0.0).tolist()
         pose = upright(x, y, ground.height(x, y), street.heading(j, end) + np.pi / 2)
-        if float(outside(ground.plan, np.array([[x, y]]))[0]) > 5.0:
+        if float(signed_kerb_distance(ground.plan, np.array([[x, y]]))[0]) > 5.0:
             solids.extend(building(pose, float(rng.uniform(12.0, 20.0)), 8.0, int(rng.integers(2, 5)), rng))
     return solids, np.array(lamps).reshape(-1, 3)
 
 
-def _sites(street: Street, ground: Ground) -> list[Site]:
+def _frontages(street: Street, ground: Ground) -> list[Frontage]:
     section = street.section
     first, last = float(street.line.s[0]) + 8.0, float(street.line.s[-1]) - 8.0
-    sites = [
-        Site(street, ground, MAIN, 1.0, section.left_kerb_t_m, section.left_walk_m, first, last),
-        Site(street, ground, MAIN, -1.0, -section.right_kerb_t_m, section.right_walk_m, first, last),
+    frontages = [
+        Frontage(street, ground, MAIN, 1.0, section.left_kerb_t_m, section.left_walk_m, first, last),
+        Frontage(street, ground, MAIN, -1.0, -section.right_kerb_t_m, section.right_walk_m, first, last),
     ]
     for j in range(len(street.arms)):
         arm = street.arms[j]
         for side in (1.0, -1.0):
             begin = float(arm[START]) + 10.0
-            sites.append(Site(street, ground, j, side, float(arm[LEFT]), 2.5, begin, float(arm[LENGTH]) - 2.0))
-    return sites
+            frontages.append(Frontage(street, ground, j, side, float(arm[LEFT]), 2.5, begin, float(arm[LENGTH]) - 2.0))
+    return frontages
 
 
-def _houses(solids: SolidList, site: Site, style: Style, rng: Rng) -> None:
-    s = site.first_m
-    while s < site.last_m - 6.0:
+def _houses(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> None:
+    s = frontage.first_m
+    while s < frontage.last_m - 6.0:
         length, depth = rng.uniform(8.0, 18.0), rng.uniform(8.0, 11.0)
-        behind = site.walk_m + style.setback_m + rng.uniform(0.0, 1.5) + depth / 2
+        behind = frontage.walk_m + style.setback_m + rng.uniform(0.0, 1.5) + depth / 2
         storeys = max(1, style.storeys + int(rng.integers(-1, 2)))
         wanted = rng.random() < style.house_share
         middle = s + length / 2
-        if wanted and site.is_free(middle, behind, length / 2 + 0.5, depth / 2 + 0.3, site.walk_m * 0.8):
-            x, y = site.xy(middle, behind)
-            pose = upright(x, y, site.ground.height(x, y), site.street.heading(site.number, middle))
+        if wanted and frontage.is_free(middle, behind, length / 2 + 0.5, depth / 2 + 0.3, frontage.walk_m * 0.8):
+            x, y = frontage.xy(middle, behind)
+            pose = upright(x, y, frontage.ground.height(x, y), frontage.street.heading(frontage.number, middle))
             solids.extend(building(pose, length, depth, storeys, rng))
         s += length + style.gap_m * rng.uniform(0.5, 1.5)
 
 
-def _plants(solids: SolidList, site: Site, style: Style, rng: Rng) -> None:
-    s = site.first_m + rng.uniform(0.0, 9.0)
-    while s < site.last_m:
+def _plants(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> None:
+    s = frontage.first_m + rng.uniform(0.0, 9.0)
+    while s < frontage.last_m:
         kind = str(rng.choice(style.trees))
-        pose = site.stand(s, site.walk_m + rng.uniform(0.5, max(1.0, style.setback_m)), rng.uniform(0.0, 2 * np.pi))
+        pose = frontage.stand(
+            s, frontage.walk_m + rng.uniform(0.5, max(1.0, style.setback_m)), rng.uniform(0.0, 2 * np.pi)
+        )
         if pose is not None:
             pose[2, 3] -= 0.05
             solids.extend(tree(pose, rng, kind))
         s += style.tree_gap_m * rng.uniform(0.6, 1.5)
 
 
-def _fences(solids: SolidList, site: Site, style: Style, rng: Rng) -> None:
+def _fences(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> None:
     if not style.fences or style.setback_m < 2.0:
         return
-    s = site.first_m + 2.0
-    while s < site.last_m:
-        if rng.random() < 0.6 and site.is_free(s, site.walk_m + 0.5, 2.0, 0.1, site.walk_m * 0.7):
-            pose = site.stand(s, site.walk_m + 0.5)
+    s = frontage.first_m + 2.0
+    while s < frontage.last_m:
+        if rng.random() < 0.6 and frontage.is_free(s, frontage.walk_m + 0.5, 2.0, 0.1, frontage.walk_m * 0.7):
+            pose = frontage.stand(s, frontage.walk_m + 0.5)
             if pose is not None:
                 solids.extend(fence(pose, 4.0, rng, style.fences))
         s += 4.0

@@ -15,7 +15,7 @@ Kind = Literal["car", "truck", "cyclist", "person"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Mover:
+class Agent:
     """Something in steady motion along or across the main street."""
 
     kind: Kind
@@ -28,12 +28,12 @@ class Mover:
 
 def draw_traffic(
     street: Street, config: CityConfig, rng: np.random.Generator, *, ego_t_m: float, forward: bool
-) -> tuple[Mover, ...]:
+) -> tuple[Agent, ...]:
     """Draw the traffic that the vehicle meets; it drives at `ego_t_m`."""
     ego_mps = config.speed_mps if forward else -config.speed_mps
     start = 0.0 if forward else config.driven_m
     span = max(config.driven_m, 20.0)
-    movers: list[Mover] = []
+    agents: list[Agent] = []
 
     def seed() -> int:
         return int(rng.integers(1 << 30))
@@ -47,18 +47,18 @@ def draw_traffic(
                 when = float(rng.uniform(0.05, 1.0)) * span / config.speed_mps
                 meet = start + ego_mps * when + float(rng.uniform(-12.0, 12.0))
                 kind: Kind = "truck" if rng.random() < 0.15 else "car"
-                movers.append(Mover(kind=kind, s_m=meet - speed * when, t_m=lane.t_m, along_mps=speed, seed=seed()))
+                agents.append(Agent(kind=kind, s_m=meet - speed * when, t_m=lane.t_m, along_mps=speed, seed=seed()))
         elif lane.kind == "drive":
             for ahead in (1.0, -1.0):
                 if rng.random() < 0.4 * config.traffic:
                     gap = float(rng.uniform(13.0, 30.0)) * ahead * np.sign(ego_mps)
                     kind = "truck" if rng.random() < 0.12 else "car"
-                    movers.append(Mover(kind=kind, s_m=start + gap, t_m=lane.t_m, along_mps=ego_mps, seed=seed()))
+                    agents.append(Agent(kind=kind, s_m=start + gap, t_m=lane.t_m, along_mps=ego_mps, seed=seed()))
         elif lane.kind == "bike":
             for _ in range(int(rng.poisson(1.2 * config.traffic))):
                 at = start + float(rng.uniform(-10.0, span)) * float(np.sign(ego_mps))
-                movers.append(
-                    Mover(kind="cyclist", s_m=at, t_m=lane.t_m, along_mps=sign * float(rng.uniform(3, 6)), seed=seed())
+                agents.append(
+                    Agent(kind="cyclist", s_m=at, t_m=lane.t_m, along_mps=sign * float(rng.uniform(3, 6)), seed=seed())
                 )
     section = street.section
     for _ in range(int(rng.poisson(config.traffic * (2.0 + span / 12.0)))):
@@ -68,7 +68,7 @@ def draw_traffic(
         )
         t = (kerb + 0.5 + float(rng.uniform(0.2, 1.0)) * max(walk - 0.6, 0.3)) * (1.0 if left else -1.0)
         at = float(rng.uniform(-20.0, span + 25.0))
-        movers.append(Mover(kind="person", s_m=at, t_m=t, along_mps=float(rng.choice([-1.3, 0.0, 1.3])), seed=seed()))
+        agents.append(Agent(kind="person", s_m=at, t_m=t, along_mps=float(rng.choice([-1.3, 0.0, 1.3])), seed=seed()))
     for crossing in street.crossings:
         if crossing.street == MAIN and rng.random() < 0.5 * config.traffic:
             middle = 0.5 * (crossing.s0_m + crossing.s1_m) + float(rng.uniform(-1.0, 1.0))
@@ -76,8 +76,8 @@ def draw_traffic(
             reach = abs(middle - start) / config.speed_mps
             far = crossing.t1_m if pace > 0 else crossing.t0_m
             # Whoever crosses has left the lane when the vehicle comes.
-            movers.append(
-                Mover(
+            agents.append(
+                Agent(
                     kind="person",
                     s_m=middle,
                     t_m=far - pace * (reach - 2.0),
@@ -86,4 +86,4 @@ def draw_traffic(
                     seed=seed(),
                 )
             )
-    return tuple(movers)
+    return tuple(agents)

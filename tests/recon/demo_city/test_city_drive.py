@@ -9,7 +9,7 @@ import pytest
 from recon.classes import RoadClass
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig, LidarRig
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.scene.city_scene import CityScene
 from recon.errors import Cancelled, StorageError
 from recon.formats.read import read_drive
 from recon.geometry import apply, rigid_fault
@@ -67,7 +67,7 @@ def test_the_folder_reads_back_as_the_drive_that_was_planned(drive_folder):
 @pytest.mark.slow
 def test_lidar_points_on_the_road_lie_on_its_surface(drive_folder):
     drive = read_drive(drive_folder)
-    scene = Scene.build(TINY)
+    scene = CityScene.build(TINY)
     frame = drive.frames[1]
     points = np.fromfile(drive_folder / frame.lidar_path, dtype="<f4").reshape(-1, 4)
     assert len(points) > 500

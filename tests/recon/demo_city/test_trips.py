@@ -8,8 +8,8 @@ import pytest
 from recon.classes import RoadClass
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CONDITIONS, CityConfig, LidarRig
-from recon.demo_city.plan.plan_kernels import outside
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.plan.plan_kernels import signed_kerb_distance
+from recon.demo_city.scene.city_scene import CityScene
 from recon.demo_city.true_map import true_map
 from recon.formats.read import read_drive
 
@@ -68,12 +68,12 @@ def test_an_odd_trip_drives_the_same_street_the_other_way(tmp_path):
 def test_boundaries_lie_on_the_feet_of_the_kerbs_around_corners_and_islands():
     turned, closed = 0, 0
     for seed in (15, 22, 27):
-        scene = Scene.build(dataclasses.replace(SMALL, seed=seed, frames=20))
+        scene = CityScene.build(dataclasses.replace(SMALL, seed=seed, frames=20))
         for element in true_map(scene.street, scene.ground)["elements"]:
             if element["class"] != "boundary":
                 continue
             vertices = np.array(element["vertices"])
-            assert np.abs(outside(scene.ground.plan, np.ascontiguousarray(vertices[:, :2]))).max() < 0.03
+            assert np.abs(signed_kerb_distance(scene.ground.plan, np.ascontiguousarray(vertices[:, :2]))).max() < 0.03
             steps = np.diff(vertices[:, :2], axis=0)
             turn = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
             turned += not element["closed"] and np.ptp(turn) > 1.0
@@ -83,7 +83,7 @@ def test_boundaries_lie_on_the_feet_of_the_kerbs_around_corners_and_islands():
 
 
 def test_paint_lies_only_where_vehicles_may_drive():
-    scene = Scene.build(SMALL)
+    scene = CityScene.build(SMALL)
     ground = scene.ground
     rows, columns = np.nonzero(ground.tile_index >= 0)
     paint = (RoadClass.LANE_MARKING, RoadClass.CROSSWALK, RoadClass.STOP_LINE, RoadClass.OTHER_MARKING)
@@ -91,4 +91,4 @@ def test_paint_lies_only_where_vehicles_may_drive():
     side = ground.ids.shape[1] * ground.texel_m
     x = ground.tile_west_m + columns[tile] * side + (c + 0.5) * ground.texel_m
     y = ground.tile_south_m + rows[tile] * side + (r + 0.5) * ground.texel_m
-    assert outside(ground.plan, np.stack([x, y], axis=-1)).max() < 0.0
+    assert signed_kerb_distance(ground.plan, np.stack([x, y], axis=-1)).max() < 0.0

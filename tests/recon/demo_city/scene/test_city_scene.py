@@ -7,12 +7,15 @@ from scipy.ndimage import distance_transform_edt
 from recon.classes import RoadClass
 from recon.demo_city.city_drive import _nearest_first
 from recon.demo_city.config import CityConfig
-from recon.demo_city.render.camera_response import Optics, develop
-from recon.demo_city.render.image_kernels import BLOCK_PX, _candidates, _ray, in_cone, render
-from recon.demo_city.render.rig import calibrate, view_of
-from recon.demo_city.scene.city_scene import Scene
+from recon.demo_city.render.camera_response import camera_response
+from recon.demo_city.render.candidate_kernels import BLOCK_PX, candidates, in_cone, pixel_ray
+from recon.demo_city.render.image_kernels import render
+from recon.demo_city.render.optics import Optics
+from recon.demo_city.render.rig import calibrated_camera, posed_camera
+from recon.demo_city.render.shadow_kernels import may_be_shadowed, shadow_cells, sunlit
+from recon.demo_city.scene.city_scene import CityScene
 from recon.demo_city.scene.ground_kernels import ground_class
-from recon.demo_city.scene.ray_kernels import ground_hit, may_be_shadowed, shadow_cells, sunlit
+from recon.demo_city.scene.ray_kernels import ground_hit
 from recon.demo_city.scene.solid_columns import CENTER
 from recon.demo_city.true_map import true_map
 from recon.geometry import apply, invert
@@ -22,17 +25,17 @@ CONFIG = CityConfig(seed=9, frames=12, width_px=320, height_px=180)
 
 @pytest.fixture(scope="module")
 def scene():
-    return Scene.build(CONFIG)
+    return CityScene.build(CONFIG)
 
 
 def picture(scene, camera_index, frame, *, exposure=0.0):
-    camera = calibrate(CONFIG.cameras[camera_index], CONFIG)
+    camera = calibrated_camera(CONFIG.cameras[camera_index], CONFIG)
     pose = scene.ego_pose(frame * CONFIG.spacing_m)
-    solids, view = scene.solids_at(frame * 0.5), view_of(camera, pose)
-    order = _nearest_first(solids, view.position)
+    solids, posed = scene.solids_at(frame * 0.5), posed_camera(camera, pose)
+    order = _nearest_first(solids, posed.position)
     heads = scene.heads_at(frame * 0.5, pose)
-    linear, ids, depth = render(scene.ground, solids, len(scene.static), order, scene.light, heads, view)
-    rgb = develop(linear, Optics(exposure=exposure, gain=scene.light.gain), 1)
+    linear, ids, depth = render(scene.ground, solids, len(scene.static), order, scene.light, heads, posed)
+    rgb = camera_response(linear, Optics(exposure=exposure, gain=scene.light.gain), 1)
     return camera, pose @ camera.ego_from_camera, rgb, ids, depth
 
 
@@ -141,19 +144,19 @@ def test_moving_shadows_fall_nowhere_but_in_their_cells(scene):
 
 @pytest.mark.slow
 def test_the_solids_of_a_block_are_those_of_a_search_among_all(scene):
-    camera = calibrate(CONFIG.cameras[1], CONFIG)
-    view = view_of(camera, scene.ego_pose(10.0))
+    camera = calibrated_camera(CONFIG.cameras[1], CONFIG)
+    posed = posed_camera(camera, scene.ego_pose(10.0))
     solids = scene.solids_at(2.0)
-    order = _nearest_first(solids, view.position)
-    rows, columns = -(-view.height_px // BLOCK_PX), -(-view.width_px // BLOCK_PX)
-    ox, oy, oz = view.position
+    order = _nearest_first(solids, posed.position)
+    rows, columns = -(-posed.height_px // BLOCK_PX), -(-posed.width_px // BLOCK_PX)
+    ox, oy, oz = posed.position
     for sign, slope in ((1.0, 0.0), (-1.0, 0.12)):
         found, counts = np.empty((rows, columns, len(order)), np.int32), np.zeros((rows, columns), np.int32)
-        _candidates(solids, order, view, oz, sign, slope, found, counts)
-        alone, narrow = np.empty(len(order), np.int32), (0.75 * BLOCK_PX + 1.0) / view.focal_px
+        candidates(solids, order, posed, oz, sign, slope, found, counts)
+        alone, narrow = np.empty(len(order), np.int32), (0.75 * BLOCK_PX + 1.0) / posed.focal_px
         assert counts.max() > 2
         for row, column in np.ndindex(rows, columns):
-            dx, dy, dz = _ray(view, (column + 0.5) * BLOCK_PX, (row + 0.5) * BLOCK_PX)
+            dx, dy, dz = pixel_ray(posed, (column + 0.5) * BLOCK_PX, (row + 0.5) * BLOCK_PX)
             looked = sign > 0 or dz < narrow
             count = in_cone(solids, order, ox, oy, oz, dx, dy, sign * dz, narrow + slope, alone) if looked else 0
             assert found[row, column, : counts[row, column]].tolist() == alone[:count].tolist()
