@@ -25,13 +25,13 @@ from recon.arrays import F64
 from recon.bev.bev_map import BevBlocks
 from vectorize.config import TraceConfig
 from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.metrics.calibration import judged, reliability
+from vectorize.evaluate.metrics.calibration import reliability, step_outcomes
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.trace.confidence import CURVES, Curve
 from vectorize.trace.trace_site import trace_site
 from vectorize.truth.read_truth import read_truth
 
-Judged = tuple[F64, F64, F64]  # metres, confidence, right
+StepOutcomes = tuple[F64, F64, F64]  # metres, confidence, right
 
 NOISE = ("--pose-noise", str(NOISE_M), "--heading-noise", str(NOISE_DEG))
 # Seed, how its drive is written, how it is labelled; none of the seeds is used elsewhere.
@@ -62,7 +62,7 @@ def labelled(work: Path, name: str) -> tuple[BevBlocks, RoadMap]:
     return artifact(folder / "labels", "bake", BevBlocks), read_truth(drive).road_map
 
 
-def stated(bev: BevBlocks, true: RoadMap, curves: dict[ElementClass, Curve]) -> dict[ElementClass, Judged]:
+def stated(bev: BevBlocks, true: RoadMap, curves: dict[ElementClass, Curve]) -> dict[ElementClass, StepOutcomes]:
     """Return what labels traced with these curves state, and what is right, per class."""
     before = dict(CURVES)
     CURVES.update(curves)
@@ -71,10 +71,10 @@ def stated(bev: BevBlocks, true: RoadMap, curves: dict[ElementClass, Curve]) -> 
     finally:
         CURVES.update(before)
     step_m = EvaluateConfig().step_m
-    return {name: judged(road_map.of(name), true.of(name), step_m) for name in CLASSES}
+    return {name: step_outcomes(road_map.of(name), true.of(name), step_m) for name in CLASSES}
 
 
-def sums_of(said: Judged) -> F64:
+def sums_of(said: StepOutcomes) -> F64:
     """Return the sums over metres (2,): metres, (stated - right)^2."""
     metres, confidence, right = said
     return np.array([metres.sum(), metres @ (confidence - right) ** 2])
@@ -104,12 +104,12 @@ def best(sums: dict[str, F64], names: list[str]) -> dict[ElementClass, Curve]:
     }
 
 
-def joined(parts: list[Judged]) -> dict[str, Any]:
+def joined(parts: list[StepOutcomes]) -> dict[str, Any]:
     """Return the reliability of several classes or drives together."""
     return reliability(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def row(name: str, now: list[Judged], other: list[Judged]) -> str:
+def row(name: str, now: list[StepOutcomes], other: list[StepOutcomes]) -> str:
     """Return a line of the table: what was right, and what was stated by the curves in force and by those of others."""
     ours, theirs = joined(now), joined(other)
     shares = [ours["right"], ours["confidence"], ours["ece"], theirs["confidence"], theirs["ece"]]

@@ -18,7 +18,7 @@ from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig
 from vectorize.evaluate.clip import Region
 from vectorize.evaluate.evaluate_patches import evaluate_patches
-from vectorize.evaluate.patch import Patch, Truth
+from vectorize.evaluate.patch import Patch, TruthIndex
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 
 SIZE_M = (60.0, 30.0)
@@ -66,7 +66,7 @@ def site() -> RoadMap:
 def patches(count: int) -> Iterator[Patch]:
     """Yield patches along the road."""
     generator = np.random.default_rng(17)
-    truth = Truth(site())
+    truth = TruthIndex(site())
     config = CropConfig()
     rows, columns = 400, 200
     for k in range(count):

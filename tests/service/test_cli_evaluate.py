@@ -72,7 +72,7 @@ def test_wrong_input_is_an_error_of_the_family(folders, tmp_path):
     _, out = folders
     elsewhere = RoadMap(elements=(painted_result.line(0, shift_m=9000.0),))
     path = painted_result.write_true_map(tmp_path / "map.json", elsewhere)
-    with pytest.raises(InputInvalid, match="do not overlap at all"):
+    with pytest.raises(InputInvalid, match="do not overlap"):
         evaluate(out, "--truth", path)
     with pytest.raises(ArtifactForeign):
         evaluate(tmp_path)

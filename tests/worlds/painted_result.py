@@ -81,6 +81,7 @@ def write(root: Path) -> tuple[Path, Path]:
     classes = {"divider": {"images": 4, "samples": 9, "median_px": 0.5, "p90_px": 2.0, "why": ""}}
     report = {
         "roadscribe": "0.1.0",
+        "stages": [],
         "job": {"kind": "label", "drive": str(drive), "segment": {"backend": "id_images"}, "fit": {"seed": 17}},
         "reprojection": {
             "frames": 1,

@@ -15,14 +15,14 @@ import shapely
 from recon.arrays import F64, I64, Bool
 from recon.grid import Grid
 from vectorize import polyline
-from vectorize.evaluate.metrics.sampled_element import is_area, polygon_of
+from vectorize.evaluate.metrics.areas import is_area, polygon_of
 from vectorize.labels.crop import SHORTEST_PIECE_M, SMALLEST_PIECE_M2
 from vectorize.road_map import Element
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
-    """Where something is known."""
+    """The cells of a raster that are known, and where they lie in metres."""
 
     known: Bool  # (h, w)
     px_from_m: F64  # (2, 3): column, row from x, y
@@ -53,7 +53,7 @@ class Region:
         return result
 
     def holds_all(self, xy_m: F64) -> bool:
-        """Tell whether every cell of the points' box is known; false may still mean that all of a line is inside."""
+        """Return whether every cell of the points' box is known; a line may lie inside even if this is false."""
         px = self.to_px(xy_m)
         low, high = px.min(axis=0), px.max(axis=0)
         if low.min() < 0 or high[0] > self.known.shape[1] or high[1] > self.known.shape[0]:
@@ -62,7 +62,7 @@ class Region:
         return bool(self.known[top : bottom + 1, left : right + 1].all())
 
     def at_px(self, px: F64) -> Bool:
-        """Return (N,) whether the cells that hold the points are known; outside the raster none is."""
+        """Return (N,) whether the cells that hold the points are known; no point outside the raster is known."""
         column, row = np.floor(px).astype(np.int64).T
         height, width = self.known.shape
         inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
@@ -71,11 +71,10 @@ class Region:
 
 
 def clip(elements: Sequence[Element], region: Region, *, join_gap_m: float = 0.0) -> tuple[Element, ...]:
-    """Return what of the elements is inside a region, cut at its edge.
+    """Return the parts of elements inside a region, cut at its edge.
 
-    An element that is not cut comes back as it is, whatever its size: where everything is known, nothing changes.
-    Of a cut element, pieces shorter than 0.5 m or smaller than 0.5 m2 are dropped. Gaps of up to `join_gap_m` along a
-    line do not cut it.
+    An element that is not cut is returned unchanged, whatever its size. Pieces of a cut element that are shorter than
+    0.5 m or smaller than 0.5 m2 are dropped. Gaps of up to `join_gap_m` along a line do not cut it.
     """
     pieces: list[Element] = []
     for element in elements:
@@ -97,7 +96,7 @@ def _clip_line(element: Element, region: Region, join_gap_m: float) -> Iterator[
     index = np.arange(len(vertices), dtype=np.float64)
     metres = [(float(np.interp(a, index, along)), float(np.interp(b, index, along))) for a, b in spans]
     if line.closed and metres:
-        # A ring has no end: begin behind its widest gap, so that no piece is cut at the first vertex.
+        # A ring has no end: start after its widest gap, so that no piece is cut at the first vertex.
         ends = [metres[-1][1] - along[-1], *(stop for _, stop in metres[:-1])]
         gaps = [start - end for (start, _), end in zip(metres, ends, strict=True)]
         widest = int(np.argmax(gaps))
@@ -129,7 +128,7 @@ def _between(element: Element, vertices: F64, along: F64, start: float, stop: fl
 def spans_inside(region: Region, xy_m: F64) -> list[tuple[float, float]]:
     """Return (from, to) of every stretch of a line inside the region, in vertices: 2.25 is a quarter of segment 2.
 
-    Between two crossings of cell edges a line stays in one cell, so its middle decides; nothing is sampled.
+    Between two crossings of cell edges a line stays in one cell. The cell at the middle decides, so this is exact.
     """
     px = region.to_px(xy_m)
     start, step = px[:-1], np.diff(px, axis=0)
@@ -137,7 +136,7 @@ def spans_inside(region: Region, xy_m: F64) -> list[tuple[float, float]]:
     for axis in (0, 1):
         low = np.ceil(np.minimum(px[:-1, axis], px[1:, axis]))
         high = np.floor(np.maximum(px[:-1, axis], px[1:, axis]))
-        # Only edges of the raster's own cells matter.
+        # Edges outside the raster are not needed.
         size = region.known.shape[1 - axis]
         low, high = np.maximum(low, 0.0), np.minimum(high, size)
         count = np.where(step[:, axis] == 0, 0, np.maximum(high - low + 1, 0)).astype(np.int64)
@@ -165,7 +164,7 @@ def _clip_area(element: Element, region: Region) -> Iterator[Element]:
         yield element
         return
     outline, known = shapely.transform(polygon_of(element), region.to_px), known_area(window, low)
-    if shapely.covers(known, outline):  # unknown cells in the corners of its box cut nothing
+    if shapely.covers(known, outline):  # the unknown cells lie in the corners of its box only
         yield element
         return
     for part in shapely.get_parts(shapely.intersection(outline, known)):
@@ -194,14 +193,14 @@ def known_area(known: Bool, corner: I64 | Sequence[int] = (0, 0)) -> shapely.Geo
 
 
 def _heights(element: Element, ring: F64) -> F64:
-    """Return (N,) heights of new corners: that of the nearest old vertex, which is enough for a patch of ground."""
+    """Return (N,) heights of new corners, taken from the nearest old vertex."""
     apart = np.hypot(*(ring[:, None] - element.vertices[None, :, :2]).transpose(2, 0, 1))
     result: F64 = element.vertices[apart.argmin(axis=1), 2]
     return result
 
 
 def _with_vertices(element: Element, vertices: F64, *, closed: bool) -> Element:
-    # What is measured is geometry: a piece keeps the element's score, and not who saw which of its vertices.
+    # Only geometry is compared: a piece keeps the element's score, not the views and trips of its vertices.
     count = len(vertices)
     return replace(
         element,

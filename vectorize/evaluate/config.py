@@ -9,26 +9,26 @@ from vectorize.road_map import ElementClass
 
 CLASSES: tuple[ElementClass, ...] = ("divider", "ped_crossing", "boundary", "stop_line")
 MEAN_CLASSES: tuple[ElementClass, ...] = ("divider", "ped_crossing", "boundary")  # of mAP, as published
-AREAS: tuple[ElementClass, ...] = ("ped_crossing",)  # polygons; closed boundaries are lines that end where they start
+AREAS: tuple[ElementClass, ...] = ("ped_crossing",)  # polygons; a closed boundary is a line
 STYLES = ("solid", "dashed", "double", "unknown")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateConfig:
-    """When a prediction counts as right."""
+    """Thresholds and sampling of the metrics."""
 
     thresholds_m: tuple[float, ...] = (0.5, 1.0, 1.5)
     samples: int = 100  # points per element for Chamfer and Frechet distance
-    ring_samples: int = 41  # points where one of two elements is closed: every shift is tried, so fewer
-    buffer_m: float = 2.0  # MapTR compares only elements whose buffers of this width meet
+    ring_samples: int = 41  # points per element where one of two is closed: fewer, since every shift is tried
+    buffer_m: float = 2.0  # MapTR compares only elements whose buffers of this width intersect
     raster_cell_m: float = 0.125  # MapVR: 480 x 240 pixels for 60 x 30 m
     raster_line_px: int = 5
     raster_min_score: float = 0.05
     raster_most: int = 100  # predictions per class and patch, as in COCO
-    # Unknown stretches up to this length do not cut an element: a hole of a few cells would turn one line into two,
-    # and truth and prediction at different places.
+    # Unknown stretches up to this length do not cut an element. Otherwise a hole of a few cells would split one line
+    # into two, and split truth and prediction at different places.
     join_gap_m: float = 1.0
-    step_m: float = 0.5  # between the points at which lengths are compared
+    step_m: float = 0.5  # between the points at which lines are compared by length
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.thresholds_m, self.thresholds_m[1:], strict=False))
@@ -45,5 +45,5 @@ class EvaluateConfig:
 
     @property
     def reach_m(self) -> float:
-        """Return the widest threshold: no pair farther apart can count."""
+        """Return the widest threshold: pairs farther apart never match."""
         return self.thresholds_m[-1]

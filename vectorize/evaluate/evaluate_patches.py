@@ -16,10 +16,10 @@ from recon.prefetch import prefetch
 from recon.progress import Tick, silent
 from vectorize.evaluate.clip import clip
 from vectorize.evaluate.config import MEAN_CLASSES, EvaluateConfig
+from vectorize.evaluate.metrics.areas import crosses_itself
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.matching import nearest_match
-from vectorize.evaluate.metrics.pairing import Views
-from vectorize.evaluate.metrics.sampled_element import crosses_itself
+from vectorize.evaluate.metrics.pairing import ElementCache
 from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import Coverage, Scope
 
@@ -28,7 +28,7 @@ CHUNK = 50  # patches that a process takes at a time: 4 MB of masks
 
 @dataclass(slots=True)
 class Comparison:
-    """What is known of the patches so far."""
+    """The comparison of the patches so far."""
 
     full: Scope = field(default_factory=Scope)
     observed: Scope = field(default_factory=Scope)
@@ -41,16 +41,16 @@ class Comparison:
         """Compare one patch."""
         self.crossed += sum(crosses_itself(e) for e in (*patch.true, *patch.predicted))
         self.unseen += not patch.region.known.any()
-        views = Views(config, patch.size_m)
-        self.full.add(patch.predicted, patch.true, config, batch, views)
+        cache = ElementCache(config, patch.size_m)
+        self.full.add(patch.predicted, patch.true, config, batch, cache)
         ours, theirs = (clip(e, patch.region, join_gap_m=config.join_gap_m) for e in (patch.predicted, patch.true))
-        self.observed.add(ours, theirs, config, batch, views, before=(self.full, patch.predicted, patch.true))
+        self.observed.add(ours, theirs, config, batch, cache, before=(self.full, patch.predicted, patch.true))
         self.sizes.add(patch.true, theirs)
         known = round(float(patch.region.known.mean()), 4)
         self.rows.append({"name": patch.name, "known": known, **_row(self.observed, config)})
 
     def extend(self, other: Comparison) -> None:
-        """Add the patches that another process compared, after ours."""
+        """Append the patches that another process compared."""
         self.full.extend(other.full)
         self.observed.extend(other.observed)
         self.sizes.extend(other.sizes)
@@ -78,8 +78,8 @@ def evaluate_patches(
 ) -> dict[str, Any]:
     """Return the record of patches: `full_range`, `observed`, `coverage`, one row per patch, and `notes`.
 
-    A patch of which nothing was seen is no fault: it takes part in the full range, has nothing in the observed area,
-    and is counted in the notes. `count` (if known) is for progress only. More `processes` give the same record sooner.
+    A patch without any known cell is not an error: it counts in the full range, has an empty observed area and is
+    counted in the notes. `count` (if known) is for progress only. The record does not depend on `processes`.
     """
     config = config or EvaluateConfig()
     done = Comparison()
@@ -89,9 +89,9 @@ def evaluate_patches(
     rows = done.rows
     notes = []
     if not rows:
-        notes.append("there are no patches: nothing was measured")
+        notes.append("there are no patches, so nothing was measured")
     if done.unseen:
-        notes.append(f"{done.unseen} of {len(rows)} patches hold nothing that was seen: their observed area is empty")
+        notes.append(f"{done.unseen} of {len(rows)} patches have an empty observed area: nothing in them was seen")
     if done.crossed:
         notes.append(f"{done.crossed} polygons cross themselves: their area is that of their valid parts")
     area = round(float(np.mean([row["known"] for row in rows])), 4) if rows else None

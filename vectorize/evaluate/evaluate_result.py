@@ -1,4 +1,4 @@
-"""The evaluation of a finished label job: its result folder against a truth, as a record that names what it is of."""
+"""The evaluation of a finished job: its result folder against a true map, as a record that names its inputs."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.evaluate_patches import evaluate_patches
 from vectorize.evaluate.evaluate_site import area_of, evaluate_site
 from vectorize.evaluate.match_pictures import patch_picture, png, site_picture
-from vectorize.evaluate.patch import Patch, Truth, check_frame, patches_of
+from vectorize.evaluate.patch import Patch, TruthIndex, check_frame, patches_of
 from vectorize.labels.shard import read_shard
 from vectorize.publish.job_report import read_report
 from vectorize.truth.geojson_reader import read_geojson
 from vectorize.truth.read_truth import TruthFile, drive_origin, read_truth
 
-SHOWN = 6  # patches drawn in the page
-FEW = 100  # patches that are done before another process has started
+DRAWN_PATCHES = 6  # in the page
+FEW_PATCHES = 100  # up to so many, one process finishes before another has started
 
 
 class Result:
     """The result folder of a finished label job."""
 
     def __init__(self, folder: Path) -> None:
-        """Raise ArtifactForeign when the folder is no result, ArtifactInvalid when it is damaged."""
+        """Raise ArtifactForeign if the folder is not a result, ArtifactInvalid if it is damaged."""
         self.folder = folder
         self.report: dict[str, Any] = read_report(folder)
         self.job: dict[str, Any] = self.report["job"]
 
     @property
     def first_drive(self) -> dict[str, Any]:
-        """Return path, format and scene of the drive whose world the result is in."""
+        """Return path, format and scene of the drive in whose world frame the result is."""
         drives = self.job.get("drives") or [self.job]
         return dict(drives[0])
 
     @property
     def origin(self) -> GeoOrigin | None:
-        """Return the origin of the first drive, if it still lies where the job read it."""
+        """Return the origin of the first drive, or None if the drive is no longer at its path."""
         return drive_origin(Path(str(self.first_drive.get("drive", ""))))
 
     @property
@@ -56,8 +56,8 @@ class Result:
         trips = sorted((p for p in shards.glob("*") if p.name.isdecimal()), key=lambda p: int(p.name))
         return trips if trips and not (shards / MANIFEST).is_file() else [shards]
 
-    def patches(self, truth: Truth) -> list[list[Patch]]:
-        """Return, trip by trip, the labels of each keyframe beside the truth; every file's sha256 is checked first."""
+    def patches(self, truth: TruthIndex) -> list[list[Patch]]:
+        """Return for each trip the patches of its keyframes; the sha256 of every file is checked first."""
         return [list(patches_of(read_shard(folder), truth)) for folder in self.shards]
 
 
@@ -71,8 +71,8 @@ def evaluate_result(
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return the record of a result and its pictures (PNG by name).
 
-    Without a truth only `reprojection` is there, as the job measured it. Raises InputInvalid when the truth cannot be
-    used or lies in another frame, and ArtifactForeign or ArtifactInvalid when the result cannot.
+    Without a true map the record holds only `reprojection`, as the job measured it. Raises InputInvalid if the true map
+    cannot be used or is in another frame, and ArtifactForeign or ArtifactInvalid if the result cannot be used.
     """
     config = config or EvaluateConfig()
     result = Result(folder)
@@ -84,25 +84,23 @@ def evaluate_result(
         "notes": [],
     }
     if body["reprojection"] is None:
-        body["notes"].append(
-            "the job left no frame out of the fit, so there is no reprojection error: label with --holdout 5"
-        )
+        body["notes"].append("the job held out no frames, so there is no reprojection error: label with --holdout 5")
     if truth_path is None:
-        body["notes"].append("no true map was given: nothing but the reprojection error can be said")
+        body["notes"].append("no true map was given, so only the reprojection error is reported")
         return body, {}
     source = read_truth(truth_path, origin=result.origin, scene=str(result.first_drive.get("scene", "")))
     body["about"]["truth"] = {"name": source.path.name, "sha256": source.sha256, "seed": source.seed}
-    truth = Truth(source.road_map)
+    truth = TruthIndex(source.road_map)
     trips = result.patches(truth)
     patches = [patch for trip in trips for patch in trip]
     check_frame(truth, [p.world_from_ego for p in patches], patches[0].size_m if patches else (0, 0), str(source.path))
     body["patches"] = evaluate_patches(
-        patches, config, tick, count=len(patches), processes=processes if len(patches) > FEW else 1
+        patches, config, tick, count=len(patches), processes=processes if len(patches) > FEW_PATCHES else 1
     )
     pictures: dict[str, bytes] = {}
     if patches:
         pictures |= _site(result, source, trips, body, config)
-        for number in shown(body["patches"]["rows"]):
+        for number in patches_to_draw(body["patches"]["rows"]):
             pictures[patches[number].name] = png(patch_picture(patches[number], config))
     return body, pictures
 
@@ -125,18 +123,18 @@ def _site(
     return {"site": png(site_picture(site, source.road_map, area, paths, config))}
 
 
-def shown(rows: list[dict[str, Any]]) -> list[int]:
-    """Return which patches to draw: the three worst, and three spread evenly over the drive."""
+def patches_to_draw(rows: list[dict[str, Any]]) -> list[int]:
+    """Return the indices of the patches to draw: the three worst, and three spread evenly over the drive."""
     worst = sorted(range(len(rows)), key=lambda i: (rows[i]["f1"] if rows[i]["f1"] is not None else 2.0, i))[
-        : SHOWN // 2
+        : DRAWN_PATCHES // 2
     ]
-    spread = np.linspace(0, len(rows) - 1, SHOWN).round().astype(int).tolist() if rows else []
+    spread = np.linspace(0, len(rows) - 1, DRAWN_PATCHES).round().astype(int).tolist() if rows else []
     rest = [i for i in dict.fromkeys(spread) if i not in worst]
-    return sorted([*worst, *rest[: SHOWN - len(worst)]])
+    return sorted([*worst, *rest[: DRAWN_PATCHES - len(worst)]])
 
 
 def _about(result: Result, config: EvaluateConfig) -> dict[str, Any]:
-    """Return what the numbers are about: data, seed, code and settings."""
+    """Return what identifies the evaluation: data, seed, code and settings."""
     names, digests = [], []
     for folder in result.shards:
         try:
@@ -144,7 +142,9 @@ def _about(result: Result, config: EvaluateConfig) -> dict[str, Any]:
             names.append(str(manifest["meta"]["drive"]))
             digests.append(str(manifest["digest"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ArtifactInvalid("the result has no sound shards", where=str(folder), hint="Label again.") from error
+            raise ArtifactInvalid(
+                "the shards of the result are missing or damaged", where=str(folder), hint="Label again."
+            ) from error
     settings = {key: value for key, value in result.job.items() if key not in ("drive", "drives")}
     return {
         "drive": " + ".join(names),
@@ -160,16 +160,16 @@ def _about(result: Result, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def source_commit() -> str:
-    """Return the git commit of the running code, with `+` when files differ from it; empty where there is none."""
+    """Return the git commit of the running code, with `+` if files differ from it; empty without a git checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return ""
-    said = []
+    answers = []
     for arguments in (["rev-parse", "--short=12", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
         command = ["git", "-C", str(root), *arguments]
         try:
             run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
         except (OSError, subprocess.SubprocessError):
             return ""
-        said.append(run.stdout.strip())
-    return said[0] + ("+" if said[1] else "")
+        answers.append(run.stdout.strip())
+    return answers[0] + ("+" if answers[1] else "")

@@ -13,28 +13,28 @@ from recon.arrays import F64, AnyArray, Bool
 from recon.grid import Grid
 from vectorize.evaluate.clip import Region, clip
 from vectorize.evaluate.config import EvaluateConfig
+from vectorize.evaluate.metrics.areas import crosses_itself
 from vectorize.evaluate.metrics.calibration import calibration
 from vectorize.evaluate.metrics.frechet import FrechetBatch
-from vectorize.evaluate.metrics.pairing import Views
-from vectorize.evaluate.metrics.sampled_element import crosses_itself
+from vectorize.evaluate.metrics.pairing import ElementCache
 from vectorize.evaluate.patch import Patch, corners_of
 from vectorize.evaluate.scope import Coverage, Scope
 from vectorize.road_map import RoadMap
 
-MOST_CELLS = 60_000_000  # a site of 10 km still fits a small machine, on coarser cells
+MOST_CELLS = 60_000_000  # larger sites get coarser cells, so that 10 km fit into little memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SiteArea:
-    """The ground that the labels of a site speak about."""
+    """The ground that the labels of a site cover."""
 
-    labelled: Region  # inside any patch
-    observed: Region  # known to any patch
+    labelled: Region  # in any patch
+    observed: Region  # known in any patch
     grid: Grid
 
 
 def area_of(patches: Sequence[Patch]) -> SiteArea:
-    """Return the union of the patches, and of what they know, as rasters of the site; at least one patch."""
+    """Return the union of the patches, and of their known cells, as rasters of the site; needs at least one patch."""
     corners = np.concatenate([corners_of(p.world_from_ego, p.size_m) for p in patches])
     cell = patches[0].size_m[0] / patches[0].region.known.shape[0]
     extent = corners.max(axis=0) - corners.min(axis=0)
@@ -46,12 +46,12 @@ def area_of(patches: Sequence[Patch]) -> SiteArea:
         low, high = np.floor(px.min(axis=0)).astype(int), np.ceil(px.max(axis=0)).astype(int)
         window = (slice(low[1], high[1]), slice(low[0], high[0]))
         for raster, mask in ((known, patch.region.known), (labelled, np.ones_like(patch.region.known))):
-            raster[window] |= _laid(mask, patch, grid, low, high)
+            raster[window] |= _resampled(mask, patch, grid, low, high)
     return SiteArea(labelled=Region.of_grid(labelled, grid), observed=Region.of_grid(known, grid), grid=grid)
 
 
-def _laid(mask: Bool, patch: Patch, grid: Grid, low: AnyArray, high: AnyArray) -> Bool:
-    """Return a patch's mask on a window of the site: each cell takes the mask cell under its centre."""
+def _resampled(mask: Bool, patch: Patch, grid: Grid, low: AnyArray, high: AnyArray) -> Bool:
+    """Return a patch's mask resampled to a window of the site: each cell gets the mask cell at its centre."""
     pose = patch.world_from_ego
     shift = pose[:2, 3] + pose[:2, 2] * patch.ground_z_ego_m
     ego_from_world = np.linalg.inv(pose[:2, :2])  # on the vehicle's ground plane
@@ -66,10 +66,10 @@ def _laid(mask: Bool, patch: Patch, grid: Grid, low: AnyArray, high: AnyArray) -
     # cv2 counts pixels from their centres, regions from their corners.
     offset = px_from_world @ (world_from_cell[:, 2] - shift) + patch.region.px_from_m[:, 2] - 0.5
     size = ((high - low)[0].item(), (high - low)[1].item())
-    laid = cv2.warpAffine(
+    resampled = cv2.warpAffine(
         mask.astype(np.uint8), np.c_[linear, offset], size, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     )
-    result: Bool = laid > 0
+    result: Bool = resampled > 0
     return result
 
 
@@ -81,7 +81,7 @@ def evaluate_site(
     Without an area both maps are compared as they are, and `observed` and `coverage` are None.
     """
     config = config or EvaluateConfig()
-    batch, views = FrechetBatch(config), Views(config, None)
+    batch, cache = FrechetBatch(config), ElementCache(config, None)
     full, observed, sizes = Scope(), Scope(), Coverage()
     ours, theirs = predicted.elements, true.elements
     notes = []
@@ -91,11 +91,11 @@ def evaluate_site(
     if area is not None:
         ours, theirs = (clip(side, area.labelled, join_gap_m=config.join_gap_m) for side in (ours, theirs))
         found, true_seen = (clip(side, area.observed, join_gap_m=config.join_gap_m) for side in (ours, theirs))
-        observed.add(found, true_seen, config, batch, views)
+        observed.add(found, true_seen, config, batch, cache)
         sizes.add(theirs, true_seen)
         if not area.observed.known.any():
-            notes.append("nothing of the site was seen: the observed area is empty")
-    full.add(ours, theirs, config, batch, views)
+            notes.append("the observed area is empty: nothing of the site was seen")
+    full.add(ours, theirs, config, batch, cache)
     batch.solve()
     coverage = None
     if area is not None:
@@ -106,7 +106,7 @@ def evaluate_site(
         "coverage": coverage,
         "full_range": full.record(config),
         "observed": None if area is None else observed.record(config),
-        # Against the whole truth: what is cut off at the edge of the labelled area would count as wrong.
+        # Against the whole truth: near the edge of the labelled area, clipped truth would make labels wrong.
         "calibration": calibration(ours, true.elements, config),
         "notes": notes,
     }

@@ -1,8 +1,8 @@
-"""Plain flat-ground projection (inverse perspective mapping): the map that a fitted surface has to beat.
+"""Plain flat-ground projection (inverse perspective mapping), the baseline for a fitted surface.
 
-Every image lays the classes of its pixels on the plane on which the vehicle stood at that moment, and a cell adds up
-what images say of it, weighted by pixels per square metre as in the fit. Nothing is optimised and no LiDAR is used. A
-cell's height is that of the plane of the nearest vehicle. Ground, masks, reach and tracing are those of the map.
+The classes of each image are projected onto the ground plane of the vehicle at that moment. A cell sums the classes of
+all images, weighted by pixels per square metre as in the fit. Nothing is optimised and no LiDAR is used. The height of
+a cell is that of the ground plane of the nearest pose. Observed ground, masks, reach and tracing are those of the map.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
 
-NEAREST_M = 1.0  # as in the fit: what is nearer than this belongs to the vehicle
+NEAREST_M = 1.0  # as in the fit: nearer points belong to the vehicle
 
 
-def beside_flat_ground(
+def compare_with_flat_ground(
     drive: DriveLog,
     labels: FrameLabels,
     road_map: RoadMap,
@@ -42,9 +42,9 @@ def beside_flat_ground(
     config: TraceConfig,
     tick: Tick = silent,
 ) -> dict[str, Any]:
-    """Return the `reprojection_error` of a map, and in `flat_ground` that of the map that plain projection makes."""
+    """Return the `reprojection_error` of a map and, in `flat_ground`, that of the flat-ground map."""
     flat = flat_ground(drive, labels, bev.grid, held_out, max_distance_m=max_distance_m, tick=tick)
-    flat = replace(flat, views=np.where(bev.seen, flat.views, 0).astype(np.uint16))  # neither knows more ground
+    flat = replace(flat, views=np.where(bev.seen, flat.views, 0).astype(np.uint16))  # the same observed ground for both
     try:
         other = trace(flat, config)
     except NoRoadFound:
@@ -63,14 +63,18 @@ def flat_ground(
     max_distance_m: float,
     tick: Tick = silent,
 ) -> BevMap:
-    """Return the raster; a pixel of class UNKNOWN sees nothing, and images of `held_out` frames are not used."""
+    """Return the raster; pixels of class UNKNOWN and images of `held_out` frames are not used."""
     votes, weights = np.zeros((*grid.shape, CLASS_COUNT), np.float32), np.zeros(grid.shape, np.float32)
     views = np.zeros(grid.shape, np.uint16)
     images = {(image.frame, image.camera): image for image in labels.images if image.frame not in set(held_out)}
     for done, (index, frame, image) in enumerate(drive.images(), start=1):
         if (index, image.camera) not in images:
             continue
-        said, camera, pose = labels.read(images[index, image.camera]), drive.camera(image.camera), frame.pose_of(image)
+        image_labels, camera, pose = (
+            labels.read(images[index, image.camera]),
+            drive.camera(image.camera),
+            frame.pose_of(image),
+        )
         eye = (pose @ camera.ego_from_camera)[:3, 3]
         rows, columns = _window(grid, eye[:2], max_distance_m)
         xy = grid.to_m(np.stack([columns, rows], axis=-1) + 0.5)
@@ -79,15 +83,15 @@ def flat_ground(
         distance = np.linalg.norm(points - eye, axis=1)
         inside &= (distance >= NEAREST_M) & (distance <= max_distance_m)
         u, v = np.floor(uv[inside]).astype(int).T
-        clear = said.ids[v, u] != RoadClass.UNKNOWN
+        clear = image_labels.ids[v, u] != RoadClass.UNKNOWN
         u, v, at = u[clear], v[clear], (rows[inside][clear], columns[inside][clear])
         height_m = abs(camera.ego_from_camera[2, 3] - drive.ground_z_ego_m)
         weight = camera.k[0, 0] * camera.k[1, 1] * height_m / distance[inside][clear] ** 3
-        first, second = said.confidence[v, u] / 255.0, said.runner_up_confidence[v, u] / 255.0
-        second *= said.runner_up[v, u] != RoadClass.UNKNOWN
-        # No cell occurs twice in one image, so that plain indexing adds up.
-        votes[(*at, said.ids[v, u])] += weight * first / (first + second + 1e-9)
-        votes[(*at, said.runner_up[v, u])] += weight * second / (first + second + 1e-9)
+        first, second = image_labels.confidence[v, u] / 255.0, image_labels.runner_up_confidence[v, u] / 255.0
+        second *= image_labels.runner_up[v, u] != RoadClass.UNKNOWN
+        # No cell occurs twice in one image, so += with indices is exact.
+        votes[(*at, image_labels.ids[v, u])] += weight * first / (first + second + 1e-9)
+        votes[(*at, image_labels.runner_up[v, u])] += weight * second / (first + second + 1e-9)
         weights[at] += weight
         views[at] += 1
         tick(done, len(drive.frames) * len(drive.cameras), "images on flat ground")
@@ -112,7 +116,7 @@ def _window(grid: Grid, centre_m: F64, reach_m: float) -> tuple[I64, I64]:
 
 
 def _heights(drive: DriveLog, grid: Grid) -> F32:
-    """Return (H, W) heights: in each cell the ground plane of the nearest vehicle."""
+    """Return (H, W) heights: in each cell that of the ground plane of the nearest pose."""
     centres = grid.centres().reshape(-1, 2)
     poses = [frame.world_from_ego for frame in drive.frames]
     nearest = np.asarray(cKDTree(np.array([pose[:2, 3] for pose in poses])).query(centres)[1])

@@ -1,4 +1,4 @@
-"""Pictures of what was matched, what is missing and what is false, over a patch or a site."""
+"""Pictures of matched, missed and false elements in a patch or a site."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import of_class
 from vectorize.road_map import Element, RoadMap
 
-# Told apart by brightness too, for eyes that do not tell red from green; RGB as in the page's legend.
+# They differ in brightness too, for readers who cannot distinguish red and green; RGB as in the page's legend.
 FOUND_RGB, MISSED_RGB, FALSE_RGB = (46, 204, 140), (255, 159, 28), (235, 64, 190)
 BEYOND_RGB = (120, 126, 138)
 KNOWN_RGB, UNKNOWN_RGB, HATCH_RGB = (40, 44, 52), (20, 22, 26), (30, 33, 39)
@@ -42,9 +42,9 @@ class Stroke:
 
 
 def patch_picture(patch: Patch, config: EvaluateConfig | None = None) -> U8:
-    """Return (H, W, 3) u8 BGR: the vehicle looks right; whole elements of the observed area, at the middle threshold.
+    """Return (H, W, 3) u8 BGR: whole elements of the observed area, matched at the middle threshold.
 
-    Truth beyond the observed area is grey: nobody could have found it.
+    The vehicle faces right. Truth outside the observed area is grey.
     """
     config = config or EvaluateConfig()
     middle = config.thresholds_m[len(config.thresholds_m) // 2]
@@ -70,7 +70,7 @@ def patch_picture(patch: Patch, config: EvaluateConfig | None = None) -> U8:
 def site_picture(
     predicted: RoadMap, true: RoadMap, area: SiteArea, paths_xy_m: Sequence[F64], config: EvaluateConfig | None = None
 ) -> U8:
-    """Return (H, W, 3) u8 BGR of a site, its longer axis along the drive; every half metre is judged by itself."""
+    """Return (H, W, 3) u8 BGR of a site, its longer axis along the drive; every half metre is compared separately."""
     config = config or EvaluateConfig()
     middle = config.thresholds_m[len(config.thresholds_m) // 2]
     beyond = clip(true.elements, area.labelled, join_gap_m=config.join_gap_m)
@@ -78,9 +78,9 @@ def site_picture(
     ours, theirs = (clip(m.elements, area.observed, join_gap_m=config.join_gap_m) for m in (predicted, true))
     for name in CLASSES:
         a, b = of_class(ours, name), of_class(theirs, name)
-        strokes += _judged(b, a, middle, MISSED_RGB, WIDTH_PX[name])
-        strokes += [s for s in _judged(a, b, middle, FALSE_RGB, WIDTH_PX[name]) if s.rgb == FALSE_RGB]
-    matrix, size = _view(area, np.concatenate(paths_xy_m), paths_xy_m[0])
+        strokes += _strokes_by_match(b, a, middle, MISSED_RGB, WIDTH_PX[name])
+        strokes += [s for s in _strokes_by_match(a, b, middle, FALSE_RGB, WIDTH_PX[name]) if s.rgb == FALSE_RGB]
+    matrix, size = _site_frame(area, np.concatenate(paths_xy_m), paths_xy_m[0])
     picture = _background(area.observed, matrix, size)
     paths = [np.round((path @ matrix[:, :2].T + matrix[:, 2] - 0.5) * 16).astype(np.int32) for path in paths_xy_m]
     cv2.polylines(picture, paths, False, (150, 150, 150), 1, cv2.LINE_AA, 4)
@@ -88,10 +88,10 @@ def site_picture(
     return picture
 
 
-def _judged(
+def _strokes_by_match(
     side: Sequence[Element], other: Sequence[Element], threshold: float, bad: tuple[int, int, int], width: int
 ) -> list[Stroke]:
-    """Return the lines of one side, cut into runs of found and not found."""
+    """Return the lines of one side as strokes, split where found and not found stretches meet."""
     strokes = []
     for element in side:
         _, _, away = distances_along([element], other, STEP_M, threshold)
@@ -114,7 +114,7 @@ def _stroke(element: Element, rgb: tuple[int, int, int], *, thin: bool = False) 
 
 
 def _draw(picture: U8, strokes: Sequence[Stroke], matrix: F64) -> None:
-    # The background shows through wide lines, so that thin ones on top of them stay visible.
+    # Wide strokes are drawn first, so that thin ones on top of them stay visible.
     order = sorted(strokes, key=lambda s: (s.rgb == FALSE_RGB, -s.width_px))
     order = [s for s in order if s.rgb == BEYOND_RGB] + [s for s in order if s.rgb != BEYOND_RGB]
     for stroke in order:
@@ -124,7 +124,7 @@ def _draw(picture: U8, strokes: Sequence[Stroke], matrix: F64) -> None:
 
 
 def _background(region: Region, matrix: F64, size: tuple[int, int]) -> U8:
-    """Return the observed area in slate and the rest hatched."""
+    """Return the picture with a plain observed area and hatched ground elsewhere."""
     metres_from_px = np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))
     mask_from_px = np.vstack([region.px_from_m, [0.0, 0.0, 1.0]]) @ metres_from_px
     # cv2 counts pixels from their centres.
@@ -144,8 +144,8 @@ def _vehicle(picture: U8, matrix: F64) -> None:
     cv2.polylines(picture, [px], True, (200, 200, 200), 1, cv2.LINE_AA, 4)
 
 
-def _view(area: SiteArea, places: F64, first: F64) -> tuple[F64, tuple[int, int]]:
-    """Return picture-from-metres (2, 3) and (width, height): the trips' longer axis runs right, as the first does."""
+def _site_frame(area: SiteArea, places: F64, first: F64) -> tuple[F64, tuple[int, int]]:
+    """Return picture-from-metres (2, 3) and (width, height): the trips' longer axis runs right, as the first trip."""
     rows, columns = np.nonzero(area.labelled.known)
     every = max(1, len(rows) // 20000)
     ground = area.grid.to_m(np.stack([columns + 0.5, rows + 0.5], axis=1)[::every])

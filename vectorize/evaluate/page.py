@@ -1,4 +1,4 @@
-"""The record of an evaluation as one HTML page that needs nothing else: no script, no font, no file beside it."""
+"""The record of an evaluation as one self-contained HTML page: no script, no font, no other file."""
 
 from __future__ import annotations
 
@@ -28,18 +28,22 @@ def page(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
 
 
 def _scopes(record: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:
-    """Return (title, explanation, numbers) of what was compared, most telling first."""
+    """Return (title, explanation, figures) of each comparison, the most informative first."""
     found = []
     for key, where in (("patches", "Patches"), ("site", "Site")):
         part = record[key]
         if part is None:
             continue
-        note = "each keyframe's labels" if key == "patches" else "the whole map, each piece of ground once"
+        note = "The labels of each keyframe" if key == "patches" else "The whole map, each piece of ground once"
         if part["observed"] is not None:
             found.append(
-                (f"{where}, observed area", f"{note}; truth and labels cut at what was seen", part["observed"])
+                (
+                    f"{where}, observed area",
+                    f"{note}; truth and labels are clipped to the observed area",
+                    part["observed"],
+                )
             )
-        found.append((f"{where}, full range", f"{note}; what nobody could see counts as missed", part["full_range"]))
+        found.append((f"{where}, full range", f"{note}; truth that no camera saw counts as missed", part["full_range"]))
     return found
 
 

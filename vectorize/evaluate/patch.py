@@ -33,8 +33,8 @@ class Patch:
     ground_z_ego_m: float = 0.0
 
 
-class Truth:
-    """A true map that can be asked for a piece of ground without walking all of it."""
+class TruthIndex:
+    """A true map with a spatial index, so that a crop does not visit every element."""
 
     def __init__(self, road_map: RoadMap) -> None:
         self.elements = road_map.elements
@@ -45,7 +45,7 @@ class Truth:
     def crop(self, world_from_ego: F64, ground_z_ego_m: float, config: CropConfig) -> tuple[Element, ...]:
         """Return the pieces inside the patch of a pose, in its ego frame, in the map's order.
 
-        An element without heights is laid on the vehicle's ground plane: tilt must not shift it.
+        An element without heights gets those of the vehicle's ground plane, so that tilt does not shift it.
         """
         corners = corners_of(world_from_ego, (config.length_m, config.width_m))
         near = np.sort(self._tree.query(shapely.box(*corners.min(axis=0), *corners.max(axis=0)))).tolist()
@@ -94,7 +94,7 @@ def _element(vector: dict[str, Any]) -> Element:
     )
 
 
-def patches_of(samples: Iterable[Sample], truth: Truth) -> Iterator[Patch]:
+def patches_of(samples: Iterable[Sample], truth: TruthIndex) -> Iterator[Patch]:
     """Yield one patch per sample of a shard, in their order."""
     for sample in samples:
         record = sample.record
@@ -112,8 +112,8 @@ def patches_of(samples: Iterable[Sample], truth: Truth) -> Iterator[Patch]:
         )
 
 
-def check_frame(truth: Truth, poses: Sequence[F64], size_m: tuple[float, float], where: str) -> None:
-    """Raise InputInvalid when no true element reaches any labelled patch: the map is of another place or frame."""
+def check_frame(truth: TruthIndex, poses: Sequence[F64], size_m: tuple[float, float], where: str) -> None:
+    """Raise InputInvalid when no true element touches any patch: the map has another place or another frame."""
     if not poses:
         return
     patches = [shapely.Polygon(corners_of(pose, size_m)) for pose in poses]
@@ -123,7 +123,7 @@ def check_frame(truth: Truth, poses: Sequence[F64], size_m: tuple[float, float],
     labelled = shapely.total_bounds(np.array(patches)).round().astype(int).tolist()
     theirs = shapely.total_bounds(lines).round().astype(int).tolist() if len(lines) else "nothing"
     raise InputInvalid(
-        f"the true map and the labels do not overlap at all: labels lie in x, y {labelled} m, the map in {theirs}",
+        f"the true map and the labels do not overlap: labels lie within x, y {labelled} m, the map within {theirs}",
         where=where,
-        hint="Both must be in the drive's own world frame (local east-north-up metres); give the map of this drive.",
+        hint="Both must be in the world frame of the drive (local east-north-up metres). Name the map of this drive.",
     )

@@ -1,9 +1,10 @@
-"""How far the map of each class lies from what images say, in pixels: the measure where no true map exists.
+"""The reprojection error: pixels from the projected map to the nearest pixel of its class in held-out images.
 
-Elements are sampled every 0.5 m where they were seen and projected where they lie 3 m to 20 m ahead of the camera. Each
-class has its own pixels to meet: dividers marking, stop lines stop line, crossings the rim of crosswalk, boundaries the
-rim of the drivable area. A rim against UNKNOWN is none: a vehicle may stand there. The labels come from the same net
-as the map: all of this measures consistency, not truth.
+It needs no true map. Sample points lie every 0.5 m along the elements where these were seen, and are projected where
+they are 3 m to 20 m ahead of the camera. Each class has its target pixels: marking for dividers, stop line for stop
+lines, the outline of crosswalk areas for crossings, the outline of the drivable area for boundaries. Outlines against
+UNKNOWN are ignored, since a vehicle may hide the ground there. The segmentation comes from the same net as the map, so
+the error measures consistency, not truth.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SAMPLE_M = 0.5
 NEAREST_M, FARTHEST_M = 3.0, 20.0
 WITHIN_PX = (1, 2, 4)
 DENSE_M = 0.02  # 3 m ahead of a camera with a focal length of 1000 px these are 3 px apart
-PAINTED = 0.3  # marking probability from which a place of the raster counts as painted
+PAINTED = 0.3  # marking probability from which a cell counts as painted
 
 
 def reprojection_error(
@@ -45,19 +46,20 @@ def reprojection_error(
     beside: RoadMap | None = None,
     tick: Tick = silent,
 ) -> dict[str, Any]:
-    """Return how far projected dividers lie from marking pixels of the given (held-out) frames, in pixels.
+    """Return the distances in pixels from projected dividers to marking pixels of the given (held-out) frames.
 
-    `all_*` counts every sample that nothing hides; `painted_*` only those where `bev` (if given) shows paint, since the
-    gap between two dashes has no pixel to meet; `common_*` those of them where `beside`, another map of the place, has
-    a divider too.
-    An image without a marking pixel or a sample is counted in `images_skipped`.
-    `marks_within_px` is the other direction: of the middles of all marks of these images, in the rows of flat ground
-    3 m to 20 m ahead, the share within so many pixels of a seen stretch of a divider; `marks_met` is that within 4 px.
+    `all_*` uses every sample point that is not hidden. `painted_*` uses those where `bev` (if given) has paint, since a
+    gap between two dashes has no target pixel. `common_*` uses those of them at which `beside`, another map of the
+    place, has a divider too.
+    An image without marking pixels or without sample points is counted in `images_skipped`.
+    `marks_within_px` is the other direction. It takes the middles of all marks of these images, in the rows of flat
+    ground 3 m to 20 m ahead, and gives the share within so many pixels of a seen stretch of a divider; `marks_met` is
+    the share within 4 px.
     `classes` holds the error of every class.
     """
-    points, dense = samples_of(road_map, "divider"), samples_of(road_map, "divider", step_m=DENSE_M)
+    points, dense = sample_points(road_map, "divider"), sample_points(road_map, "divider", step_m=DENSE_M)
     painted = _painted(bev, points) if bev is not None else np.ones(len(points), dtype=bool)
-    common = painted & _near(points, samples_of(beside, "divider")) if beside is not None else painted
+    common = painted & _close_to(points, sample_points(beside, "divider")) if beside is not None else painted
     wanted = set(frames)
     images = {(image.frame, image.camera): image for image in labels.images}
     distances, chosen, left = [np.zeros(0)], [np.zeros((0, 2), bool)], [np.zeros(0)]
@@ -72,14 +74,14 @@ def reprojection_error(
         ids, camera, pose = labels.read(labelled).ids, drive.camera(image.camera), frame.pose_of(image)
         by_class.add(ids, camera, pose)
         uv, inside = _ahead(camera, pose, points)
-        inside[inside] = _clear(ids, uv[inside])
+        inside[inside] = _unoccluded(ids, uv[inside])
         marks = ids == RoadClass.LANE_MARKING
         left.append(_from_marks(marks, rows[camera.name], _ahead(camera, pose, dense)))
         if not marks.any() or not inside.any():
             skipped += 1
             continue
         used += 1
-        distances.append(_to(marks, uv[inside]))
+        distances.append(_distance_to(marks, uv[inside]))
         chosen.append(np.c_[painted, common][inside])
         tick(done, len(todo), "images")
     every, picks, missed = np.concatenate(distances), np.concatenate(chosen), np.concatenate(left)
@@ -98,8 +100,8 @@ def reprojection_error(
     }
 
 
-def samples_of(road_map: RoadMap, element_class: ElementClass, *, step_m: float = SAMPLE_M) -> F64:
-    """Return (N, 3) points along the seen stretches of a class; elements without heights have none."""
+def sample_points(road_map: RoadMap, element_class: ElementClass, *, step_m: float = SAMPLE_M) -> F64:
+    """Return (N, 3) points along the seen stretches of a class; elements without heights are left out."""
     result: list[F64] = [np.zeros((0, 3))]
     for element in road_map.of(element_class):
         vertices, seen = element.vertices, element.seen
@@ -112,8 +114,8 @@ def samples_of(road_map: RoadMap, element_class: ElementClass, *, step_m: float 
     return np.concatenate(result)
 
 
-def pixels_to_meet(ids: U8, element_class: ElementClass) -> Bool:
-    """Return (H, W) the pixels of an id image that an element of the class should meet."""
+def target_pixels(ids: U8, element_class: ElementClass) -> Bool:
+    """Return (H, W) the pixels of an id image on which elements of the class should be projected."""
     if element_class in ("divider", "stop_line"):
         paint: Bool = ids == (RoadClass.LANE_MARKING if element_class == "divider" else RoadClass.STOP_LINE)
         return paint
@@ -125,12 +127,12 @@ def pixels_to_meet(ids: U8, element_class: ElementClass) -> Bool:
 
 
 class ClassErrors:
-    """Collects distances of all classes over images."""
+    """Distances of all classes, collected over images."""
 
     def __init__(self, road_map: RoadMap) -> None:
-        self._samples = {name: samples_of(road_map, name) for name in CLASSES}
+        self._samples = {name: sample_points(road_map, name) for name in CLASSES}
         self._distances: dict[str, list[F64]] = {name: [] for name in CLASSES}
-        self._bare = dict.fromkeys(CLASSES, 0)
+        self._without_pixels = dict.fromkeys(CLASSES, 0)
 
     def add(self, ids: U8, camera: Camera, world_from_ego: F64) -> None:
         """Measure one image."""
@@ -140,14 +142,14 @@ class ClassErrors:
             uv, inside = _ahead(camera, world_from_ego, points)
             if not inside.any():
                 continue
-            wanted = pixels_to_meet(ids, name)
+            wanted = target_pixels(ids, name)
             if not wanted.any():
-                self._bare[name] += 1
+                self._without_pixels[name] += 1
                 continue
-            self._distances[name].append(_to(wanted, uv[inside][_clear(ids, uv[inside])]))
+            self._distances[name].append(_distance_to(wanted, uv[inside][_unoccluded(ids, uv[inside])]))
 
     def record(self) -> dict[str, Any]:
-        """Return per class: images and samples used, how far these are off, and why there are none."""
+        """Return per class: images and sample points used, their distances, and the reason if there are none."""
         body: dict[str, Any] = {}
         for name in CLASSES:
             every = np.concatenate([np.zeros(0), *self._distances[name]])
@@ -158,7 +160,7 @@ class ClassErrors:
                 why = f"no held-out image shows a {name} within {FARTHEST_M:.0f} m"
             body[name] = {
                 "images": len(self._distances[name]),
-                "images_without_pixels": self._bare[name],
+                "images_without_pixels": self._without_pixels[name],
                 **_figures(every),
                 "why": why,
             }
@@ -168,7 +170,7 @@ class ClassErrors:
 def ground_rows(camera: Camera, ground_z_ego_m: float) -> tuple[int, int]:
     """Return the rows (first, end) of an image in which flat ground lies NEAREST_M to FARTHEST_M ahead."""
     forward = camera.ego_from_camera[:2, 2]
-    if np.linalg.norm(forward) < 0.5:  # a camera that looks at its feet has no such rows
+    if np.linalg.norm(forward) < 0.5:  # a camera that faces straight down has no such rows
         return 0, camera.height_px
     ahead = np.linspace(NEAREST_M, FARTHEST_M, 200)[:, None] * forward / np.linalg.norm(forward)
     ground = np.c_[camera.ego_from_camera[:2, 3] + ahead, np.full(len(ahead), ground_z_ego_m)]
@@ -183,8 +185,8 @@ def _ahead(camera: Camera, world_from_ego: F64, points: F64) -> tuple[F64, Bool]
     return uv, result
 
 
-def _clear(ids: U8, uv: F64) -> Bool:
-    """Return where an image shows what the road is like: what moves or hides it says nothing of the line behind."""
+def _unoccluded(ids: U8, uv: F64) -> Bool:
+    """Return (N,) whether the pixels at points show the ground: UNKNOWN pixels may hide it."""
     column, row = np.floor(uv).astype(int).T
     result: Bool = ids[row, column] != RoadClass.UNKNOWN
     return result
@@ -197,14 +199,14 @@ def _painted(bev: BevMap, points: F64) -> Bool:
     return result
 
 
-def _near(points: F64, others: F64) -> Bool:
+def _close_to(points: F64, others: F64) -> Bool:
     if not len(points) or not len(others):
         return np.zeros(len(points), dtype=bool)
     result: Bool = np.asarray(cKDTree(others[:, :2]).query(points[:, :2])[0]) <= SAMPLE_M
     return result
 
 
-def _to(pixels: Bool, uv: F64) -> F64:
+def _distance_to(pixels: Bool, uv: F64) -> F64:
     """Return the distance in pixels from each point to the nearest of the pixels (0 inside one)."""
     away = cv2.distanceTransform((~pixels).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     column, row = np.floor(uv).astype(int).T
@@ -213,9 +215,9 @@ def _to(pixels: Bool, uv: F64) -> F64:
 
 
 def _from_marks(marks: Bool, rows: tuple[int, int], dense: tuple[F64, Bool]) -> F64:
-    """Return the distance in pixels from the middles of marks in some rows to the nearest projected point, or infinity.
+    """Return the distances in pixels from middles of marks in some rows to the nearest projected point, or infinity.
 
-    Near the camera a line is many pixels wide: its rim is far from the middle that a divider runs along.
+    Near the camera a mark is many pixels wide, so its outline is far from the middle, along which a divider runs.
     """
     middles: Bool = skeletonize(marks)  # type: ignore[no-untyped-call]
     wanted = np.zeros_like(marks)
@@ -227,7 +229,7 @@ def _from_marks(marks: Bool, rows: tuple[int, int], dense: tuple[F64, Bool]) -> 
     column, row = np.floor(uv[inside]).astype(int).T
     drawn[row, column] = True
     where = np.argwhere(wanted)[:, ::-1]
-    return _to(drawn, where.astype(np.float64))
+    return _distance_to(drawn, where.astype(np.float64))
 
 
 def _within(distances: F64) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""What was compared on one area (full range or observed), and the record of it."""
+"""The comparison of labels and truth on one area (full range or observed), and its record."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from vectorize.evaluate.config import CLASSES, MEAN_CLASSES, STYLES, EvaluateCon
 from vectorize.evaluate.metrics.class_record import class_record, style_confusion
 from vectorize.evaluate.metrics.extent import Extent, extent, size_of, total
 from vectorize.evaluate.metrics.frechet import FrechetBatch
-from vectorize.evaluate.metrics.pairing import Pairs, Views, pair
+from vectorize.evaluate.metrics.pairing import ElementCache, Pairs, pair
 from vectorize.road_map import Element, ElementClass
 
 
 @dataclass(slots=True)
 class Scope:
-    """What was compared so far on the full range or on the observed area, per class."""
+    """All pairs compared so far on one area (full range or observed), per class."""
 
     pairs: dict[ElementClass, list[Pairs]] = field(default_factory=lambda: {name: [] for name in CLASSES})
     extents: dict[ElementClass, list[Extent]] = field(default_factory=lambda: {name: [] for name in CLASSES})
@@ -29,13 +29,13 @@ class Scope:
         true: Sequence[Element],
         config: EvaluateConfig,
         batch: FrechetBatch,
-        views: Views,
+        cache: ElementCache,
         *,
         before: tuple[Scope, Sequence[Element], Sequence[Element]] | None = None,
     ) -> None:
         """Compare the elements of one patch or site, class by class.
 
-        `before` is what another scope compared last: a class that lost nothing at the edge keeps its numbers.
+        `before` is the last comparison of another scope: a class that clipping did not change keeps its result.
         """
         for name in CLASSES:
             ours, theirs = of_class(predicted, name), of_class(true, name)
@@ -46,17 +46,17 @@ class Scope:
                     self.pairs[name].append(scope.pairs[name][-1])
                     self.extents[name].append(scope.extents[name][-1])
                     continue
-            self.pairs[name].append(pair(ours, theirs, config, batch, views=views))
+            self.pairs[name].append(pair(ours, theirs, config, batch, cache=cache))
             self.extents[name].append(extent(ours, theirs, config))
 
     def extend(self, other: Scope) -> None:
-        """Add what another process compared."""
+        """Append what another process compared."""
         for name in CLASSES:
             self.pairs[name] += other.pairs[name]
             self.extents[name] += other.extents[name]
 
     def record(self, config: EvaluateConfig) -> dict[str, Any]:
-        """Return mAP, every class, every style of dividers, and which styles were taken for which."""
+        """Return mAP, the metrics of every class and divider style, and the confusion of styles."""
         classes = {name: class_record(name, self.pairs[name], self.extents[name], config) for name in CLASSES}
         styles = {}
         for style in STYLES:
@@ -82,7 +82,7 @@ def _same(side: Sequence[Element], other: Sequence[Element]) -> bool:
 
 
 def _mean(classes: dict[ElementClass, dict[str, Any]], kind: str) -> dict[str, Any]:
-    """Return mAP over the published classes that have truth, and which those are."""
+    """Return mAP over the published classes that have truth, and the names of these classes."""
     present = [name for name in MEAN_CLASSES if classes[name][kind]["ap"] is not None]
     value = round(float(np.mean([classes[name][kind]["ap"] for name in present])), 4) if present else None
     return {"map": value, "over": present}
@@ -102,13 +102,13 @@ class Coverage:
             self.observed[name].append(size_of(of_class(observed, name)))
 
     def extend(self, other: Coverage) -> None:
-        """Add what another process measured."""
+        """Append what another process measured."""
         for name in CLASSES:
             self.true[name] += other.true[name]
             self.observed[name] += other.observed[name]
 
     def record(self, observed: Scope, config: EvaluateConfig) -> dict[str, Any]:
-        """Return per class: true size, share observed, and share of the observed that was found at each threshold."""
+        """Return per class: true size, its observed share, and the found share of that at each threshold."""
         body = {}
         for name in CLASSES:
             sizes = total(observed.extents[name], config)

@@ -1,1 +1,1 @@
-"""Writers and readers of map exchange formats; one module per format."""
+"""Writers of map exchange formats; one module per format."""

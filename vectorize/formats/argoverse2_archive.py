@@ -10,9 +10,15 @@ import shapely
 
 from recon.arrays import F64
 from recon.bev.bev_map import BevMap
-from vectorize.formats.drivable_area import RIM_NOTE, SPECK_NOTE, drivable_polygons, ground_under, without_holes
-from vectorize.formats.exported_files import Written, json_bytes
-from vectorize.formats.simple_features import Shape, require_heights, shapes_of
+from vectorize.formats.drivable_area import (
+    OUTLINE_NOTE,
+    SMALL_AREAS_NOTE,
+    drivable_polygons,
+    ground_under,
+    without_holes,
+)
+from vectorize.formats.exported_files import ExportedFiles, json_bytes
+from vectorize.formats.simple_features import SimpleFeature, require_heights, simple_features
 from vectorize.formats.strips import Strip, find_strips, neighbours
 from vectorize.road_map import Element, RoadMap
 
@@ -23,22 +29,24 @@ LOSES = (
     "lane types: every strip is a VEHICLE lane, even where cars park",
     "styles: mark types combine pattern and colour; the colour is not measured and is written as white",
     "stop lines, seen, confidence, score, views and trips",
-    RIM_NOTE,
-    SPECK_NOTE,
+    OUTLINE_NOTE,
+    SMALL_AREAS_NOTE,
 )
 MARK = {"solid": "SOLID_WHITE", "dashed": "DASHED_WHITE", "double": "DOUBLE_SOLID_WHITE", "unknown": "UNKNOWN"}
 
 
-def write_argoverse2(name: str, road_map: RoadMap, bev: BevMap) -> Written:
+def write_argoverse2(name: str, road_map: RoadMap, bev: BevMap) -> ExportedFiles:
     """Return `log_map_archive_<name>.json` in the drive's own metres, so that poses of the drive fit the map.
 
     Raises ArtifactInvalid for a vertex that is not finite or has no height.
     """
-    shapes, notes = shapes_of(road_map)
-    lines = [shape for shape in shapes if shape.element.element_class in ("divider", "boundary") and not shape.area]
-    crossings = [shape for shape in shapes if shape.area]
+    features, notes = simple_features(road_map)
+    lines = [
+        feature for feature in features if feature.element.element_class in ("divider", "boundary") and not feature.area
+    ]
+    crossings = [feature for feature in features if feature.area]
     require_heights([*lines, *crossings], "Argoverse 2")
-    elements = [shape.element for shape in lines]
+    elements = [feature.element for feature in lines]
     strips = find_strips(elements)
     held = {index for strip in strips for index in (strip.left, strip.right)}
     for element_class in ("divider", "boundary"):
@@ -52,11 +60,11 @@ def write_argoverse2(name: str, road_map: RoadMap, bev: BevMap) -> Written:
     segment_ids = [next(ids) for _ in strips]
     areas = [piece for polygon in drivable_polygons(bev) for piece in without_holes(polygon)]
     body = {
-        "pedestrian_crossings": dict(_crossing(next(ids), shape) for shape in crossings),
+        "pedestrian_crossings": dict(_crossing(next(ids), feature) for feature in crossings),
         "lane_segments": dict(_segments(strips, segment_ids, elements)),
         "drivable_areas": dict(_drivable(next(ids), piece, bev) for piece in areas),
     }
-    return Written(files={f"log_map_archive_{name}.json": json_bytes(body)}, notes=tuple(notes))
+    return ExportedFiles(files={f"log_map_archive_{name}.json": json_bytes(body)}, notes=tuple(notes))
 
 
 def _segments(strips: list[Strip], ids: list[int], elements: list[Element]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -90,21 +98,21 @@ def _mark(element: Element) -> str:
     return MARK[element.style] if element.element_class == "divider" else "NONE"
 
 
-def _crossing(own: int, shape: Shape) -> tuple[str, dict[str, Any]]:
+def _crossing(own: int, feature: SimpleFeature) -> tuple[str, dict[str, Any]]:
     """Return a crossing as its two long edges: the outline cut at its short ends, every vertex kept."""
-    outline = shape.vertices
+    outline = feature.vertices
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shapely.Polygon(outline[:, :2])).exterior)[:4]
     if np.hypot(*(corners[1] - corners[0])) < np.hypot(*(corners[2] - corners[1])):
         corners = np.roll(corners, -1, axis=0)  # now from corner 0 to corner 1 is a long side
     away = np.hypot(*(outline[:, None, :2] - corners).transpose(2, 0, 1))
     a, b, c, d = (int(k) for k in away.argmin(axis=0))
-    # Both rings may run either way; walk the outline so that a, b, c, d come in this order.
+    # Both rings may have either direction; reverse the outline if a, b, c, d are not in this order.
     count = len(outline)
     if (b - a) % count > (d - a) % count:
         outline, (a, b, c, d) = outline[::-1], (count - 1 - k for k in (a, b, c, d))
     first = outline[[(a + k) % count for k in range((b - a) % count + 1)]]
     second = outline[[(b + 1 + k) % count for k in range(count - len(first))]]
-    if len(second) < 2 or len(first) < 2:  # a triangle: its tip ends both edges
+    if len(second) < 2 or len(first) < 2:  # a triangle: both edges end at its tip
         half = count // 2
         first, second = outline[: half + 1], np.concatenate([outline[half + 1 :], outline[:1]])
     return str(own), {"edge1": _points(first), "edge2": _points(second[::-1]), "id": own}

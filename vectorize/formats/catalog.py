@@ -1,4 +1,4 @@
-"""The exchange formats a result can be exported to, and what each needs and cannot hold."""
+"""The exchange formats of results: what each needs, and what it cannot hold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vectorize.formats import (
     ply,
     streammapnet,
 )
-from vectorize.formats.exported_files import Written
+from vectorize.formats.exported_files import ExportedFiles
 from vectorize.labels.label_set import LabelSet
 from vectorize.road_map import RoadMap
 
@@ -35,12 +35,12 @@ class ExchangeFormat:
     name: str
     title: str
     needs: tuple[AnyKind, ...]
-    write: Callable[..., Written]
-    loses: tuple[str, ...]  # what no map could say in this format
+    write: Callable[..., ExportedFiles]
+    loses: tuple[str, ...]  # what the format cannot hold of any map
 
 
 def _format(
-    name: str, title: str, write: Callable[..., Written], loses: tuple[str, ...], *needs: Any
+    name: str, title: str, write: Callable[..., ExportedFiles], loses: tuple[str, ...], *needs: Any
 ) -> ExchangeFormat:
     return ExchangeFormat(name=name, title=title, needs=needs, write=write, loses=loses)
 
@@ -82,7 +82,7 @@ FORMATS: dict[str, ExchangeFormat] = {
 
 
 def format_named(name: str) -> ExchangeFormat:
-    """Return a format by name; raises ConfigInvalid naming all there are."""
+    """Return a format by name; raises ConfigInvalid that lists all formats."""
     if name not in FORMATS:
-        raise ConfigInvalid(f"no export format is called {name!r}", hint=f"There are {', '.join(FORMATS)}.")
+        raise ConfigInvalid(f"no export format is called {name!r}", hint=f"The formats are {', '.join(FORMATS)}.")
     return FORMATS[name]

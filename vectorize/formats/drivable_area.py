@@ -1,4 +1,4 @@
-"""The drivable area that was seen, as polygons: what formats with an area layer ask for."""
+"""The observed drivable area as polygons, for formats with an area layer."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from recon.classes import DRIVABLE
 
 SIMPLIFY_M = 0.1
 SMALLEST_M2 = 2.0
-SMALLEST_HOLE_M2 = 0.25  # smaller ones are single cells that some image misread
+SMALLEST_HOLE_M2 = 0.25  # smaller ones are single misclassified cells
 
-RIM_NOTE = (
+OUTLINE_NOTE = (
     "reason for the end of the drivable area: the end of the road, or of the observed area. Its outline is a road"
     " boundary only where a boundary of the map lies on it"
 )
-SPECK_NOTE = "small areas: drivable areas below 2 m2 are left out, holes below 0.25 m2 are filled"
+SMALL_AREAS_NOTE = "small areas: drivable areas below 2 m2 are left out, holes below 0.25 m2 are filled"
 
 
 def drivable_polygons(bev: BevMap) -> list[shapely.Polygon]:
     """Return polygons (with holes) of the cells seen as drivable, in world metres, largest first, rings oriented."""
     probability = np.zeros(bev.grid.shape, np.float32)
-    for road_class in DRIVABLE:  # class by class: a site's raster is large
+    for road_class in DRIVABLE:  # class by class, to save memory
         probability += bev.class_probability[:, :, road_class]
     inside = np.pad(np.where(bev.seen, probability, 0.0), 1)
     contours: list[F64] = find_contours(inside, 0.5)  # type: ignore[no-untyped-call]
@@ -38,7 +38,7 @@ def drivable_polygons(bev: BevMap) -> list[shapely.Polygon]:
         (row, column), _ = (one[0] for one in bev.grid.cells(point))
         if 0 <= row < bev.grid.height and 0 <= column < bev.grid.width and inside[row + 1, column + 1] >= 0.5:
             smooth = shapely.simplify(face, SIMPLIFY_M, preserve_topology=True)
-            result += [_without_specks(p) for p in shapely.get_parts(shapely.make_valid(smooth)) if _is_area(p)]
+            result += [_without_small_holes(p) for p in shapely.get_parts(shapely.make_valid(smooth)) if _is_area(p)]
     return sorted((shapely.orient_polygons(p) for p in result), key=lambda p: (-p.area, p.bounds))
 
 
@@ -47,7 +47,7 @@ def without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:
     if not polygon.interiors:
         return [polygon] if _is_area(polygon) else []
     west, south, east, north = polygon.bounds
-    # The cut opens at least the middle hole, and leaves half of the others on each side.
+    # The cut goes through the middle hole, with half of the other holes on each side.
     middles = sorted(shapely.Polygon(hole).centroid.x for hole in polygon.interiors)
     cut = middles[len(middles) // 2]
     halves = [shapely.box(west, south, cut, north), shapely.box(cut, south, east, north)]
@@ -55,7 +55,7 @@ def without_holes(polygon: shapely.Polygon) -> list[shapely.Polygon]:
     return [piece for part in parts if part.geom_type == "Polygon" for piece in without_holes(part)]
 
 
-def _without_specks(polygon: shapely.Polygon) -> shapely.Polygon:
+def _without_small_holes(polygon: shapely.Polygon) -> shapely.Polygon:
     holes = [hole for hole in polygon.interiors if shapely.Polygon(hole).area >= SMALLEST_HOLE_M2]
     return shapely.Polygon(polygon.exterior, holes)
 

@@ -20,8 +20,8 @@ LOCAL_NOTE = "local metres (x, y, z) of the drive's own frame, not longitude and
 def to_geojson(road_map: RoadMap, *, name: str = "") -> dict[str, Any]:
     """Return a FeatureCollection: longitude, latitude, ellipsoidal height where the origin is known.
 
-    Without an origin coordinates are local metres, and the member `coordinates` says so. The member `trips` names the
-    drives; `vertex_trips` counts them from 0.
+    Without an origin the coordinates are local metres, and the member `coordinates` states this. The member `trips`
+    names the drives; `vertex_trips` holds indices into it.
     """
     features = [_feature(i, element, road_map) for i, element in enumerate(road_map.elements)]
     body: dict[str, Any] = {"type": "FeatureCollection", "features": features}
@@ -36,7 +36,7 @@ def to_geojson(road_map: RoadMap, *, name: str = "") -> dict[str, Any]:
 
 
 def write_geojson(road_map: RoadMap, path: Path, *, name: str = "") -> None:
-    """Write the map as GeoJSON, one feature a line, atomically; equal maps give equal bytes."""
+    """Write the map as GeoJSON, one feature per line, atomically; equal maps give equal bytes."""
     body = to_geojson(road_map, name=name)
     features = body.pop("features")
     head = json.dumps(body, ensure_ascii=False, allow_nan=False)[:-1]

@@ -1,4 +1,4 @@
-"""RoadMap as GeoPackage: one layer a class, for QGIS and other desktop systems."""
+"""RoadMap as GeoPackage: one layer per class, for QGIS and other desktop systems."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any, get_args
 
 import numpy as np
 
-from vectorize.formats.exported_files import Written, missing_package, origin_of
-from vectorize.formats.feature_table import Row, flat_note, row_of
-from vectorize.formats.simple_features import Shape, shapes_of
+from vectorize.formats.exported_files import ExportedFiles, missing_package, origin_of
+from vectorize.formats.feature_table import FeatureRow, feature_row, flat_note
+from vectorize.formats.simple_features import SimpleFeature, simple_features
 from vectorize.road_map import ElementClass, RoadMap
 
 LOSES = (
     "lists: `seen`, `confidence`, `views` and `trips` of each vertex are JSON texts in a column",
     "closed lines: an island's boundary is a line string whose ends meet",
 )
-# GDAL would write the time of day into the file; equal maps give equal bytes.
+# GDAL would write the current time into the file; equal maps must give equal bytes.
 FIXED_TIME = "1980-01-01T00:00:00Z"
 
 
-def write_geopackage(name: str, road_map: RoadMap) -> Written:
+def write_geopackage(name: str, road_map: RoadMap) -> ExportedFiles:
     """Return `<name>.gpkg` in EPSG:4326; a class without elements is an empty layer.
 
     Raises ConfigInvalid without an origin or without pyogrio, ArtifactInvalid for a vertex that is not finite.
     """
     origin = origin_of(road_map, "GeoPackage")
-    shapes, notes = shapes_of(road_map)
+    features, notes = simple_features(road_map)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.gpkg"
         for element_class in get_args(ElementClass):
-            chosen = [shape for shape in shapes if shape.element.element_class == element_class]
-            _write_layer(path, element_class, chosen, [row_of(shape, road_map, origin) for shape in chosen])
-        return Written(files={path.name: path.read_bytes()}, notes=(*notes, *flat_note(shapes)))
+            chosen = [feature for feature in features if feature.element.element_class == element_class]
+            _write_layer(path, element_class, chosen, [feature_row(feature, road_map, origin) for feature in chosen])
+        return ExportedFiles(files={path.name: path.read_bytes()}, notes=(*notes, *flat_note(features)))
 
 
-def _write_layer(path: Path, layer: str, shapes: list[Shape], rows: list[Row]) -> None:
+def _write_layer(path: Path, layer: str, features: list[SimpleFeature], rows: list[FeatureRow]) -> None:
     try:
         import pyogrio
         from pyogrio import raw
@@ -63,7 +63,7 @@ def _write_layer(path: Path, layer: str, shapes: list[Shape], rows: list[Row]) -
             fields=list(columns),
             layer=layer,
             driver="GPKG",
-            geometry_type=_geometry_type(layer, shapes),
+            geometry_type=_geometry_type(layer, features),
             crs="EPSG:4326",
             append=path.exists(),
         )
@@ -71,10 +71,10 @@ def _write_layer(path: Path, layer: str, shapes: list[Shape], rows: list[Row]) -
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
-def _geometry_type(layer: str, shapes: list[Shape]) -> str:
-    """Return what the layer declares: one type with heights, flat only if all are, any geometry where they differ."""
-    areas = {shape.area for shape in shapes} or {layer == "ped_crossing"}
-    heights = {shape.has_height for shape in shapes} or {True}
+def _geometry_type(layer: str, features: list[SimpleFeature]) -> str:
+    """Return the geometry type of a layer; `Unknown` (any) where areas and lines, or heights and no heights, mix."""
+    areas = {feature.area for feature in features} or {layer == "ped_crossing"}
+    heights = {feature.has_height for feature in features} or {True}
     if len(areas) > 1 or len(heights) > 1:
         return "Unknown"
     return ("Polygon" if areas.pop() else "LineString") + (" Z" if heights.pop() else "")

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
-from vectorize.formats.exported_files import Written, origin_of
-from vectorize.formats.feature_table import Row, flat_note, row_of
-from vectorize.formats.simple_features import shapes_of
+from vectorize.formats.exported_files import ExportedFiles, origin_of
+from vectorize.formats.feature_table import FeatureRow, feature_row, flat_note
+from vectorize.formats.simple_features import simple_features
 from vectorize.road_map import RoadMap
 
 LOSES = ("closed lines: an island's boundary is a line string whose ends meet",)
@@ -34,24 +34,24 @@ SCHEMA = pa.schema(
 )
 
 
-def write_geoparquet(name: str, road_map: RoadMap) -> Written:
-    """Return `<name>.parquet` in longitude and latitude (OGC:CRS84), which is what a missing `crs` means.
+def write_geoparquet(name: str, road_map: RoadMap) -> ExportedFiles:
+    """Return `<name>.parquet` in longitude and latitude (OGC:CRS84, the default without a `crs`).
 
     Raises ConfigInvalid without an origin, ArtifactInvalid for a vertex that is not finite.
     """
     origin = origin_of(road_map, "GeoParquet")
-    shapes, notes = shapes_of(road_map)
-    rows = [row_of(shape, road_map, origin) for shape in shapes]
+    features, notes = simple_features(road_map)
+    rows = [feature_row(feature, road_map, origin) for feature in features]
     columns = {"geometry": [row.wkb for row in rows], "class": [row.element_class for row in rows]}
     others = [field for field in SCHEMA.names if field not in columns]
     columns |= {field: [getattr(row, field) for row in rows] for field in others}
     schema = SCHEMA.with_metadata({"geo": json.dumps(_geo(rows), sort_keys=True)})
     stream = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), stream, compression="zstd")
-    return Written(files={f"{name}.parquet": stream.getvalue()}, notes=(*notes, *flat_note(shapes)))
+    return ExportedFiles(files={f"{name}.parquet": stream.getvalue()}, notes=(*notes, *flat_note(features)))
 
 
-def _geo(rows: list[Row]) -> dict[str, object]:
+def _geo(rows: list[FeatureRow]) -> dict[str, object]:
     """Return the file's `geo` metadata (GeoParquet 1.1.0)."""
     geometries = shapely.from_wkb([row.wkb for row in rows])
     kinds = {f"{g.geom_type} Z" if g.has_z else g.geom_type for g in geometries}

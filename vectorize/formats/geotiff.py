@@ -8,7 +8,7 @@ from recon.arrays import AnyArray
 from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.geo_origin import GeoOrigin
-from vectorize.formats.exported_files import Written, missing_package
+from vectorize.formats.exported_files import ExportedFiles, missing_package
 from vectorize.road_map import RoadMap
 
 LOSES = (
@@ -24,12 +24,12 @@ def projection_of(origin: GeoOrigin) -> str:
     return f"+proj=tmerc {place} +k=1 +x_0=0 +y_0=0 +datum=WGS84 +units=m +no_defs"
 
 
-def write_geotiff(name: str, bev: BevMap, road_map: RoadMap) -> Written:
+def write_geotiff(name: str, bev: BevMap, road_map: RoadMap) -> ExportedFiles:
     """Return five GeoTIFFs of one grid, row 0 in the north, in the drive's own metres.
 
     `_color` RGBA (alpha 0 = unseen), `_class` ids with palette, `_percent` probability of that class, `_height` metres
-    above the ellipsoid (NaN = unseen; without an origin world z), `_views` images a cell (0 = unseen). Without an
-    origin they have no coordinate system, and a note says so. Raises ConfigInvalid without rasterio.
+    above the ellipsoid (NaN = unseen; without an origin world z), `_views` images per cell (0 = unseen). Without an
+    origin they have no coordinate system, and a note states this. Raises ConfigInvalid without rasterio.
     """
     origin = road_map.origin
     seen = bev.seen
@@ -56,7 +56,7 @@ def write_geotiff(name: str, bev: BevMap, road_map: RoadMap) -> Written:
     lost = int((seen & ~known_height).sum())
     if lost:
         notes.append(f"{lost} seen cells have no finite height and are empty in the height raster")
-    return Written(files={f"{name}_{layer}.tif": data for layer, data in files.items()}, notes=tuple(notes))
+    return ExportedFiles(files={f"{name}_{layer}.tif": data for layer, data in files.items()}, notes=tuple(notes))
 
 
 def _cog(

@@ -1,7 +1,7 @@
 """RoadMap as Lanelet2 OSM XML: line strings and areas, no lanelets.
 
-A lanelet states which way traffic flows and which lanelet follows. Images of a road without traffic rules say neither,
-so none is made up: whoever builds lanelets finds their bounds here.
+A lanelet has a direction of traffic and successors. Neither is measured, so no lanelets are written; the line strings
+can serve as their bounds.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
-from vectorize.formats.exported_files import Written, origin_of
-from vectorize.formats.simple_features import Shape, degrees, shapes_of
+from vectorize.formats.exported_files import ExportedFiles, origin_of
+from vectorize.formats.simple_features import SimpleFeature, degrees, simple_features
 from vectorize.road_map import Element, RoadMap
 
 LOSES = (
@@ -23,42 +23,41 @@ DIVIDER_SUBTYPE = {"solid": "solid", "dashed": "dashed", "double": "solid_solid"
 TYPE = {"divider": "line_thin", "boundary": "road_border", "stop_line": "stop_line", "centerline": "virtual"}
 
 
-def write_lanelet2(name: str, road_map: RoadMap) -> Written:
+def write_lanelet2(name: str, road_map: RoadMap) -> ExportedFiles:
     """Return `<name>.osm`: nodes with latitude, longitude and `ele`, ways with `type` and `subtype`.
 
-    Our own facts travel as tags that start with `roadscribe:`, of ways (score, style, trips) and of nodes (seen,
-    confidence, views).
+    Tags that start with `roadscribe:` hold score, style and trips of ways, and seen, confidence and views of nodes.
     Raises ConfigInvalid without an origin, ArtifactInvalid for a vertex that is not finite.
     """
     origin = origin_of(road_map, "Lanelet2")
-    shapes, notes = shapes_of(road_map)
+    features, notes = simple_features(road_map)
     root = ElementTree.Element("osm", version="0.6", generator="roadscribe")
     ways = []
     next_id = 1
-    for shape in shapes:
-        points = degrees(shape, origin, height=shape.has_height)[: len(shape.vertices)]
+    for feature in features:
+        points = degrees(feature, origin, height=feature.has_height)[: len(feature.vertices)]
         ids = list(range(next_id, next_id + len(points)))
         next_id += len(points)
         for i, (node_id, point) in enumerate(zip(ids, points.tolist(), strict=True)):
-            tags = _node_tags(shape.element, i)
+            tags = _node_tags(feature.element, i)
             if len(point) == 3:
                 tags = {"ele": f"{point[2]:.3f}", **tags}
             place = {"lat": f"{point[1]:.9f}", "lon": f"{point[0]:.9f}"}
             _tagged(ElementTree.SubElement(root, "node", _identity(node_id) | place), tags)
-        ways.append((shape, ids))
-    for shape, ids in ways:
+        ways.append((feature, ids))
+    for feature, ids in ways:
         way = ElementTree.SubElement(root, "way", _identity(next_id))
         next_id += 1
-        # Lanelet2 closes areas by itself; a closed line names its first node again.
-        for node_id in ids if shape.area or not shape.closed else [*ids, ids[0]]:
+        # Lanelet2 closes areas itself; a closed line repeats its first node.
+        for node_id in ids if feature.area or not feature.closed else [*ids, ids[0]]:
             ElementTree.SubElement(way, "nd", ref=str(node_id))
-        _tagged(way, _tags(shape, road_map.trips))
-    flat = sum(not shape.has_height for shape in shapes)
+        _tagged(way, _tags(feature, road_map.trips))
+    flat = sum(not feature.has_height for feature in features)
     if flat:
-        notes.append(f"{flat} of {len(shapes)} shapes have no heights: their nodes have no `ele`, read as 0")
+        notes.append(f"{flat} of {len(features)} features have no heights: their nodes have no `ele`, read as 0")
     ElementTree.indent(root, " ")
     data: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return Written(files={f"{name}.osm": data + b"\n"}, notes=tuple(notes))
+    return ExportedFiles(files={f"{name}.osm": data + b"\n"}, notes=tuple(notes))
 
 
 def _node_tags(element: Element, i: int) -> dict[str, str]:
@@ -69,9 +68,11 @@ def _node_tags(element: Element, i: int) -> dict[str, str]:
     }
 
 
-def _tags(shape: Shape, trips: Sequence[str]) -> dict[str, str]:
-    element = shape.element
-    tags = {"area": "yes", "type": "crosswalk"} if shape.area else {"type": TYPE.get(element.element_class, "virtual")}
+def _tags(feature: SimpleFeature, trips: Sequence[str]) -> dict[str, str]:
+    element = feature.element
+    tags = (
+        {"area": "yes", "type": "crosswalk"} if feature.area else {"type": TYPE.get(element.element_class, "virtual")}
+    )
     if element.element_class == "divider" and element.style in DIVIDER_SUBTYPE:
         tags["subtype"] = DIVIDER_SUBTYPE[element.style]
     return {
@@ -79,13 +80,13 @@ def _tags(shape: Shape, trips: Sequence[str]) -> dict[str, str]:
         "roadscribe:class": element.element_class,
         "roadscribe:style": element.style,
         "roadscribe:score": f"{element.score:.4f}",
-        "roadscribe:element": str(shape.index),
+        "roadscribe:element": str(feature.index),
         "roadscribe:trips": ";".join(trips[number] for number in element.trip_numbers),
     }
 
 
 def _identity(number: int) -> dict[str, str]:
-    # Editors refuse elements without version and visibility.
+    # Editors reject elements without version and visibility.
     return {"id": str(number), "visible": "true", "version": "1"}
 
 

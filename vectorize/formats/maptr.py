@@ -1,4 +1,4 @@
-"""LabelSet as the annotation files of MapTR and MapTRv2, as JSON: we write and read no pickle."""
+"""LabelSet as the annotation files of MapTR and MapTRv2, in JSON: Roadscribe writes and reads no pickle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recon.arrays import F64
 from recon.drive import DriveLog, Frame, Image
 from recon.errors import ArtifactInvalid
 from recon.geometry import invert, quaternion_from_rotation
-from vectorize.formats.exported_files import Written, json_bytes
+from vectorize.formats.exported_files import ExportedFiles, json_bytes
 from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.shard import key_prefix, sample_key
 from vectorize.road_map import Element
@@ -30,7 +30,7 @@ LOSES_V2 = (
 CLASSES = {"divider": 0, "ped_crossing": 1, "boundary": 2, "centerline": 3}
 
 
-def write_maptr(name: str, labels: LabelSet, drive: DriveLog) -> Written:
+def write_maptr(name: str, labels: LabelSet, drive: DriveLog) -> ExportedFiles:
     """Return `<name>_maptr_anns.json`, the ground truth that MapTR's evaluation loads: x right, y forward, metres."""
     prefix = key_prefix(labels, drive)
     samples, notes = [], _left_out(labels)
@@ -40,14 +40,14 @@ def write_maptr(name: str, labels: LabelSet, drive: DriveLog) -> Written:
             for e, points in _lines(one)
         ]
         samples.append({"sample_token": sample_key(prefix, one), "vectors": vectors})
-    return Written(files={f"{name}_maptr_anns.json": json_bytes({"GTs": samples})}, notes=notes)
+    return ExportedFiles(files={f"{name}_maptr_anns.json": json_bytes({"GTs": samples})}, notes=notes)
 
 
-def write_maptrv2(name: str, labels: LabelSet, drive: DriveLog) -> Written:
-    """Return `<name>_maptrv2_infos.json`: what MapTRv2's converter pickles, one info a keyframe.
+def write_maptrv2(name: str, labels: LabelSet, drive: DriveLog) -> ExportedFiles:
+    """Return `<name>_maptrv2_infos.json`: what MapTRv2's converter pickles, one info per keyframe.
 
-    The LiDAR frame of the format (x right, y forward) is taken to stand at the ego frame's origin. Matrices are lists:
-    docs/exports.md shows the few lines that turn them into arrays and a pickle on the user's own machine.
+    The LiDAR frame of the format (x right, y forward) has the origin of the ego frame. Matrices are lists;
+    docs/exports.md shows the few lines that convert them to arrays and a pickle.
     """
     prefix = key_prefix(labels, drive)
     keys = [sample_key(prefix, one) for one in labels.labels]
@@ -82,8 +82,8 @@ def write_maptrv2(name: str, labels: LabelSet, drive: DriveLog) -> Written:
     notes = list(_left_out(labels))
     bent = [camera.name for camera in drive.cameras if np.any(camera.distortion) or camera.model != "pinhole"]
     if bent:
-        notes.append(f"the images of {', '.join(bent)} are distorted, and the file cannot say so")
-    return Written(files={f"{name}_maptrv2_infos.json": json_bytes(body)}, notes=tuple(notes))
+        notes.append(f"the images of {', '.join(bent)} are distorted, which the file cannot state")
+    return ExportedFiles(files={f"{name}_maptrv2_infos.json": json_bytes(body)}, notes=tuple(notes))
 
 
 # x right, y forward, z up, at the ego frame's origin.
@@ -93,7 +93,7 @@ EGO_FROM_LIDAR: F64 = np.array(
 
 
 def _lines(one: PseudoLabels) -> list[tuple[Element, list[list[float]]]]:
-    """Return the elements MapTR knows with points (x right, y forward); rings repeat their first point."""
+    """Return the elements of MapTR's classes with points (x right, y forward); rings repeat their first point."""
     result = []
     for element in one.elements:
         if element.element_class not in CLASSES:

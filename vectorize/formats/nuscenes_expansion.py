@@ -11,9 +11,9 @@ import shapely
 
 from recon.arrays import F64
 from recon.bev.bev_map import BevMap
-from vectorize.formats.drivable_area import RIM_NOTE, SPECK_NOTE, drivable_polygons
-from vectorize.formats.exported_files import Written, json_bytes
-from vectorize.formats.simple_features import Shape, shapes_of
+from vectorize.formats.drivable_area import OUTLINE_NOTE, SMALL_AREAS_NOTE, drivable_polygons
+from vectorize.formats.exported_files import ExportedFiles, json_bytes
+from vectorize.formats.simple_features import SimpleFeature, simple_features
 from vectorize.road_map import RoadMap, numbers_of
 
 LOSES = (
@@ -24,30 +24,30 @@ LOSES = (
     "boundaries and stop lines: only in the member `roadscribe` (the format derives boundaries from lane areas and"
     " draws stop lines as areas)",
     "lanes, road segments, connectivity: not measured, so those layers are empty and every divider is a lane_divider",
-    RIM_NOTE,
-    SPECK_NOTE,
+    OUTLINE_NOTE,
+    SMALL_AREAS_NOTE,
 )
 EMPTY_LAYERS = ("road_segment", "road_block", "lane", "walkway", "carpark_area", "stop_line", "road_divider")
 SEGMENT_TYPE = {"solid": "SINGLE_SOLID_WHITE", "double": "DOUBLE_SOLID_WHITE"}
 
 
-def write_nuscenes(name: str, road_map: RoadMap, bev: BevMap) -> Written:
+def write_nuscenes(name: str, road_map: RoadMap, bev: BevMap) -> ExportedFiles:
     """Return `<name>_nuscenes_map.json` in the drive's own metres, so that poses of the drive fit the map.
 
     Raises ArtifactInvalid for a vertex that is not finite.
     """
-    shapes, notes = shapes_of(road_map)
-    tables = _Tables(name, road_map.trips)
-    for shape in shapes:
-        tables.add(shape)
+    features, notes = simple_features(road_map)
+    tables = _ExpansionTables(name, road_map.trips)
+    for feature in features:
+        tables.add(feature)
     tables.add_drivable(drivable_polygons(bev))
-    elsewhere = sum(not shape.area and shape.element.element_class != "divider" for shape in shapes)
+    elsewhere = sum(not feature.area and feature.element.element_class != "divider" for feature in features)
     if elsewhere:
         notes.append(f"{elsewhere} boundaries, stop lines and centre lines are in the member `roadscribe` only")
-    return Written(files={f"{name}_nuscenes_map.json": json_bytes(tables.body())}, notes=tuple(notes))
+    return ExportedFiles(files={f"{name}_nuscenes_map.json": json_bytes(tables.body())}, notes=tuple(notes))
 
 
-class _Tables:
+class _ExpansionTables:
     """The tables of one map; a token is the digest of the map's name, the table and the row's number."""
 
     def __init__(self, name: str, trips: tuple[str, ...]) -> None:
@@ -72,19 +72,19 @@ class _Tables:
         inner = [{"node_tokens": self._nodes(hole)} for hole in holes]
         return self._add("polygon", {"exterior_node_tokens": self._nodes(exterior), "holes": inner})
 
-    def add(self, shape: Shape) -> None:
-        """Add a shape to the layer of its class, or only to our own member."""
-        element = shape.element
-        if shape.area:
-            polygon = self._polygon(shape.vertices[:, :2], [])
+    def add(self, feature: SimpleFeature) -> None:
+        """Add a feature to the layer of its class, or only to the member `roadscribe`."""
+        element = feature.element
+        if feature.area:
+            polygon = self._polygon(feature.vertices[:, :2], [])
             token = self._add("ped_crossing", {"polygon_token": polygon, "road_segment_token": ""})
         else:
-            nodes = self._nodes(shape.vertices[:, :2])
-            nodes += nodes[:1] if shape.closed else []
+            nodes = self._nodes(feature.vertices[:, :2])
+            nodes += nodes[:1] if feature.closed else []
             token = self._add("line", {"node_tokens": nodes})
             if element.element_class == "divider":
                 kind = SEGMENT_TYPE.get(element.style, "NIL")
-                # The type of a segment stands at its first node; the last node starts none.
+                # The type of a segment is stored with its first node; no segment starts at the last node.
                 kinds = [kind] * (len(nodes) - 1) + ["NIL"]
                 segments = [{"node_token": n, "segment_type": k} for n, k in zip(nodes, kinds, strict=True)]
                 token = self._add("lane_divider", {"line_token": token, "lane_divider_segments": segments})
@@ -102,7 +102,7 @@ class _Tables:
         )
 
     def add_drivable(self, polygons: list[shapely.Polygon]) -> None:
-        """Add the drivable area, one record a polygon."""
+        """Add the drivable area, one record per polygon."""
         for polygon in polygons:
             rings = [shapely.get_coordinates(ring)[:-1] for ring in (polygon.exterior, *polygon.interiors)]
             self._add("drivable_area", {"polygon_tokens": [self._polygon(rings[0], rings[1:])]})

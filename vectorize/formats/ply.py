@@ -7,7 +7,7 @@ import numpy as np
 from recon.arrays import F64
 from recon.errors import ArtifactInvalid
 from recon.surface.road_surface import RoadSurface
-from vectorize.formats.exported_files import Written
+from vectorize.formats.exported_files import ExportedFiles
 
 LOSES = (
     "classes, views, trips and view distances: the format holds only geometry, opacity and colour",
@@ -23,8 +23,8 @@ SH_DEGREE_0 = 0.282_094_791_773_878_14  # 1 / (2 sqrt(pi)): colour = 0.5 + SH_DE
 THICKNESS_M = 1e-3
 
 
-def write_ply(name: str, surface: RoadSurface) -> Written:
-    """Return `<name>.ply`, binary little endian: one vertex a surfel; scales are logarithms, opacity a logit.
+def write_ply(name: str, surface: RoadSurface) -> ExportedFiles:
+    """Return `<name>.ply`, binary little endian: one vertex per surfel; scales are logarithms, opacity is a logit.
 
     Raises ArtifactInvalid for a surfel that is not finite.
     """
@@ -42,15 +42,15 @@ def write_ply(name: str, surface: RoadSurface) -> Written:
         raise ArtifactInvalid("a surfel of the surface is not finite", where=where, hint="Run the fit again.")
     header = ["ply", "format binary_little_endian 1.0", "comment Roadscribe; metres, x east, y north, z up"]
     header += [f"element vertex {surface.count}", *(f"property float {p}" for p in PROPERTIES), "end_header", ""]
-    return Written(files={f"{name}.ply": "\n".join(header).encode() + table.tobytes()})
+    return ExportedFiles(files={f"{name}.ply": "\n".join(header).encode() + table.tobytes()})
 
 
 def _ellipsoids(surface: RoadSurface) -> tuple[F64, F64, F64]:
     """Return scales (N, 3) metres, rotations (N, 4) w x y z and normals (N, 3) of the surfels.
 
     A surfel's footprint is an ellipse in plan with axes x and y; on its tilted plane the two are not perpendicular.
-    So its covariance J diag(s^2) J^T, with J the columns (1, 0, tilt_x) and (0, 1, tilt_y), is taken apart again: the
-    larger eigenvectors are the ellipse on the plane, the third is the normal.
+    So its covariance J diag(s^2) J^T, with J the columns (1, 0, tilt_x) and (0, 1, tilt_y), is decomposed: the two
+    larger eigenvectors are the axes of the ellipse on the plane, the third is the normal.
     """
     count = surface.count
     if not count:

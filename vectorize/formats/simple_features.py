@@ -1,4 +1,4 @@
-"""Elements of a map as shapes that exchange formats accept: finite, areas simple and counter-clockwise."""
+"""Elements of a map as simple features, which exchange formats accept: finite, areas valid and counter-clockwise."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from recon.geo_origin import GeoOrigin
 from vectorize.polyline import arc_length
 from vectorize.road_map import Element, RoadMap
 
-SMALLEST_M2 = 1e-4  # what a self-crossing leaves below this is rounding, no area
+SMALLEST_M2 = 1e-4  # a part of a self-crossing outline below this area is a rounding error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Shape:
+class SimpleFeature:
     """A line, a closed line or an area of one element."""
 
     index: int  # of the element in the map; parts of a split area share it
-    element: Element  # vertices (N, 3) with NaN height where unknown; what is closed runs counter-clockwise
+    element: Element  # vertices (N, 3), NaN height where unknown; closed ones run counter-clockwise
     area: bool
 
     @property
@@ -46,47 +46,47 @@ class Shape:
 
     @property
     def order(self) -> I64:
-        """Return vertex indices with the first repeated at the end where the shape is closed."""
+        """Return vertex indices with the first repeated at the end where the feature is closed."""
         count = len(self.vertices)
         return np.r_[0:count, 0] if self.closed else np.arange(count)
 
 
-def shapes_of(road_map: RoadMap) -> tuple[list[Shape], list[str]]:
-    """Return the map's shapes in order, and a note for every element that was split or left out.
+def simple_features(road_map: RoadMap) -> tuple[list[SimpleFeature], list[str]]:
+    """Return the map's features in order, and a note for every element that was split or left out.
 
-    A crossing whose outline crosses itself becomes one simple area per loop, since no format lets areas cross
+    A crossing whose outline crosses itself becomes one simple area per loop, since no format allows areas that cross
     themselves. Raises ArtifactInvalid for a vertex whose x or y is not finite.
     """
-    shapes: list[Shape] = []
+    features: list[SimpleFeature] = []
     notes: list[str] = []
     for index, element in enumerate(road_map.elements):
-        shape = _shape(index, element)
-        if not shape.area:
-            shapes.append(shape)
+        feature = _feature(index, element)
+        if not feature.area:
+            features.append(feature)
             continue
-        parts = _simple_areas(shape)
+        parts = _simple_areas(feature)
         if len(parts) != 1:
             fate = f"is written as {len(parts)} areas" if parts else "is left out"
-            reason = "its outline crosses itself" if parts else "its outline encloses nothing"
+            reason = "its outline crosses itself" if parts else "its outline encloses no area"
             notes.append(f"element {index} ({element.element_class}) {fate}: {reason}")
-        shapes += parts
-    return shapes, notes
+        features += parts
+    return features, notes
 
 
-def require_heights(shapes: list[Shape], format_name: str) -> None:
-    """Raise ArtifactInvalid for a shape without heights: a format that demands them gets no invented ones."""
-    for shape in shapes:
-        if not shape.has_height:
-            where = f"element {shape.index} ({shape.element.element_class})"
-            hint = "Export to a format that does without heights, e.g. geoparquet or nuscenes."
+def require_heights(features: list[SimpleFeature], format_name: str) -> None:
+    """Raise ArtifactInvalid for a feature without heights: heights that a format requires are not invented."""
+    for feature in features:
+        if not feature.has_height:
+            where = f"element {feature.index} ({feature.element.element_class})"
+            hint = "Export to a format that needs no heights, e.g. geoparquet or nuscenes."
             raise ArtifactInvalid(
-                f"{format_name} demands a height of every vertex, and one has none", where=where, hint=hint
+                f"{format_name} needs a height for every vertex, and one has none", where=where, hint=hint
             )
 
 
-def degrees(shape: Shape, origin: GeoOrigin, *, height: bool) -> F64:
+def degrees(feature: SimpleFeature, origin: GeoOrigin, *, height: bool) -> F64:
     """Return (N, 2 or 3) longitude, latitude in degrees and, if wanted, metres above the ellipsoid; rings repeat."""
-    vertices = shape.vertices[shape.order]
+    vertices = feature.vertices[feature.order]
     lonlat = np.round(origin.to_degrees(vertices[:, :2]), 9)
     if not height:
         return lonlat
@@ -94,7 +94,7 @@ def degrees(shape: Shape, origin: GeoOrigin, *, height: bool) -> F64:
     return result
 
 
-def _shape(index: int, element: Element) -> Shape:
+def _feature(index: int, element: Element) -> SimpleFeature:
     vertices = element.vertices
     if not np.isfinite(vertices[:, :2]).all():
         where = f"element {index} ({element.element_class})"
@@ -104,25 +104,25 @@ def _shape(index: int, element: Element) -> Shape:
     element = replace(element, vertices=vertices)
     if element.closed and not shapely.LinearRing(vertices[:, :2]).is_ccw:
         element = element.take(np.s_[::-1], closed=True)
-    return Shape(index=index, element=element, area=element.closed and element.element_class == "ped_crossing")
+    return SimpleFeature(index=index, element=element, area=element.closed and element.element_class == "ped_crossing")
 
 
-def _simple_areas(shape: Shape) -> list[Shape]:
-    polygon = shapely.Polygon(shape.vertices[:, :2])
+def _simple_areas(feature: SimpleFeature) -> list[SimpleFeature]:
+    polygon = shapely.Polygon(feature.vertices[:, :2])
     if polygon.is_valid and polygon.area > SMALLEST_M2:
-        return [shape]
+        return [feature]
     found = shapely.get_parts(shapely.make_valid(polygon)).tolist()
     flat = [part for one in found for part in shapely.get_parts(one).tolist()]
     areas = [part for part in flat if part.geom_type == "Polygon" and part.area > SMALLEST_M2]
-    return [_read_along(shape, shapely.Polygon(part.exterior)) for part in areas]
+    return [_read_along(feature, shapely.Polygon(part.exterior)) for part in areas]
 
 
-def _read_along(shape: Shape, part: shapely.Polygon) -> Shape:
-    """Return a loop of a self-crossing outline with the attributes the outline has at each of its vertices."""
+def _read_along(feature: SimpleFeature, part: shapely.Polygon) -> SimpleFeature:
+    """Return a loop of a self-crossing outline, with attributes interpolated along that outline."""
     ring: F64 = shapely.get_coordinates(shapely.orient_polygons(part).exterior)[:-1]
-    outline = shape.vertices[shape.order]
+    outline = feature.vertices[feature.order]
     line = shapely.LineString(outline[:, :2])
     along = arc_length(outline)
     where = np.interp(shapely.line_locate_point(line, shapely.points(ring)), along, np.arange(len(along)))
     vertices = np.c_[ring, np.interp(where, np.arange(len(along)), outline[:, 2])]
-    return Shape(index=shape.index, element=shape.element.at(where, vertices, closed=True), area=True)
+    return SimpleFeature(index=feature.index, element=feature.element.at(where, vertices, closed=True), area=True)

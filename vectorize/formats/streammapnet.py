@@ -1,4 +1,4 @@
-"""LabelSet as StreamMapNet's annotation and result files, as JSON: its loader reads JSON by the file's ending."""
+"""LabelSet as StreamMapNet's annotation and result files, in JSON: its loader reads JSON by the file name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from recon.drive import DriveLog
 from recon.errors import ArtifactInvalid
 from recon.geometry import invert, quaternion_from_rotation
-from vectorize.formats.exported_files import Written, json_bytes
+from vectorize.formats.exported_files import ExportedFiles, json_bytes
 from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.shard import key_prefix, sample_key
 
@@ -22,11 +22,11 @@ LOSES = (
 LABEL = {"ped_crossing": 0, "divider": 1, "boundary": 2}  # the cat2id of its configurations
 
 
-def write_streammapnet(name: str, labels: LabelSet, drive: DriveLog) -> Written:
+def write_streammapnet(name: str, labels: LabelSet, drive: DriveLog) -> ExportedFiles:
     """Return `<name>_streammapnet_infos.json` and `<name>_streammapnet_submission.json`; x forward, y left, metres.
 
-    The infos are what its converter writes, with our vectors by class in `map_geoms`, which upstream fetches from a map
-    instead. The submission holds the same vectors with their scores as predictions, for its evaluator.
+    The infos are those of its converter, with the vectors by class in `map_geoms`; upstream reads these from a map. The
+    submission holds the same vectors with their scores as predictions, for its evaluator.
     """
     prefix = key_prefix(labels, drive)
     infos: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def write_streammapnet(name: str, labels: LabelSet, drive: DriveLog) -> Written:
                 "e2g_rotation": quaternion_from_rotation(one.world_from_ego[:3, :3]).tolist(),
                 "cams": {
                     key: {
-                        # The format has one pose a sample: where cameras fire apart, their motion goes in here.
+                        # The format has one pose per sample; the motion between frame and exposure is included here.
                         "extrinsics": (invert(pose @ camera.ego_from_camera) @ frame.world_from_ego).tolist(),
                         "intrinsics": camera.k.tolist(),
                         "img_fpath": str(drive.root / image.path),
@@ -65,12 +65,12 @@ def write_streammapnet(name: str, labels: LabelSet, drive: DriveLog) -> Written:
     notes = [f"{left_out} vectors of other classes are left out"] if left_out else []
     bent = [camera.name for camera in drive.cameras if np.any(camera.distortion) or camera.model != "pinhole"]
     if bent:
-        notes.append(f"the images of {', '.join(bent)} are distorted, and the file cannot say so")
+        notes.append(f"the images of {', '.join(bent)} are distorted, which the file cannot state")
     files = {
         f"{name}_streammapnet_infos.json": json_bytes(infos),
         f"{name}_streammapnet_submission.json": json_bytes({"meta": meta, "results": results}),
     }
-    return Written(files=files, notes=tuple(notes))
+    return ExportedFiles(files=files, notes=tuple(notes))
 
 
 def _vectors(one: PseudoLabels) -> tuple[list[list[list[float]]], list[float], list[int]]:

@@ -1,4 +1,4 @@
-"""Strips of road between two neighbouring lines: where lanes may be, without saying which way they lead."""
+"""Strips of road between two neighbouring lines: possible lanes, without a direction of traffic."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORTEST_M = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Strip:
-    """A stretch on which two lines run side by side; both sides run the same way, left and right as seen along it."""
+    """A stretch on which two lines are side by side; both have the same direction, which defines left and right."""
 
     left: int  # index of the line on the left
     right: int
@@ -31,8 +31,8 @@ class Strip:
 def find_strips(lines: Sequence[Element]) -> list[Strip]:
     """Return every stretch of at least SHORTEST_M on which a line's next neighbour is a near-parallel other line.
 
-    A pair is measured from its first line, whose vertices are evenly spaced there. Strips that share a line run the
-    same way: the way of the first of them. Lines need heights (N, 3).
+    A pair is measured from its first line, whose vertices are evenly spaced there. Strips that share a line have the
+    direction of the first of them. Lines need heights (N, 3).
     """
     rings = [np.concatenate([e.vertices, e.vertices[:1]]) if e.closed else e.vertices for e in lines]
     shapes = [shapely.LineString(vertices) for vertices in rings]
@@ -73,7 +73,7 @@ def neighbours(strips: Sequence[Strip]) -> list[tuple[int, int]]:
 
 
 def _aligned(strips: list[Strip]) -> list[Strip]:
-    """Return the strips, turned round where a touching one before them runs the other way."""
+    """Return the strips, reversed where a touching earlier strip has the opposite direction."""
     beside: dict[int, list[int]] = {}
     for i, j in neighbours(strips):
         beside.setdefault(i, []).append(j)

@@ -1,7 +1,7 @@
 """The HD map of an Argoverse 2 log (`log_map_archive_*.json`) as a true RoadMap in the log's world.
 
-Every painted lane boundary is a divider, edge lines too; a boundary marked NONE is implied and no divider. Drivable
-areas give boundaries, crossings polygons. Argoverse 2 maps no stop lines.
+Every painted lane boundary is a divider, edge lines too. A lane boundary marked NONE is not painted and is left out.
+Drivable areas give boundaries, crossings give polygons. Argoverse 2 has no stop lines.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recon.formats.argoverse2.city_frame import city_code, place_world
 from recon.formats.argoverse2.pose_table import read_poses
 from recon.geometry import apply
 from vectorize.road_map import Element, RoadMap, Style
-from vectorize.truth.truth_elements import certain, drawn_once, edges, joined, with_height
+from vectorize.truth.truth_elements import area_edges, joined_lines, true_element, with_height, without_duplicates
 
 LAYERS = ("lane_segments", "pedestrian_crossings", "drivable_areas")
 _STYLES: dict[str, Style | None] = {
@@ -38,7 +38,7 @@ _HINT = "Restore the file as Argoverse 2 distributes it."
 
 
 def read_argoverse2_truth(root: Path, archive: str) -> RoadMap:
-    """Read the true map of the log in `root`, in the world that its reader gives the drive.
+    """Read the true map of the log in `root`, in the world frame that `recon.formats` gives the drive.
 
     Raises InputInvalid naming the file and the faulty entry, or PoseInvalid where the log has no poses.
     """
@@ -49,12 +49,13 @@ def read_argoverse2_truth(root: Path, archive: str) -> RoadMap:
     elements: list[Element] = []
     elements += _dividers(body["lane_segments"], archive)
     elements += [
-        certain("ped_crossing", _crossing(entry, f"{archive}, pedestrian_crossings {key}"), closed=True)
+        true_element("ped_crossing", _crossing(entry, f"{archive}, pedestrian_crossings {key}"), closed=True)
         for key, entry in body["pedestrian_crossings"].items()
     ]
     elements += _boundaries(body["drivable_areas"], archive)
     placed = tuple(
-        certain(e.element_class, apply(world_from_city, e.vertices), style=e.style, closed=e.closed) for e in elements
+        true_element(e.element_class, apply(world_from_city, e.vertices), style=e.style, closed=e.closed)
+        for e in elements
     )
     return RoadMap(elements=placed, origin=origin)
 
@@ -75,7 +76,7 @@ def _points(entry: Any, field: str, where: str, *, least: int) -> F64:
     try:
         points = np.array([[p["x"], p["y"], p["z"]] for p in entry[field]], dtype=np.float64).reshape(-1, 3)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputInvalid(f"{field} is no list of points: {error}", where=where, hint=_HINT) from error
+        raise InputInvalid(f"{field} is not a list of points: {error}", where=where, hint=_HINT) from error
     if not np.isfinite(points).all():
         raise InputInvalid(f"{field} holds a coordinate that is not finite", where=where, hint=_HINT)
     points = points[np.r_[True, np.any(np.diff(points[:, :2], axis=0) != 0, axis=1)]] if len(points) else points
@@ -97,12 +98,14 @@ def _dividers(lanes: dict[str, Any], archive: str) -> list[Element]:
                 line = _points(lane, f"{side}_lane_boundary", where, least=2)
                 by_style.setdefault(style, []).append(line)
     return [
-        certain("divider", line, style=style) for style, lines in by_style.items() for line in joined(drawn_once(lines))
+        true_element("divider", line, style=style)
+        for style, lines in by_style.items()
+        for line in joined_lines(without_duplicates(lines))
     ]
 
 
 def _crossing(entry: Any, where: str) -> F64:
-    """Return the polygon between two edges, which may run either way."""
+    """Return the polygon between two edges, which may have either direction."""
     first, second = _points(entry, "edge1", where, least=2), _points(entry, "edge2", where, least=2)
     for other in (second[::-1], second):
         ring = np.concatenate([first, other])
@@ -125,4 +128,4 @@ def _boundaries(areas: dict[str, Any], archive: str) -> list[Element]:
     if not polygons:
         return []
     known = np.concatenate(vertices)
-    return [certain("boundary", with_height(xy, known), closed=closed) for xy, closed in edges(polygons)]
+    return [true_element("boundary", with_height(xy, known), closed=closed) for xy, closed in area_edges(polygons)]

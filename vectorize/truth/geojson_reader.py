@@ -1,4 +1,4 @@
-"""GeoJSON as `geojson.py` writes it, back to a RoadMap."""
+"""Reads the GeoJSON that `vectorize.formats.geojson` writes as a RoadMap."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vectorize.road_map import Element, ElementClass, RoadMap, Style
 
 
 def read_geojson(path: Path, origin: GeoOrigin | None) -> RoadMap:
-    """Read a map that Roadscribe wrote; longitude and latitude become metres of `origin`.
+    """Read a map that Roadscribe wrote; longitude and latitude become metres around `origin`.
 
-    Raises InputInvalid naming the file and the faulty feature, and when degrees come without an origin.
+    Raises InputInvalid naming the file and the faulty feature, and for coordinates in degrees without an origin.
     """
     hint = "Expected a FeatureCollection as Roadscribe writes it (docs/labels.md)."
     try:
@@ -25,11 +25,11 @@ def read_geojson(path: Path, origin: GeoOrigin | None) -> RoadMap:
     except (OSError, ValueError) as error:
         raise InputInvalid(f"the map cannot be read: {error}", where=str(path), hint=hint) from error
     if not isinstance(body, dict) or not isinstance(body.get("features"), list):
-        raise InputInvalid("this is no FeatureCollection", where=str(path), hint=hint)
+        raise InputInvalid("the file is not a FeatureCollection", where=str(path), hint=hint)
     local = str(body.get("coordinates", "")).startswith("local metres")
     if not local and origin is None:
         hint = "Give the drive folder, whose drive.json states the origin."
-        raise InputInvalid("the map is in degrees and the origin of the drive is not known", where=str(path), hint=hint)
+        raise InputInvalid("the map is in degrees, and the origin of the drive is unknown", where=str(path), hint=hint)
     frame = None if local else origin
     trips = tuple(str(name) for name in body.get("trips") or [])
     elements = [
@@ -53,7 +53,7 @@ def _element(feature: Any, origin: GeoOrigin | None, trip_count: int, where: str
         views = np.array(properties.get("views", [0] * len(vertices)), dtype=np.uint16)
         numbers = properties.get("vertex_trips", [[]] * len(vertices))
         if any(not 0 <= number < trip_count for one in numbers for number in one):
-            raise ValueError(f"a vertex names a trip that is none of the {trip_count} of the map")
+            raise ValueError(f"a vertex names a trip that the map does not have; it has {trip_count}")
         trips = np.array([sum(1 << number for number in set(one)) for one in numbers], dtype=np.uint64)
         return Element(
             element_class=element_class,
@@ -72,7 +72,7 @@ def _element(feature: Any, origin: GeoOrigin | None, trip_count: int, where: str
 
 def _local(points: F64, origin: GeoOrigin | None) -> F64:
     if points.ndim != 2 or points.shape[1] not in (2, 3) or not np.isfinite(points).all():
-        raise ValueError("its coordinates are no list of finite points")
+        raise ValueError("its coordinates are not a list of finite points")
     if origin is None:
         return points
     metres = origin.to_metres(points[:, :2])

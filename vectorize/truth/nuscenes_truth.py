@@ -1,8 +1,8 @@
 """nuScenes' map expansion (`maps/expansion/<location>.json`) near a drive as a true RoadMap in the map's frame.
 
-Lane and road dividers give dividers, drivable areas (without those: road segments) boundaries, stop areas their long
-middle line. The expansion is flat: vertices have no height. It covers a whole city; what lies far from the drive is
-left out, lines and crossings whole, boundaries cut.
+Lane and road dividers give dividers. Drivable areas, or road segments where there are none, give boundaries. Stop areas
+give their long middle line. The expansion is flat: vertices have no height. It covers a whole city. Lines and crossings
+far from the drive are left out, and boundaries are cut there.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
 from vectorize.road_map import Element, RoadMap, Style
-from vectorize.truth.truth_elements import certain, drawn_once, edges, joined
+from vectorize.truth.truth_elements import area_edges, joined_lines, true_element, without_duplicates
 
 REACH_M = 100.0
 LAYERS = ("node", "line", "polygon", "lane_divider", "road_divider", "ped_crossing", "stop_line")
 AREA_LAYERS = ("drivable_area", "road_segment")
-# Where to wait within a junction: nothing is painted there.
+# Places to wait within a junction, where nothing is painted.
 UNPAINTED_STOPS = frozenset({"TURN_STOP"})
 _HINT = "Restore the file as nuScenes distributes it (map expansion v1.3)."
 
 
 def read_nuscenes_truth(drive: DriveLog, *, reach_m: float = REACH_M) -> RoadMap:
-    """Read what `drive.true_map` holds within `reach_m` of the driven path; InputInvalid names layer and row."""
-    tables = _Tables.open(drive)
+    """Read the part of `drive.true_map` within `reach_m` of the driven path; InputInvalid names layer and row."""
+    tables = _Expansion.open(drive)
     path = drive.path_xy_m()
     line = shapely.LineString(path) if len(path) > 1 else shapely.Point(path[0])
     near = line.buffer(reach_m)
     elements = [
         *_dividers(tables, near),
-        *[certain("ped_crossing", shapely.get_coordinates(area.exterior)[:-1], closed=True)
+        *[true_element("ped_crossing", shapely.get_coordinates(area.exterior)[:-1], closed=True)
           for _, area in tables.areas("ped_crossing", near)],
-        *[certain("stop_line", _middle(area)) for row, area in tables.areas("stop_line", near)
+        *[true_element("stop_line", _middle(area)) for row, area in tables.areas("stop_line", near)
           if row.get("stop_line_type") not in UNPAINTED_STOPS],
     ]  # fmt: skip
     ground = [area for layer in AREA_LAYERS[:1] for _, area in tables.areas(layer, near)]
     ground = ground or [area for _, area in tables.areas(AREA_LAYERS[1], near)]
-    elements += [certain("boundary", xy, closed=closed) for xy, closed in (edges(ground, near) if ground else [])]
+    elements += [
+        true_element("boundary", xy, closed=closed) for xy, closed in (area_edges(ground, near) if ground else [])
+    ]
     return RoadMap(elements=tuple(elements), origin=drive.origin)
 
 
-def _dividers(tables: _Tables, near: shapely.Geometry) -> list[Element]:
+def _dividers(tables: _Expansion, near: shapely.Geometry) -> list[Element]:
     by_style: dict[Style, list[F64]] = {}
     for where, row in tables.rows("road_divider"):
         nodes, xy = tables.line(row, where)
@@ -59,21 +61,23 @@ def _dividers(tables: _Tables, near: shapely.Geometry) -> list[Element]:
         nodes, xy = tables.line(row, where)
         if not shapely.LineString(xy).intersects(near):
             continue
-        # The type of a segment stands at its first node.
+        # The type of a segment is stored with its first node.
         kinds = {s.get("node_token"): s.get("segment_type") for s in row.get("lane_divider_segments") or ()}
         styles = [(style_of(kinds.get(node)), i) for i, (node, _) in enumerate(pairwise(nodes))]
         for style, run in groupby(styles, key=lambda pair: pair[0]):
             at = [i for _, i in run]
             by_style.setdefault(style, []).append(xy[at[0] : at[-1] + 2])
     return [
-        certain("divider", line, style=style) for style, lines in by_style.items() for line in joined(drawn_once(lines))
+        true_element("divider", line, style=style)
+        for style, lines in by_style.items()
+        for line in joined_lines(without_duplicates(lines))
     ]
 
 
 def style_of(segment_type: Any) -> Style:
-    """Return the style of a segment such as SINGLE_SOLID_WHITE; NIL, where nothing is painted, is unknown."""
+    """Return the style of a segment type such as SINGLE_SOLID_WHITE; NIL (not painted) gives unknown."""
     name = segment_type if isinstance(segment_type, str) else ""
-    # DOUBLE_DASHED_WHITE is the data set's only dashed type: it stands on ordinary dashed lines.
+    # DOUBLE_DASHED_WHITE is the data set's only dashed type and is used for ordinary dashed lines.
     if "DASHED" in name:
         return "dashed"
     if name.startswith("DOUBLE"):
@@ -91,8 +95,8 @@ def _middle(area: shapely.Polygon) -> F64:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Tables:
-    """The layers of one expansion, with nodes, lines and polygons found by token."""
+class _Expansion:
+    """The layers of one expansion, with nodes, lines and polygons by token."""
 
     name: str
     body: dict[str, list[dict[str, Any]]]
@@ -101,7 +105,7 @@ class _Tables:
     polygons: dict[str, dict[str, Any]]
 
     @classmethod
-    def open(cls, drive: DriveLog) -> _Tables:
+    def open(cls, drive: DriveLog) -> _Expansion:
         """Read the expansion that a drive names."""
         name = drive.true_map
         try:
@@ -109,7 +113,7 @@ class _Tables:
         except ValueError as error:
             raise InputInvalid(f"the map does not parse: {error}", where=name, hint=_HINT) from error
         if not isinstance(body, dict):
-            raise InputInvalid("the map is no JSON object", where=name, hint=_HINT)
+            raise InputInvalid("the map is not a JSON object", where=name, hint=_HINT)
         for layer in (*LAYERS, *AREA_LAYERS):
             rows = body.get(layer, [] if layer in AREA_LAYERS else None)
             if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
@@ -118,7 +122,7 @@ class _Tables:
         for number, row in enumerate(body["node"]):
             x, y = row.get("x"), row.get("y")
             if not (isinstance(x, int | float) and isinstance(y, int | float) and np.isfinite([x, y]).all()):
-                raise InputInvalid("x or y is no finite number", where=f"{name}, node {number}", hint=_HINT)
+                raise InputInvalid("x or y is not a finite number", where=f"{name}, node {number}", hint=_HINT)
             nodes[row.get("token")] = (float(x), float(y))
         tokens = [{row.get("token"): row for row in body[layer]} for layer in ("line", "polygon")]
         return cls(name=name, body=body, nodes=nodes, lines=tokens[0], polygons=tokens[1])
@@ -131,7 +135,7 @@ class _Tables:
         """Return the node tokens of a row's line and their metres (N, 2)."""
         token = row.get("line_token")
         if token not in self.lines:
-            raise InputInvalid(f"line_token {token!r} points nowhere", where=where, hint=_HINT)
+            raise InputInvalid(f"line_token {token!r} names no row", where=where, hint=_HINT)
         nodes = self.lines[token].get("node_tokens")
         xy = self._metres(nodes, where, least=2)
         assert isinstance(nodes, list)
@@ -142,28 +146,28 @@ class _Tables:
             raise InputInvalid(f"fewer than {least} nodes", where=where, hint=_HINT)
         lost = [token for token in tokens if token not in self.nodes]
         if lost:
-            raise InputInvalid(f"node token {lost[0]!r} points nowhere", where=where, hint=_HINT)
+            raise InputInvalid(f"node token {lost[0]!r} names no row", where=where, hint=_HINT)
         return np.array([self.nodes[token] for token in tokens])
 
     def areas(self, layer: str, near: shapely.Geometry) -> list[tuple[dict[str, Any], shapely.Polygon]]:
-        """Return (row, polygon) of what a layer holds near the drive."""
+        """Return (row, polygon) of the areas of a layer near the drive."""
         result = []
         for where, row in self.rows(layer):
             tokens = row.get("polygon_tokens", [row.get("polygon_token")])
             for token in tokens if isinstance(tokens, list) else [tokens]:
                 if token not in self.polygons:
-                    raise InputInvalid(f"polygon_token {token!r} points nowhere", where=where, hint=_HINT)
+                    raise InputInvalid(f"polygon_token {token!r} names no row", where=where, hint=_HINT)
                 entry = self.polygons[token]
                 shell = self._metres(entry.get("exterior_node_tokens"), where, least=3)
                 holes = [self._metres(hole.get("node_tokens"), where, least=3) for hole in entry.get("holes") or ()]
                 area = shapely.Polygon(shell, [hole for hole in holes if len(hole)])
                 if shapely.box(*area.bounds).intersects(near):
-                    result += [(row, part) for part in _sound(area, where)]
+                    result += [(row, part) for part in _valid_parts(area, where)]
         return [(row, area) for row, area in result if area.intersects(near)]
 
 
-def _sound(area: shapely.Polygon, where: str) -> list[shapely.Polygon]:
-    """Return the parts of an area; InputInvalid if it crosses itself by more than the drawing's own precision."""
+def _valid_parts(area: shapely.Polygon, where: str) -> list[shapely.Polygon]:
+    """Return the valid parts of an area; InputInvalid if it crosses itself by more than drawing precision."""
     if area.is_valid:
         return [area]
     parts = [
@@ -171,7 +175,7 @@ def _sound(area: shapely.Polygon, where: str) -> list[shapely.Polygon]:
         for part in shapely.get_parts(shapely.make_valid(area, method="structure", keep_collapsed=False))
         if part.geom_type == "Polygon"
     ]
-    # Rings that touch themselves are usual in the data set and harmless: they keep their area.
+    # Rings that touch themselves are common in the data set and harmless: their area does not change.
     if abs(sum(part.area for part in parts) - area.area) > 0.01 * area.area + 0.01:
         raise InputInvalid(f"the area crosses itself: {shapely.is_valid_reason(area)}", where=where, hint=_HINT)
     return parts

@@ -1,43 +1,45 @@
-"""Where the truth comes from: a drive of any format with a true map, a true map, or a map that Roadscribe exported."""
+"""The entry to all true maps: a drive with a true map, a true map file, or a map that Roadscribe wrote."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recon.artifact import digest_file
+from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
 from recon.formats.read import read_drive
 from recon.geo_origin import GeoOrigin
 from vectorize.road_map import RoadMap
+from vectorize.truth.argoverse2_truth import read_argoverse2_truth
 from vectorize.truth.geojson_reader import read_geojson
+from vectorize.truth.nuscenes_truth import read_nuscenes_truth
 from vectorize.truth.true_map_reader import read_true_map
-from vectorize.truth.truth_of_drive import truth_of
 
 NO_MAP = "Leave out --truth: the reprojection error needs no map. Or name a true map of this place."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TruthFile:
-    """A true map and what names it in a report."""
+    """A true map and what identifies it in a report."""
 
     road_map: RoadMap
     path: Path
     sha256: str
-    seed: int | None = None  # of the demo city that wrote it, where it says so
-    origin: GeoOrigin | None = None  # of its world, where it is known
+    seed: int | None = None  # of the demo city that wrote it, if known
+    origin: GeoOrigin | None = None  # of its world frame, if known
 
 
 def read_truth(path: Path, *, origin: GeoOrigin | None = None, scene: str = "") -> TruthFile:
     """Read a drive with a true map, a true map, a GeoJSON file or a result folder; `origin` is for degrees.
 
-    `scene` chooses from a nuScenes data root. Raises InputInvalid when there is no such truth, or it is faulty.
+    `scene` chooses the scene of a nuScenes data root. Raises InputInvalid if the true map is missing or faulty.
     """
     if not path.exists():
-        raise InputInvalid("there is no such truth", where=str(path), hint="Name a drive folder or a true map.")
+        raise InputInvalid("the true map does not exist", where=str(path), hint="Name a drive folder or a true map.")
     seed = None
     if path.is_dir():
         if not any((path / name).is_file() for name in ("drive.json", "map.geojson")):
@@ -48,8 +50,23 @@ def read_truth(path: Path, *, origin: GeoOrigin | None = None, scene: str = "") 
     return TruthFile(road_map=road_map, path=path, sha256=digest_file(path), seed=seed, origin=origin)
 
 
+def truth_of(drive: DriveLog) -> RoadMap | None:
+    """Return the true map of a drive of any format, in its world frame; None if it has none.
+
+    Raises InputInvalid naming the file and the faulty element.
+    """
+    path = PurePosixPath(drive.true_map)
+    if not drive.true_map:
+        return None
+    if path.name.startswith("log_map_archive_"):
+        return read_argoverse2_truth(drive.root, drive.true_map)
+    if path.parent.name == "expansion":
+        return read_nuscenes_truth(drive)
+    return replace(read_true_map(drive.root / drive.true_map), origin=drive.origin)
+
+
 def _of_data_set(root: Path, scene: str) -> TruthFile:
-    # Read whole: the world of a data set's drive follows from its poses. A drive folder's does not.
+    # The world frame of a data set's drive depends on its poses, so the whole drive is read.
     drive = read_drive(root, scene=scene, images_required=False)
     road_map = truth_of(drive)
     if road_map is None:
@@ -70,7 +87,7 @@ def _in_folder(folder: Path) -> tuple[Path, int | None, GeoOrigin | None]:
 
 
 def drive_origin(folder: Path) -> GeoOrigin | None:
-    """Return the origin that a drive folder states, or None; only drive.json is read."""
+    """Return the origin in drive.json of a drive folder, or None; no other file is read."""
     if not (folder / "drive.json").is_file():
         return None
     origin = _json(folder / "drive.json").get("origin")
@@ -92,5 +109,5 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputInvalid(f"the file cannot be read: {error}", where=str(path)) from error
     if not isinstance(body, dict):
-        raise InputInvalid("the file holds no JSON object", where=str(path))
+        raise InputInvalid("the file does not hold a JSON object", where=str(path))
     return body

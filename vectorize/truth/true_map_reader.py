@@ -1,4 +1,4 @@
-"""The true map that the demo city writes beside its drives: an oracle for geometry."""
+"""Reads `true_map.json`, the true map that the demo city writes with its drives."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_true_map(path: Path) -> RoadMap:
     except (OSError, ValueError) as error:
         raise InputInvalid(f"the true map cannot be read: {error}", where=str(path), hint=hint) from error
     if not isinstance(body, dict) or body.get("format") != FORMAT or body.get("version") != VERSION:
-        raise InputInvalid("this is no true map of a known version", where=str(path), hint=hint)
+        raise InputInvalid("the file is not a true map of a known version", where=str(path), hint=hint)
     entries = body.get("elements")
     if not isinstance(entries, list):
         raise InputInvalid("the true map has no list of elements", where=str(path), hint=hint)

@@ -1,4 +1,4 @@
-"""What readers of true maps share: elements that are certain, lines joined end to end, edges of areas."""
+"""Operations shared by the readers of true maps: true elements, lines joined end to end, edges of areas."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from scipy.spatial import cKDTree
 from recon.arrays import F64
 from vectorize.road_map import Element, ElementClass, Style
 
-SAME_LINE_M = 0.15  # two drawings of one painted line lie closer, two painted lines do not
+SAME_LINE_M = 0.15  # two drawings of one painted line are nearer than this, two painted lines are not
 SAME_SHARE = 0.9
 
 
-def certain(element_class: ElementClass, vertices: F64, *, style: Style = "unknown", closed: bool = False) -> Element:
+def true_element(
+    element_class: ElementClass, vertices: F64, *, style: Style = "unknown", closed: bool = False
+) -> Element:
     """Return an element of a true map: seen everywhere, of full confidence. ValueError for a faulty polyline."""
     if closed and len(vertices) > 1 and np.array_equal(vertices[0], vertices[-1]):
         vertices = vertices[:-1]
@@ -31,8 +33,8 @@ def certain(element_class: ElementClass, vertices: F64, *, style: Style = "unkno
     )
 
 
-def drawn_once(lines: Iterable[F64]) -> list[F64]:
-    """Return the lines (N, 2 or 3) without those that run along a longer one: neighbours share their border."""
+def without_duplicates(lines: Iterable[F64]) -> list[F64]:
+    """Return the lines (N, 2 or 3) without those along a longer one: neighbouring lanes both state their border."""
     kept: list[F64] = []
     shapes: list[shapely.LineString] = []
     for line in sorted(lines, key=lambda xyz: -float(np.linalg.norm(np.diff(xyz[:, :2], axis=0), axis=1).sum())):
@@ -47,8 +49,8 @@ def drawn_once(lines: Iterable[F64]) -> list[F64]:
     return kept
 
 
-def joined(lines: Sequence[F64]) -> list[F64]:
-    """Return lines joined where the ends of exactly two meet; three ends stay a junction."""
+def joined_lines(lines: Sequence[F64]) -> list[F64]:
+    """Return lines joined where exactly two ends meet; where three or more meet, all are kept apart."""
     if not lines:
         return []
     merged = shapely.line_merge(shapely.MultiLineString([shapely.LineString(line) for line in lines]))
@@ -56,17 +58,17 @@ def joined(lines: Sequence[F64]) -> list[F64]:
     return [shapely.get_coordinates(part, include_z=has_z) for part in shapely.get_parts(merged)]
 
 
-def edges(areas: Sequence[shapely.Polygon], within: shapely.Geometry | None = None) -> list[tuple[F64, bool]]:
-    """Return (vertices (N, 2), closed) of the edges of united areas; what lies beyond `within` is cut off openly.
+def area_edges(areas: Sequence[shapely.Polygon], within: shapely.Geometry | None = None) -> list[tuple[F64, bool]]:
+    """Return (vertices (N, 2), closed) of the edges of united areas; they are cut at `within` and left open there.
 
-    An edge between two areas is none of the road. Slivers narrower than 0.1 m between areas are drawing errors.
+    An edge between two areas is not an edge of the road. Gaps narrower than 0.1 m between areas are drawing errors.
     """
     union = shapely.union_all([shapely.buffer(area, 0.05, join_style="mitre") for area in areas])
-    rim = shapely.buffer(union, -0.05, join_style="mitre").boundary
+    outline = shapely.buffer(union, -0.05, join_style="mitre").boundary
     if within is not None:
-        rim = rim.intersection(within)
+        outline = outline.intersection(within)
     kinds = ("LineString", "LinearRing")  # a corner that only touches `within` is a point
-    lines = [part for part in shapely.get_parts(rim) if part.geom_type in kinds and not part.is_empty]
+    lines = [part for part in shapely.get_parts(outline) if part.geom_type in kinds and not part.is_empty]
     if not lines:
         return []
     result = []
@@ -79,7 +81,7 @@ def edges(areas: Sequence[shapely.Polygon], within: shapely.Geometry | None = No
 
 
 def with_height(xy: F64, known_xyz: F64) -> F64:
-    """Return (N, 3): points with the height of the nearest vertex of which it is known."""
+    """Return (N, 3): points (N, 2) with the height of the nearest of the vertices (M, 3)."""
     _, nearest = cKDTree(known_xyz[:, :2]).query(xy)
     result: F64 = np.c_[xy, known_xyz[nearest, 2]]
     return result

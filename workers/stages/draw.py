@@ -12,7 +12,7 @@ from recon.bev.bev_map import BevBlocks
 from recon.drive import DriveLog
 from recon.segment.frame_labels import FrameLabels
 from recon.views.views import held_out
-from vectorize.evaluate.flat_ground import beside_flat_ground
+from vectorize.evaluate.flat_ground import compare_with_flat_ground
 from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.formats.geojson import write_geojson
 from vectorize.labels.label_set import LabelSet
@@ -66,4 +66,4 @@ def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map
         return {"frames": len(frames), **error, "flat_ground_left_out": left_out}
     maps = (drive, labels, road_map, blocks.whole(), frames)
     reach_m = fit.max_distance_m
-    return {"frames": len(frames), **beside_flat_ground(*maps, max_distance_m=reach_m, config=trace, tick=tick)}
+    return {"frames": len(frames), **compare_with_flat_ground(*maps, max_distance_m=reach_m, config=trace, tick=tick)}

@@ -18,14 +18,14 @@ from workers.stages.folder import seal_files
 
 if TYPE_CHECKING:
     from vectorize.formats.catalog import ExchangeFormat
-    from vectorize.formats.exported_files import Written
+    from vectorize.formats.exported_files import ExportedFiles
     from workers.executor import StageInput
     from workers.jobs.export import ExportJob, Origin
 
 
 def write_format(
     chosen: ExchangeFormat, name: str, folders: Mapping[str, Path], origin: Origin | None = None
-) -> Written:
+) -> ExportedFiles:
     """Return the files of a format; `folders` holds the artifacts by kind, `origin` replaces the map's own."""
     surface = read_manifest(folders[RoadSurface.kind], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
     artifacts: list[Any] = [read(kind, folders[kind.kind]) for kind in chosen.needs]

@@ -18,7 +18,7 @@ from recon.drive import DriveLog
 from recon.errors import RoadscribeError
 from recon.formats.read import read_drive
 from recon.sensors.lidar import world_points
-from vectorize.truth.truth_of_drive import truth_of
+from vectorize.truth.read_truth import truth_of
 
 CONFIG = CityConfig(seed=12, frames=4, width_px=96, height_px=54, camera_offset_ms=40.0, texel_m=0.1)
 

@@ -9,7 +9,7 @@ from lines import box, element, random_elements
 
 from recon.grid import Grid
 from vectorize.evaluate.clip import Region, clip, known_area, spans_inside
-from vectorize.evaluate.metrics.sampled_element import polygon_of
+from vectorize.evaluate.metrics.areas import polygon_of
 from vectorize.polyline import length_of
 
 

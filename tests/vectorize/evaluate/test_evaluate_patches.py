@@ -82,13 +82,13 @@ def test_a_class_without_truth_says_why_and_leaves_the_mean():
 def test_nothing_predicted_is_zero_and_says_so():
     divider = classes(evaluate_patches([patch([], TRUE)]))["divider"]
     assert (divider["chamfer"]["ap"], divider["raster"]["ap"], divider["frechet"]["ap"]) == (0.0, 0.0, 0.0)
-    assert divider["why"] == "none of 2 true divider elements has a prediction: recall is 0"
+    assert divider["why"] == "no divider was predicted, so all 2 true ones are missed: recall is 0"
 
 
 def test_a_patch_of_which_nothing_was_seen_is_valid_and_counted():
     unseen = patch([], TRUE, known=np.zeros((400, 200), bool))
     record = evaluate_patches([unseen, patch(TRUE, TRUE)])
-    assert record["notes"] == ["1 of 2 patches hold nothing that was seen: their observed area is empty"]
+    assert record["notes"] == ["1 of 2 patches have an empty observed area: nothing in them was seen"]
     assert record["observed"]["mean"]["chamfer"]["map"] == 1.0
     assert classes(record)["divider"]["chamfer"]["recall_at"] == [0.5] * 3
     assert record["coverage"]["classes"]["divider"]["observed"] == 0.5
@@ -99,7 +99,7 @@ def test_a_patch_of_which_nothing_was_seen_is_valid_and_counted():
 
 def test_no_patches_is_a_record_that_says_so():
     record = evaluate_patches([])
-    assert record["notes"] == ["there are no patches: nothing was measured"]
+    assert record["notes"] == ["there are no patches, so nothing was measured"]
     assert record["coverage"]["area"] is None
 
 

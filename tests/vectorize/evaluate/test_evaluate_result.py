@@ -14,7 +14,7 @@ from real_data import real_data
 from recon.drive import DriveLog
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
 from vectorize.config import PackConfig
-from vectorize.evaluate.evaluate_result import evaluate_result, shown
+from vectorize.evaluate.evaluate_result import evaluate_result, patches_to_draw
 from vectorize.evaluate.evaluate_site import evaluate_site
 from vectorize.evaluate.match_pictures import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
 from vectorize.evaluate.page import page
@@ -127,7 +127,7 @@ def test_a_geojson_of_another_run_can_be_the_truth(folders):
 def test_a_true_map_of_another_place_is_refused(folders, tmp_path):
     moved = RoadMap(elements=(painted_result.line(0, shift_m=9000.0),))
     path = painted_result.write_true_map(tmp_path / "map.json", moved)
-    with pytest.raises(InputInvalid, match="do not overlap at all"):
+    with pytest.raises(InputInvalid, match="do not overlap"):
         evaluate_result(folders[1], path)
 
 
@@ -138,7 +138,7 @@ def test_a_result_without_keyframes_is_valid_and_says_so(folders, tmp_path):
     pack(empty, log, PackConfig(), tmp_path / "shards")
     (tmp_path / "report.json").write_bytes((out / "report.json").read_bytes())
     record, pictures = evaluate_result(tmp_path, drive)
-    assert record["patches"]["notes"] == ["there are no patches: nothing was measured"]
+    assert record["patches"]["notes"] == ["there are no patches, so nothing was measured"]
     assert record["site"] is None
     assert pictures == {}
     assert "nothing was measured" in page(record, pictures)
@@ -155,7 +155,7 @@ def test_a_map_in_degrees_without_an_origin_leaves_the_site_out(folders, tmp_pat
     (copy / "report.json").write_text(json.dumps(report))
     record, pictures = evaluate_result(copy, drive / "true_map.json")
     assert record["site"] is None
-    assert "the origin of the drive is not known" in record["notes"][0]
+    assert "the origin of the drive is unknown" in record["notes"][0]
     assert record["patches"]["observed"]["mean"]["chamfer"]["map"] == 0.75
     assert "site" not in pictures
 
@@ -198,7 +198,7 @@ def test_a_drive_may_be_named_relative_to_where_one_stands(folders, monkeypatch)
 
 
 def test_truth_is_refused_where_there_is_none(tmp_path):
-    with pytest.raises(InputInvalid, match="there is no such truth"):
+    with pytest.raises(InputInvalid, match="the true map does not exist"):
         read_truth(tmp_path / "gone")
     with pytest.raises(InputInvalid, match="the drive format is not known"):
         read_truth(tmp_path)
@@ -215,8 +215,8 @@ def test_truth_is_refused_where_there_is_none(tmp_path):
 
 def test_the_worst_patches_are_shown_and_some_others():
     rows = [{"f1": f} for f in (1.0, 0.2, None, 0.9, 0.1, 1.0, 1.0, 0.5, 1.0)]
-    chosen = shown(rows)
+    chosen = patches_to_draw(rows)
     assert {1, 4, 7} <= set(chosen)
     assert len(chosen) == 6
-    assert shown([]) == []
-    assert shown([{"f1": None}]) == [0]
+    assert patches_to_draw([]) == []
+    assert patches_to_draw([{"f1": None}]) == [0]

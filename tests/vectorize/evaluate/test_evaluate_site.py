@@ -8,7 +8,7 @@ from recon.errors import InputInvalid
 from recon.geometry import rotation_from_euler, transform
 from vectorize.config import CropConfig
 from vectorize.evaluate.evaluate_site import area_of, evaluate_site
-from vectorize.evaluate.patch import Truth, check_frame
+from vectorize.evaluate.patch import TruthIndex, check_frame
 from vectorize.road_map import RoadMap
 
 ROAD = RoadMap(elements=(element([[-100, 0], [200, 0]]), box(40, -4, 44, 4)))
@@ -44,7 +44,7 @@ def test_the_map_is_measured_within_the_labelled_area_only():
 def test_a_site_of_which_nothing_was_seen_says_so():
     area = area_of([patch([], [], known=np.zeros((400, 200), bool))])
     record = evaluate_site(RoadMap(elements=()), ROAD, area)
-    assert record["notes"] == ["nothing of the site was seen: the observed area is empty"]
+    assert record["notes"] == ["the observed area is empty: nothing of the site was seen"]
     assert record["observed"]["mean"]["chamfer"]["map"] is None
     assert record["coverage"]["classes"]["divider"]["observed"] == 0.0
 
@@ -57,29 +57,29 @@ def test_without_an_area_maps_are_compared_as_they_are():
 
 def test_a_true_map_of_another_frame_is_refused():
     poses = [pose(0), pose(40)]
-    check_frame(Truth(ROAD), poses, (60.0, 30.0), "map.json")
+    check_frame(TruthIndex(ROAD), poses, (60.0, 30.0), "map.json")
     elsewhere = RoadMap(elements=(element([[5000, 0], [5100, 0]]),))
-    with pytest.raises(InputInvalid, match="do not overlap at all") as caught:
-        check_frame(Truth(elsewhere), poses, (60.0, 30.0), "map.json")
+    with pytest.raises(InputInvalid, match="do not overlap") as caught:
+        check_frame(TruthIndex(elsewhere), poses, (60.0, 30.0), "map.json")
     assert caught.value.where == "map.json"
     assert "world frame" in caught.value.hint
     with pytest.raises(InputInvalid, match="nothing"):
-        check_frame(Truth(RoadMap(elements=())), poses, (60.0, 30.0), "map.json")
+        check_frame(TruthIndex(RoadMap(elements=())), poses, (60.0, 30.0), "map.json")
 
 
 def test_truth_is_cropped_as_labels_are():
-    pieces = Truth(ROAD).crop(pose(30, 0, np.pi / 2), 0.0, CropConfig())
+    pieces = TruthIndex(ROAD).crop(pose(30, 0, np.pi / 2), 0.0, CropConfig())
     divider, crossing = pieces
     # Looking north at x = 30 the road crosses the patch from left to right, 15 m either way.
     assert divider.vertices[:, :2] == pytest.approx(np.array([[0, 15], [0, -15]]))
     assert crossing.closed
-    assert Truth(ROAD).crop(pose(30, 500), 0.0, CropConfig()) == ()
+    assert TruthIndex(ROAD).crop(pose(30, 500), 0.0, CropConfig()) == ()
 
 
 def test_a_true_map_without_heights_lies_on_the_road_of_a_tilted_vehicle():
     # 50 m up and pitched by 5 degrees: taken as z = 0 the line would shift by 4 m.
     tilted = pose(0, 0, 0.0, pitch=np.radians(5), z=50.0)
-    (stop,) = Truth(RoadMap(elements=(element([[10, -3], [10, 3]], name="stop_line"),))).crop(
+    (stop,) = TruthIndex(RoadMap(elements=(element([[10, -3], [10, 3]], name="stop_line"),))).crop(
         tilted, -0.5, CropConfig()
     )
     assert stop.vertices[:, 2] == pytest.approx(-0.5)

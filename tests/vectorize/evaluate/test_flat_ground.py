@@ -12,7 +12,7 @@ from recon.geometry import apply, invert
 from recon.grid import Grid
 from recon.sensors.project import on_ground
 from vectorize.config import TraceConfig
-from vectorize.evaluate.flat_ground import beside_flat_ground, flat_ground
+from vectorize.evaluate.flat_ground import compare_with_flat_ground, flat_ground
 from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.polyline import resample
 from vectorize.trace.trace import trace
@@ -92,14 +92,14 @@ def test_both_maps_are_measured_alike(world, raster):
     drive, labels = world
     good = trace(raster, TraceConfig())
     settings = {"max_distance_m": REACH_M, "config": TraceConfig()}
-    same = beside_flat_ground(drive, labels, good, raster, [4, 9], **settings)
+    same = compare_with_flat_ground(drive, labels, good, raster, [4, 9], **settings)
     flat = same.pop("flat_ground")
     assert flat == same
     assert same["marks_met"] > 0.95
     assert same["common_samples"] == same["painted_samples"] > 20
     (line,) = good.of("divider")
     aside = replace(good, elements=(replace(line, vertices=line.vertices + [0.0, 0.6, 0.0]),))
-    worse = beside_flat_ground(drive, labels, aside, raster, [4, 9], **settings)
+    worse = compare_with_flat_ground(drive, labels, aside, raster, [4, 9], **settings)
     assert worse["flat_ground"]["all_mean_px"] == same["all_mean_px"] < 0.2
     assert worse["all_mean_px"] > 2
     assert worse["marks_within_px"]["2"] < 0.3 * worse["flat_ground"]["marks_within_px"]["2"]
@@ -121,7 +121,7 @@ def test_flat_ground_without_road_is_an_empty_map(world, raster):
     bare = replace(labels, images=tuple(image for image in labels.images if image.frame in (4, 9)))
     with pytest.raises(NoRoadFound):
         trace(flat_ground(drive, bare, GRID, [4, 9], max_distance_m=REACH_M), TraceConfig())
-    body = beside_flat_ground(drive, bare, good, raster, [4, 9], max_distance_m=REACH_M, config=TraceConfig())
+    body = compare_with_flat_ground(drive, bare, good, raster, [4, 9], max_distance_m=REACH_M, config=TraceConfig())
     assert body["flat_ground"]["all_samples"] == 0
     assert body["flat_ground"]["all_within_px"]["1"] is None
     assert body["flat_ground"]["marks_met"] == 0.0

@@ -6,7 +6,7 @@ import pytest
 from recon.classes import RoadClass
 from recon.drive import Camera
 from recon.geometry import transform
-from vectorize.evaluate.reprojection import CLASSES, ClassErrors, ground_rows, pixels_to_meet, samples_of
+from vectorize.evaluate.reprojection import CLASSES, ClassErrors, ground_rows, sample_points, target_pixels
 from vectorize.road_map import Element, RoadMap
 
 # A camera that looks straight down from 10 m: one pixel is 0.1 m, x forward is up in the image.
@@ -89,7 +89,7 @@ def test_rows_of_the_ground_follow_from_the_camera():
 
 def test_a_rim_against_the_unknown_is_none():
     ids = painted((RoadClass.OFF_ROAD, -10, 6, 10, 10), (RoadClass.UNKNOWN, -10, -10, 10, -6))
-    rim = pixels_to_meet(ids, "boundary")
+    rim = target_pixels(ids, "boundary")
     assert rim.any(axis=0).nonzero()[0].tolist() == [40]
 
 
@@ -109,6 +109,6 @@ def test_what_cannot_be_measured_says_why():
 
 def test_only_seen_stretches_are_sampled_and_rings_are_closed():
     ring = element("ped_crossing", [[0, 0], [4, 0], [4, 4], [0, 4]], closed=True)
-    assert len(samples_of(RoadMap(elements=(ring,)), "ped_crossing")) == 32
+    assert len(sample_points(RoadMap(elements=(ring,)), "ped_crossing")) == 32
     hidden = element("divider", [[0, 0], [4, 0]], seen=False)
-    assert len(samples_of(RoadMap(elements=(hidden,)), "divider")) == 0
+    assert len(sample_points(RoadMap(elements=(hidden,)), "divider")) == 0

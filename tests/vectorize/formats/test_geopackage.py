@@ -95,7 +95,7 @@ def test_a_self_crossing_area_becomes_its_loops_and_is_named(tmp_path):
     written = write_geoparquet("a", small_site.road_map(bow_tie, line))
     assert written.notes == (
         "element 9 (ped_crossing) is written as 2 areas: its outline crosses itself",
-        "element 10 (ped_crossing) is left out: its outline encloses nothing",
+        "element 10 (ped_crossing) is left out: its outline encloses no area",
     )
     table = table_of(written, tmp_path)
     loops = table[table["element"] == 9]
@@ -111,7 +111,7 @@ def test_an_element_without_heights_is_flat_and_is_counted(tmp_path):
     flat = small_site.element("divider", [[0, 0], [5, 5]], height_m=None)
     road_map = small_site.road_map(flat)
     for written in (write_geopackage("a", road_map), write_geoparquet("a", road_map)):
-        assert written.notes == ("1 of 10 shapes are written without heights: they have none",)
+        assert written.notes == ("1 of 10 features are written without heights: they have none",)
     assert table_of(write_geoparquet("a", road_map), tmp_path).geometry.has_z.tolist() == [True] * 9 + [False]
     dividers = layer_of(write_geopackage("a", road_map), tmp_path, "divider")
     assert len(dividers) == 4

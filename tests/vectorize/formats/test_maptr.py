@@ -98,4 +98,4 @@ def test_no_keyframes_are_a_valid_file_and_nonsense_is_refused(write):
 @pytest.mark.parametrize("write", [write_maptrv2, write_streammapnet])
 def test_distorted_images_are_named(write):
     bent = replace(LOG, cameras=(replace(LOG.cameras[0], distortion=np.array([0.1, 0, 0, 0])),))
-    assert "the images of front are distorted, and the file cannot say so" in write("a", LABELS, bent).notes
+    assert "the images of front are distorted, which the file cannot state" in write("a", LABELS, bent).notes

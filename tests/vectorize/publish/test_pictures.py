@@ -12,8 +12,13 @@ from recon.errors import ImageInvalid
 from recon.geometry import rotation_from_euler, transform
 from recon.sensors.project import project
 from vectorize.config import TraceConfig
+<<<<<<< HEAD
 from vectorize.evaluate.reprojection import samples_of
 from vectorize.publish.pictures import COLORS_BGR, Viewport, _foot, draw
+=======
+from vectorize.evaluate.reprojection import sample_points
+from vectorize.publish.pictures import COLORS_BGR, View, _foot, draw
+>>>>>>> 5918d5b (Evaluation, truth and exports: field terms, plain words, no homonyms)
 from vectorize.publish.summary import map_summary
 from vectorize.trace.trace import trace
 
@@ -132,4 +137,4 @@ def test_the_summary_counts_metres(site):
     assert body["classes"]["divider"]["elements"] == 1
     assert body["classes"]["divider"]["longest_m"] == pytest.approx(50.0, abs=0.5)
     assert body["classes"]["ped_crossing"] == {"elements": 0, "length_m": 0, "longest_m": 0.0, "score": 0.0}
-    assert len(samples_of(road_map, "divider")) == pytest.approx(100, abs=3)
+    assert len(sample_points(road_map, "divider")) == pytest.approx(100, abs=3)

@@ -21,7 +21,7 @@ from recon.formats.read import read_drive
 from recon.geometry import apply, invert
 from recon.sensors.lidar import world_points
 from vectorize.road_map import RoadMap
-from vectorize.truth.truth_of_drive import truth_of
+from vectorize.truth.read_truth import truth_of
 
 
 def read(root: Path) -> RoadMap:

@@ -54,7 +54,7 @@ def test_what_was_written_is_read(tmp_path, origin):
 
 def test_degrees_need_an_origin(tmp_path):
     write_geojson(RoadMap(elements=MAP, origin=ORIGIN, trips=("a", "b", "c")), tmp_path / "map.geojson")
-    with pytest.raises(InputInvalid, match="origin of the drive is not known"):
+    with pytest.raises(InputInvalid, match="origin of the drive is unknown"):
         read_geojson(tmp_path / "map.geojson", None)
 
 
@@ -74,7 +74,7 @@ FEATURE = {
         ({"geometry": {"type": "LineString", "coordinates": [[0, float("nan")], [1, 1]]}}, "finite"),
         ({"geometry": {"type": "LineString", "coordinates": "x"}}, "faulty"),
         ({"geometry": None}, "faulty"),
-        ({"properties": {"class": "divider", "vertex_trips": [[0], [1]]}}, "none of the 0"),
+        ({"properties": {"class": "divider", "vertex_trips": [[0], [1]]}}, "does not have; it has 0"),
         ({"properties": {"class": "divider", "vertex_trips": [0, 0]}}, "faulty"),
         ({"properties": {"class": "divider", "views": [-1, 70000]}}, "faulty"),
     ],

@@ -14,7 +14,7 @@ from recon.errors import InputInvalid
 from recon.formats.read import read_drive
 from vectorize.road_map import RoadMap
 from vectorize.truth.nuscenes_truth import read_nuscenes_truth, style_of
-from vectorize.truth.truth_of_drive import truth_of
+from vectorize.truth.read_truth import truth_of
 
 
 @pytest.fixture(scope="module")

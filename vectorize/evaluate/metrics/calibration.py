@@ -1,7 +1,7 @@
-"""Does a stated confidence mean what it says? Of the metres stated to be 0.8 sure, 80 % should be right.
+"""Calibration of confidence: of the metres with a confidence of 0.8, 80 % should be right.
 
 A point along a label is right if it lies within RIGHT_M of a true line, or outline, of its class. Points are weighted
-by the metres they stand for and binned by the confidence interpolated between their vertices. The expected calibration
+by the length of their step and binned by the confidence interpolated between their vertices. The expected calibration
 error (Guo et al. 2017, "On Calibration of Modern Neural Networks") is the mean over bins of |share right - mean
 confidence|, weighted by length.
 """
@@ -22,8 +22,8 @@ RIGHT_M = 0.5
 BINS = 10
 
 
-def judged(predicted: Sequence[Element], true: Sequence[Element], step_m: float) -> tuple[F64, F64, F64]:
-    """Return metres, confidence and whether it is right (1 or 0), each (N,), of equal steps along labels."""
+def step_outcomes(predicted: Sequence[Element], true: Sequence[Element], step_m: float) -> tuple[F64, F64, F64]:
+    """Return for equal steps along labels: metres, confidence, and 1 where the label is right or 0; each (N,)."""
     metres, confidence, right = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
     for name in CLASSES:
         lines = [_with_confidence(e) for e in predicted if e.element_class == name]
@@ -47,8 +47,8 @@ def calibration(
     classes = {}
     for name in CLASSES:
         ours, theirs = ([e for e in side if e.element_class == name] for side in (predicted, true))
-        classes[name] = reliability(*judged(ours, theirs, step_m))
-    return {"right_m": RIGHT_M, **reliability(*judged(predicted, true, step_m)), "classes": classes}
+        classes[name] = reliability(*step_outcomes(ours, theirs, step_m))
+    return {"right_m": RIGHT_M, **reliability(*step_outcomes(predicted, true, step_m)), "classes": classes}
 
 
 def reliability(metres: F64, confidence: F64, right: F64) -> dict[str, Any]:

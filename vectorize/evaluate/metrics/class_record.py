@@ -1,4 +1,4 @@
-"""From distances to numbers: AP, precision, recall, F1, and the reason where a number does not exist."""
+"""The metrics of one class as JSON: AP, precision, recall, F1, and the reason where a metric is undefined."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def _why(name: str, true: int, predicted: int) -> str:
     if true and predicted:
         return ""
     if true:
-        return f"none of {true} true {name} elements has a prediction: recall is 0"
+        return f"no {name} was predicted, so all {true} true ones are missed: recall is 0"
     if predicted:
-        return f"there is no true {name} here: AP and recall do not exist, and each of {predicted} predictions is false"
+        return f"there is no true {name} here: AP and recall are undefined, and all {predicted} predictions are false"
     return f"there is no {name} here, neither true nor predicted"
 
 
 def _distance_record(
     pairs: Sequence[Pairs], distance_of: Callable[[Pairs], F64], config: EvaluateConfig
 ) -> dict[str, Any]:
-    """Return AP and precision, recall, F1 of all predictions at each threshold, after MapTR's matching."""
+    """Return AP, precision, recall and F1 of all predictions at each threshold, with MapTR's matching."""
     true = sum(p.chamfer.shape[1] for p in pairs)
     scores = np.concatenate([np.zeros(0), *(p.scores for p in pairs)])
     body: dict[str, Any] = {"ap": None, "ap_at": [], "precision_at": [], "recall_at": [], "f1_at": []}
@@ -86,10 +86,10 @@ def raster_record(pairs: Sequence[Pairs], ious: Sequence[float], config: Evaluat
 
 
 def extent_record(name: str, sizes: Extent) -> dict[str, Any]:
-    """Return found and right shares by length or area."""
+    """Return precision, recall and F1 by length or area."""
     recall = [_share(v, sizes.true) for v in sizes.found.tolist()]
     precision = [_share(v, sizes.predicted) for v in sizes.right.tolist()]
-    # Both shares weigh their own side, so F1 is their harmonic mean.
+    # Precision and recall are weighted by the length of their own side, so F1 is their harmonic mean.
     f1 = [
         None if p is None or r is None else _rounded(2 * p * r / (p + r)) if p + r > 0 else 0.0
         for p, r in zip(precision, recall, strict=True)

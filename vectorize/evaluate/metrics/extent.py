@@ -1,6 +1,6 @@
-"""How many metres, or square metres, of the truth were found, and of what was found is true.
+"""Precision and recall by length or area: metres or square metres that were found, and that are right.
 
-Unlike a count of elements this does not ask whether a line came in one piece.
+Unlike counts of elements, these do not depend on whether a line is in one piece.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import shapely
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.evaluate.config import EvaluateConfig
-from vectorize.evaluate.metrics.sampled_element import is_area, polygon_of
+from vectorize.evaluate.metrics.areas import is_area, polygon_of
 from vectorize.road_map import Element
 
 
@@ -29,7 +29,7 @@ class Extent:
 
 
 def extent(predicted: Sequence[Element], true: Sequence[Element], config: EvaluateConfig) -> Extent:
-    """Compare one class by length or area; open crossings, which hold no area, count by neither."""
+    """Compare one class by length or area; open crossings have no area and are not counted."""
     if not predicted and not true:
         zero = np.zeros(len(config.thresholds_m))
         return Extent(true=0.0, predicted=0.0, found=zero, right=zero)
@@ -74,7 +74,7 @@ def distances_along(
 ) -> tuple[F64, F64, F64]:
     """Return points (N, 2) in the middles of equal steps along lines, their metres (N,), distance to the others (N,).
 
-    Distances beyond reach are inf: a search that may stop there is many times faster.
+    Distances beyond reach are inf: a search limited to the reach is many times faster.
     """
     xy, weight = middles([_ring(e) for e in elements], step_m)
     return xy, weight, distances(xy, others, reach_m)
@@ -86,7 +86,7 @@ def distances(xy: F64, others: Sequence[Element], reach_m: float) -> F64:
         return np.full(len(xy), np.inf)
     lines = [_ring(e) for e in others]
     start, end = (np.concatenate([line[part] for line in lines]) for part in (slice(None, -1), slice(1, None)))
-    # A site must not compare every point with every segment: boxes first, then exact distances of what is left.
+    # Comparing every point of a site with every segment is too slow: boxes first, then exact distances.
     boxes = shapely.box(*(np.minimum(start, end) - reach_m).T, *(np.maximum(start, end) + reach_m).T)
     segment, point = shapely.STRtree(shapely.points(xy)).query(boxes)
     step, offset = (end - start)[segment], xy[point] - start[segment]
@@ -99,10 +99,10 @@ def distances(xy: F64, others: Sequence[Element], reach_m: float) -> F64:
 
 
 def middles(lines: Sequence[F64], step_m: float) -> tuple[F64, F64]:
-    """Return the middles of equal steps along all lines (N, D), and the metres of each step in the plane.
+    """Return the middles of equal steps along all lines (N, D), and the metres (N,) of each step in the plane.
 
-    Columns beyond x and y (a height, a confidence) are interpolated. All lines are walked as one: `arc` is the way
-    along their segments, with no way between two lines.
+    Columns beyond x and y (a height, a confidence) are interpolated. All lines are treated as one: `arc` is the
+    length along their segments, without the gaps between lines.
     """
     if not lines:
         return np.zeros((0, 2)), np.zeros(0)

@@ -1,4 +1,4 @@
-"""Who is matched with whom, and the average precision that follows."""
+"""Matching of predictions with true elements, and the average precision of a matching."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from recon.arrays import F64, I64, Bool
 
-RECALLS = np.linspace(0.0, 1.0, 101)  # at which COCO reads the precision
+RECALLS = np.linspace(0.0, 1.0, 101)  # at which COCO samples the precision
 EPS = float(np.finfo(np.float32).eps)
 
 
 def nearest_match(distance: F64, scores: F64, threshold: float) -> I64:
     """Return (P,) the true element of each prediction, or -1 (MapTR's rule).
 
-    Predictions choose in order of falling score, equal ones in the given order. Each looks at its nearest true element
-    only: beyond the threshold or taken already, it is false; there is no second choice.
+    Predictions are matched in order of falling score; equal scores keep the given order. A prediction can match its
+    nearest true element only: if that lies beyond the threshold or is matched already, the prediction is false.
     """
     count, true = distance.shape
     match = np.full(count, -1)
@@ -34,8 +34,8 @@ def nearest_match(distance: F64, scores: F64, threshold: float) -> I64:
 def best_match(iou: F64, scores: F64, threshold: float, *, most: int = 100) -> I64:
     """Return (P,) the true element of each prediction, or -1 (COCO's rule).
 
-    Predictions choose in order of falling score, each the most similar true element that is still free and reaches the
-    threshold; of equal ones the last. Predictions beyond the `most` best are left out (-2).
+    Predictions are matched in order of falling score, each with the unmatched true element of highest IoU that reaches
+    the threshold; of equal IoUs the last. Predictions beyond the `most` best are left out (-2).
     """
     match = np.full(len(iou), -2)
     order = np.argsort(-scores, kind="stable")[:most]

@@ -1,7 +1,7 @@
 """Elements as drawn pixels, for the raster AP of MapVR.
 
-Lines are drawn one pixel wide and widened, polygons filled and widened. A drawing is the sorted indices of its pixels,
-so that a site costs what its lines cost, not what its area would.
+Lines are drawn one pixel wide and widened, polygons filled and widened. Pixels are stored as sorted indices, so that
+the cost of a site grows with the length of its lines, not with its area.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from recon.arrays import F64, I64
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.road_map import Element
 
-STRIDE = 1 << 24  # pixels in a row of the endless canvas
+STRIDE = 1 << 24  # pixels in a row of the unbounded canvas
 MIDDLE = 1 << 23  # zero lies in the middle, so that indices stay positive
-LARGEST_PX = 1 << 21  # of one drawing: longer lines are drawn in parts
+LARGEST_PX = 1 << 21  # of one raster: longer lines are drawn in parts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stamp:
+class PixelSet:
     """The pixels of one element."""
 
     index: I64  # row * STRIDE + column, sorted
@@ -30,8 +30,10 @@ class Stamp:
     high: I64  # (2,) inclusive
 
 
-def stamp(element: Element, config: EvaluateConfig, *, canvas_m: tuple[float, float] | None, area: bool) -> Stamp:
-    """Return the pixels of an element; those outside a canvas of (x, y) metres around zero are left out."""
+def rasterize(
+    element: Element, config: EvaluateConfig, *, canvas_m: tuple[float, float] | None, area: bool
+) -> PixelSet:
+    """Return the pixels of an element; pixels outside a canvas of (x, y) metres around zero are left out."""
     px = np.floor(element.vertices[:, :2] / config.raster_cell_m).astype(np.int64)
     margin = config.raster_line_px // 2
     low, high = px.min(axis=0) - margin, px.max(axis=0) + margin
@@ -39,12 +41,12 @@ def stamp(element: Element, config: EvaluateConfig, *, canvas_m: tuple[float, fl
         half = np.round(np.array(canvas_m) / config.raster_cell_m / 2).astype(np.int64)
         low, high = np.maximum(low, -half), np.minimum(high, half - 1)
     if np.any(low > high):
-        return Stamp(np.zeros(0, np.int64), low, high)
+        return PixelSet(np.zeros(0, np.int64), low, high)
     if area:
-        return Stamp(_drawn(px, config.raster_line_px, low, high, fill=True), low, high)
+        return PixelSet(_drawn(px, config.raster_line_px, low, high, fill=True), low, high)
     px = np.concatenate([px, px[:1]]) if element.closed else px
     parts = _parts(px, config.raster_line_px, low, high)
-    return Stamp(parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts)), low, high)
+    return PixelSet(parts[0] if len(parts) == 1 else np.unique(np.concatenate(parts)), low, high)
 
 
 def _parts(px: I64, width_px: int, low: I64, high: I64) -> list[I64]:
@@ -73,7 +75,7 @@ def _drawn(px: I64, width_px: int, low: I64, high: I64, *, fill: bool) -> I64:
     return index
 
 
-def iou_matrix(ours: Sequence[Stamp], theirs: Sequence[Stamp]) -> F64:
+def iou_matrix(ours: Sequence[PixelSet], theirs: Sequence[PixelSet]) -> F64:
     """Return (P, G) intersection over union of drawn elements."""
     result = np.zeros((len(ours), len(theirs)))
     if not ours or not theirs:

@@ -1,21 +1,20 @@
-"""Elements as the metrics see them: a fixed number of points at equal distances along the line."""
+"""Elements as a fixed number of points at equal distances along the line: the input of the distance metrics."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 
 from recon.arrays import F64
 from vectorize import polyline
-from vectorize.evaluate.config import AREAS, EvaluateConfig
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.road_map import Element
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shape:
-    """One element ready to be compared."""
+class SampledElement:
+    """The sample points of one element, and its box."""
 
     line: F64  # (samples, 2) metres; a closed ring ends where it starts, as MapTR's polygons do
     low: F64  # (2,) corners of its box
@@ -30,12 +29,6 @@ class Shape:
         return _at_equal_distances(self.plane, polyline.arc_length(self.plane), count)
 
 
-def sample_points(vertices: F64, count: int, *, closed: bool = False) -> F64:
-    """Return (count, 2) points at equal distances along the line, ends included; a ring is closed first."""
-    plane = np.concatenate([vertices[:, :2], vertices[:1, :2]]) if closed else vertices[:, :2]
-    return _at_equal_distances(plane, polyline.arc_length(plane), count)
-
-
 def _at_equal_distances(plane: F64, along: F64, count: int) -> F64:
     wanted = np.linspace(0.0, along[-1], count)
     result = np.empty((count, 2))
@@ -43,7 +36,7 @@ def _at_equal_distances(plane: F64, along: F64, count: int) -> F64:
     return result
 
 
-def shape_of(element: Element, config: EvaluateConfig) -> Shape:
+def sample_element(element: Element, config: EvaluateConfig) -> SampledElement:
     """Return an element's samples and box."""
     plane = element.vertices[:, :2]
     low, high = plane.min(axis=0), plane.max(axis=0)
@@ -53,20 +46,4 @@ def shape_of(element: Element, config: EvaluateConfig) -> Shape:
     step = line[1:] - line[:-1]
     ahead = step[1:] * step[:-1]
     gentle = bool((ahead[:, 0] + ahead[:, 1] > 0).all())
-    return Shape(line, low, high, float(along[-1]), element.closed, gentle, plane)
-
-
-def polygon_of(element: Element) -> shapely.Geometry:
-    """Return the area inside a closed element; one that crosses itself becomes its valid parts."""
-    polygon = shapely.Polygon(element.vertices[:, :2])
-    return polygon if polygon.is_valid else shapely.make_valid(polygon)
-
-
-def is_area(element: Element) -> bool:
-    """Tell whether an element covers ground instead of running along it."""
-    return element.closed and element.element_class in AREAS
-
-
-def crosses_itself(element: Element) -> bool:
-    """Tell whether an area's outline is no simple ring."""
-    return is_area(element) and not bool(shapely.is_valid(shapely.Polygon(element.vertices[:, :2])))
+    return SampledElement(line, low, high, float(along[-1]), element.closed, gentle, plane)

@@ -7,7 +7,7 @@ import pytest
 from lines import box, element
 from shapely import LineString, Point
 
-from vectorize.evaluate.metrics.calibration import BINS, calibration, judged, reliability
+from vectorize.evaluate.metrics.calibration import BINS, calibration, reliability, step_outcomes
 
 
 def _sure(one, *confidence):
@@ -28,7 +28,7 @@ def test_a_worked_example():
 
 def test_confidence_runs_from_vertex_to_vertex_and_length_counts_not_vertices():
     line = _sure(element([[0, 0], [1, 0], [11, 0]]), 0.0, 0.0, 1.0)
-    metres, confidence, right = judged([line], [element([[0, 0], [20, 0]])], 0.5)
+    metres, confidence, right = step_outcomes([line], [element([[0, 0], [20, 0]])], 0.5)
     assert metres.sum() == pytest.approx(11.0)
     assert metres @ confidence / metres.sum() == pytest.approx(5.0 / 11.0, abs=0.01)
     assert right.all()
@@ -36,8 +36,8 @@ def test_confidence_runs_from_vertex_to_vertex_and_length_counts_not_vertices():
 
 def test_only_a_true_line_of_the_same_class_makes_a_label_right():
     boundary = element([[0, 0], [10, 0]], name="boundary")
-    assert not judged([element([[0, 0], [10, 0]])], [boundary], 0.5)[2].any()
-    _, _, right = judged([box(0, 0, 4, 3)], [box(0.3, 0, 4.3, 3)], 0.5)
+    assert not step_outcomes([element([[0, 0], [10, 0]])], [boundary], 0.5)[2].any()
+    _, _, right = step_outcomes([box(0, 0, 4, 3)], [box(0.3, 0, 4.3, 3)], 0.5)
     assert right.all()
 
 

@@ -10,7 +10,7 @@ from lines import element, random_elements
 
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.frechet import FrechetBatch, frechet
-from vectorize.evaluate.metrics.sampled_element import shape_of
+from vectorize.evaluate.metrics.sampled_element import sample_element
 
 CONFIG = EvaluateConfig()
 
@@ -31,7 +31,7 @@ def slow(a, b):
 
 def measured(a, b, config=CONFIG):
     matrix, batch = np.full((1, 1), np.inf), FrechetBatch(config)
-    batch.add(matrix, 0, 0, shape_of(a, config), shape_of(b, config))
+    batch.add(matrix, 0, 0, sample_element(a, config), sample_element(b, config))
     batch.solve()
     return float(matrix[0, 0])
 
@@ -78,10 +78,10 @@ def test_rings_agree_with_every_shift_tried_slowly():
     generator = np.random.default_rng(4)
     config = EvaluateConfig(ring_samples=13, thresholds_m=(0.5, 50.0))
     a, b = random_elements(generator, 2, closed=True)
-    p, q = (shape_of(e, config).coarse(13) for e in (a, b))
+    p, q = (sample_element(e, config).coarse(13) for e in (a, b))
     around = [np.roll(p[:-1], k, axis=0) for k in range(12)]
-    walks = [np.concatenate([w, w[:1]]) for w in around]
-    expected = min(slow(w, q) for walk in walks for w in (walk, walk[::-1]))
+    traversals = [np.concatenate([w, w[:1]]) for w in around]
+    expected = min(slow(w, q) for walk in traversals for w in (walk, walk[::-1]))
     assert measured(a, b, config) == pytest.approx(expected)
 
 

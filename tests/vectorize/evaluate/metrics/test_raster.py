@@ -7,15 +7,15 @@ from lines import box, element, random_elements
 
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics import raster
-from vectorize.evaluate.metrics.raster import iou_matrix, stamp
-from vectorize.evaluate.metrics.sampled_element import is_area
+from vectorize.evaluate.metrics.areas import is_area
+from vectorize.evaluate.metrics.raster import iou_matrix, rasterize
 
 CONFIG = EvaluateConfig()
 CANVAS = (60.0, 30.0)
 
 
 def stamps(elements, canvas=CANVAS):
-    return [stamp(e, CONFIG, canvas_m=canvas, area=is_area(e)) for e in elements]
+    return [rasterize(e, CONFIG, canvas_m=canvas, area=is_area(e)) for e in elements]
 
 
 def slow_mask(e):
