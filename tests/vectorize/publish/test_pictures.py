@@ -12,13 +12,8 @@ from recon.errors import ImageInvalid
 from recon.geometry import rotation_from_euler, transform
 from recon.sensors.project import project
 from vectorize.config import TraceConfig
-<<<<<<< HEAD
-from vectorize.evaluate.reprojection import samples_of
-from vectorize.publish.pictures import COLORS_BGR, Viewport, _foot, draw
-=======
 from vectorize.evaluate.reprojection import sample_points
-from vectorize.publish.pictures import COLORS_BGR, View, _foot, draw
->>>>>>> 5918d5b (Evaluation, truth and exports: field terms, plain words, no homonyms)
+from vectorize.publish.pictures import COLORS_BGR, Viewport, _foot, draw
 from vectorize.publish.summary import map_summary
 from vectorize.trace.trace import trace
 
