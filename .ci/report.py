@@ -87,7 +87,7 @@ def skipped(path: Path) -> int:
     if path.exists():
         files = {where for (where, _), (outcome, _) in outcomes_of(path).items() if outcome == "skipped"}
         found = {parts for where in files if (parts := _file_of(where))}
-        print("\n".join(sorted(found)))
+        print("".join(f"{file}\n" for file in sorted(found)), end="")
     return 0
 
 
