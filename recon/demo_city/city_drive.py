@@ -28,7 +28,7 @@ from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from recon.progress import Tick, silent
 
-# Nobody lives here: a point in the open Atlantic, so that no one takes the demo's GeoJSON for a real street.
+# A point in the open Atlantic, so that the GeoJSON of the demo is not mistaken for real streets.
 ORIGIN = GeoOrigin(latitude_deg=44.0, longitude_deg=-30.0, altitude_m=0.0)
 START_NS = 1_700_000_000_000_000_000
 TRUE_MAP = "true_map.json"
@@ -39,10 +39,10 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
     """Render the drive of a seed into `folder` and return its log.
 
     The same settings give the same bytes, whatever `threads` is. Raises DiskFull or StorageError. `drive.json` is
-    written last: a folder that has one is complete.
+    written last, so a folder that has one is complete.
     """
     _, log = render_drive(folder, config, tick, threads=threads)
-    # Imported here: the folder's reader is needed by nobody who only looks at the scene.
+    # Imported here: a caller that only builds scenes does not need drive folders.
     from recon.formats.drive_folder.drive_folder import write_drive_json
 
     write_drive_json(log, folder)
@@ -50,7 +50,7 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
 
 
 def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) -> tuple[CityScene, DriveLog]:
-    """Write everything that a drive names, and its truth; return the scene and the log."""
+    """Write all files of a drive and its truth, except drive.json; return the scene and the log."""
     scene = CityScene.build(config, threads=threads)
     cameras = tuple(calibrated_camera(camera, config) for camera in config.cameras)
     log = plan_drive(folder, config, scene, cameras)
@@ -60,7 +60,7 @@ def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) 
             (folder / "ids" / camera.name).mkdir(parents=True, exist_ok=True)
         if config.with_lidar:
             (folder / "lidar").mkdir(parents=True, exist_ok=True)
-    # The kernels hold no lock, and randomness is counted per pixel: pictures may be made in any order.
+    # The kernels release the GIL and count randomness per pixel, so the order of the images does not matter.
     pool = ThreadPoolExecutor(max_workers=threads)
     try:
         jobs = [pool.submit(_write_frame, folder, config, scene, cameras, log, i) for i in range(config.frames)]

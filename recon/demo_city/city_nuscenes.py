@@ -1,4 +1,4 @@
-"""The demo city in nuScenes' layout: tables, keyframes and map expansion, read by nuScenes' own devkit."""
+"""Writes a drive through the demo city in nuScenes' layout: tables, keyframes and map expansion."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LAYERS = (
 def write_demo_nuscenes(folder: Path, config: CityConfig, tick: Tick = silent, *, threads: int = 2) -> None:
     """Render the drive of a seed into the data root `folder`, with true_poses.json beside the tables.
 
-    The location `demo-city-SEED` names the map. Id images have no place in the format. Raises DiskFull or StorageError.
+    The location `demo-city-SEED` names the map. The format has no id images. Raises DiskFull or StorageError.
     """
     with storage_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,7 +56,7 @@ def write_demo_nuscenes(folder: Path, config: CityConfig, tick: Tick = silent, *
 def map_expansion(name: str, elements: list[dict[str, Any]], areas: list[shapely.Polygon]) -> dict[str, Any]:
     """Return the expansion (version 1.3) of a true map's elements and drivable areas.
 
-    Boundaries are the edges of the areas; stop lines become narrow areas, as the format asks.
+    Boundaries are the edges of the areas. Stop lines become narrow areas, as the format requires.
     """
     tables = _Layers(name)
     for element in elements:
@@ -64,7 +64,7 @@ def map_expansion(name: str, elements: list[dict[str, Any]], areas: list[shapely
         if element["class"] == "divider":
             kind = SEGMENT_TYPES.get(element["style"], "NIL")
             line, nodes = tables.line(xy)
-            # The type of a segment stands at its first node; the last node starts none.
+            # The type of a segment is stored with its first node; no segment starts at the last node.
             kinds = [kind] * (len(nodes) - 1) + ["NIL"]
             segments = [{"node_token": n, "segment_type": k} for n, k in zip(nodes, kinds, strict=True)]
             tables.add("lane_divider", line_token=line, lane_divider_segments=segments)

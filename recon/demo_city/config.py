@@ -1,4 +1,4 @@
-"""Settings of the demo city: everything a drive through it depends on."""
+"""Settings of the demo city: everything that a drive depends on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ CONDITIONS: tuple[Condition, ...] = get_args(Condition)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RigCamera:
-    """One camera of the rig: where it sits on the vehicle, where it looks, and how it exposes."""
+    """One camera of the rig: its position on the vehicle, its direction and its exposure."""
 
     name: str
     yaw_deg: float  # 0 = forward, counter-clockwise
     position_m: tuple[float, float, float]  # ego frame
     fov_deg: float = 70.0  # horizontal
-    pitch_deg: float = 2.0  # positive looks down
+    pitch_deg: float = 2.0  # positive is down
     exposure: float = 0.0  # observed = exp(exposure) * colour, on the encoded 0..1 colour of the image
 
     def __post_init__(self) -> None:
-        require(bool(self.name) and self.name.replace("_", "").isalnum(), f"rig camera name {self.name!r} is no word")
+        require(
+            bool(self.name) and self.name.replace("_", "").isalnum(),
+            f"rig camera name {self.name!r} must consist of letters, digits and _",
+        )
         require(20.0 <= self.fov_deg <= 140.0, f"{self.name}: fov_deg must lie in 20..140")
         require(0.5 <= self.position_m[2] <= 4.0, f"{self.name}: a camera is mounted 0.5..4 m above the road")
         require(-30.0 <= self.pitch_deg <= 30.0, f"{self.name}: pitch_deg must lie in -30..30")
@@ -67,7 +70,9 @@ class CityConfig:
 
     seed: int = 7  # streets, houses, surfaces
     condition: Condition = "day"
-    trip: int = 0  # another trip through the same streets: other traffic, lane and light; odd ones run the other way
+    trip: int = (
+        0  # trips share the streets and differ in traffic, lane and light; odd ones drive in the opposite direction
+    )
     frames: int = 30
     spacing_m: float = 4.0
     speed_mps: float = 8.0
@@ -77,10 +82,10 @@ class CityConfig:
     lidar: LidarRig = field(default_factory=LidarRig)
     with_lidar: bool = True
     noise: float = 1.6  # sensor noise by day, grey levels of 255
-    optics: float = 1.0  # strength of blur, vignetting and exposure that differ by camera; 0 = a perfect camera
+    optics: float = 1.0  # strength of each camera's own blur, vignetting and exposure; 0 = ideal cameras
     pose_noise_m: float = 0.0  # standard deviation of a trip's offset and drift; the truth is in true_poses.json
     pose_noise_deg: float = 0.0  # of heading
-    camera_offset_ms: float = 0.0  # cameras expose up to this long after their frame, each with its own pose
+    camera_offset_ms: float = 0.0  # cameras expose up to this long after their frame, each at its own pose
     jpeg_quality: int = 94
     texel_m: float = 0.025  # of the baked ground
     traffic: float = 1.0  # share of the usual moving and parked vehicles and people

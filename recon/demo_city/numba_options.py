@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-# Division needs no check for zero (rays are tested before), and sums may be contracted; infinities keep their meaning,
-# because a ray that meets nothing is infinitely long.
+# Division needs no check for zero (rays are tested before), and sums may be contracted. Infinities must be exact,
+# because the distance along a ray without a hit is infinite.
 KERNEL: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
     "fastmath": {"contract", "reassoc", "arcp", "nsz"},
 }
-# What a ray or a point asks for, answered in numbers alone. The caller keeps the arrays alive: counting references to
-# them, atomically and for every ray, took a quarter of a render's time (and passing them, unless inlined, another).
+# For kernels of one ray or point, which return numbers only. The caller keeps the arrays alive: atomic reference counts
+# for every ray took a quarter of the time of a render, and passing the arrays without inlining another quarter.
 POINT: dict[str, Any] = KERNEL | {"_nrt": False}

@@ -1,4 +1,4 @@
-"""What a trip's log says and what is true: times of the cameras, noise of the written poses."""
+"""The log of a trip and its truth: names, exposure times of the cameras, noise of the written poses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recon.drive import DriveLog
 from recon.geometry import rotation_from_euler, transform
 
 FORMAT = "roadscribe-demo-city-truth"
-DRIFT_M = (90.0, 230.0)  # wave lengths of the drift along the drive
+DRIFT_M = (90.0, 230.0)  # wavelengths of the drift along the drive
 
 
 def drive_name(config: CityConfig) -> str:
@@ -22,14 +22,14 @@ def drive_name(config: CityConfig) -> str:
 
 
 def camera_offsets_ns(config: CityConfig) -> tuple[int, ...]:
-    """Return how long after its frame each camera exposes."""
+    """Return the delay of each camera's exposure after its frame, in nanoseconds."""
     rng = np.random.default_rng((config.seed, config.trip, 88))
     draws = rng.uniform(0.0, config.camera_offset_ms, len(config.cameras))
     return tuple(round(ms * 1e6) for ms in draws.tolist())
 
 
 def noisy_pose(config: CityConfig, scene: CityScene, index: int, offset_ns: int) -> F64:
-    """Return the pose that the log states: the true one, shifted and turned by the trip's offset and slow drift."""
+    """Return the pose (4, 4) in the log: the true one, shifted and rotated by the trip's offset and slow drift."""
     driven = index * config.spacing_m + offset_ns * 1e-9 * config.speed_mps
     pose = scene.ego_pose(driven)
     if config.pose_noise_m == 0.0 and config.pose_noise_deg == 0.0:
@@ -46,7 +46,7 @@ def noisy_pose(config: CityConfig, scene: CityScene, index: int, offset_ns: int)
 
 
 def truth_record(config: CityConfig, scene: CityScene, log: DriveLog) -> dict[str, Any]:
-    """Return what the log leaves out: condition, trip, and the true pose of every frame and image."""
+    """Return the content of true_poses.json: condition, trip, and the true pose of every frame and image."""
     frames = []
     offsets = camera_offsets_ns(config)
     for index, frame in enumerate(log.frames):

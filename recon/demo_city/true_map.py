@@ -1,4 +1,4 @@
-"""The true map of a city: the lines it was painted and built from, in world metres."""
+"""The true map of a city in world metres, from the plan that the ground was painted from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recon.demo_city.scene.ground import Ground
 FORMAT = "roadscribe-true-map"
 VERSION = 1
 VERTEX_SPACING_M = 1.0
-REACH_M = 60.0  # of the map before the first and beyond the last pose; cameras resolve no more
+REACH_M = 60.0  # of the map before the first and beyond the last pose; the cameras do not resolve more
 ARM_REACH_M = 40.0  # of the map along side streets
 CONTOUR_CELL_M = 0.25
 
@@ -25,8 +25,8 @@ CONTOUR_CELL_M = 0.25
 def true_map(street: Street, ground: Ground) -> dict[str, Any]:
     """Return the map as a JSON object: `elements`, each with class, style, closed and world vertices (N, 3).
 
-    Lane lines are dividers as far as they are painted; boundaries are the feet of the kerbs, where drivable ground
-    ends, around corners and islands.
+    Lane lines are dividers where they are painted. Boundaries are the feet of the kerbs, around corners and islands
+    too: the drivable ground ends there.
     """
     low, high = _range(street)
     elements = []
@@ -57,19 +57,19 @@ def true_map(street: Street, ground: Ground) -> dict[str, Any]:
 
 
 def _inside(street: Street, number: int, low: float, high: float) -> bool:
-    """Tell whether a street belongs to the map: arms do if their mouths lie in its range."""
+    """Return whether a street belongs to the map; arms do if their mouths lie in its range."""
     if number == MAIN:
         return True
     return any(low + 10.0 < j.s_m < high - 10.0 for j in street.junctions if number in j.arms)
 
 
 def _range(street: Street) -> tuple[float, float]:
-    """Return where the map begins and ends along the main street."""
+    """Return the range of the map along the main street, metres."""
     return float(street.line.s[0]) + RUN_OUT_M - REACH_M, float(street.line.s[-1]) - RUN_OUT_M + REACH_M
 
 
 def _kerb_field(street: Street, ground: Ground) -> tuple[F64, F64, Any]:
-    """Return the south-western corner (2,), signed distances (H, W) to the drivable ground, and what the map covers."""
+    """Return the south-western corner (2,), signed distances (H, W) to the kerb, and the mask (H, W) of the map."""
     low, high = _range(street)
     spine = street.line.at(np.linspace(low, high, 50))
     west, south = spine.min(axis=0) - ARM_REACH_M - 20.0
@@ -111,7 +111,7 @@ def _boundaries(street: Street, ground: Ground) -> list[dict[str, Any]]:
         closed = bool(np.array_equal(ring[0], ring[-1]))
         points = _spaced(points[:-1] if closed else points, closed=closed)
         if len(points) > 3:
-            # A hair towards the road: the height is that of the gutter, not of the kerb's face.
+            # Slightly towards the road, so that the height is that of the gutter, not of the kerb's face.
             elements.append(_element(ground, "boundary", _refined(plan, points, -0.005), closed=closed))
     return elements
 
@@ -119,7 +119,7 @@ def _boundaries(street: Street, ground: Ground) -> list[dict[str, Any]]:
 def _spaced(points: F64, *, closed: bool) -> F64:
     line = np.concatenate([points, points[:1]]) if closed else points
     along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
-    # Corners of small islands need closer vertices than a long kerb.
+    # Corners of small islands need denser vertices than a long kerb.
     count = max(round(along[-1] / (0.4 if closed else 0.75)), 3)
     at = np.linspace(0.0, along[-1], count + 1)
     even = np.stack([np.interp(at, along, line[:, i]) for i in range(2)], axis=-1)

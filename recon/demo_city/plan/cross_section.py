@@ -1,4 +1,4 @@
-"""The cross-section of a street: which lanes lie side by side and which lines part them."""
+"""The cross-section of a street: its lanes and the lines that separate them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Separator:
     t_m: float
     style: LineStyle
     yellow: bool = False
-    edge: Literal["", "left", "right"] = ""  # an edge line stops at the mouths of its own side only
+    edge: Literal["", "left", "right"] = ""  # an edge line is interrupted at the mouths of its own side only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossSection:
-    """Widths of the street, t positive to the left of the driving direction; t = 0 parts the two directions."""
+    """Widths of the street, t positive to the left of the driving direction; t = 0 separates the two directions."""
 
     lanes: tuple[Lane, ...]
     separators: tuple[Separator, ...]
@@ -51,7 +51,7 @@ class CrossSection:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Self:
-        """Lay out two to four lanes with or without median, bike strips and parking."""
+        """Draw two to four lanes, with or without median, bike lanes and parking lanes."""
         ahead, back = ((1, 1), (1, 1), (2, 1), (1, 2), (2, 2))[rng.choice(5, p=[0.28, 0.22, 0.15, 0.1, 0.25])]
         width = float(rng.uniform(2.9, 3.7))
         median = float(rng.uniform(1.6, 2.6)) if rng.random() < 0.25 else 0.0

@@ -7,7 +7,7 @@ import numpy as np
 
 from recon.arrays import U8
 
-ROWS, COLUMNS = 160, 64  # of a glyph; row 0 is its far end for the driver it speaks to
+ROWS, COLUMNS = 160, 64  # of a glyph; row 0 is its far end for the driver who reads it
 ARROWS = ("ahead", "left", "right", "ahead_left", "ahead_right")
 WORDS = ("BUS", "30", "SLOW", "TAXI", "50")
 NAMES = (*ARROWS, *WORDS, "bike", "diamond")

@@ -41,7 +41,7 @@ class Marking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Divider:
-    """A line of the true map: what a run of paint means."""
+    """A divider of the true map: one run of a painted line."""
 
     street: int
     s0_m: float
@@ -64,7 +64,7 @@ class Crossing:
 
 @dataclass(slots=True)
 class MarkingList:
-    """Collects markings and what the true map says of them."""
+    """Markings, with the dividers and crossings of the true map that they form."""
 
     dash_m: float = 3.0
     gap_m: float = 6.0
@@ -80,7 +80,7 @@ class MarkingList:
         offsets = (-DOUBLE_GAP_M, DOUBLE_GAP_M) if separator.style == "double" else (0.0,)
         period, on = 0.0, 0.0
         if separator.style == "dashed":
-            # Dashes are spread so that one lies at either end: a gap over a crossing is as short as the paint allows.
+            # Dashes are spaced so that one lies at each end, which keeps the gap at a crossing as short as possible.
             on = min(self.dash_m, s1_m - s0_m)
             count = max(round((s1_m - s0_m - on) / (self.dash_m + self.gap_m)), 1)
             period = max((s1_m - s0_m - on) / count, on + 0.01)
@@ -130,7 +130,7 @@ class MarkingList:
     def glyph(
         self, name: str, s_m: float, t_m: float, *, length_m: float, width_m: float, backward: bool, street: int = MAIN
     ) -> None:
-        """Paint an arrow, a word or a symbol whose near end, for its reader, lies at s."""
+        """Paint an arrow, a word or a symbol whose near end, as the driver reads it, lies at s."""
         s0 = s_m - length_m if backward else s_m
         self.markings.append(
             Marking(
@@ -164,7 +164,7 @@ class MarkingList:
 
 
 def gaps_between(first_m: float, last_m: float, closed: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return what is left of a range after the closed ranges are taken out."""
+    """Return the parts of a range that no closed range covers."""
     free, at = [], first_m
     for low, high in sorted(closed):
         if low > at:

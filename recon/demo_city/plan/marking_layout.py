@@ -1,4 +1,4 @@
-"""Where the lines, stop lines, crossings, arrows and islands of a street go."""
+"""The layout of lines, stop lines, crossings, arrows and islands on a street."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def place_markings(
     crossing_s: list[float],
     ends: tuple[float, float],
 ) -> tuple[MarkingList, F64]:
-    """Paint the main street and its arms; return the paint and the raised islands (I, 5)."""
+    """Place the markings of the main street and its arms; return them and the raised islands (I, 5)."""
     markings = MarkingList(dash_m=float(rng.choice([2.0, 3.0, 3.0, 4.0])), gap_m=float(rng.choice([4.0, 5.0, 6.0])))
     stop_m = float(rng.choice([0.3, 0.4, 0.5]))
     mouths: dict[str, Spans] = {"left": [], "right": []}
     inner: Spans = []  # where neither centre nor lane lines are painted
-    walked: Spans = []  # where edge lines give way to a crossing
+    walked: Spans = []  # where a crossing interrupts the edge lines
     for s in crossing_s:
         span = _main_crossing(rng, markings, section, s)
         stop = bool(rng.random() < 0.6)
@@ -133,7 +133,7 @@ def _arm_paint(
     section: CrossSection,
     stop_m: float,
 ) -> None:
-    """Paint a side street, whose s grows away from the main street: traffic to the junction keeps to its left."""
+    """Paint a side street. Its s grows away from the main street, so traffic towards the junction is on its left."""
     begin = float(arms[arm, START]) + 1.0 + junction.reach_m - float(arms[arm, LEFT]) + 0.4
     left, right, end = float(arms[arm, LEFT]), float(arms[arm, RIGHT]), float(arms[arm, LENGTH]) - 1.0
     if rng.random() < 0.4:

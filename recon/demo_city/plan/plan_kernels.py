@@ -1,4 +1,4 @@
-"""Numba kernels of the street plan: how far a point lies behind the kerb, junctions and islands included."""
+"""Numba kernels of the street plan: the signed distance to the kerb, with junctions and islands."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from recon.demo_city.numba_options import KERNEL, POINT
 # Columns of an arm: a straight side street that leaves the main street to one side
 ORIGIN, ALONG, LEFT, RIGHT, START, CORNER, LENGTH = 0, 2, 4, 5, 6, 7, 8
 ARM_COLUMNS = 9
-# Columns of an island: a rounded rectangle in the main street's road coordinates
-ISLAND_COLUMNS = 5  # s, t, half length, half width, corner radius
+# Columns of an island, a rounded rectangle in the main street's road coordinates: s, t, half length, half width, radius
 
 
 class Plan(NamedTuple):
-    """What the kernels need to know about where the roads lie."""
+    """The position of the roads, as the kernels read it."""
 
     st: F64  # (rows, columns, 2) main street's road coordinates, bilinear between samples
     raster: tuple[float, float, float]  # west, south, cell
     left_m: float
     right_m: float
     arms: F64  # (J, ARM_COLUMNS)
-    islands: F64  # (I, ISLAND_COLUMNS)
+    islands: F64  # (I, 5)
 
 
 @njit(**POINT, forceinline=True)
@@ -62,7 +61,7 @@ def locate(plan, x, y):
             plan.arms[j, START] - along,
             along - plan.arms[j, LENGTH],
         )
-        # A union whose re-entrant corners are circles: kerbs turn with a radius.
+        # A union whose re-entrant corners are circular, as kerbs are.
         u = max(radius - out, 0.0)
         v = max(radius - arm, 0.0)
         out = max(radius, min(out, arm)) - math.sqrt(u * u + v * v)
@@ -84,7 +83,7 @@ def locate(plan, x, y):
 
 @njit(**KERNEL, nogil=True)
 def signed_kerb_distance(plan, xy):
-    """Return metres behind the nearest kerb for world points (N, 2)."""
+    """Return (N,) signed distances in metres to the nearest kerb of world points (N, 2): positive behind it."""
     result = np.empty(xy.shape[0])
     for i in range(xy.shape[0]):
         result[i] = locate(plan, xy[i, 0], xy[i, 1])[0]

@@ -64,7 +64,7 @@ class ReferenceLine:
         offset = flat - self.xy[nearest]
         cos, sin = np.cos(self.heading[nearest]), np.sin(self.heading[nearest])
         along = offset[:, 0] * cos + offset[:, 1] * sin
-        # Half a sample at most, except beyond the ends, where the line goes on straight.
+        # At most half a step, except beyond the ends, where the line continues straight.
         s = self.s[nearest] + along
         t = offset[:, 1] * cos - offset[:, 0] * sin
         return s.reshape(xy.shape[:-1]), t.reshape(xy.shape[:-1])

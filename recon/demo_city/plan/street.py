@@ -1,6 +1,6 @@
 """The plan of the streets in road coordinates: cross-section, junctions, islands, paint, repairs.
 
-The ground is painted from it and the true map is read from it, so that both agree.
+The ground and the true map are both made from it, so that they agree.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recon.demo_city.plan.marking_layout import place_markings
 from recon.demo_city.plan.plan_kernels import ARM_COLUMNS
 from recon.demo_city.plan.reference_line import ReferenceLine
 
-RUN_OUT_M = 110.0  # the street goes on before and after the drive, beyond what the cameras resolve
+RUN_OUT_M = 110.0  # the street continues before and after the drive, farther than the cameras resolve
 ARM_M = 52.0  # length of a side street
 
 
@@ -56,7 +56,7 @@ class Street:
 
     @classmethod
     def random(cls, config: CityConfig, rng: np.random.Generator) -> Self:
-        """Lay out the streets of a seed."""
+        """Draw the streets of a seed."""
         line = ReferenceLine.random(rng, start_m=-RUN_OUT_M, end_m=config.driven_m + RUN_OUT_M)
         section = CrossSection.random(rng)
         arms, junctions, crossing_s = _features(rng, line, section, config.driven_m)
@@ -79,7 +79,7 @@ class Street:
 def _features(
     rng: np.random.Generator, line: ReferenceLine, section: CrossSection, driven_m: float
 ) -> tuple[F64, tuple[Junction, ...], list[float]]:
-    """Return arms, junctions and where the main street is crossed on foot between junctions."""
+    """Return arms, junctions, and s of the pedestrian crossings between junctions."""
     arms: list[list[float]] = []
     junctions: list[Junction] = []
     crossings: list[float] = []

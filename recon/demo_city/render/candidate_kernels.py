@@ -1,4 +1,4 @@
-"""Numba kernels that find the solids that the rays of a block of pixels, or of a cone, may meet."""
+"""Numba kernels that find the solids that the rays of a block of pixels, or of a cone, may hit."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def in_cone(solids, order, ox, oy, oz, dx, dy, dz, half_angle, found):
 
 @njit(**KERNEL)
 def candidates(solids, order, camera, oz, sign, slope, found, counts):
-    """Fill `found` and `counts` with the solids, in the given order, that the rays of each block of pixels may meet.
+    """Fill `found` and `counts` with the solids, in the given order, that the rays of each block of pixels may hit.
 
-    Rays start at the height `oz`; with `sign` -1 those that look down are turned up, and `slope` radians off.
+    Rays start at the height `oz`; with `sign` -1 downward rays are reflected upwards, by up to `slope` radians off.
     """
     ox, oy, _ = camera.position
     block_rows, block_columns = counts.shape

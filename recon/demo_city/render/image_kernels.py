@@ -17,7 +17,7 @@ from recon.demo_city.scene.ray_kernels import GROUND, SKY, cast, solid_hit
 from recon.demo_city.scene.solid_columns import CENTER, CLASS_ID, LEAVES, MATERIAL
 
 BACKGROUND = 6
-SHADOW_M = 60.0  # from the camera to what still throws a moving shadow
+SHADOW_M = 60.0  # from the camera to the farthest moving solid that casts a shadow
 
 
 @njit(**POINT, forceinline=True)
@@ -43,7 +43,7 @@ def _color(world, mirrored, count, camera, owner, face, tau, dx, dy, dz):
 
 @njit(**POINT, forceinline=True)
 def _reflection(ground, solids, moving, light, heads, mirrored, count, x, y, z, dx, dy, dz, wide):
-    """Return what wet ground mirrors at a point, and its share of the point's colour."""
+    """Return the colour that wet ground reflects at a point, and its share of the point's colour."""
     tile, _, _ = texel_at(ground, x, y)
     if tile < 0:
         return 0.0, 0.0, 0.0, 0.0
@@ -51,7 +51,7 @@ def _reflection(ground, solids, moving, light, heads, mirrored, count, x, y, z, 
     film = light.wet * (0.42 + 0.5 * puddle)
     if ground_class(ground, x, y) == OFF_ROAD:
         film *= 0.3
-    # Rough asphalt tilts the mirror from grain to grain, mostly up and down: lights turn to streaks.
+    # Rough asphalt tilts the reflection from grain to grain, mostly up and down, so lights become streaks.
     rough = 0.012 + 0.16 * (1.0 - puddle)
     grain = max(wide, 0.012)
     tilt = hash01(math.floor(x / grain), math.floor(y / grain), ground.seed + 61) - 0.5
@@ -73,7 +73,7 @@ def _reflection(ground, solids, moving, light, heads, mirrored, count, x, y, z, 
 
 @njit(**KERNEL)
 def _casters(solids, moving, ox, oy):
-    """Return the moving solids whose shadows can be made out from a place."""
+    """Return the moving solids whose shadows are visible from a place."""
     casters = np.empty((solids.shape[0] - moving, solids.shape[1]))
     count = 0
     for i in range(moving, solids.shape[0]):
@@ -85,7 +85,7 @@ def _casters(solids, moving, ox, oy):
 
 @njit(**KERNEL)
 def _shade(world, camera, owners, faces, depth, found, counts, mirrored, mirrored_counts):
-    """Return the linear colour of every pixel, whose middle meets `owners` at `depth`."""
+    """Return the linear colour of every pixel; the ray of its middle hits `owners` at `depth`."""
     ground, solids = world[0], world[1]
     height, width = owners.shape
     ox, oy, oz = camera.position
@@ -93,7 +93,7 @@ def _shade(world, camera, owners, faces, depth, found, counts, mirrored, mirrore
     for v in range(height):
         for u in range(width):
             owner = owners[v, u]
-            # Only pixels that hold an edge or a fine pattern are worth four rays.
+            # Four rays are needed only for pixels with an edge.
             inner = owner >= 0 and int(solids[owner, MATERIAL]) != LEAVES
             edge = False
             for k in range(4):
@@ -102,7 +102,7 @@ def _shade(world, camera, owners, faces, depth, found, counts, mirrored, mirrore
                 edge = edge or owners[nv, nu] != owner
             red, green, blue = 0.0, 0.0, 0.0
             br, bc = v // BLOCK_PX, u // BLOCK_PX
-            # Two rays do for a pattern, whose surface is known; an edge takes four.
+            # Two rays suffice for a pattern on one solid; an edge takes four.
             rays = 4 if edge else 2 if inner else 1
             share = 1.0 / rays
             for k in range(rays):
@@ -143,7 +143,7 @@ def render(ground, solids, moving, order, light, heads, camera):
     depth = np.empty((height, width), np.float32)
     ids = np.empty((height, width), np.uint8)
     ox, oy, oz = camera.position
-    # What the whole image cannot see, no block of it needs to look at.
+    # Solids outside the whole image are excluded first.
     dx, dy, dz = pixel_ray(camera, camera.cx, camera.cy)
     seen = np.empty(max(order.shape[0], 1), np.int32)
     corner = math.atan(
@@ -160,7 +160,7 @@ def render(ground, solids, moving, order, light, heads, camera):
     below = 2.0 * (bilinear(ground.base_z, ground.raster, ox, oy)) - oz
     candidates(solids, order_seen, camera, oz, 1.0, 0.0, found, counts)
     if wet:
-        # What flat ground mirrors, a camera below it would see; a wider cone allows for slopes.
+        # Flat ground reflects what a camera below it would see; a wider cone allows for slopes.
         candidates(solids, order, camera, below, -1.0, 0.12, mirrored, mirrored_counts)
     for v in range(height):
         for u in range(width):

@@ -1,4 +1,4 @@
-"""Numba kernels that give the surface of a solid its look: walls, cars, leaves, cloth, bark."""
+"""Numba kernels for the surface of solids: walls, cars, leaves, cloth, bark."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from recon.demo_city.scene.solid_columns import (
 
 @njit(**POINT)
 def _wall(u, z, length, seed, lit, red, green, blue):
-    """Return albedo, gloss and own light of a front at `u` metres along it and `z` metres above its foot."""
+    """Return albedo, gloss and emitted light of a wall at `u` metres along it and `z` metres above its foot."""
     storey = math.floor(z / 3.1)
     bay = 2.2 + 0.9 * hash01(seed, 1, 5)
     count = max(math.floor(length / bay), 1)
@@ -59,7 +59,7 @@ def _wall(u, z, length, seed, lit, red, green, blue):
 
 @njit(**POINT)
 def _car(material, face, ax, ay, az, half, red, green, blue):
-    """Return albedo, gloss and own light (negative = red) of a car at a point in metres from its middle."""
+    """Return albedo, gloss and emitted light (negative = red) of a car at a point in metres from its middle."""
     if material == CAR_CABIN:
         if face == 4:
             return red, green, blue, 0.10, 0.0
@@ -90,7 +90,7 @@ def _car(material, face, ax, ay, az, half, red, green, blue):
 
 @njit(**POINT, forceinline=True)
 def surface(solids, moving, i, face, light, half, lx, ly, lz):
-    """Return albedo, gloss, own light, share of the sky, bulge of sheet metal and mottling of leaves at a point."""
+    """Return albedo, gloss, emitted light, visible share of the sky, bulge of sheet metal, mottling of leaves."""
     ax = lx * half[0]
     ay = ly * half[1]
     az = lz * half[2]
@@ -101,7 +101,7 @@ def surface(solids, moving, i, face, light, half, lx, ly, lz):
     own = 0.0
     bulge = 0.0
     lit = 0.0
-    hidden = 1.0  # share of the sky's light
+    hidden = 1.0  # visible share of the sky
     if material == WALL:
         length = 2.0 * (half[1] if face < 2 else half[0])
         u = (ay + half[1]) if face < 2 else (ax + half[0])

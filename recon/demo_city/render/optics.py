@@ -1,4 +1,4 @@
-"""What the cameras of a drive do to the light: each a little different from the next."""
+"""The optics of a drive's cameras, each slightly different."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from recon.demo_city.config import CityConfig
 from recon.demo_city.scene.light import Light
 
-DARK = 0.1  # ambient light below which a camera gathers light longer and amplifies it more
+DARK = 0.1  # ambient light below which cameras expose longer and amplify more
 
 
 class Optics(NamedTuple):
-    """What one camera of one drive does to the light."""
+    """The optical and electronic properties of one camera in one drive."""
 
     exposure: float = 0.0  # observed = exp(exposure) * colour, on the encoded 0..1 colour of the image
     vignette: float = 0.0  # share of light lost in the corners
@@ -25,7 +25,7 @@ class Optics(NamedTuple):
 
 
 def optics_of(config: CityConfig, light: Light, number: int) -> Optics:
-    """Return the optics of a camera: exposure, vignetting and focus are its own in every drive of a seed and trip."""
+    """Return the optics of a camera; they depend on seed, trip and camera."""
     rng = np.random.default_rng((config.seed, config.trip, number, 77))
     exposure, vignette, blur, smear = (
         rng.normal(0.0, 0.06),

@@ -1,4 +1,4 @@
-"""From the rig's settings to calibrated cameras, and from a pose to what the kernels need."""
+"""Calibrated cameras and LiDAR beams of the rig, and cameras at a pose."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORWARD_FROM_CAMERA = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0
 
 
 class PosedCamera(NamedTuple):
-    """A camera in the world, as the kernels read it."""
+    """A calibrated camera at a pose in the world, as the kernels read it."""
 
     position: tuple[float, float, float]
     rotation: F64  # (3, 3) world from camera
@@ -42,7 +42,7 @@ def calibrated_camera(camera: RigCamera, config: CityConfig) -> Camera:
 
 
 def posed_camera(camera: Camera, world_from_ego: F64) -> PosedCamera:
-    """Return a camera's view at a pose of the vehicle."""
+    """Return a camera at a pose of the vehicle."""
     world_from_camera = world_from_ego @ camera.ego_from_camera
     x, y, z = (float(v) for v in world_from_camera[:3, 3])
     return PosedCamera(

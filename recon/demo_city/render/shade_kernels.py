@@ -1,4 +1,4 @@
-"""Numba kernels that give what a ray met its colour, in linear light."""
+"""Numba kernels for the colour of sky, ground and solids along a ray, in linear light."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.demo_city.scene.solid_columns import HALF, KIND, LAMP, LEAVES, MATERI
 
 @njit(**POINT, forceinline=True)
 def sky(light, dx, dy, dz):
-    """Return the colour of the sky, or of distant woods where the ray is low."""
+    """Return the colour of the sky, or of distant woods if the ray is low."""
     up = max(dz, 0.0)
     blend = math.exp(-4.5 * up)
     red = light.zenith_rgb[0] + (light.horizon_rgb[0] - light.zenith_rgb[0]) * blend
@@ -131,7 +131,7 @@ def ground_color(ground, casters, shadows, light, heads, ox, oy, oz, dx, dy, dz,
         lit = sunlit(casters, x, y, z + 0.01, light.sun[0], light.sun[1], light.sun[2])
         if lit < 1.0:
             mean = shade * scale
-            # The baked sum cannot be split again; the sun's share of it is close enough for an edge pixel.
+            # The baked sum cannot be split; the sun's mean share of it is precise enough for an edge pixel.
             for_sun = mean * light.sun_rgb[1] * light.sun[2]
             rest = (1.0 - soft + soft * lit) * light.ambient_rgb[1] + add_green
             scale *= (for_sun * lit + rest) / (for_sun + light.ambient_rgb[1] + add_green)
@@ -165,7 +165,7 @@ def _normal(solids, i, face, lx, ly, lz):
 
 @njit(**POINT, forceinline=True)
 def solid_color(ground, solids, moving, heads, i, face, light, ox, oy, oz, dx, dy, dz, tau):
-    """Return the colour of a solid where a ray meets it."""
+    """Return the colour of a solid where a ray hits it."""
     x = ox + tau * dx
     y = oy + tau * dy
     z = oz + tau * dz

@@ -13,14 +13,14 @@ from recon.demo_city.scene.ground_kernels import RAISE_M
 from recon.demo_city.scene.ray_kernels import STEEPEST, solid_hit
 from recon.demo_city.scene.solid_columns import CENTER, LEAVES, MATERIAL, RADIUS
 
-SHADOW_CELLS_M = 90.0  # from the camera to the last cell of the moving shadows, farther than they can be made out
+SHADOW_CELLS_M = 90.0  # from the camera to the last cell of moving shadows; farther ones are too small to be visible
 
 
 @njit(**KERNEL)
 def shadow_cells(ground, solids, x, y, sx, sy, sz):
-    """Return which square metres around a place solids may throw a shadow on: (cells (N, N), west, south).
+    """Return the square metres around a place that solids may shadow: (cells (N, N), west, south).
 
-    What a cell leaves out, no point of the ground in it loses light to: looking at the rest alone changes nothing.
+    The test is conservative: no point of the ground in an excluded cell loses light.
     """
     count = int(2 * SHADOW_CELLS_M)
     west, south = x - SHADOW_CELLS_M, y - SHADOW_CELLS_M
@@ -32,7 +32,7 @@ def shadow_cells(ground, solids, x, y, sx, sy, sz):
         cx, cy, cz = solids[i, CENTER], solids[i, CENTER + 1], solids[i, CENTER + 2]
         radius = solids[i, RADIUS]
         rise = abs(cz - bilinear(ground.base_z, ground.raster, cx, cy)) + radius
-        # The land may fall away from the foot as steeply as it can; under a low sun shadows may then lie anywhere.
+        # The land may fall from the foot at the steepest slope; under a low sun shadows may then lie anywhere.
         reach = (rise * flat + radius) / max(sz - STEEPEST * flat, 1e-6) + slack
         if reach > SHADOW_CELLS_M:
             cells[:] = True
@@ -64,7 +64,7 @@ def sunlit(solids, x, y, z, sx, sy, sz):
         hit, _ = solid_hit(solids, i, x, y, z, sx, sy, sz)
         if hit < np.inf:
             if int(solids[i, MATERIAL]) == LEAVES:
-                light *= 0.45  # several ellipsoids make one crown; light trickles through each
+                light *= 0.45  # a crown has several ellipsoids, and each lets light through
             else:
                 return 0.0
     return light

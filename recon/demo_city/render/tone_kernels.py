@@ -17,7 +17,7 @@ def _tone_curve(gain):
     curve = np.empty(2049)
     for i in range(2049):
         v = (i / 1024.0) ** 2 * gain
-        # A soft shoulder keeps sunlit paint and sky below white, then the usual display curve.
+        # A soft shoulder keeps sunlit paint and sky below white; then the usual display gamma.
         v = v * (1.0 + v / 6.0) / (1.0 + v)
         curve[i] = min(v * 1.25, 1.0) ** (1.0 / 2.2)
     return curve

@@ -1,4 +1,4 @@
-"""A seeded scene: the streets, their ground, what stands along them, what moves, and the light."""
+"""A seeded scene: streets, ground, static solids, traffic and light."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground, build_ground
 from recon.demo_city.scene.light import Light
 from recon.demo_city.scene.light_kernels import light_lamps, shade_ground
-from recon.demo_city.scene.roadside import furnish, park
+from recon.demo_city.scene.roadside import furnish, park_vehicles
 from recon.demo_city.scene.solids import SolidList, upright
 from recon.demo_city.scene.traffic import Agent, draw_traffic
 from recon.demo_city.scene.vehicles import car, cyclist, person, truck
@@ -26,7 +26,7 @@ HEAD_LAMP_M = (3.6, 0.65)  # of the vehicle itself: ahead of the rear axle, abov
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CityScene:
-    """Everything that a camera of the drive can see."""
+    """Everything that the cameras of a drive can see."""
 
     street: Street
     ground: Ground
@@ -39,7 +39,7 @@ class CityScene:
 
     @classmethod
     def build(cls, config: CityConfig, *, threads: int = 2) -> Self:
-        """Build the scene of a seed; what one part draws does not shift what another part draws."""
+        """Build the scene of a seed; each part has a random generator of its own."""
         street_rng, ground_rng, side_rng = (np.random.default_rng((config.seed, i)) for i in range(3))
         trip = (config.seed, config.trip, CONDITIONS.index(config.condition))
         light_rng, lane_rng, park_rng, traffic_rng = (np.random.default_rng((*trip, 10 + i)) for i in range(4))
@@ -47,7 +47,7 @@ class CityScene:
         ground = build_ground(street, texel_m=config.texel_m, seed=config.seed, rng=ground_rng, threads=threads)
         light = Light.random(light_rng, config.condition)
         solids, lamps = furnish(street, ground, side_rng)
-        solids.extend(park(street, ground, config, park_rng))
+        solids.extend(park_vehicles(street, ground, config, park_rng))
         static = solids.table()
         shade_ground(ground, static, *light.sun)
         if light.lamps_on:
@@ -67,7 +67,7 @@ class CityScene:
         )
 
     def ego_pose(self, driven_m: float) -> F64:
-        """Return `world_from_ego` with the wheels on the road: the ego frame lies under the rear axle."""
+        """Return `world_from_ego` (4, 4) with the wheels on the road; the ego frame is below the rear axle."""
         s = self.start_s_m + (driven_m if self.forward else -driven_m)
         return self.wheels_pose(s, self.ego_t_m, backwards=not self.forward)
 
@@ -104,7 +104,7 @@ class CityScene:
         return result
 
     def solids_at(self, time_s: float) -> F64:
-        """Return all solids at a time after the first frame; those that move come last."""
+        """Return all solids (N, COLUMNS) at a time after the first frame, the moving ones last."""
         make = {"car": car, "truck": truck, "cyclist": cyclist, "person": person}
         solids = SolidList()
         for agent, pose in self._moving(time_s):

@@ -33,13 +33,13 @@ from recon.demo_city.scene.paint_kernels import (
     paint_tiles,
 )
 
-BASE_CELL_M = 0.5  # bilinear between samples this far apart errs by less than half a millimetre
-LAND_MARGIN_M = 76.0  # base height beyond the street; farther out it is clamped
+BASE_CELL_M = 0.5  # the error of bilinear interpolation is below half a millimetre
+LAND_MARGIN_M = 76.0  # of base heights around the street; they are clamped farther out
 VERGE_M = 2.0  # baked beyond the sidewalks; farther out grass is computed on the fly
 
 
 class Ground(NamedTuple):
-    """Arrays the kernels look up; a NamedTuple because numba passes those as they are."""
+    """The arrays that the kernels read; a NamedTuple, because numba accepts these."""
 
     base_z: F64  # (rows, columns) metres, row 0 in the south
     raster: tuple[float, float, float]  # west, south, cell of base_z
@@ -89,7 +89,7 @@ def build_ground(street: Street, *, texel_m: float, seed: int, rng: np.random.Ge
         palette(rng),
         seed % 65_536,
     )
-    # Every texel is a function of its place alone: how the tiles are shared out does not show.
+    # Every texel depends on its place only, so the partition of the tiles does not change the result.
     with ThreadPoolExecutor(max_workers=threads) as pool:
         parts = list(pool.map(lambda part: paint_tiles(part, *fixed), np.array_split(corners, 4 * threads)))
     color, ids, edge = (np.concatenate([part[i] for part in parts]) for i in range(3))
@@ -124,12 +124,12 @@ def _base(street: Street, rng: np.random.Generator) -> tuple[F64, Plan]:
     half = 0.5 * (section.left_kerb_t_m - section.right_kerb_t_m)
     across = np.minimum(np.abs(t - middle) / half, 1.0)
     road = line.z_at(s) + section.crown_m * (1.0 - across**2)
-    # Far from the street its heights would tear along the middle axis of the bends; the land fades to a plain.
+    # Far from the street, inside bends, road coordinates are discontinuous: the land blends into a plain there.
     away = np.clip((np.abs(t) - 13.0) / 42.0, 0.0, 1.0)
     away = away * away * (3.0 - 2.0 * away)
     waves = rng.uniform(0.0, 2 * np.pi, 4)
     hills = np.sin(x / 23.0 + waves[0]) * np.sin(y / 29.0 + waves[1]) + 0.5 * np.sin((x + y) / 13.0 + waves[2])
-    # The plain follows the road's mean slope, so that side streets need not climb to it.
+    # The plain has the road's mean slope, so that side streets stay level.
     design = np.column_stack([line.xy[::50], np.ones(len(line.xy[::50]))])
     slope = np.linalg.lstsq(design, line.z[::50], rcond=None)[0]
     plain = slope[0] * x + slope[1] * y + slope[2] + 0.4 * hills
@@ -158,7 +158,7 @@ def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: i
 
 
 def _flat(index: I32, edge: U8) -> U8:
-    """Return where rays need not search for kerbs: cells whose whole neighbourhood has one raise."""
+    """Return the cells where rays need not search for kerbs: the whole neighbourhood has one height."""
     rows, columns = index.shape
     side = TILE // FLAT_CELLS
     blocks = edge.reshape(-1, FLAT_CELLS, side, FLAT_CELLS, side)
@@ -180,7 +180,7 @@ def _flat(index: I32, edge: U8) -> U8:
 
 
 def palette(rng: np.random.Generator) -> F64:
-    """Return the tones of a seed's surfaces, in the order that the paint kernels read them."""
+    """Return the tones (PALETTE_SIZE,) of a seed's surfaces, in the order of the paint kernels."""
     values = np.zeros(PALETTE_SIZE)
     concrete = rng.random() < 0.15
     values[ASPHALT] = rng.uniform(0.22, 0.32) if concrete else rng.uniform(0.07, 0.19)

@@ -1,4 +1,4 @@
-"""Numba kernels that look the baked ground up: class, kerb, albedo."""
+"""Numba kernels that read the baked ground: class, kerb, albedo."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LEVEL_BASE = (0, 16384, 20480, 21504, 21760, 21824)  # texels of a tile's finer 
 TILE_TEXELS = 21840
 EDGE_STEP_M = 0.0005  # of the u8 signed distance to the foot of the nearest kerb, 128 = at it, more = behind it
 RAISE_M = 0.12  # kerbs, sidewalks and all land beyond them
-CURB_FACE_M = 0.03  # the face leans back a little, as cast kerbs do
+CURB_FACE_M = 0.03  # depth of the kerb's inclined face
 # Class ids, equal to RoadClass: numba cannot read an IntEnum's members as constants
-ROAD, MARKING, CROSSWALK, CURB, OFF_ROAD, STOP_LINE = 1, 2, 3, 4, 5, 7
+ROAD, CURB, OFF_ROAD = 1, 4, 5
 
 
 @njit(**POINT)
@@ -50,7 +50,7 @@ def ground_class(ground, x, y):
         return OFF_ROAD
     road_class = int(ground.ids[tile, r, c])
     if 1 < ground.edge[tile, r, c] < 255:
-        # Near a kerb the distance knows better than the texel on which side of its foot a point lies.
+        # Near a kerb the distance to its foot is more precise than the class of the texel.
         behind = kerb_distance(ground, x, y) >= 0.0
         if behind and road_class not in (CURB, OFF_ROAD):
             return CURB

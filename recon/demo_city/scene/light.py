@@ -15,15 +15,15 @@ Rgb = tuple[float, float, float]
 class Light(NamedTuple):
     """Directions and linear colours that the shading kernels read."""
 
-    sun: tuple[float, float, float]  # unit vector towards the sun, or straight up where the sky is the light
+    sun: tuple[float, float, float]  # unit vector towards the sun; straight up if the light is diffuse
     sun_rgb: Rgb
     ambient_rgb: Rgb
     zenith_rgb: Rgb
     horizon_rgb: Rgb
     cloud_rgb: Rgb
     cloud: float  # 0 clear .. 1 mostly cloudy
-    soft: float  # share of the sky's light that shadows take
-    haze_m: float  # distance at which two thirds of a thing's colour are air
+    soft: float  # share of the sky's light that a shadow blocks
+    haze_m: float  # distance at which haze makes up two thirds of a colour
     lamp_rgb: Rgb  # under a street lamp; zero by day
     lamps_on: float  # 0 or 1: vehicles' lamps
     windows: float  # share of lit windows
@@ -33,8 +33,8 @@ class Light(NamedTuple):
 
     @classmethod
     def random(cls, rng: np.random.Generator, condition: Condition = "day") -> Self:
-        """Return the light of a condition; time of day, clouds and lamps vary with the generator."""
-        # Every condition draws the same numbers, so that what is drawn later does not depend on it.
+        """Draw the light of a condition: time of day, clouds, lamps."""
+        # Every condition draws as many numbers, so that later draws do not depend on the condition.
         draws = rng.uniform(0.0, 1.0, 8)
         seed = int(rng.integers(1 << 15))
         make = {"day": _day, "dusk": _dusk, "night": _night, "wet": _wet}[condition]

@@ -15,14 +15,14 @@ from recon.demo_city.scene.solid_columns import CENTER, LEAVES, MATERIAL, RADIUS
 
 @njit(**KERNEL)
 def shade_ground(ground, solids, sx, sy, sz):
-    """Darken `ground.shade` where static solids stand between the ground and the sun, and close under them."""
+    """Darken `ground.shade` where static solids stand between the ground and the sun."""
     west, south, cell = ground.shade_raster
     rows, columns = ground.shade.shape
     for i in range(solids.shape[0]):
         radius = solids[i, RADIUS]
         foot = bilinear(ground.base_z, ground.raster, solids[i, CENTER + 0], solids[i, CENTER + 1])
         rise = solids[i, CENTER + 2] - foot
-        # Shadows end where the top of the bounding sphere throws its own.
+        # The shadow ends at the shadow of the top of the bounding sphere.
         far_x = solids[i, CENTER + 0] - (rise + radius) * sx / sz
         far_y = solids[i, CENTER + 1] - (rise + radius) * sy / sz
         reach = radius / sz + 1.0
@@ -59,7 +59,7 @@ def light_lamps(ground, lamps):
                 dy = south + r * cell - lamps[i, 1]
                 dz = lamps[i, 2] - ground.base_z[r, c]
                 far = dx * dx + dy * dy + dz * dz
-                # A lamp's optics throw more to the sides than straight down.
+                # A lamp emits more to the sides than straight down.
                 ground.glow[r, c] += (
                     36.0 * dz / (far * math.sqrt(far)) * (dz + 4.0) / 1.6 * smooth_step(784.0, 300.0, far)
                 )

@@ -33,13 +33,13 @@ GLYPH_HATCH = 100
 
 @njit(**POINT)
 def _stones(u, v, size, seed):
-    """Return the tone of a paving of staggered stones; u runs across rows."""
+    """Return the tone of a paving of staggered stones; u is across the rows."""
     row = math.floor(u / size)
     v = v / size + (0.5 if row % 2 == 1 else 0.0)
     u = u / size
     tone = 0.84 + 0.24 * hash01(row, math.floor(v), seed)
-    rim = min(u - math.floor(u), math.ceil(u) - u, v - math.floor(v), math.ceil(v) - v) * size
-    return tone * (0.62 if rim < min(0.013, 0.08 * size) else 1.0)
+    edge = min(u - math.floor(u), math.ceil(u) - u, v - math.floor(v), math.ceil(v) - v) * size
+    return tone * (0.62 if edge < min(0.013, 0.08 * size) else 1.0)
 
 
 @njit(**POINT)
@@ -68,8 +68,8 @@ def _asphalt(street, s, t, x, y, lanes, repairs, manholes, palette, seed):
                 warm *= 1.5
         for i in range(repairs.shape[0]):
             if repairs[i, 0] <= s <= repairs[i, 1] and repairs[i, 2] <= t <= repairs[i, 3]:
-                rim = min(s - repairs[i, 0], repairs[i, 1] - s, t - repairs[i, 2], repairs[i, 3] - t)
-                light *= 0.55 if rim < 0.04 else repairs[i, 4]
+                edge = min(s - repairs[i, 0], repairs[i, 1] - s, t - repairs[i, 2], repairs[i, 3] - t)
+                light *= 0.55 if edge < 0.04 else repairs[i, 4]
     else:
         light *= 0.85 + 0.3 * hash01(street, 3, seed)
     if palette[SURFACE] == 1.0:
@@ -192,7 +192,7 @@ def paint_tiles(corners, texel_m, plan, walks, lanes, markings, atlas, repairs, 
                             int(x * 40), int(y * 40), seed + 34
                         )
                         cover = 0.95 * (1.0 - palette[WEAR] * smooth_step(0.42, 0.72, wear))
-                        # Whole stretches were repainted later than others.
+                        # Some stretches were repainted later than others.
                         cover *= 1.0 - 0.35 * palette[WEAR] * value_noise(s * 0.03, street + 0.5, seed + 36)
                         red += (palette[PAINT] - red) * cover
                         green += (palette[PAINT] * (0.99 - 0.27 * yellow) - green) * cover

@@ -13,8 +13,8 @@ from recon.demo_city.scene.ground_kernels import RAISE_M, ground_lift
 from recon.demo_city.scene.solid_columns import CENTER, HALF, KIND, LEAVES, MATERIAL, RADIUS, SEED, TAPER
 
 FAR_M = 260.0
-GROUND, SKY = -1, -2  # owners of a ray beside the indices of solids
-STEEPEST = 0.2  # no land rises faster: a step of (height / (fall + STEEPEST)) never passes below it
+GROUND, SKY = -1, -2  # what a ray hits, besides the indices of solids
+STEEPEST = 0.2  # bound on the slope of the land: a step of height / (fall + STEEPEST) never passes below it
 
 
 @njit(**POINT, forceinline=True)
@@ -33,7 +33,7 @@ def _base_hit(ground, ox, oy, oz, dx, dy, dz):
         if step > FAR_M:
             return np.inf
         next_gap = oz + step * dz - bilinear(ground.base_z, ground.raster, ox + step * dx, oy + step * dy)
-        # The land is nearly flat: the secant through two safe points usually ends the search at once.
+        # The land is nearly flat: a secant through two points above it usually ends the search at once.
         if next_gap < gap:
             guess = step + next_gap * (step - tau) / (gap - next_gap)
             if step <= guess < FAR_M and guess < 2.0 * step + 10.0:
@@ -62,7 +62,7 @@ def ground_hit(ground, ox, oy, oz, dx, dy, dz):
     below = _base_hit(ground, ox, oy, oz, dx, dy, dz)
     if below == np.inf:
         return below
-    # Between the points where the ray passes kerb height and the base, both surfaces are straight.
+    # Between the points where the ray passes kerb height and the base, both surfaces are nearly plane.
     level = math.sqrt(dx * dx + dy * dy)
     ahead = min(below, 0.25)
     x0 = ox + (below - ahead) * dx
@@ -70,7 +70,7 @@ def ground_hit(ground, ox, oy, oz, dx, dy, dz):
     gap = oz + (below - ahead) * dz - bilinear(ground.base_z, ground.raster, x0, y0)
     fall = max(gap / max(ahead, 1e-6), 0.004)  # metres of gap lost per metre of ray
     above = max(below - RAISE_M / fall, 0.0)
-    # Raised land is at least twice as wide as a step, so no step can miss it.
+    # Raised land is at least two steps wide, so no step can miss it.
     count = min(max(math.ceil((below - above) * level / 0.15), 1), 32)
     low = above
     for i in range(count + 1):
@@ -139,7 +139,7 @@ def _box(ox, oy, oz, dx, dy, dz, front, back, side):
 @njit(**POINT, forceinline=True)
 def solid_hit(solids, i, ox, oy, oz, dx, dy, dz):
     """Return the distance along a ray to a solid and the face (boxes 0..5, cylinder 6 side, 7 caps), or infinity."""
-    # The bounding sphere first: most candidates end here.
+    # The bounding sphere first, since it excludes most candidates.
     px = solids[i, CENTER + 0] - ox
     py = solids[i, CENTER + 1] - oy
     pz = solids[i, CENTER + 2] - oz
@@ -173,7 +173,7 @@ def _ellipsoid(solids, i, lx, ly, lz, ex, ey, ez):
     if tau <= 0.0:
         return np.inf, -1
     if int(solids[i, MATERIAL]) == LEAVES:
-        # Leaves thin out towards the rim: the outline of a crown is ragged, not an ellipse.
+        # Leaves are sparse near the outline, which makes the outline of a crown ragged.
         facing = math.sqrt(root / qa)
         x = lx + tau * ex
         y = ly + tau * ey
@@ -217,9 +217,9 @@ def _cylinder(lx, ly, lz, ex, ey, ez):
 
 @njit(**POINT, forceinline=True)
 def cast(ground, solids, candidates, count, ox, oy, oz, dx, dy, dz):
-    """Return who a unit ray meets first (index of a solid, GROUND or SKY), the distance and the face.
+    """Return what a unit ray hits first (index of a solid, GROUND or SKY), the distance and the face.
 
-    `candidates[:count]` are the solids that may be met, nearest bounding sphere first.
+    `candidates[:count]` are the solids that may be hit, nearest bounding sphere first.
     """
     tau = ground_hit(ground, ox, oy, oz, dx, dy, dz)
     owner = GROUND if tau < np.inf else SKY

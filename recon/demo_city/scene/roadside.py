@@ -1,4 +1,4 @@
-"""What stands along the streets: houses, trees, lamps, signs, fences, parked vehicles."""
+"""Static objects along the streets: houses, trees, lamps, signs, fences, parked vehicles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Frontage:
-    """One side of one street, along which things are set up."""
+    """One side of one street, along which objects are placed."""
 
     street: Street
     ground: Ground
@@ -33,19 +33,19 @@ class Frontage:
     last_m: float
 
     def xy(self, s_m: float, behind_m: float) -> tuple[float, float]:
-        """Return the world point this far behind the kerb."""
+        """Return the world point so many metres behind the kerb."""
         x, y = self.street.at(self.number, s_m, self.side * (self.kerb_m + behind_m)).tolist()
         return x, y
 
-    def stand(self, s_m: float, behind_m: float, turn_rad: float = 0.0) -> F64 | None:
-        """Return an upright pose along the street, or None where that is on a road."""
+    def upright_pose(self, s_m: float, behind_m: float, turn_rad: float = 0.0) -> F64 | None:
+        """Return an upright pose along the street, or None if the place is on a road."""
         x, y = self.xy(s_m, behind_m)
         if float(signed_kerb_distance(self.ground.plan, np.array([[x, y]]))[0]) < min(behind_m, 0.4) - 0.05:
             return None
         return upright(x, y, self.ground.height(x, y), self.street.heading(self.number, s_m) + turn_rad)
 
     def is_free(self, s_m: float, behind_m: float, half_s: float, half_t: float, margin_m: float) -> bool:
-        """Tell whether a rectangle keeps clear of every road."""
+        """Return whether a rectangle is clear of every road."""
         grid = [(a, b) for a in (-1.0, -0.5, 0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)]
         points = [self.xy(s_m + a * half_s, behind_m + b * half_t) for a, b in grid]
         return bool(signed_kerb_distance(self.ground.plan, np.array(points)).min() > margin_m)
@@ -53,7 +53,7 @@ class Frontage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How a quarter of the city is built and planted."""
+    """The style of buildings and plants along one side of a street."""
 
     house_share: float
     setback_m: float
@@ -83,7 +83,7 @@ class Style:
 
 
 def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
-    """Build what never moves; return it and the lamps (N, 3) in world metres."""
+    """Return the static solids except parked vehicles, and the lamps (N, 3) in world metres."""
     solids, lamps = SolidList(), list[tuple[float, float, float]]()
     styles = {1.0: Style.random(rng), -1.0: Style.random(rng)}
     for frontage in _frontages(street, ground):
@@ -94,19 +94,19 @@ def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
         s = frontage.first_m + rng.uniform(0.0, 20.0)
         reach = float(rng.uniform(0.9, 2.2))
         while s < frontage.last_m:
-            pose = frontage.stand(s, 0.45, -frontage.side * np.pi / 2)
+            pose = frontage.upright_pose(s, 0.45, -frontage.side * np.pi / 2)
             if pose is not None:
                 solids.extend(lamp(pose, style.lamp_height_m, reach))
                 lamps.append((*frontage.xy(s, 0.45 - reach), float(pose[2, 3]) + style.lamp_height_m))
             s += style.lamp_gap_m * rng.uniform(0.9, 1.1)
         s = frontage.first_m + rng.uniform(0.0, 25.0)
         while s < frontage.last_m:
-            pose = frontage.stand(s, 0.6, 0.0 if frontage.side < 0 else np.pi)
+            pose = frontage.upright_pose(s, 0.6, 0.0 if frontage.side < 0 else np.pi)
             if pose is not None:
                 solids.extend(sign(pose, rng))
             s += rng.uniform(14.0, 55.0)
     for j in range(len(street.arms)):
-        # A house closes the view along a side street.
+        # A house stands at the end of a side street.
         end = float(street.arms[j, LENGTH]) + 9.0
         x, y = street.at(j, end, 0.0).tolist()
         pose = upright(x, y, ground.height(x, y), street.heading(j, end) + np.pi / 2)
@@ -149,7 +149,7 @@ def _plants(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> No
     s = frontage.first_m + rng.uniform(0.0, 9.0)
     while s < frontage.last_m:
         kind = str(rng.choice(style.trees))
-        pose = frontage.stand(
+        pose = frontage.upright_pose(
             s, frontage.walk_m + rng.uniform(0.5, max(1.0, style.setback_m)), rng.uniform(0.0, 2 * np.pi)
         )
         if pose is not None:
@@ -164,14 +164,14 @@ def _fences(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> No
     s = frontage.first_m + 2.0
     while s < frontage.last_m:
         if rng.random() < 0.6 and frontage.is_free(s, frontage.walk_m + 0.5, 2.0, 0.1, frontage.walk_m * 0.7):
-            pose = frontage.stand(s, frontage.walk_m + 0.5)
+            pose = frontage.upright_pose(s, frontage.walk_m + 0.5)
             if pose is not None:
                 solids.extend(fence(pose, 4.0, rng, style.fences))
         s += 4.0
 
 
-def park(street: Street, ground: Ground, config: CityConfig, rng: Rng) -> SolidList:
-    """Return the vehicles that stand in the parking lanes and the side streets during one trip."""
+def park_vehicles(street: Street, ground: Ground, config: CityConfig, rng: Rng) -> SolidList:
+    """Return the vehicles parked in the parking lanes and the side streets during one trip."""
     solids = SolidList()
     first, last = float(street.line.s[0]) + 15.0, float(street.line.s[-1]) - 15.0
     blocked = [(c.s0_m - 7.0, c.s1_m + 7.0) for c in street.crossings if c.street == MAIN]

@@ -1,4 +1,4 @@
-"""What stands and moves in the demo city, built from tapered boxes, ellipsoids and cylinders."""
+"""Solids: the tapered boxes, ellipsoids and cylinders that all objects are built from."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from recon.geometry import transform
 
 @dataclass(slots=True)
 class SolidList:
-    """Collects solids."""
+    """A growing list of solids."""
 
     rows: list[tuple[int, int, int, F64, F64, F64, F64, int]] = field(default_factory=list)
 
@@ -81,7 +81,7 @@ def _bounding_radius(kind: F64, half: F64) -> F64:
 
 
 def upright(x_m: float, y_m: float, z_m: float, yaw_rad: float) -> F64:
-    """Return the pose of a thing that stands upright."""
+    """Return the pose of an upright object."""
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     return transform([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]], [x_m, y_m, z_m])
 

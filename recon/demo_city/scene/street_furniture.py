@@ -1,4 +1,4 @@
-"""What stands along a street, built from solids: trees, buildings, lamps, traffic signs, fences."""
+"""Static objects along a street, built from solids: trees, buildings, lamps, traffic signs, fences."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def tree(world_from_base: F64, rng: np.random.Generator, style: str = "round") -
         trunk, crown = rng.uniform(1.0, 1.8), rng.uniform(0.9, 1.3)
     elif style == "cone":
         trunk, crown = rng.uniform(0.5, 1.0), rng.uniform(1.1, 1.8)
-    # The trunk reaches into the crown, however its parts fall.
+    # The trunk reaches into the crown, whatever the positions of its parts.
     tall = trunk + 0.8 * crown
     if style != "bush":
         wide = rng.uniform(0.1, 0.24)
@@ -71,7 +71,7 @@ def building(
     height = 3.1 * storeys + 0.5
     seed = int(rng.integers(1 << 20))
     color = WALL_COLORS[rng.integers(len(WALL_COLORS))] * rng.uniform(0.8, 1.15)
-    # Walls reach below the ground, which need not be level.
+    # Walls extend below the ground, because it may slope.
     half = (length_m / 2, depth_m / 2, height / 2 + 1.0)
     solids.add(BOX, WALL, background, offset(world_from_base, 0, 0, height / 2 - 1.0), half, color, seed=seed)
     roof = np.array([0.16, 0.10, 0.08]) * rng.uniform(0.6, 1.5) if rng.random() < 0.6 else np.array([0.12, 0.12, 0.13])
@@ -99,7 +99,7 @@ SIGN_COLORS = np.array([(0.45, 0.02, 0.02), (0.03, 0.08, 0.42), (0.62, 0.62, 0.6
 
 
 def sign(world_from_base: F64, rng: np.random.Generator) -> SolidList:
-    """Return a traffic sign whose face looks along -x of its base."""
+    """Return a traffic sign that faces -x of its base."""
     solids, background = SolidList(), RoadClass.BACKGROUND
     solids.add(CYLINDER, METAL, background, offset(world_from_base, 0, 0, 1.3), (0.035, 0.035, 1.35), (0.4, 0.4, 0.4))
     face = transform([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [-1.0, 0.0, 0.0]], [-0.06, 0.0, 2.4])

@@ -1,4 +1,4 @@
-"""What moves during one trip: vehicles in both directions, cyclists, people on the sidewalks and on crossings."""
+"""The traffic of one trip: vehicles in both directions, cyclists, people on sidewalks and crossings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["car", "truck", "cyclist", "person"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """Something in steady motion along or across the main street."""
+    """A vehicle, cyclist or person in steady motion along or across the main street."""
 
     kind: Kind
     s_m: float  # at time 0
@@ -29,7 +29,7 @@ class Agent:
 def draw_traffic(
     street: Street, config: CityConfig, rng: np.random.Generator, *, ego_t_m: float, forward: bool
 ) -> tuple[Agent, ...]:
-    """Draw the traffic that the vehicle meets; it drives at `ego_t_m`."""
+    """Draw the traffic that the recording vehicle meets; it drives at `ego_t_m`."""
     ego_mps = config.speed_mps if forward else -config.speed_mps
     start = 0.0 if forward else config.driven_m
     span = max(config.driven_m, 20.0)
@@ -75,7 +75,7 @@ def draw_traffic(
             pace = float(rng.choice([-1.0, 1.0])) * 1.2
             reach = abs(middle - start) / config.speed_mps
             far = crossing.t1_m if pace > 0 else crossing.t0_m
-            # Whoever crosses has left the lane when the vehicle comes.
+            # People who cross have left the lane when the recording vehicle arrives.
             agents.append(
                 Agent(
                     kind="person",

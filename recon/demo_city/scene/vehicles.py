@@ -1,4 +1,4 @@
-"""What moves, or may: cars, vans, trucks, buses, cyclists and people. Their class is UNKNOWN."""
+"""Movable objects as solids: cars, vans, trucks, buses, cyclists, people. Their class is UNKNOWN."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CAR_COLORS = np.array(
 
 
 def car(world_from_base: F64, rng: np.random.Generator) -> SolidList:
-    """Return a car whose base is the ground under its middle, x forward. Vehicles move: their class is UNKNOWN."""
+    """Return a car whose base is the ground under its middle, x forward."""
     solids, unknown = SolidList(), RoadClass.UNKNOWN
     color = CAR_COLORS[rng.integers(len(CAR_COLORS))] * rng.uniform(0.85, 1.1)
     length, width = rng.uniform(4.0, 4.8), rng.uniform(1.72, 1.86)
@@ -101,7 +101,7 @@ CLOTHES = np.array([(0.04, 0.05, 0.09), (0.3, 0.04, 0.04), (0.08, 0.2, 0.1), (0.
 
 
 def person(world_from_base: F64, rng: np.random.Generator) -> SolidList:
-    """Return someone on foot, x forward."""
+    """Return a person on foot, x forward."""
     solids = SolidList()
     tall = rng.uniform(0.88, 1.06)
     coat, legs = CLOTHES[rng.integers(len(CLOTHES), size=2)] * rng.uniform(0.6, 1.2, (2, 1))
