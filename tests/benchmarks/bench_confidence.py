@@ -1,12 +1,12 @@
 """Fit the curves from evidence to confidence (`vectorize/trace/confidence.py`): `make confidence`.
 
-Drives on streets of the demo city that no other figure uses are written and labelled as a user labels them: by day, at
-dusk, at night, in the wet, without LiDAR and with noisy poses (0.3 m, 0.5 degrees), most with the shipped net, one with
-true id images. Their rasters are traced with every curve of a grid. Printed is, per class, the curve whose stated
-confidence is nearest to what was right, in the mean square over all metres; of curves that are equally near, within
-EQUAL, the lowest, since drives on which all is right would ask for certainty. A class of few metres gets no steep
-curve. Beside them the expected calibration error of every drive and of every class, with the curves in force and with
-curves fitted on the other drives. What is there already is kept, so an interrupted run goes on.
+The drives use streets of the demo city that no other figure uses: by day, at dusk, at night, wet, without LiDAR and
+with noisy poses (0.3 m, 0.5 degrees). Most are labelled with the shipped net, one with true id images. Their rasters
+are traced with every curve of a grid. For each class the curve is printed whose confidence has the least mean square
+error over all metres. Of curves within EQUAL of the least error the lowest is taken, since drives without errors would
+otherwise give certainty. A class with few metres gets no steep curve. The table gives the expected calibration error of
+every drive and class, with the curves in use and with curves fitted on the other drives. Existing results are kept, so
+an interrupted run can be continued.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from vectorize.truth.read_truth import read_truth
 StepOutcomes = tuple[F64, F64, F64]  # metres, confidence, right
 
 NOISE = ("--pose-noise", str(NOISE_M), "--heading-noise", str(NOISE_DEG))
-# Seed, how its drive is written, how it is labelled; none of the seeds is used elsewhere.
+# Seed, options of the drive, options of the labelling; none of the seeds is used elsewhere.
 DRIVES: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
     "day": (7101, (), NET),
     "night": (7102, ("--condition", "night"), NET),
@@ -63,7 +63,7 @@ def labelled(work: Path, name: str) -> tuple[BevBlocks, RoadMap]:
 
 
 def stated(bev: BevBlocks, true: RoadMap, curves: dict[ElementClass, Curve]) -> dict[ElementClass, StepOutcomes]:
-    """Return what labels traced with these curves state, and what is right, per class."""
+    """Return per class the metres, confidence and correctness of labels traced with these curves."""
     before = dict(CURVES)
     CURVES.update(curves)
     try:
@@ -74,17 +74,17 @@ def stated(bev: BevBlocks, true: RoadMap, curves: dict[ElementClass, Curve]) -> 
     return {name: step_outcomes(road_map.of(name), true.of(name), step_m) for name in CLASSES}
 
 
-def sums_of(said: StepOutcomes) -> F64:
+def sums_of(outcomes: StepOutcomes) -> F64:
     """Return the sums over metres (2,): metres, (stated - right)^2."""
-    metres, confidence, right = said
+    metres, confidence, right = outcomes
     return np.array([metres.sum(), metres @ (confidence - right) ** 2])
 
 
 def sums_over_grid(work: Path, name: str) -> F64:
     """Return the sums (curves, classes, 2) of a drive for every curve of the grid."""
     bev, true = labelled(work, name)
-    said = (stated(bev, true, dict.fromkeys(CLASSES, curve)) for curve in GRID)
-    return np.array([[sums_of(one[element_class]) for element_class in CLASSES] for one in said])
+    outcomes = (stated(bev, true, dict.fromkeys(CLASSES, curve)) for curve in GRID)
+    return np.array([[sums_of(one[element_class]) for element_class in CLASSES] for one in outcomes])
 
 
 def best(sums: dict[str, F64], names: list[str]) -> dict[ElementClass, Curve]:
@@ -110,7 +110,7 @@ def joined(parts: list[StepOutcomes]) -> dict[str, Any]:
 
 
 def row(name: str, now: list[StepOutcomes], other: list[StepOutcomes]) -> str:
-    """Return a line of the table: what was right, and what was stated by the curves in force and by those of others."""
+    """Return a row of the table: the right share, and the confidence of the curves in use and of other curves."""
     ours, theirs = joined(now), joined(other)
     shares = [ours["right"], ours["confidence"], ours["ece"], theirs["confidence"], theirs["ece"]]
     cells = (f"{100 * share:.1f} %" if share is not None else "-" for share in shares)
@@ -118,7 +118,7 @@ def row(name: str, now: list[StepOutcomes], other: list[StepOutcomes]) -> str:
 
 
 def main() -> None:
-    """Print the curves and how well they hold."""
+    """Print the curves and their calibration."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, default=Path("confidence_out"), help="where drives and labels are kept")
     parser.add_argument("--jobs", type=int, default=2, help="drives at a time (2)")
@@ -135,7 +135,7 @@ def main() -> None:
         fitted[name] = stated(bev, true, curves)
         print(row(name, [*now[name].values()], [*other[name].values()]), flush=True)
     for element_class in CLASSES:
-        print(row(element_class, *([said[n][element_class] for n in names] for said in (now, other))))
+        print(row(element_class, *([outcomes[n][element_class] for n in names] for outcomes in (now, other))))
     print("\nThe fitted curves, and their metres, stated and right in every tenth of confidence")
     for element_class, curve in curves.items():
         record = joined([fitted[name][element_class] for name in names])

@@ -91,7 +91,7 @@ def patches(count: int) -> Iterator[Patch]:
                     )
                 )
         known = np.ones((rows, columns), bool)
-        for _ in range(10):  # shadows of what stood in the way
+        for _ in range(10):  # areas hidden by obstacles
             r, c = int(generator.integers(rows)), int(generator.integers(columns))
             known[r : r + 50, c : c + 50] = False
         region = Region.of_patch(known, *SIZE_M)

@@ -1,9 +1,11 @@
-"""The fit on CUDA next to a plain gsplat loop: `python tests/benchmarks/bench_gpu.py`; says so where there is no CUDA.
+"""Compare the fit on CUDA with a plain gsplat loop: `python tests/benchmarks/bench_gpu.py`.
 
-One image of 1600 x 900 pixels with 12 channels looks at a road from 1.5 m, up to 20 m far. A step is forward and
-backward over all fields of 176,400 surfels; the plain loop is what one would write with `rasterization_2dgs` alone
-(all channels move geometry, far splats are widened to a pixel) and torch's Adam over the whole site. Then a drive of
-the demo city is fitted from its true id images.
+Without CUDA nothing is measured.
+
+One image of 1600 x 900 pixels with 12 channels shows a road from a height of 1.5 m, up to 20 m ahead. A step is forward
+and backward over all fields of 176,400 surfels. The plain loop uses `rasterization_2dgs` alone (all channels move
+geometry, far splats are widened to a pixel) and torch's Adam over the whole site. Then a drive of the demo city is
+fitted from its true id images.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from recon.views.views import Trip
 WIDTH_PX, HEIGHT_PX, FOCAL_PX, CELLS, CHANNELS = 1600, 900, 1260.0, 420, 12
 CUDA = torch.device("cuda")
 ROADSCRIBE = str(Path(sys.executable).with_name("roadscribe"))
-# Rows are the camera's axes right, down and forward in the window: it looks north.
+# Rows are the camera's axes right, down and forward in the window; it faces north.
 CAMERA_FROM_WINDOW = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 K = torch.tensor([[FOCAL_PX, 0.0, WIDTH_PX / 2], [0.0, FOCAL_PX, HEIGHT_PX / 2], [0.0, 0.0, 1.0]])
 
@@ -66,7 +68,7 @@ def camera(surfels: Surfels, *, scale: float = 1.0) -> Rays:
 
 
 def step_of(render: Renderer, surfels: Surfels, rays: Rays) -> Callable[[], None]:
-    """Return a function that renders and goes back through one of our renderers."""
+    """Return a function that runs forward and backward through one renderer."""
 
     def step() -> None:
         leaves = {name: getattr(surfels, name).clone().requires_grad_() for name in FLOAT_FIELDS}
@@ -77,7 +79,7 @@ def step_of(render: Renderer, surfels: Surfels, rays: Rays) -> Callable[[], None
 
 
 def plain_loop(library: Any, surfels: Surfels, rays: Rays) -> Callable[[], None]:
-    """Return one step of a loop written with gsplat's front door, on the same road and image."""
+    """Return one step of a loop written with gsplat's public API, on the same road and image."""
     raster = rays.raster
     assert raster is not None
     x, y = ((cell + 0.5) * surfels.cell_m for cell in (surfels.column, surfels.row))
@@ -89,7 +91,8 @@ def plain_loop(library: Any, surfels: Surfels, rays: Rays) -> Callable[[], None]
         "quats": torch.tensor([[1.0, 0.0, 0.0, 0.0]], device=CUDA).repeat(len(x), 1),
         "scales": torch.nn.functional.pad(surfels.log_scale.exp(), (0, 1), value=1.0),
         "opacities": torch.sigmoid(surfels.opacity),
-        # With a camera axis, which 1.5.3 needs, and padded to a count the kernels know: it would pad with garbage.
+        # With a camera axis, which gsplat 1.5.3 needs, and zero-padded to a number of channels that its kernels
+        # support: its own padding is uninitialised.
         "colors": torch.nn.functional.pad(surfels.features, (0, 4))[None],
     }
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves.items()}
@@ -124,7 +127,7 @@ def measure(step: Callable[[], None], rounds: int) -> tuple[float, float]:
 
 
 def fit_of(trip: Trip, renderer: RendererName) -> None:
-    """Fit a drive and print its seconds, the rate of its steps and what it took of the GPU."""
+    """Fit a drive and print its seconds, steps per second and GPU memory."""
     ticks: list[tuple[int, float]] = []
 
     def tick(done: int, total: int, unit: str = "", /) -> None:

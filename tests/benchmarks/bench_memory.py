@@ -1,8 +1,8 @@
-"""Measure how much memory `roadscribe label` takes for drives of different lengths: it must not grow with the length.
+"""Measure the memory of `roadscribe label` for drives of different lengths; it must not grow with the length.
 
-One street of the demo city is driven (320 x 180, six cameras, true id images, no LiDAR); shorter drives are its first
-frames. Peaks are those of each stage's process and, sampled every second, of all processes together. What is there
-already is kept, so that an interrupted run goes on.
+The drive is one street of the demo city (320 x 180, six cameras, true id images, no LiDAR); shorter drives are its
+first frames. Peaks are those of each stage's process and, sampled every second, of all processes together. Existing
+results are kept, so an interrupted run can be continued.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def roadscribe(*arguments: str | Path) -> str:
 
 
 def frames_of(length_m: float) -> int:
-    """Return the frames of a drive of a length."""
+    """Return the number of frames of a drive of a length."""
     return round(length_m / SPACING_M) + 1
 
 

@@ -1,9 +1,9 @@
-"""Renderers side by side: `python tests/benchmarks/bench_render.py` (or `make bench`).
+"""Compare the renderers: `python tests/benchmarks/bench_render.py` (or `make bench`).
 
-One image of 400 x 225 pixels with 10 channels looks at a road from 1.5 m; a step is forward and full backward over
-height, tilt, scale, opacity and features. `cpu` and `vectorized` (the same algorithm in float32 torch operations)
-take turns in one process, so that their ratio holds on a noisy machine; `reference` (every ray against every surfel)
-runs on a part of the image and a part of the road and is extrapolated. Peak memory comes from a process of its own.
+One image of 400 x 225 pixels with 10 channels shows a road from a height of 1.5 m. A step is forward and full backward
+over height, tilt, scale, opacity and features. `cpu` and `vectorized` (the same algorithm in float32 torch operations)
+alternate in one process, so that their ratio is reliable on a busy machine. `reference` (every ray with every surfel)
+uses a part of the image and of the road and is extrapolated. Peak memory is measured in a separate process.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def step(render: Renderer, surfels: Surfels, rays: Rays) -> float:
 
 
 def reference_part() -> tuple[Surfels, Rays]:
-    """Return a road and rays small enough for the brute force: 64 x 64 surfels, about 500 rays."""
+    """Return a road and rays small enough for brute force: 64 x 64 surfels, about 500 rays."""
     surfels = road(64)
     rays = camera(surfels)
     return surfels, replace(rays, direction=rays.direction[:: len(rays.direction) // 500].contiguous())

@@ -1,8 +1,8 @@
 """Measure how long tracing a site takes: a street of the demo city of 1 km, 0.1 m cells, two cores.
 
-The raster is baked from the painted ground of the city, without images: shares of classes in every cell of the
-corridor of 15 m each side of the drive, blurred as a fit blurs them, with parked cars' shadows unseen, haze and views
-that fall with the distance from the path. `--bev FOLDER` traces the BevMap of a finished job instead.
+The raster is computed from the painted ground of the city, without images. It holds the share of each class in every
+cell of a corridor of 15 m on each side of the drive, blurred as by a fit, with noise, and with unseen rectangles as
+behind parked cars. `--bev FOLDER` traces the BevMap of a finished job instead.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from vectorize.trace.trace_site import trace_site
 
 CELL_M, CORRIDOR_M, TEXEL_M = 0.1, 15.0, 0.05
 BLUR_M = 0.08
-HAZE = 0.02
-SHADOWS_PER_M = 0.15
+NOISE = 0.02  # standard deviation of a class probability
+HIDDEN_PER_M = 0.15
 
 
 def painted(length_m: float, seed: int) -> BevMap:
-    """Return the raster that a drive of a length would leave."""
+    """Return a raster like that of a labelled drive of this length."""
     config = CityConfig(seed=seed, frames=round(length_m / 4.0) + 1, spacing_m=4.0, texel_m=TEXEL_M)
     street = Street.random(config, np.random.default_rng((seed, 0)))
     ground = build_ground(street, texel_m=TEXEL_M, seed=seed, rng=np.random.default_rng((seed, 1)))
@@ -46,7 +46,7 @@ def painted(length_m: float, seed: int) -> BevMap:
     grid, at = cells.grid, (cells.row, cells.column)
     views = np.zeros(grid.shape, np.uint16)
     views[at] = rng.integers(4, 30, len(cells))
-    for x, y in path[rng.integers(0, len(path), round(SHADOWS_PER_M * length_m))] + rng.uniform(-12, 12, 2):
+    for x, y in path[rng.integers(0, len(path), round(HIDDEN_PER_M * length_m))] + rng.uniform(-12, 12, 2):
         column, row = grid.to_px(np.array([x, y])).astype(int).tolist()
         views[row : row + int(rng.integers(10, 60)), column : column + int(rng.integers(10, 60))] = 0
     probability = np.zeros((*grid.shape, CLASS_COUNT), np.float16)
@@ -54,7 +54,7 @@ def painted(length_m: float, seed: int) -> BevMap:
         share = np.zeros(grid.shape, np.float32)
         share[at] = _share(ground, cells.centres(), road_class)
         share = cv2.GaussianBlur(share, (0, 0), BLUR_M / CELL_M)
-        share[at] += rng.normal(0.0, HAZE, len(cells)).astype(np.float32)
+        share[at] += rng.normal(0.0, NOISE, len(cells)).astype(np.float32)
         probability[..., road_class] = share.clip(0.0, 1.0)
     probability /= np.maximum(probability.sum(axis=2, keepdims=True, dtype=np.float32), 1e-3).astype(np.float16)
     probability[views == 0] = 0
@@ -85,12 +85,12 @@ def _share(ground: Ground, centres: np.ndarray, road_class: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Print the seconds and what was traced."""
+    """Print the seconds and the number of traced elements."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--length", type=float, default=1000.0, help="metres driven (1000)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--bev", type=Path, help="folder of a BevMap to trace instead")
-    parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument("--profile", action="store_true", help="print a profile")
     given = parser.parse_args()
     bev = read(BevBlocks, given.bev, mapped=True) if given.bev else BevBlocks.of(painted(given.length, given.seed))
     trace_site(BevBlocks.of(painted(40.0, given.seed)), TraceConfig())  # imports and compiled kernels are warm

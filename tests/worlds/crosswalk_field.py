@@ -1,4 +1,4 @@
-"""Evidence of nothing but crosswalks: a field of equal rectangles, one in every tile of an image."""
+"""Evidence of crosswalks only: equal rectangles, one in every tile of a raster."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A drive folder with a true map and the result of labelling it, without running a job: painted by hand."""
+"""A drive folder with a true map and a result of a label job, made by hand without running a job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def line(left_m, *, name="divider", style="solid", score=1.0, shift_m=0.0) -> El
 TRUE = RoadMap(elements=(line(0), line(4, style="dashed"), line(7, name="boundary", style="unknown")))
 FOUND = RoadMap(
     origin=ORIGIN,
-    # The dashed line is missing, and there is no line at -9.
+    # The dashed line is missing, and the line at -9 is false.
     elements=(line(0.2, score=0.8), line(7, name="boundary", score=0.6, style="unknown"), line(-9, score=0.3)),
 )
 
@@ -96,7 +96,7 @@ def write(root: Path) -> tuple[Path, Path]:
 
 
 def _two_ways(px):
-    """Return what a job says of painted dividers that are all `px` aside; where another map has none, nothing."""
+    """Return the report on painted dividers that are all `px` off, without dividers in another map."""
     shares = {"1": float(px <= 1), "2": 1.0, "4": 1.0}
     painted = {"painted_samples": 9, "painted_median_px": px, "painted_mean_px": px, "painted_p90_px": px}
     common = {"common_samples": 0, "common_median_px": None, "common_mean_px": None, "common_p90_px": None}

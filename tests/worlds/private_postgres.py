@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own in a temporary folder, reached through a socket there: no port, no password."""
+"""A private PostgreSQL server in a temporary folder, reached through a socket there: no port, no password."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import uuid
 from pathlib import Path
 
 ROLE = "roadscribe"
-# The server refuses to run as root: in a user namespace root goes by another name, and keeps its files.
+# The server refuses to run as root. In a user namespace root has another name and still owns its files.
 NOT_ROOT = ("unshare", "--user", "--map-user=nobody", "--map-group=nogroup")
 
 
 def why_not() -> str:
-    """Return why no server can be started here, or nothing."""
+    """Return the reason why no server can be started here, or an empty string."""
     if _programs() is None:
         return "PostgreSQL is not installed here (apt-get install postgresql)"
     prefix = _prefix()
     if prefix and subprocess.run([*prefix, "true"], check=False, capture_output=True).returncode != 0:
-        return "PostgreSQL does not run as root, and there are no user namespaces here"
+        return "PostgreSQL does not run as root, and user namespaces are not available here"
     return ""
 
 
 def _programs() -> Path | None:
-    """Return the folder of PostgreSQL's programs; Debian keeps them off the path."""
+    """Return the folder of PostgreSQL's programs; on Debian they are not on PATH."""
     found = shutil.which("initdb")
     if found:
         return Path(found).resolve().parent
@@ -39,7 +39,7 @@ def _prefix() -> tuple[str, ...]:
 
 
 class PrivatePostgres:
-    """Starts a server, makes databases, ends it and leaves nothing."""
+    """A running server that creates databases; `stop` ends it and removes its files."""
 
     def __init__(self) -> None:
         programs = _programs()
@@ -48,7 +48,7 @@ class PrivatePostgres:
         data = self.folder / "data"
         prepare = [*_prefix(), programs / "initdb", "-D", data, "-U", ROLE, "--auth=trust", "--no-sync"]
         subprocess.run([*prepare, "--encoding=UTF8"], check=True, capture_output=True)
-        # A data folder that lives for one run need not survive a power cut.
+        # fsync=off: the data are needed for one run only.
         serve = [programs / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off"]
         self._command = [*_prefix(), *serve]
         self._start()
@@ -88,7 +88,7 @@ class PrivatePostgres:
         self._start()
 
     def _end(self) -> None:
-        self._process.send_signal(signal.SIGINT)  # "fast": without waiting for clients that are still there
+        self._process.send_signal(signal.SIGINT)  # "fast" shutdown: does not wait for clients
         self._process.wait(30)
 
     def stop(self) -> None:

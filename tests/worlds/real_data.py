@@ -1,4 +1,4 @@
-"""Where the real drives lie that tests marked `data` need."""
+"""Paths of the real drives that tests marked `data` need."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def real_data(*parts: str) -> Path:
-    """Return a path below the test data, or skip the test, saying what is missing."""
+    """Return a path below the test data, or skip the test with the missing path as reason."""
     root = Path(os.environ.get("ROADSCRIBE_TEST_DATA") or Path(__file__).parents[3] / "shared" / "data")
     path = root.joinpath(*parts)
     if not path.exists():

@@ -23,13 +23,13 @@ EGO_FROM_FRONT = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 
 
 def ground_class(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """RoadClass of ground points."""
+    """Return the RoadClass of ground points."""
     ids = np.where(np.abs(y) < ROAD_HALF_M, int(RoadClass.ROAD), int(RoadClass.OFF_ROAD))
     return np.where(np.abs(y - LINE_Y_M) < LINE_HALF_M, int(RoadClass.LANE_MARKING), ids).astype(np.uint8)
 
 
 def ground_rgb(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Colour 0..255 of ground points: a texture that parallax can hold on to."""
+    """Return the colour 0..255 of ground points, with a texture so that stereo can match them."""
     ids = ground_class(x, y)
     base = np.array([[0] * 3, [90, 90, 95], [235, 235, 230], [0] * 3, [0] * 3, [80, 130, 70]] + [[0] * 3] * 3)[ids]
     texture = 25 * np.sin(x * 2.1)[..., None] * np.cos(y * 1.7 + x * 0.3)[..., None]

@@ -1,4 +1,4 @@
-"""A tiny Argoverse 2 log in the data set's own layout, for tests that break it."""
+"""A tiny Argoverse 2 log in the data set's layout, for tests of faulty data."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ START_NS = 315_966_000_000_000_000
 POSES, SWEEPS = 61, 5  # every 10 ms, and every 100 ms from 50 ms on
 STEP_NS, FIRST_SWEEP_NS, SWEEP_NS, IMAGE_NS = 10_000_000, 50_000_000, 100_000_000, 50_000_000
 SPEED_M_S, ZERO_M, GROUND_Z_M = 8.0, (1500.0, 200.0, 12.0), -0.4
-WIDTH, HEIGHT, LATE_NS = 32, 24, 7_000_000  # cameras fire 7 ms after a sweep
+WIDTH, HEIGHT, LATE_NS = 32, 24, 7_000_000  # cameras expose 7 ms after a sweep
 CAMERAS = ("ring_front_center", "ring_rear_left")
 FORWARD_WXYZ = (0.5, -0.5, 0.5, -0.5)
 
 
 def position(time_ns: int) -> np.ndarray:
-    """Return where the vehicle is in the city: straight along the city's x axis."""
+    """Return the vehicle's position in the city; it drives along the city's x axis."""
     return np.array(ZERO_M) + [SPEED_M_S * (time_ns - START_NS) * 1e-9, 0.0, 0.0]
 
 
@@ -75,17 +75,17 @@ def poses() -> dict[str, Any]:
 
 
 def sweep_times() -> list[int]:
-    """Return when the LiDAR turned."""
+    """Return the times of the LiDAR sweeps."""
     return [START_NS + FIRST_SWEEP_NS + i * SWEEP_NS for i in range(SWEEPS)]
 
 
 def image_times() -> list[int]:
-    """Return when the cameras fired: twice a turn."""
+    """Return the times of the images, two per sweep."""
     return [START_NS + FIRST_SWEEP_NS + LATE_NS + i * IMAGE_NS for i in range(2 * SWEEPS - 1)]
 
 
 def extrinsics() -> dict[str, Any]:
-    """Return the columns of the extrinsics; the LiDARs stand among the cameras, as in the data set."""
+    """Return the columns of the extrinsics; the LiDAR is listed with the cameras, as in the data set."""
     names = [*CAMERAS, "up_lidar"]
     columns: dict[str, Any] = {"sensor_name": names}
     columns |= {name: [value] * 3 for name, value in zip(("qw", "qx", "qy", "qz"), FORWARD_WXYZ, strict=True)}
@@ -93,7 +93,7 @@ def extrinsics() -> dict[str, Any]:
 
 
 def intrinsics() -> dict[str, Any]:
-    """Return the columns of the intrinsics, with the lens coefficients that do not belong to the images."""
+    """Return the columns of the intrinsics, with lens coefficients that do not apply to the images."""
     columns: dict[str, Any] = {"sensor_name": list(CAMERAS), "fx_px": [20.0] * 2, "fy_px": [20.0] * 2}
     columns |= {"cx_px": [15.5] * 2, "cy_px": [11.5] * 2, "k1": [-0.2] * 2, "k2": [-0.1] * 2, "k3": [0.3] * 2}
     return columns | {"height_px": pa.array([HEIGHT] * 2, pa.uint16()), "width_px": pa.array([WIDTH] * 2, pa.uint16())}

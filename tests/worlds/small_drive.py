@@ -1,4 +1,4 @@
-"""A tiny drive folder that uses every field of drive.json once, for tests that break it."""
+"""A tiny drive folder that uses every field of drive.json once, for tests of faulty drives."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def document(frames: int = 4) -> dict[str, Any]:
         "frames": [_frame(i) for i in range(frames)],
         "true_map": "map.json",
     }
-    result: dict[str, Any] = json.loads(json.dumps(body))  # no part is shared: a test changes one place only
+    result: dict[str, Any] = json.loads(json.dumps(body))  # a deep copy, so that a test changes one place only
     return result
 
 

@@ -1,4 +1,4 @@
-"""A tiny nuScenes data root of two scenes in the data set's own layout, for tests that break it."""
+"""A tiny nuScenes data root of two scenes in the data set's layout, for tests of faulty data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPEED_M_S, ZERO_M = 8.0, (600.0, 1600.0)
 WIDTH, HEIGHT, SAMPLES = 32, 24, 3
 FORWARD_WXYZ = [0.5, -0.5, 0.5, -0.5]
 LATE_US = {"CAM_FRONT": -35_000, "CAM_BACK": 12_000, "LIDAR_TOP": 0}
-KEY_US, TURN_US = 500_000, 50_000  # keyframes twice, LiDAR turns 20 times a second
+KEY_US, TURN_US = 500_000, 50_000  # two keyframes and 20 LiDAR sweeps per second
 SWEEP_US = {"CAM_FRONT": 83_333, "CAM_BACK": 83_333, "LIDAR_TOP": TURN_US}
 
 Tables = dict[str, list[dict[str, Any]]]
@@ -65,7 +65,7 @@ def _scene(result: Tables, name: str, start_us: int, count: int) -> None:
         first, last = start_us + LATE_US[channel], start_us + (count - 1) * KEY_US + LATE_US[channel]
         for number in range(1, round((last - first) / step_us)):
             time_us = first + number * step_us
-            if (time_us - first) % KEY_US:  # a keyframe's own turn
+            if (time_us - first) % KEY_US:  # not the sweep of a keyframe
                 _record(result, tokens[round((time_us - first) / KEY_US)], channel, time_us, key=False)
     scene = {"token": name, "log_token": "log0", "name": name, "description": "", "nbr_samples": count}
     result["scene"].append({**scene, "first_sample_token": tokens[0], "last_sample_token": tokens[-1]})

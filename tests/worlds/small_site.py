@@ -1,4 +1,4 @@
-"""A few metres of road as every artifact an exporter takes; each vertex is known, so any file can be checked."""
+"""A few metres of road as every artifact that exporters need, with known vertices."""
 
 from __future__ import annotations
 

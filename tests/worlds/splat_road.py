@@ -13,7 +13,7 @@ from recon.render.surfels import Raster, Rays, Surfels
 def road(
     *, cells: int = 30, channels: int = 12, opacity: float | None = None, seed: int = 0, tilt: float = 0.02
 ) -> Surfels:
-    """A wavy road; opacity is a logit, or varied."""
+    """Return a wavy road; `opacity` is a logit, or None for random logits."""
     generator = torch.Generator().manual_seed(seed)
     keep = torch.rand(cells, cells, generator=generator) > 0.1
     row, column = (axis.to(torch.int32) for axis in torch.nonzero(keep).unbind(dim=1))
@@ -47,7 +47,7 @@ def camera(
     height_px: int = 40,
     height_m: float = 1.5,
 ) -> Rays:
-    """The pixels of a camera that see the road; it stands at a share of its size and looks north by east and down."""
+    """Return the rays of a camera's pixels that show the road; `stand` is its position in shares of the road's size."""
     size = surfels.index.shape[0] * surfels.cell_m
     ahead = torch.tensor([math.sin(yaw), math.cos(yaw), 0.0], dtype=torch.float64)
     up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)

@@ -1,7 +1,7 @@
 """A slow twin of the functions of gsplat 1.5.3 that recon/render/gsplat.py calls, for machines without CUDA.
 
 Written from the paper (Huang et al. 2024, eq. 8-11) and the documented arguments: float64 torch, tile by tile, with
-autograd. Cut-offs can be set, so that a test can tell them from everything else.
+autograd. Its cut-offs can be set, so that tests can separate their effect.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ WIDTH_AT_LEAST = 2.0  # a splat weighs at least as much as a circle of variance 
 
 @dataclass(frozen=True)
 class Twin:
+    """The functions of gsplat, with cut-offs that can be set."""
+
     q_max: float = float("inf")
     alpha_min: float = 1 / 255
     alpha_max: float = 0.999

@@ -1,4 +1,4 @@
-"""A straight flat road as a drive folder with id images: small enough to label in seconds, true enough to be found."""
+"""A straight flat road as a drive folder with id images, small enough to be labelled in seconds."""
 
 from __future__ import annotations
 

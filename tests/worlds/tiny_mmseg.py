@@ -103,7 +103,7 @@ def write(folder: Path, *, labels: int, classes: tuple[str, ...] = ()) -> Path:
     torch.manual_seed(3)
     net = build_net(config, where="tiny")
     with torch.no_grad():
-        # Fresh weights give masks of one half everywhere: each image would be of one class.
+        # Fresh weights give masks of 0.5 everywhere, so each image would have one class.
         net.decode_head.cls_embed.weight.normal_(0.0, 0.7)
         net.decode_head.mask_embed[-1].weight.normal_(0.0, 2.0)
     write_config(folder / "net.py", config)
