@@ -68,7 +68,7 @@ check: $(READY) ## Lint, format, types, size budget, documents, import circles, 
 	$(BIN)/python .ci/import_circles.py
 	$(BIN)/python .ci/commit_subjects.py
 
-mutants: $(READY) ## Prove that tests notice wrong constants of tracing (a minute)
+mutants: $(READY) ## Prove that tests notice wrong constants of tracing (two minutes)
 	$(BIN)/python .ci/mutants.py
 
 ablation: $(READY) ## Switch every term of the fit off in turn, write docs/ablation.md (most of an hour)

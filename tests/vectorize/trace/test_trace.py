@@ -334,3 +334,39 @@ def test_a_few_views_do_not_make_a_boundary_against_background():
         found.append(sum(lengths(trace(canvas.bev(), TraceConfig()), "boundary")))
     assert found[0] == 0
     assert found[1] > 100
+
+
+@pytest.mark.parametrize(("hidden_m", "pieces"), [(2.0, 1), (6.0, 2)])
+def test_a_boundary_is_joined_over_a_short_hidden_stretch_only(hidden_m, pieces):
+    canvas, _ = street(length_m=40.0, half_width_m=4.0)
+    x, y = np.moveaxis(canvas.grid.centres(), -1, 0)
+    canvas.hide((np.abs(x - 20.0) > 17.0) | ((y > 2.0) & (np.abs(x - 20.0) < hidden_m / 2)))
+    boundaries = trace(canvas.bev(), TraceConfig()).of("boundary")
+    assert len([e for e in boundaries if e.vertices[:, 1].min() > 3.5]) == pieces
+
+
+@pytest.mark.parametrize(("width_m", "count"), [(0.4, 1), (0.12, 0)])
+def test_thin_paint_across_a_lane_is_not_a_stop_line(width_m, count):
+    canvas, centre = street(length_m=30.0)
+    canvas.stroke(centre)
+    canvas.stroke(shifted(centre, -3.5))
+    canvas.stroke(np.array([[20.0, -3.1], [20.0, -0.4]]), width_m=width_m)
+    road_map = trace(canvas.bev(), TraceConfig())
+    assert len(road_map.of("stop_line")) == count
+    assert len(road_map.of("divider")) == 2
+
+
+@pytest.mark.parametrize(("length_m", "count"), [(1.2, 0), (2.6, 1)])
+def test_a_patch_of_stop_line_paint_shorter_than_a_lane_is_dropped(length_m, count):
+    canvas, _ = street(length_m=20.0, half_width_m=4.0)
+    canvas.stroke(np.array([[10.0, 0.4], [10.0, 0.4 + length_m]]), width_m=0.4, road_class=RoadClass.STOP_LINE)
+    assert len(trace(canvas.bev(), TraceConfig()).of("stop_line")) == count
+
+
+@pytest.mark.parametrize(("width_m", "count"), [(0.3, 1), (1.0, 0)])
+def test_a_patch_wider_than_any_line_is_not_a_divider(width_m, count):
+    canvas, _ = street(length_m=16.0, half_width_m=3.0)
+    away = np.abs(canvas.grid.centres()[..., 1])
+    here = np.abs(canvas.grid.centres()[..., 0] - 8.0) < 2.5
+    canvas._paint(np.where(here, np.clip(1.0 - away / width_m, 0.0, 1.0), 0.0), RoadClass.LANE_MARKING)
+    assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == count

@@ -210,3 +210,19 @@ def test_two_lines_that_face_each_other_over_half_their_length_are_no_crossing()
             canvas.stroke(line, width_m=0.3, road_class=CROSSWALK)
         counts.append(len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())))
     assert counts == [1, 0]
+
+
+@pytest.mark.parametrize(("apart_m", "count"), [(1.0, 0), (2.0, 1), (4.5, 1), (5.5, 0)])
+def test_the_lines_of_a_crossing_leave_room_for_people(apart_m, count):
+    canvas = _road()
+    for x_m in (-apart_m / 2, apart_m / 2):
+        _across(canvas, x_m, MIXED)
+    assert len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())) == count
+
+
+@pytest.mark.parametrize(("end_m", "count"), [(5.4, 1), (3.2, 0)])
+def test_lines_that_end_before_the_kerb_are_no_crossing(end_m, count):
+    canvas = _road()
+    for x_m in (-1.5, 1.5):
+        _across(canvas, x_m, [(-5.7, end_m, CROSSWALK)])
+    assert len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())) == count

@@ -123,3 +123,16 @@ def test_a_slanting_crossing_is_not_published_as_its_rectangle(lean_m):
     (crossing,) = _found(_square(slanting))
     assert slanting.area < 0.85 * slanting.minimum_rotated_rectangle.area
     assert _iou(crossing, slanting) > 0.93  # the opening that removes frays rounds sharp corners
+
+
+def test_blocks_of_stripes_far_apart_are_two_crossings():
+    counts = []
+    for gap_m in (1.5, 3.0):
+        counts.append(len(_found(_square(box(-2, -6, 2, -gap_m / 2), box(-2, gap_m / 2, 2, 6)))))
+    assert counts == [1, 2]
+
+
+def test_a_line_as_long_as_the_zebra_beside_it_is_not_one_of_its_stripes():
+    stripes = [box(-2, -5 + i, 2, -4.5 + i) for i in range(10)]
+    (crossing,) = _found(_square(*stripes, box(3.0, -5, 3.3, 4.5)))
+    assert _iou(crossing, box(-2, -5, 2, 4.5)) > 0.93

@@ -77,3 +77,18 @@ def test_a_solid_line_that_was_repaired_here_and_there_is_solid():
     canvas.dashes(centre, dash_m=12.0, gap_m=2.0)
     (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
     assert divider.style == "solid"
+
+
+def test_a_line_half_a_metre_wide_is_double_though_no_gap_is_visible():
+    canvas, centre = street(heading_rad=0.4, length_m=20.0, half_width_m=3.0)
+    canvas.stroke(shifted(centre, 1.26), width_m=0.5)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "double"
+
+
+@pytest.mark.parametrize(("dash_m", "gap_m", "style"), [(3.0, 3.0, "dashed"), (4.0, 0.6, "solid")])
+def test_short_breaks_are_wear_and_longer_ones_are_gaps_between_dashes(dash_m, gap_m, style):
+    canvas, centre = street(length_m=24.0, half_width_m=3.0)
+    canvas.dashes(centre, dash_m=dash_m, gap_m=gap_m)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == style
