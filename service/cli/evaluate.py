@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from recon.artifact import write_atomic
+from service.cli.table import print_line, print_table, table_of
 
 FIGURES = ("median", "mean", "p90")
 
@@ -45,30 +45,30 @@ def evaluate(
     if as_json:
         print(json.dumps(record, allow_nan=False))
         return
-    console = Console(highlight=False)
     for key, title in (("patches", "patches"), ("site", "site")):
         if record[key] is not None:
-            _print_part(console, title, record[key])
+            _print_part(title, record[key])
     if record["site"] is not None and record["site"]["calibration"]["metres"]:
-        console.print(_calibration(record["site"]["calibration"]), "")
+        print_table(_calibration(record["site"]["calibration"]))
+        print_line()
     if record["reprojection"]:
-        console.print(_reprojection(record["reprojection"]))
+        print_table(_reprojection(record["reprojection"]))
         if "flat_ground" in record["reprojection"]:
-            console.print(_beside_flat_ground(record["reprojection"]))
+            print_table(_beside_flat_ground(record["reprojection"]))
         elif "flat_ground_left_out" in record["reprojection"]:
-            console.print(f"not compared with flat ground: {record['reprojection']['flat_ground_left_out']}")
+            print_line(f"not compared with flat ground: {record['reprojection']['flat_ground_left_out']}")
     for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
-        console.print(f"note: {note}")
+        print_line(f"note: {note}")
     if html is not None:
-        console.print(f"\nPage: {html}")
+        print_line(f"\nPage: {html}")
 
 
-def _print_part(console: Console, title: str, part: Mapping[str, Any]) -> None:
+def _print_part(title: str, part: Mapping[str, Any]) -> None:
     for scope, name in (("observed", "observed area"), ("full_range", "full range")):
         if part[scope] is None:
             continue
-        console.print(f"[bold]{title}, {name}[/bold]")
-        table = Table("", "true", "labels", "AP", "median m", *_heads("F1", part), "Frechet", "raster", box=None)
+        print_line(f"{title}, {name}", style="bold")
+        table = table_of("", "true", "labels", "AP", "median m", *_heads("F1", part), "Frechet", "raster")
         classes = part[scope]["classes"]
         for key, entry in classes.items():
             table.add_row(*_row(key, entry))
@@ -77,19 +77,19 @@ def _print_part(console: Console, title: str, part: Mapping[str, Any]) -> None:
         mean = [part[scope]["mean"][kind]["map"] for kind in ("chamfer", "frechet", "raster")]
         blanks = [""] * len(part["thresholds_m"])
         table.add_row("mean", "", "", _percent(mean[0]), "", *blanks, _percent(mean[1]), _percent(mean[2]))
-        console.print(table)
+        print_table(table)
         for entry in classes.values():
             if entry["why"]:
-                console.print(f"  {entry['why']}")
-        console.print()
+                print_line(f"  {entry['why']}")
+        print_line()
     if part["coverage"] is not None:
-        console.print(f"[bold]{title}, coverage[/bold]")
-        table = Table("", "true", "observed", *_heads("found", part), box=None)
+        print_line(f"{title}, coverage", style="bold")
+        table = table_of("", "true", "observed", *_heads("found", part))
         for key, entry in part["coverage"]["classes"].items():
             found = [_percent(v) for v in entry["found_of_observed_at"]]
             table.add_row(key, f"{entry['true']:.0f} {entry['unit']}", _percent(entry["observed"]), *found)
-        console.print(table)
-        console.print(f"{_percent(part['coverage']['area'])} % of the ground was observed\n")
+        print_table(table)
+        print_line(f"{_percent(part['coverage']['area'])} % of the ground was observed\n")
 
 
 def _heads(name: str, part: Mapping[str, Any]) -> list[str]:
@@ -105,14 +105,14 @@ def _row(name: str, entry: Mapping[str, Any]) -> list[str]:
 
 
 def _calibration(calibration: Mapping[str, Any]) -> Table:
-    table = Table("confidence, site", "metres", "stated", f"right ({calibration['right_m']} m)", "ECE", box=None)
+    table = table_of("confidence, site", "metres", "stated", f"right ({calibration['right_m']} m)", "ECE")
     for name, entry in [*calibration["classes"].items(), ("all", calibration)]:
         table.add_row(name, f"{entry['metres']:.0f}", *(_percent(entry[k]) for k in ("confidence", "right", "ece")))
     return table
 
 
 def _reprojection(reprojection: Mapping[str, Any]) -> Table:
-    table = Table("reprojection", "images", "samples", "median px", "90 % within px", "", box=None)
+    table = table_of("reprojection", "images", "samples", "median px", "90 % within px", "")
     if "classes" not in reprojection:
         row = [str(reprojection[k]) for k in ("images", "all_vertices", "all_median_px", "all_p90_px")]
         table.add_row("divider", *row, "an older job measured dividers only")
@@ -124,7 +124,7 @@ def _reprojection(reprojection: Mapping[str, Any]) -> Table:
 
 def _beside_flat_ground(reprojection: Mapping[str, Any]) -> Table:
     within = "% within 1, 2, 4 px"
-    table = Table("painted dividers", "median px", "mean", "90 %", within, f"marks met, {within}", box=None)
+    table = table_of("painted dividers", "median px", "mean", "90 %", within, f"marks met, {within}")
     for title, entry in (("this map", reprojection), ("flat ground", reprojection["flat_ground"])):
         for which, where in (("painted", ""), ("common", ", on both maps")):
             numbers = ["-" if entry[f"{which}_{k}_px"] is None else f"{entry[f'{which}_{k}_px']:.2f}" for k in FIGURES]

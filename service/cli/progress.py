@@ -18,11 +18,13 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from recon.progress import Throttle
 
 LINE_EVERY_S = 10.0
+NAME_WIDTH = 10  # columns of a stage name, which a narrow terminal must not cut
 
 
 def say(text: str) -> None:
@@ -50,7 +52,7 @@ class StageBars:
         self._line.restart()
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:<10}"),
+                TextColumn("{task.description:<10}", table_column=Column(no_wrap=True, min_width=NAME_WIDTH)),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 _Rate(),

@@ -1,4 +1,4 @@
-"""The report of a job as a table for people."""
+"""Tables for people: no name is ever cut, whatever the width; and the report of a job as such tables."""
 
 from __future__ import annotations
 
@@ -6,28 +6,53 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
+
+WIDEST = 10_000  # columns: wider than any table
+
+
+def table_of(*heads: str) -> Table:
+    """Return a table without lines around it."""
+    return Table(*heads, box=None)
+
+
+def print_table(table: Table) -> None:
+    """Print a table; on a narrow terminal cells wrap between words, and in a file or a pipe they do not wrap."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        natural = Measurement.get(console, console.options.update(width=WIDEST), table)
+        console = Console(highlight=False, width=natural.maximum)
+    for column in table.columns:
+        # rich narrows columns without regard to words, and cuts those that do not fit.
+        texts = [str(column.header), *map(str, column.cells)]
+        column.min_width = max((len(word) for text in texts for word in text.split()), default=0)
+    console.print(table, crop=False)
+
+
+def print_line(text: str = "", *, style: str | None = None) -> None:
+    """Print a line of text as it is: a terminal wraps it, a file holds it whole."""
+    Console(highlight=False).print(text, style=style, markup=False, soft_wrap=True)
 
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Print elements and metres per class, coverage, seconds per stage, total and peak memory."""
-    console = Console(highlight=False, width=None)
     classes = report.get("classes") or {}
     if classes:
-        table = Table("class", "elements", "metres", "longest", "score", "styles", box=None)
+        table = table_of("class", "elements", "metres", "longest", "score", "styles")
         for name, entry in classes.items():
             styles = ", ".join(f"{count} {style}" for style, count in entry.get("styles", {}).items())
             metres, longest = f"{entry['length_m']:.1f}", f"{entry['longest_m']:.1f}"
             table.add_row(name, str(entry["elements"]), metres, longest, f"{entry['score']:.2f}", styles)
-        console.print(table)
-    stages = Table("stage", "seconds", "memory", "", box=None)
+        print_table(table)
+    stages = table_of("stage", "seconds", "memory", "")
     for stage in report["stages"]:
         done = stage["state"] == "skipped"
         memory = "" if done else f"{stage['peak_memory_mb']:.0f} MB"
         stages.add_row(stage["name"], f"{stage['seconds']:.1f}", memory, "already done" if done else "")
-    console.print(stages)
+    print_table(stages)
     for line in _facts(report):
-        console.print(line)
+        print_line(line)
 
 
 def _facts(report: Mapping[str, Any]) -> list[str]:
