@@ -1,6 +1,6 @@
 """The executor process: takes jobs under a lease, runs them in a pool, writes progress and endings to the ledger.
 
-Run as `python -m service.executor`. It owns the Ray driver: when Ray takes this process down, its leases expire,
+Run as `python -m service.executor`. It owns the Ray driver: when Ray crashes this process, its leases expire,
 the supervisor starts it again, and the jobs continue from their finished stages.
 """
 
@@ -29,7 +29,7 @@ from service.results import report_file
 from service.roots import resolve_below
 from service.settings import Settings, load_settings
 from vectorize.publish.job_report import REPORT
-from workers.executor import ClusterSick, CodeChanged, Pool
+from workers.executor import ClusterUnresponsive, CodeChanged, Pool
 from workers.run import RunEvent, RunReport, run
 from workers.spec import stored_spec
 from workers.store import Store
@@ -66,7 +66,7 @@ class Executor:
                 self.stopping.wait(IDLE_S)
             else:
                 self._run(claim)
-                last_beat = 0.0  # sweep at once: others may have waited for this job
+                last_beat = 0.0  # sweep at once: other jobs may wait for this one
 
     def _run(self, claim: Claim) -> None:
         log = self._log.bind(job=claim.job_id, attempt=claim.attempt)
@@ -86,8 +86,8 @@ class Executor:
                 if error.code == "BUG":
                     log.error("job.bug", error=str(error), notes=getattr(error, "__notes__", []))
                 log.warning("job.failed", code=error.code, error=str(error), next=self._leases.fail(claim, error))
-                if isinstance(error, ClusterSick | CodeChanged):
-                    # Ray cannot be left in order, or this code is old: the supervisor starts a fresh process.
+                if isinstance(error, ClusterUnresponsive | CodeChanged):
+                    # Ray does not answer, or the loaded code is old: the supervisor starts a new process.
                     os._exit(SICK_EXIT)
         except (LeaseLost, StorageError) as error:
             log.warning("job.lost", error=str(error))  # the ledger, or whoever holds the job now, ends it
@@ -121,7 +121,7 @@ class Executor:
         """Write report.json and name all files of the result; users see them once the ledger does."""
         home = self._settings.home
         data, entry = report_file(report)
-        # The path holds the fencing token: a zombie writes beside its successor, never over it.
+        # The path holds the fencing token: an executor that lost its lease never overwrites its successor.
         stored = home / "reports" / f"{claim.token}.json"
         write_atomic(stored, data)
         files = [StoredFile(**_row(claim, home, REPORT, stored, entry))]
@@ -141,7 +141,7 @@ def _row(claim: Claim, home: Path, path: str, source: Path, sha256: str) -> dict
 
 
 class _EventWriter:
-    """Writes what a run reports, not faster than people read."""
+    """Writes the events of a run to the ledger, throttled."""
 
     def __init__(self, leases: Leases, claim: Claim) -> None:
         self._leases, self._claim = leases, claim
@@ -160,7 +160,7 @@ class _EventWriter:
 
 
 class _LeaseKeeper(threading.Thread):
-    """Renews a lease beside the work, and learns from it whether the work shall stop."""
+    """Renews a lease during the work, and signals when the work must stop."""
 
     def __init__(self, leases: Leases, claim: Claim, every_s: float) -> None:
         super().__init__(daemon=True)
@@ -232,10 +232,10 @@ def _stop_on_signals(stop: Callable[[], None]) -> None:
     supervisor = int(os.environ.get("ROADSCRIBE_SUPERVISOR", "0"))
 
     def watch() -> None:
-        # Compared with the pid we were told: it may have died before we could look.
+        # Compared with the stated pid: the parent may have died before this check.
         while os.getppid() == supervisor:
             time.sleep(1.0)
-        stop()  # nobody is left to restart us: end in order
+        stop()  # without a supervisor nothing restarts this process
 
     if supervisor:
         threading.Thread(target=watch, daemon=True).start()

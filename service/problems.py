@@ -31,7 +31,7 @@ TITLES = {
 
 
 class Problem(HTTPException):
-    """A response that says no: status, code and what to do."""
+    """A refusal as a response: status, code and what to do."""
 
     def __init__(self, status: int, code: str, detail: str, *, hint: str = "", errors: Sequence[Any] = ()) -> None:
         super().__init__(status_code=status, detail=detail)

@@ -14,7 +14,7 @@ from recon.errors import PathRefused, storage_errors
 from vectorize.publish.job_report import REPORT
 from workers.run import RunReport
 
-OURS = ".roadscribe"  # the store of a local run, and the proof that a folder is ours to write
+OWN_FOLDER = ".roadscribe"  # holds the store of a local run, and marks a folder that Roadscribe may write
 
 
 def report_file(report: RunReport) -> tuple[bytes, str]:
@@ -24,21 +24,21 @@ def report_file(report: RunReport) -> tuple[bytes, str]:
 
 
 def claim_folder(out: Path) -> Path:
-    """Make `out` ours and return the place of its store; refuses a folder that holds somebody else's files."""
+    """Mark `out` as written by Roadscribe and return its store; raises PathRefused for a folder with other files."""
     with storage_errors(str(out)):
         if out.exists() and not out.is_dir():
             raise PathRefused("the output is a file", where=str(out), hint="Name a folder.")
-        if out.is_dir() and any(out.iterdir()) and not (out / OURS).is_dir():
+        if out.is_dir() and any(out.iterdir()) and not (out / OWN_FOLDER).is_dir():
             hint = "Name a new or empty folder; nothing of yours is overwritten."
             raise PathRefused("the output folder holds files that Roadscribe did not write", where=str(out), hint=hint)
-        (out / OURS).mkdir(parents=True, exist_ok=True)
-    return out / OURS / "store"
+        (out / OWN_FOLDER).mkdir(parents=True, exist_ok=True)
+    return out / OWN_FOLDER / "store"
 
 
 def write_result(report: RunReport, out: Path) -> dict[str, Any]:
     """Put the files of a run into `out`, replacing those of an earlier run there, and return the report."""
     data, _ = report_file(report)
-    staging = out / OURS / f"result.{uuid.uuid4().hex[:8]}"
+    staging = out / OWN_FOLDER / f"result.{uuid.uuid4().hex[:8]}"
     with storage_errors(str(out)):
         try:
             for file in report.files():

@@ -1,4 +1,4 @@
-"""The gate for paths in jobs: only below configured roots, walked without following any link."""
+"""Checks paths in jobs: only below configured roots, and without following any link."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HINT = "Allowed are existing files and folders below ROADSCRIBE_ROOTS, without l
 def resolve_below(roots: Iterable[Path], path: str) -> Path:
     """Return the real path of an input; raises PathRefused for everything else, always with the same words.
 
-    The same words, because the difference between "not there" and "not allowed" would tell what the disk holds.
+    The same words, because the difference between "not there" and "not allowed" would reveal what the disk holds.
     """
     wanted = PurePosixPath(path)
     if wanted.is_absolute() and ".." not in wanted.parts and "\0" not in path:

@@ -31,7 +31,7 @@ class Settings(BaseSettings):
     ray_address: str = ""  # empty: a cluster of its own
     max_attempts: int = Field(default=3, ge=1, le=20)
     lease_s: float = Field(default=30.0, ge=1.0)
-    queue_limit_s: float = Field(default=7 * 86400.0, gt=0)  # a job nobody takes fails after this long
+    queue_limit_s: float = Field(default=7 * 86400.0, gt=0)  # a job that no executor takes fails after this time
     blocked_limit_s: float = Field(default=14 * 86400.0, gt=0)  # and so does one whose inputs do not end
     stage_limit_s: float = Field(default=6 * 3600.0, gt=0)
     min_free_mb: int = Field(default=256, ge=0)
@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         return tuple(Path(part).expanduser().absolute() for part in self.roots.split(":") if part)
 
     def time_limits(self) -> dict[str, float]:
-        """Return what the ledger must know about time, as the arguments of `Leases`."""
+        """Return the time limits of the ledger, as the arguments of `Leases`."""
         return {name: getattr(self, name) for name in ("lease_s", "queue_limit_s", "blocked_limit_s")}
 
     def check_exposure(self) -> None:

@@ -24,7 +24,7 @@ STOP_WAIT_S = 15.0
 
 
 class Supervisor(threading.Thread):
-    """Keeps one executor process alive until told to stop."""
+    """Keeps one executor process running until `stop`."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)
@@ -44,7 +44,7 @@ class Supervisor(threading.Thread):
             )
             self._child.wait()
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)  # what it leaves behind would only hold memory
+                os.killpg(self._child.pid, signal.SIGKILL)  # its children would only hold memory
             if self._end.is_set():
                 return
             pause_s = 0.5 if time.monotonic() - started > 60.0 else min(LONGEST_PAUSE_S, pause_s * 2)

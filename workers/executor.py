@@ -1,4 +1,4 @@
-"""What runs a stage: the protocol of the pools, and the tasks and outcomes they exchange with a worker."""
+"""Interfaces of execution: the protocol of the pools, and the tasks and outcomes they exchange with a worker."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class StageTask:
     store: Store
     stage: Stage
     key: str
-    job: str  # "module:Class" of the job's kind: a worker knows no list of kinds
+    job: str  # "module:Class" of the job's kind: a worker needs no list of kinds
     spec: str  # JSON of the job
     parents: dict[str, str]  # stage -> artifact folder
     parent_digests: dict[str, str]
     config_digest: str
     environment: dict[str, Any] | None = None  # what the key was made with; None: not compared
-    token: str = "local"  # names the attempt, so that a late worker's progress goes nowhere
+    token: str = "local"  # names the attempt, so that progress of an earlier attempt is ignored
 
     def to_json(self) -> str:
         """Return one line of JSON."""
@@ -73,7 +73,7 @@ class StageOutcome:
     peak_memory_bytes: int
     object_name: str = ""  # key under which the result was published
     error: RoadscribeError | None = None
-    detail: str = ""  # traceback of a fault in our own code, for the log
+    detail: str = ""  # traceback of an unexpected error, for the log
 
     def to_json(self) -> str:
         """Return one line of JSON."""
@@ -106,7 +106,7 @@ def error_of(record: dict[str, Any]) -> RoadscribeError:
     return kind(record["message"], where=record["where"], hint=record["hint"])
 
 
-class ClusterSick(InfrastructureError):
+class ClusterUnresponsive(InfrastructureError):
     """The cluster does not answer; the process that drives it must end and be started again."""
 
     code = "CLUSTER_SICK"
@@ -119,7 +119,7 @@ class CodeChanged(InfrastructureError):
 
 
 class Pool(Protocol):
-    """Runs stages in processes of its own. One stage at a time; a crash of a worker is an error, never ours."""
+    """Runs stages in worker processes, one at a time. A worker that crashes raises an error; this process lives on."""
 
     def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage to its end.

@@ -21,7 +21,7 @@ POLL_S = 0.1
 
 
 class LocalPool:
-    """One warm worker for the stages of one job: imports are paid once, memory goes back at the job's end."""
+    """One worker for the stages of one job: it imports once, and its memory is released at the end of the job."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,7 +43,7 @@ class LocalPool:
         except BrokenPipeError:
             pass
         except BaseException:
-            self.end_job()  # nobody waits for this worker any more
+            self.end_job()  # the result of this worker is not needed any more
             raise
         raise self._lost(task)
 
@@ -55,20 +55,20 @@ class LocalPool:
         if self._process is not None and self._process.poll() is None:
             return self._process
         self.end_job()
-        ours, theirs = os.pipe()
-        command = [sys.executable, "-m", "workers.local_worker", str(os.getpid()), str(theirs)]
+        reading, writing = os.pipe()
+        command = [sys.executable, "-m", "workers.local_worker", str(os.getpid()), str(writing)]
         try:
-            # stdout is the caller's to use: whatever a library prints goes to stderr.
+            # stdout belongs to the caller, so output of libraries goes to stderr.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
                 stdout=sys.__stderr__,
-                pass_fds=(theirs,),
+                pass_fds=(writing,),
                 start_new_session=True,
             )
         finally:
-            os.close(theirs)
-        self._pipe, self._rest = ours, b""
+            os.close(writing)
+        self._pipe, self._rest = reading, b""
         return self._process
 
     def _lines(self, should_stop: Callable[[], bool]) -> Iterator[bytes]:

@@ -18,23 +18,23 @@ REPORT_EVERY_S = 0.1
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent dies: a worker without one would write for nobody."""
+    """Ask the kernel to kill this process when its parent dies: its result would be lost anyway."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # it died before the request
         os._exit(1)
 
 
 def main(parent: int, pipe: int) -> None:
     """Run tasks until stdin ends."""
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides; a Ctrl-C in the terminal goes to it as well
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides: it receives the Ctrl-C too
     tasks: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
         for line in sys.stdin:
             tasks.put(line)
-        os.killpg(0, signal.SIGKILL)  # the pool is gone, and with it everyone who wants the result
+        os.killpg(0, signal.SIGKILL)  # the pool is gone, so the result is not needed
 
     threading.Thread(target=read, daemon=True).start()
     with os.fdopen(pipe, "w", buffering=1) as out:

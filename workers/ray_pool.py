@@ -1,6 +1,6 @@
 """Stages as Ray remote tasks. The only module that imports Ray; it runs in the executor process, never in the API.
 
-Ray is the muscle and nothing else: no retries, no objects but a line of JSON. Attempts are counted in the ledger.
+Ray only provides the compute: no retries, no objects but a line of JSON. Attempts are counted in the ledger.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
 from recon.progress import Tick, throttled
-from workers.executor import ClusterSick, StageOutcome, StageTask
+from workers.executor import ClusterUnresponsive, StageOutcome, StageTask
 from workers.machine import Machine, this_machine
 from workers.stage import Stage
 from workers.stage_process import execute
@@ -37,7 +37,7 @@ def _run_stage(task_json: str) -> str:
 
     def tick(done: int, total: int, unit: str = "", /) -> None:
         body = {"stage": task.stage.name, "done": int(done), "total": int(total), "unit": unit}
-        with contextlib.suppress(InfrastructureError):  # progress is not worth a job
+        with contextlib.suppress(InfrastructureError):  # a job does not fail for its progress
             write_atomic(path, json.dumps(body).encode())
 
     return execute(task, throttled(tick, POLL_S)).to_json()
@@ -88,7 +88,7 @@ class RayPool:
         self._ping = ray.remote(max_retries=0, num_cpus=0)(_answer)
 
     def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
-        """Run one stage; see `Pool.run`. Raises ClusterSick when Ray itself no longer answers."""
+        """Run one stage; see `Pool.run`. Raises ClusterUnresponsive when Ray no longer answers."""
         progress = task.store.progress_path(task.token)
         progress.unlink(missing_ok=True)
         gpus = self._gpus(task.stage)
@@ -100,7 +100,7 @@ class RayPool:
             progress.unlink(missing_ok=True)
 
     def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:
-        """Return what the machine that will run a stage computes with; on a cluster that exists, a worker tells."""
+        """Return what the machine that will run a stage computes with; on an existing cluster a worker reports it."""
         if not self._foreign or not (stage.device or stage.renderer):
             return this_machine()
         gpus = self._gpus(stage)
@@ -139,7 +139,7 @@ class RayPool:
         except exceptions.RayError as error:
             # Anything else is about the cluster: here every further attempt would only fail the same way.
             what = f"the Ray cluster failed ({type(error).__name__})"
-            raise ClusterSick(what, where=stage.name, hint="The executor starts again.") from error
+            raise ClusterUnresponsive(what, where=stage.name, hint="The executor starts again.") from error
 
     def _gpus(self, stage: Stage) -> float:
         """Return the share of a GPU to ask for; 0 where the cluster has none, for Ray would wait for one for ever."""
@@ -149,11 +149,11 @@ class RayPool:
     def _kill(self, reference: Any) -> None:
         """Kill the task's process and wait for proof of its death."""
         self._ray.cancel(reference, force=True)
-        with contextlib.suppress(Exception):  # any exception is the proof; a time-out means Ray is sick
+        with contextlib.suppress(Exception):  # any exception is the proof; a time-out means that Ray does not answer
             self._ray.get(reference, timeout=10.0)
 
     def _check_alive(self) -> None:
-        """Raise ClusterSick unless a task that waits for nothing ends in time.
+        """Raise ClusterUnresponsive unless a task that waits for nothing ends in time.
 
         A dead raylet leaves `ray.get` hanging for ever, so the question is asked from a thread that may be lost.
         """
@@ -166,13 +166,13 @@ class RayPool:
 
         threading.Thread(target=ask, daemon=True).start()
         if not answered.wait(PING_LIMIT_S):
-            raise ClusterSick(hint="The executor starts again and the job is tried again.")
+            raise ClusterUnresponsive(hint="The executor starts again and the job is tried again.")
 
     def end_job(self) -> None:
         """Do nothing: Ray keeps and ends its workers itself."""
 
     def close(self) -> None:
-        """Leave the cluster, and end it where it is ours."""
+        """Disconnect from the cluster, and stop it if this process started it."""
         self._ray.shutdown()
 
 
@@ -195,9 +195,9 @@ class _Progress:
 
 
 def _own_token(home: Path) -> None:
-    """Give Ray a token file only this user can read: anyone who reaches a cluster's ports owns it.
+    """Give Ray a token file that only this user can read: without a token, any process that reaches a port controls it.
 
-    Ray would write one into the home directory, readable by everyone.
+    Ray would write one into the home directory, readable by every user.
     """
     if "RAY_AUTH_TOKEN" in os.environ or "RAY_AUTH_TOKEN_PATH" in os.environ:
         return

@@ -24,7 +24,7 @@ STAGE_LIMIT_S = 6 * 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
-    """Something happened to a stage."""
+    """An event of a stage."""
 
     kind: Literal["stage.started", "stage.progress", "stage.skipped", "stage.finished"]
     stage: str
@@ -36,7 +36,7 @@ class RunEvent:
     seconds: float = 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return the JSON form, without what says nothing."""
+        """Return the JSON form, without the fields that the kind of event does not have."""
         body: dict[str, Any] = {"stage": self.stage, "index": self.index, "count": self.count}
         if self.kind == "stage.progress":
             body |= {"done": self.done, "total": self.total, "unit": self.unit}
@@ -95,7 +95,7 @@ class RunReport:
                 for stage in self.stages
             ],
         }
-        # What the last stage measured (elements, metres, coverage, ...) is the user's first question.
+        # Users first ask for what the last stage measured: elements, metres, coverage.
         summary = self.stages[-1].manifest.meta.get("summary") if self.stages else None
         return body | (summary or {})
 

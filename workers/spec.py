@@ -23,7 +23,7 @@ def adapter(of: tuple[type[Job], ...]) -> TypeAdapter[Job]:
 
 def parse_spec(body: bytes | str) -> Job:
     """Return the spec in a JSON text; raises pydantic's ValidationError (with places) or ConfigInvalid (a range)."""
-    # Strict: a number in quotes is the sender's mistake, not ours to guess away.
+    # Strict: a number in quotes is a mistake of the sender, and is refused.
     spec = adapter(kinds.KINDS).validate_json(body, strict=True)
     _refuse_nonfinite(spec.model_dump(), "")
     return spec

@@ -45,7 +45,7 @@ def same(*names: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageRecord:
-    """What became of one stage."""
+    """The result of one stage."""
 
     name: str
     skipped: bool

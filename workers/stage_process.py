@@ -22,7 +22,7 @@ from workers.store import NEWEST_SCHEMA
 
 
 def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambda: False) -> StageOutcome:
-    """Run a stage and return its outcome; never raises, so that no foreign exception crosses the process border."""
+    """Run a stage and return its outcome; never raises, so that no other exception crosses the process border."""
     started = time.monotonic()
     reset_peak_memory()
 
@@ -56,8 +56,8 @@ def _check_environment(task: StageTask) -> None:
     """Raise CodeChanged unless this process would name the result as the sender of the task did."""
     if task.environment is None:
         return
-    ours = environment(task.stage, this_machine())
-    differs = [name for name in sorted(ours | task.environment) if ours.get(name) != task.environment.get(name)]
+    here = environment(task.stage, this_machine())
+    differs = [name for name in sorted(here | task.environment) if here.get(name) != task.environment.get(name)]
     if differs:
         what = f"the worker has another {' and '.join(differs)} than the executor"
         hint = "Restart the service after an upgrade, and install the same packages on every machine."
@@ -67,7 +67,7 @@ def _check_environment(task: StageTask) -> None:
 def _run_locked(task: StageTask, tick: Tick) -> str:
     stage, store = task.stage, task.store
     if stage.cached and store.find(stage.role, task.key, stage.kind) is not None:
-        return task.key  # the attempt before us finished it after all
+        return task.key  # an earlier attempt finished it
     work = store.work_path(stage.role, task.key)
     folder = work / "artifact"
     with storage_errors(str(work)):
@@ -89,7 +89,7 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
         with storage_errors(str(work)):
             function(given)
     except InputInvalid:
-        shutil.rmtree(work, ignore_errors=True)  # wrong input gives nothing to resume from
+        shutil.rmtree(work, ignore_errors=True)  # nothing to resume: the input is wrong
         raise
     manifest = read_manifest(folder, kind=stage.kind, schema=NEWEST_SCHEMA, verify=False)
     key = task.key if stage.cached else manifest.digest

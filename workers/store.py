@@ -61,10 +61,10 @@ class Store:
         return None
 
     def _set_aside(self, folder: Path) -> None:
-        grave = self.home / "damaged" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        aside = self.home / "damaged" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
         with storage_errors(str(folder)):
-            grave.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(grave)
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(aside)
 
     def publish(self, work: Path, stage: str, key: str) -> Path:
         """Move a sealed folder into place in one step; an equal result that came first is kept."""

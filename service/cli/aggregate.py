@@ -32,7 +32,7 @@ def aggregate(
     """Align several drives over one place, fit one surface to them, and label every drive's keyframes from it.
 
     OUT gets one map.geojson, pictures/ and report.json of the site, and shards/1, shards/2, ... of the drives in the
-    order given. A drive that does not fit the others is left out; report.json says why.
+    order given. A drive that does not fit the others is left out; report.json gives the reason.
 
     Example: roadscribe aggregate site_out monday tuesday night_drive
 

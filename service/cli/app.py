@@ -10,7 +10,7 @@ import typer
 
 from recon.errors import ConfigInvalid, RoadscribeError
 from service.cli import aggregate, city, demo, evaluate, export, label, segment, serve, show, submit, validate
-from service.cli.progress import say
+from service.cli.progress import echo
 from service.client import ServiceUnreachable
 
 OK, FAILED, USAGE, UNREACHABLE, DETACHED = 0, 1, 2, 3, 130
@@ -51,11 +51,11 @@ def main() -> None:
     try:
         app()
     except RoadscribeError as error:
-        say(f"error: {error.message}")
+        echo(f"error: {error.message}")
         if error.where:
-            say(f"  where: {error.where}")
+            echo(f"  where: {error.where}")
         if error.hint:
-            say(f"  what to do: {error.hint}")
+            echo(f"  what to do: {error.hint}")
         for note in getattr(error, "__notes__", []):
-            say(note)  # the traceback of a defect of ours, from the worker
+            echo(note)  # the traceback of a defect of Roadscribe, from the worker
         sys.exit(exit_code(error))

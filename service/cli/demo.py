@@ -20,7 +20,7 @@ import typer
 
 from recon.config import SegmentConfig
 from recon.errors import PathRefused, StorageError, WorkerLost, storage_errors
-from service.cli.progress import StageBars, say
+from service.cli.progress import StageBars, echo
 from service.cli.submit import fetch_files, follow_job
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
@@ -52,17 +52,17 @@ def demo(
     _claim(out)
     drive = _write_drive(out)
     with TreeMemory() as memory, _service(out, executor) as url, Client(url) as client:
-        say(f"service: {url}")
+        echo(f"service: {url}")
         job = client.submit(spec_record(LabelJob(drive=str(drive), segment=SHIPPED)))
-        say(f"job: {job['id']}")
+        echo(f"job: {job['id']}")
         try:
             job = follow_job(client, job["id"], detach=False)
         except KeyboardInterrupt:
-            say("interrupted; the same command continues from the finished stages")
+            echo("interrupted; the same command continues from the finished stages")
             raise typer.Exit(130) from None
         if job["state"] != "succeeded":
             failure = job["failure"] or {}
-            say(f"{job['state']}: {failure.get('code')}: {failure.get('message')} {failure.get('hint', '')}")
+            echo(f"{job['state']}: {failure.get('code')}: {failure.get('message')} {failure.get('hint', '')}")
             raise typer.Exit(1)
         result = out / "result"
         shutil.rmtree(result, ignore_errors=True)

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from recon.artifact import write_atomic
 from recon.errors import ConfigInvalid, PathRefused
-from service.cli.progress import say
+from service.cli.progress import echo
 from service.cli.spec import is_job_id
 from service.cli.submit import DEFAULT_URL, Url, connect, end, follow_job
-from service.results import OURS
+from service.results import OWN_FOLDER
 from vectorize.publish.job_report import REPORT, read_report
 from workers.jobs.drives import file_stem
 from workers.jobs.export import EXPORT_FORMATS, ExportJob, Origin, artifacts_of
@@ -55,7 +55,7 @@ def export(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="Print files, notes and losses as JSON.")] = False,
 ) -> None:
-    """Write a result in the format of another tool, and say on stderr what that format cannot hold.
+    """Write a result in the format of another tool, and print on stderr what that format cannot hold.
 
     Example: roadscribe export out --format geopackage --to monday.gpkg
 
@@ -63,7 +63,7 @@ def export(
     """
     spec = _spec(format_, result, trip, _origin(origin) if origin else None)
     if not is_job_id(result):
-        told = _export_here(Path(result), spec, to, overwrite=overwrite)
+        record = _export_here(Path(result), spec, to, overwrite=overwrite)
     else:
         if to is not None and not to.is_dir():
             _refuse_in_the_way([to], overwrite)  # before the work; of several files the names come with it
@@ -79,16 +79,16 @@ def export(
             targets = _targets(list(entries), to, Path("exports"), overwrite=overwrite)
             for name, path in targets.items():
                 client.download(entries[name], path)
-        told = {**job["report"]["export"], "files": [str(path) for path in targets.values()]}
+        record = {**job["report"]["export"], "files": [str(path) for path in targets.values()]}
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(record))
         return
-    say(f"{told['title']} does not hold")
-    for loss in told["loses"]:
-        say(f"  - {loss}")
-    for note in told["notes"]:
-        say(f"note: {note}")
-    for file in told["files"]:
+    echo(f"{record['title']} does not hold")
+    for loss in record["loses"]:
+        echo(f"  - {loss}")
+    for note in record["notes"]:
+        echo(f"note: {note}")
+    for file in record["files"]:
         print(file)
 
 
@@ -106,15 +106,15 @@ def _export_here(out: Path, spec: ExportJob, to: Path | None, *, overwrite: bool
     from workers.stages.export import write_format
 
     chosen, report = format_named(spec.format), read_report(out)
-    found = artifacts_of(report, Store(out / OURS / "store"), spec.trip)
+    found = artifacts_of(report, Store(out / OWN_FOLDER / "store"), spec.trip)
     folders = {kind: record.folder for kind, record in found.items()}
     written = write_format(chosen, _name(report), folders, spec.origin)
-    # In the result's own folder the files are ours to replace.
+    # In the folder of the result earlier exports may be replaced.
     targets = _targets(list(written.files), to, out / "exports", overwrite=overwrite or to is None)
     for name, path in targets.items():
         write_atomic(path, written.files[name])
-    told = {"format": chosen.name, "title": chosen.title, "loses": chosen.loses, "notes": written.notes}
-    return {**told, "files": [str(path) for path in targets.values()]}
+    record = {"format": chosen.name, "title": chosen.title, "loses": chosen.loses, "notes": written.notes}
+    return {**record, "files": [str(path) for path in targets.values()]}
 
 
 def _origin(text: str) -> Origin:

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from recon.errors import Cancelled, RoadscribeError
-from service.cli.progress import StageBars, say
+from service.cli.progress import StageBars, echo
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
@@ -31,7 +31,7 @@ def run_here(spec: Job, out: Path, *, as_json: bool) -> None:
         with StageBars() as bars, TreeMemory() as memory:
             report = _run_with_retries(spec, store, bars, stop)
     except Cancelled:
-        say("interrupted; the same command continues from the finished stages")
+        echo("interrupted; the same command continues from the finished stages")
         raise typer.Exit(130) from None
     finally:
         signal.signal(signal.SIGINT, previous)
@@ -54,7 +54,7 @@ def _run_with_retries(spec: Job, store: Store, bars: StageBars, stop: threading.
             decision = decide(error, attempt)
             if not decision.again or isinstance(error, Cancelled):
                 raise
-            say(f"{error} Trying again in {decision.delay_s:.0f} s.")
+            echo(f"{error} Trying again in {decision.delay_s:.0f} s.")
             time.sleep(decision.delay_s)
             attempt += 1
         finally:

@@ -1,4 +1,4 @@
-"""Progress on the terminal: one bar a stage with rate and time left; plain lines where nobody watches."""
+"""Progress on the terminal: one bar per stage with rate and time left, or plain lines without a terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LINE_EVERY_S = 10.0
 NAME_WIDTH = 10  # columns of a stage name, which a narrow terminal must not cut
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print a message for people: stdout belongs to results."""
     print(text, file=sys.stderr, flush=True)
 
@@ -122,4 +122,4 @@ class StageBars:
         if self._bars is not None:
             self._console.print(text, markup=False, highlight=False)
         else:
-            say(text)
+            echo(text)

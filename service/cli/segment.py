@@ -13,7 +13,7 @@ import typer
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid
 from service.cli.demo import write_city
-from service.cli.progress import StageBars, say
+from service.cli.progress import StageBars, echo
 
 DATA = typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -63,7 +63,7 @@ def train(
 
     training, held_out = [open_source(path) for path in data], [open_source(path) for path in validation or []]
     counts = [sum(len(source.images) for source in sources) for sources in (training, held_out)]
-    say(f"{counts[0]} images to learn from, {counts[1]} held out")
+    echo(f"{counts[0]} images to learn from, {counts[1]} held out")
     from training.engine.signals import stop_on_signals
     from training.segmenter.train import train as run  # torch and transformers: only now
 
@@ -82,7 +82,7 @@ def train(
             show=_show_validation,
         )
     if stopped():
-        say("stopped after a whole step; the same command with --resume continues")
+        echo("stopped after a whole step; the same command with --resume continues")
     print(json.dumps({"net": str(net)}) if as_json else f"Net: {net}")
     if stopped():
         raise typer.Exit(130)
@@ -100,7 +100,7 @@ def evaluate(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it computes.")] = "auto",
     dtype: Annotated[
         Literal["float32", "bfloat16", "float16"],
-        typer.Option("--dtype", help="What it computes in; bfloat16 is faster where the processor knows it."),
+        typer.Option("--dtype", help="What it computes in; bfloat16 is faster where the processor supports it."),
     ] = "float32",
     as_json: AsJson = False,
 ) -> None:
@@ -189,7 +189,7 @@ def _size(text: str) -> tuple[int, int]:
 def _show_validation(record: dict[str, Any]) -> None:
     parts = [f"{name} {value['road_mean_iou']:.3f}" for name, value in record.items() if name != "step"]
     classes = ", ".join(f"{name.lower()} {value:.2f}" for name, value in record["all"]["iou"].items())
-    say(f"step {record['step']}: mean IoU {', '.join(parts)} ({classes})")
+    echo(f"step {record['step']}: mean IoU {', '.join(parts)} ({classes})")
 
 
 def _print(record: dict[str, Any]) -> None:

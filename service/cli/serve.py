@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.progress import say
+from service.cli.progress import echo
 from service.settings import load_settings
 
 
@@ -48,7 +48,7 @@ def serve(
     def announce(url: str) -> None:
         if as_json:
             announce_json(url)
-        say(f"Roadscribe listens on {url}; Ctrl-C stops it. Jobs may read: {settings.roots or 'nothing (--root)'}")
+        echo(f"Roadscribe listens on {url}; Ctrl-C stops it. Jobs may read: {settings.roots or 'nothing (--root)'}")
 
     run(settings, announce, executor=executor != "none")
-    say("stopped")
+    echo("stopped")

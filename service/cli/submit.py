@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from recon.errors import ConfigInvalid, PathRefused
-from service.cli.progress import StageBars, say
+from service.cli.progress import StageBars, echo
 from service.cli.spec import (
     Changes,
     ClassMap,
@@ -133,7 +133,7 @@ def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> Non
 
 
 def cancel(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
-    """Ask for the end of a job.
+    """Cancel a job.
 
     Example: roadscribe cancel 0198f3c2-...
     """
@@ -164,13 +164,13 @@ def fetch_files(client: Client, job_id: str, out: Path) -> list[dict[str, Any]]:
     """Fetch all files of a job into `out`; refuses a folder with other files."""
     job = client.job(job_id)
     if job["state"] != "succeeded":
-        say(f"the job is {job['state']}: there is nothing to fetch")
+        echo(f"the job is {job['state']}: there is nothing to fetch")
         raise typer.Exit(1)
     entries = client.artifacts(job_id)
     known = {Path(entry["path"]).parts[0] for entry in entries}
     known |= {part_of(Path(name)).name for name in known}  # what an interrupted fetch left, and this one continues
-    strangers = [path for path in out.iterdir() if path.name not in known] if out.is_dir() else []
-    if strangers:
+    others = [path for path in out.iterdir() if path.name not in known] if out.is_dir() else []
+    if others:
         hint = "Name a new or empty folder; nothing of yours is overwritten."
         raise PathRefused("the folder holds other files", where=str(out), hint=hint)
     for entry in entries:
@@ -191,21 +191,23 @@ def follow_job(client: Client, job_id: str, *, detach: bool = True) -> dict[str,
     except KeyboardInterrupt:
         if not detach:
             raise
-        say(f"\ndetached; the job goes on. Look again: roadscribe watch {job_id}   Stop it: roadscribe cancel {job_id}")
+        echo(
+            f"\ndetached; the job goes on. Look again: roadscribe watch {job_id}   Stop it: roadscribe cancel {job_id}"
+        )
         raise typer.Exit(130) from None
 
 
 def end(job: dict[str, Any], *, as_json: bool) -> None:
-    """Say how a job ended; exits with 1 unless it succeeded."""
+    """Print how a job ended; exits with 1 unless it succeeded."""
     if as_json:
         print(json.dumps(job))
     failure = job["failure"] or {}
     if job["state"] == "failed":
-        say(f"failed: {failure['code']}: {failure['message']}")
+        echo(f"failed: {failure['code']}: {failure['message']}")
         for name, label in (("where", "where"), ("hint", "what to do")):
             if failure.get(name):
-                say(f"  {label}: {failure[name]}")
+                echo(f"  {label}: {failure[name]}")
     else:
-        say(job["state"])
+        echo(job["state"])
     if job["state"] != "succeeded":
         raise typer.Exit(1)

@@ -43,5 +43,5 @@ class TreeMemory(threading.Thread):
 def _pss(process: psutil.Process) -> int:
     try:
         return int(process.memory_full_info().pss)
-    except (psutil.Error, AttributeError):  # it ended meanwhile, or the system does not tell
+    except (psutil.Error, AttributeError):  # it ended meanwhile, or the system does not report it
         return 0

@@ -106,7 +106,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """Run a transaction that only reads and so waits for nobody."""
+    """Run a transaction that only reads, and so never waits for a writer."""
     with _database_errors(), engine.connect().execution_options(read_only=True) as connection, connection.begin():
         yield connection
 

@@ -75,12 +75,12 @@ def due(connection: Connection, limit_s: float) -> list[str]:
 
 
 def settle(connection: Connection, due: Sequence[str], limit_s: float) -> int:
-    """Move jobs on that `due` named, unless somebody did meanwhile; return how many."""
+    """Move jobs on that `due` named, unless another process did so; return how many."""
     lock = select(_job.c.id).where(_job.c.id.in_(due), _job.c.state == "blocked").order_by(_job.c.seq)
-    ours = connection.execute(lock.with_for_update(skip_locked=True)).scalars().all()
+    locked = connection.execute(lock.with_for_update(skip_locked=True)).scalars().all()
     count = 0
     # Read under the lock: one query that locks and joins may see some inputs of a job and not the others.
-    for job_id, rows in _blocked(connection, ours):
+    for job_id, rows in _blocked(connection, locked):
         moved = _moved(rows, limit_s)
         if moved is not None:
             count += 1

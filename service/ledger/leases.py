@@ -36,7 +36,7 @@ class Claim:
 
 
 class LeaseLost(Exception):
-    """The job belongs to somebody else by now: stop at once and write nothing."""
+    """Another executor holds the job: stop at once and write nothing."""
 
 
 class Leases:
@@ -154,7 +154,7 @@ class Leases:
             self.cancelled(claim)
 
     def sweep(self) -> int:
-        """Move on whatever nobody works on: lost leases, jobs that waited too long, and those whose inputs ended.
+        """Update jobs that no executor works on: lost leases, jobs that waited too long, and those whose inputs ended.
 
         Returns how many jobs changed.
         """
@@ -226,7 +226,7 @@ class Leases:
         values: dict[str, Any] | None = None,
         artifacts: Sequence[dict[str, Any]] = (),
     ) -> None:
-        """Move our job to `state`; raises LeaseLost when it is not ours, Cancelled when that came in between."""
+        """Move a claimed job to `state`; raises LeaseLost without a valid lease, Cancelled after a cancellation."""
         with writing(self._engine) as connection:
             found = connection.execute(select(_job.c.state).where(self._ours(claim)).with_for_update()).scalar()
             if found in allowed:

@@ -54,7 +54,7 @@ def new_id() -> str:
 
 
 def _same_today(job: dict[str, Any], spec: Job) -> bool:
-    """Return whether a stored job is what `spec` says, though an earlier version wrote it with fewer defaults."""
+    """Return whether a stored job equals `spec`, even if an earlier version wrote it with fewer defaults."""
     try:
         return stored_spec(json.dumps(job["spec"])) == spec
     except ConfigInvalid:
@@ -97,7 +97,7 @@ class Submissions:
                     connection.execute(_idempotency.insert().values(**values))
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
-            # Another process stored the same key between our look and our write (not on SQLite).
+            # Another process stored the same key between the read and the write (not on SQLite).
             return self.submit(spec, key=key, dedupe=dedupe)
 
     def _insert(self, connection: Connection, spec: Job, record: dict[str, Any], natural: str) -> str:
@@ -143,7 +143,7 @@ class Submissions:
         return [job_record(row) for row in rows[:limit]], (rows[limit - 1].seq if more else None)
 
     def cancel(self, job_id: str) -> dict[str, Any] | None:
-        """Ask for the end of a job: at once where nobody works on it; a job that has ended stays as it is."""
+        """Request the cancellation of a job. A waiting job ends at once, and a job that has ended stays as it is."""
         with writing(self._engine) as connection:
             row = connection.execute(select(_job).where(_job.c.id == job_id).with_for_update()).one_or_none()
             if row is None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 CLAIMABLE = ("queued", "retry_wait")
-WAITING = ("blocked", *CLAIMABLE)  # nobody works on it
+WAITING = ("blocked", *CLAIMABLE)  # no executor works on it
 LEASED = ("running", "committing", "cancelling")
 TERMINAL = ("succeeded", "failed", "cancelled")
 STATES = (*WAITING, *LEASED, *TERMINAL)

@@ -166,7 +166,7 @@ async def get_job(
 
 @router.post("/jobs/{job_id}/cancel", status_code=202)
 def cancel(request: Request, job_id: str) -> Job:
-    """Ask for the end of a job. A job that has ended is returned as it is."""
+    """Cancel a job. A job that has ended is returned as it is."""
     return Job(**existing(ledger_of(request).cancel(job_id)))
 
 
@@ -195,7 +195,7 @@ async def events(
 async def _stream(ledger: Submissions, job_id: str, after: int) -> AsyncIterator[str]:
     seen_version, quiet = -1, 0.0
     while True:
-        # The job first: events written after this look are fetched too, so that none is missed at the end.
+        # The job first: events written after this read are fetched too, so that none is missed at the end.
         job = existing(await run_in_threadpool(ledger.get, job_id))
         page = await run_in_threadpool(ledger.events, job_id, after=after)
         for entry in page:

@@ -31,7 +31,7 @@ EXPORT_FORMATS: tuple[str, ...] = get_args(ExportFormat)
 
 
 class Origin(Spec):
-    """Where a drive's zero lies on Earth, if the drive itself does not say so."""
+    """Where the origin of a drive lies on Earth, if the drive does not state it."""
 
     latitude_deg: float = Field(ge=-85, le=85)
     longitude_deg: float = Field(ge=-180, le=180)

@@ -1,7 +1,7 @@
 """What every kind of job offers: a typed spec that names its inputs, its stages and what each of them reads.
 
-A kind is a subclass of `Job` in a module of its own, listed in `workers.jobs.kinds.KINDS`. Nothing else names it: the
-API, the queue, the executor and the pools ask the spec. A kind's module loads no engine, since the API imports it.
+A kind is a subclass of `Job` in a module of its own, listed in `workers.jobs.kinds.KINDS`. The API, the queue, the
+executor and the pools call its methods and name no kind. A kind's module loads no engine, since the API imports it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Job(Spec):
         kind: str  # no field of the base: each kind adds its own literal
 
     def input_paths(self) -> dict[str, str]:
-        """Return JSON pointer -> path of every file or folder the job reads: each passes the gate of the roots."""
+        """Return JSON pointer -> path of every file or folder that the job reads; each is checked against the roots."""
         return {}
 
     def with_paths(self, paths: Mapping[str, str]) -> Self:

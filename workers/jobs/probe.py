@@ -33,7 +33,7 @@ class ProbeConfig(Spec):
 
 
 class ProbeJob(Job):
-    """Exercise queue, pools and store without a drive: sleeps, fails or dies as told. For conformance tests."""
+    """Exercise queue, pools and store without a drive: its script lists what it does. For conformance tests."""
 
     public: ClassVar[bool] = False
 
@@ -46,7 +46,7 @@ class ProbeJob(Job):
         return {f"/after/{i}": job for i, job in enumerate(self.after)}
 
     def plan(self) -> tuple[Stage, ...]:
-        """Return two stages: the first works, the second does what the script tells."""
+        """Return two stages: the first works, the second follows the script."""
         return PLAN
 
     def publishes(self) -> dict[str, str]:
@@ -86,7 +86,7 @@ def second(given: StageInput) -> None:
     if action == "disk_full":
         raise OSError(errno.ENOSPC, "no space left on device")
     if action == "hang":
-        time.sleep(3600)  # deaf: only a kill ends it
+        time.sleep(3600)  # only a kill ends it
     _work(given, config.seconds)
     _leave(given, b"second")
 

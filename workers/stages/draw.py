@@ -1,4 +1,4 @@
-"""The stage draw: what people look at of a result, as pictures, GeoJSON and the figures of the report."""
+"""The stage draw: pictures, GeoJSON and the figures of the report."""
 
 from __future__ import annotations
 
