@@ -29,7 +29,7 @@ from service.results import report_file
 from service.roots import resolve_below
 from service.settings import Settings, load_settings
 from vectorize.publish.job_report import REPORT
-from workers.executor import ClusterUnresponsive, CodeChanged, Pool
+from workers.pool import ClusterUnresponsive, CodeChanged, Pool
 from workers.run import RunEvent, RunReport, run
 from workers.spec import stored_spec
 from workers.store import Store

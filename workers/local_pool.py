@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 from recon.errors import Cancelled, WorkerLost
 from recon.progress import Tick
-from workers.executor import StageOutcome, StageTask
 from workers.machine import Machine, this_machine
+from workers.pool import StageOutcome, StageTask
 from workers.stage import Stage
 
 POLL_S = 0.1

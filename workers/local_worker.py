@@ -10,7 +10,7 @@ import sys
 import threading
 
 from recon.progress import throttled
-from workers.executor import StageTask
+from workers.pool import StageTask
 from workers.stage_process import execute
 
 PR_SET_PDEATHSIG = 1

@@ -19,8 +19,8 @@ from typing import Any
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
 from recon.progress import Tick, throttled
-from workers.executor import ClusterUnresponsive, StageOutcome, StageTask
 from workers.machine import Machine, this_machine
+from workers.pool import ClusterUnresponsive, StageOutcome, StageTask
 from workers.stage import Stage
 from workers.stage_process import execute
 

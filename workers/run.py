@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
 from recon.errors import Cancelled, StageTimeout
-from workers.executor import Pool, StageTask
 from workers.jobs.job import Job
+from workers.pool import Pool, StageTask
 from workers.spec import spec_record
 from workers.stage import Stage, StageRecord, identity, stored_record
 from workers.stage_key import environment, stage_key

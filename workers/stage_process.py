@@ -15,8 +15,8 @@ from typing import Any
 from recon.artifact import MANIFEST, read_manifest
 from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
 from recon.progress import Tick
-from workers.executor import CodeChanged, StageInput, StageOutcome, StageTask
 from workers.machine import this_machine
+from workers.pool import CodeChanged, StageInput, StageOutcome, StageTask
 from workers.stage_key import environment
 from workers.store import NEWEST_SCHEMA
 

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from workers.executor import Pool
 from workers.local_pool import LocalPool
+from workers.pool import Pool
 from workers.store import Store
 
 

@@ -9,12 +9,12 @@ import pytest
 
 from recon.config import FitConfig, SegmentConfig
 from recon.errors import OutOfMemory
-from workers.executor import StageTask
 from workers.jobs.aggregate import AggregateJob
 from workers.jobs.drives import TripRef
 from workers.jobs.label import LabelJob
 from workers.jobs.probe import PLAN, ProbeConfig, ProbeJob
 from workers.jobs.road_stages import GPU_SHARE
+from workers.pool import StageTask
 from workers.stage_process import execute
 
 MASK2FORMER = SegmentConfig(backend="mask2former", weights="demo_city")

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from recon.errors import Cancelled, ConfigInvalid, DiskFull, InputInvalid, RoadscribeError, WorkerLost
-from workers.executor import StageOutcome, error_of
 from workers.jobs.drives import file_stem
 from workers.jobs.label import LabelJob
+from workers.pool import StageOutcome, error_of
 from workers.retry import LONGEST_DELAY_S, decide
 from workers.spec import natural_key, parse_spec, parse_spec_file, spec_record
 

@@ -17,7 +17,6 @@ from recon.config import FitConfig, SegmentConfig
 from recon.segment import segment as chooser
 from workers import stage_key as stage_key_module
 from workers.closure import PACKAGES, ROOT, SourceTree
-from workers.executor import CodeChanged, StageTask
 from workers.jobs.aggregate import AggregateJob
 from workers.jobs.drives import TripRef
 from workers.jobs.export import ExportJob
@@ -25,6 +24,7 @@ from workers.jobs.label import LabelJob
 from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.jobs.road_stages import BACKENDS, CHOOSER
 from workers.machine import ABSENT, Machine, this_machine, versions_of
+from workers.pool import CodeChanged, StageTask
 from workers.run import run
 from workers.stage import Stage
 from workers.stage_key import environment, stage_key

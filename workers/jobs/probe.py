@@ -18,7 +18,7 @@ from workers.jobs.job import Job, Spec
 from workers.stage import Stage, same
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 STEP_S = 0.02
 

@@ -10,7 +10,7 @@ from recon.surface.road_surface import RoadSurface
 from workers.stages.folder import leave
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 
 def bake(given: StageInput) -> None:

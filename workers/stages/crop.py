@@ -12,7 +12,7 @@ from workers.stages.folder import leave
 from workers.stages.poses import posed_drive
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 
 def crop(given: StageInput) -> None:

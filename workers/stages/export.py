@@ -19,8 +19,8 @@ from workers.stages.folder import seal_files
 if TYPE_CHECKING:
     from vectorize.formats.catalog import ExchangeFormat
     from vectorize.formats.exported_files import ExportedFiles
-    from workers.executor import StageInput
     from workers.jobs.export import ExportJob, Origin
+    from workers.pool import StageInput
 
 
 def write_format(

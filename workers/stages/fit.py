@@ -9,7 +9,7 @@ from workers.stages.folder import leave
 from workers.stages.trips import trips_of
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 
 def fit(given: StageInput) -> None:

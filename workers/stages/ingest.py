@@ -9,7 +9,7 @@ from recon.formats.read import read_drive
 from workers.stages.folder import leave
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 
 def ingest(given: StageInput) -> None:

@@ -9,7 +9,7 @@ from recon.artifact import read
 from workers.stages.folder import drive_of, leave
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 
 def place(given: StageInput) -> None:

@@ -11,7 +11,7 @@ from recon.surface.road_surface import RoadSurface
 from workers.stages.folder import drive_of
 
 if TYPE_CHECKING:
-    from workers.executor import StageInput
+    from workers.pool import StageInput
 
 
 def posed_drive(given: StageInput) -> DriveLog:
