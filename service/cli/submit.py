@@ -191,9 +191,8 @@ def follow_job(client: Client, job_id: str, *, detach: bool = True) -> dict[str,
     except KeyboardInterrupt:
         if not detach:
             raise
-        echo(
-            f"\ndetached; the job goes on. Look again: roadscribe watch {job_id}   Stop it: roadscribe cancel {job_id}"
-        )
+        echo("\ndetached; the job goes on")
+        echo(f"show it again: roadscribe watch {job_id}   stop it: roadscribe cancel {job_id}")
         raise typer.Exit(130) from None
 
 
