@@ -141,9 +141,9 @@ def test_every_library_has_the_name_of_a_distribution() -> None:
 
 
 def test_every_data_file_is_named_by_a_module() -> None:
-    suffixes = (".py", ".pyc", ".md")
     paths = [path for package in ("recon", "vectorize") for path in (ROOT / package).rglob("*") if path.is_file()]
-    data = {path.relative_to(ROOT).as_posix() for path in paths if path.suffix not in suffixes}
+    paths = [path for path in paths if path.suffix not in (".py", ".md") and path.parent.name != "__pycache__"]
+    data = {path.relative_to(ROOT).as_posix() for path in paths}
     weights = {name for name in data if name.startswith("recon/segment/nets/")}  # enter by the digest of the net
     page = set(TREE.closure("vectorize.evaluate.page:page").files)
     assert weights
