@@ -13,7 +13,7 @@
 set -euo pipefail
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
-python3 -m venv "$work/env"
+python3.11 -m venv "$work/env"
 "$work/env/bin/pip" install --quiet --disable-pip-version-check scikit-image==0.26.0 numpy==2.4.6 scipy==1.17.1 2>/dev/null
 "$work/env/bin/python" - <<'PY'
 import sys
