@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -119,30 +119,28 @@ def _standard() -> frozenset[str]:
 def _parsed(source: bytes) -> _Source:
     tree = ast.parse(source)
     imports = tuple(dict.fromkeys(_imports(tree)))
-    if not any(isinstance(node, ast.Name) and node.id == "__file__" for node in ast.walk(tree)):
+    if b"__file__" not in source:
         return _Source(imports, ())
     constants = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     return _Source(imports, tuple(value for value in constants if isinstance(value, str)))
 
 
-def _imports(node: ast.AST) -> Iterator[str]:
+def _imports(tree: ast.AST) -> Iterator[str]:
     """Yield every dotted name that a module may import; `from a import b` yields a and a.b."""
-    if isinstance(node, ast.Import):
-        yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom) and node.module:
-        yield node.module
-        yield from (f"{node.module}.{alias.name}" for alias in node.names)
-    elif isinstance(node, ast.Call):
-        yield from _by_name(node)
-    for child in _run(node):
-        yield from _imports(child)
-
-
-def _run(node: ast.AST) -> Iterable[ast.AST]:
-    """Return the children of a node without what only a type checker reads."""
-    if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
-        return node.orelse
-    return ast.iter_child_nodes(node)
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call):
+            yield from _by_name(node)
+        if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
+            waiting += node.orelse
+        else:
+            waiting += ast.iter_child_nodes(node)
 
 
 def _by_name(node: ast.Call) -> Iterator[str]:
