@@ -118,3 +118,11 @@ def test_specks_of_the_wrong_class_are_no_islands_and_no_roads(size_m, road_clas
     boundaries = trace(canvas.bev(), TraceConfig(min_boundary_m=2.0)).of("boundary")
     near = [e for e in boundaries if np.hypot(*(e.vertices[:, :2] - (0.0, y)).T).max() < size_m]
     assert len(near) == rings
+
+
+def test_the_shaft_of_an_arrow_in_the_middle_of_a_lane_is_not_an_edge_line():
+    canvas, _ = street(length_m=40.0, half_width_m=4.0)
+    canvas.stroke(np.array([[10.0, 2.0], [16.0, 2.0]]), width_m=0.3, road_class=STOP)
+    road_map = trace(canvas.bev(), TraceConfig())
+    assert not road_map.of("stop_line")
+    assert not road_map.of("divider")

@@ -370,3 +370,28 @@ def test_a_patch_wider_than_any_line_is_not_a_divider(width_m, count):
     here = np.abs(canvas.grid.centres()[..., 0] - 8.0) < 2.5
     canvas._paint(np.where(here, np.clip(1.0 - away / width_m, 0.0, 1.0), 0.0), RoadClass.LANE_MARKING)
     assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == count
+
+
+@pytest.mark.parametrize(("apart_m", "count"), [(0.45, 1), (1.0, 2)])
+def test_two_lines_a_step_apart_are_two_dividers(apart_m, count):
+    canvas, centre = street(length_m=20.0, half_width_m=3.0)
+    for side in (-apart_m / 2, apart_m / 2):
+        canvas.stroke(shifted(centre, side))
+    assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == count
+
+
+@pytest.mark.parametrize(("turn_deg", "count"), [(20.0, 1), (60.0, 2)])
+def test_paint_that_turns_sharply_is_two_lines(turn_deg, count):
+    canvas, centre = street(length_m=40.0, half_width_m=15.0)
+    canvas.stroke(centre[80:401])
+    way = np.radians(turn_deg)
+    canvas.stroke(np.array([[20.0, 0.0], [20.0 + 16.0 * np.cos(way), 16.0 * np.sin(way)]]))
+    assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == count
+
+
+def test_a_boundary_is_found_also_where_the_classes_are_unsure():
+    canvas, _ = street(length_m=30.0)
+    outside = canvas.probability[..., RoadClass.OFF_ROAD].copy()
+    canvas.probability[..., RoadClass.ROAD] += 0.3 * outside
+    canvas.probability[..., RoadClass.OFF_ROAD] -= 0.3 * outside
+    assert sum(lengths(trace(canvas.bev(), TraceConfig()), "boundary")) == pytest.approx(2 * (30 + 12), abs=3.0)

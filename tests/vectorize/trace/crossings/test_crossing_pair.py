@@ -226,3 +226,32 @@ def test_lines_that_end_before_the_kerb_are_no_crossing(end_m, count):
     for x_m in (-1.5, 1.5):
         _across(canvas, x_m, [(-5.7, end_m, CROSSWALK)])
     assert len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig())) == count
+
+
+def _pairs(canvas: Canvas) -> int:
+    return len(find_line_pairs(Evidence.of(canvas.bev(), min_views=1), CrossingPairConfig()))
+
+
+@pytest.mark.parametrize(("half_m", "count"), [(1.0, 1), (2.5, 0)])
+def test_two_lines_with_a_painted_area_between_them_are_no_crossing_of_lines(half_m, count):
+    canvas = _road()
+    for x_m in (-2.2, 2.2):
+        _across(canvas, x_m, MIXED)
+    canvas.area(np.array([[-1.2, -half_m], [1.2, -half_m], [1.2, half_m], [-1.2, half_m]]), OTHER)
+    assert _pairs(canvas) == count
+
+
+@pytest.mark.parametrize(("own_m", "count"), [(8.0, 1), (2.4, 0)])
+def test_two_lines_of_lane_marking_with_a_piece_of_another_class_are_no_crossing(own_m, count):
+    canvas = _road()
+    for x_m in (-1.5, 1.5):
+        _across(canvas, x_m, [(-5.7, -5.7 + own_m, CROSSWALK), (-5.7 + own_m, 5.7, MARKING)])
+    assert _pairs(canvas) == count
+
+
+@pytest.mark.parametrize(("worn_m", "count"), [(2.0, 1), (6.0, 0)])
+def test_two_lines_worn_over_half_the_road_are_no_crossing(worn_m, count):
+    canvas = _road()
+    for x_m in (-1.5, 1.5):
+        _across(canvas, x_m, [(-5.7, -worn_m / 2, CROSSWALK), (worn_m / 2, 5.7, CROSSWALK)])
+    assert _pairs(canvas) == count

@@ -136,3 +136,9 @@ def test_a_line_as_long_as_the_zebra_beside_it_is_not_one_of_its_stripes():
     stripes = [box(-2, -5 + i, 2, -4.5 + i) for i in range(10)]
     (crossing,) = _found(_square(*stripes, box(3.0, -5, 3.3, 4.5)))
     assert _iou(crossing, box(-2, -5, 2, 4.5)) > 0.93
+
+
+def test_a_crossing_round_a_corner_keeps_its_corner():
+    corner = box(-6, -6, -2, 6).union(box(-6, 2, 6, 6))
+    (crossing,) = _found(_square(corner))
+    assert _iou(crossing, corner) > 0.93
