@@ -25,7 +25,7 @@ from vectorize.trace.trace import trace
 from vectorize.trace.trace_site import trace_site
 from vectorize.windows import cores_of, window
 
-CONFIG = TraceConfig(guided_gap_m=0.0)  # windows then show 19 m more than their cores
+CONFIG = TraceConfig(guided_gap_m=0.0)  # windows then show 50 m more than their cores, not 60
 
 
 @pytest.fixture(scope="module")
