@@ -54,7 +54,7 @@ demo: $(READY) ## Write a demo drive, label it through the service on Ray, show 
 	$(BIN)/roadscribe demo demo_out
 
 test: $(READY) ## Run the fast tests (under 3 minutes on 2 cores)
-	$(BIN)/pytest -m "not slow" -n 2 --dist loadgroup
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadscope
 
 test-slow: $(READY) ## Run the slow tests
 	$(BIN)/pytest -m slow
