@@ -1,4 +1,4 @@
-"""Short names for numpy arrays of one dtype; shapes stand in the docstring of what takes or returns the array."""
+"""Short names for numpy arrays of one dtype. Shapes are given where an array is a field, an argument or a result."""
 
 from __future__ import annotations
 

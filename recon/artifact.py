@@ -46,14 +46,14 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """An artifact taken apart: JSON metadata and named arrays."""
+    """The contents of an artifact: JSON metadata and named arrays."""
 
     meta: dict[str, Any]
     arrays: dict[str, AnyArray]
 
 
 class Artifact(Protocol):
-    """A frozen dataclass that can be taken apart and put together again."""
+    """A frozen dataclass that converts to metadata and arrays, and back."""
 
     kind: ClassVar[str]
     schema: ClassVar[int]
@@ -87,7 +87,7 @@ def digest_file(path: Path) -> str:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a scratch folder beside `target` and rename it there on success; on failure nothing stays.
+    """Yield a scratch folder beside `target` and rename it there on success; on failure nothing is left.
 
     A `target` that another writer finished first is kept: artifacts are content-addressed, so both are equal.
     """
@@ -225,7 +225,7 @@ def _save(path: Path, array: AnyArray) -> None:
 def read(cls: type[T], folder: Path, *, verify: bool = True, mapped: bool = False) -> T:
     """Read an artifact of class `cls`; raises what `read_manifest` raises, and ArtifactInvalid for bad arrays.
 
-    `mapped` leaves the arrays in their files: only what is looked at takes memory, see recon/memmap.py.
+    `mapped` leaves the arrays in their files: only the parts that are read take memory, see recon/memmap.py.
     """
     manifest = read_manifest(folder, kind=cls.kind, schema=cls.schema, verify=verify)
     try:

@@ -1,4 +1,4 @@
-"""What a road raster may say, and how the classes of a segmentation model map to it."""
+"""The classes of a road raster, and how the classes of a segmentation model map to them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DRIVABLE = (
     RoadClass.OTHER_MARKING,
 )
 
-# Classes whose colour and height belong to the ground; BACKGROUND stands on it.
+# Classes whose colour and height belong to the ground; BACKGROUND rises above it.
 GROUND = (*DRIVABLE, RoadClass.CURB, RoadClass.OFF_ROAD)
 
 COLORS_RGB: U8 = np.array(

@@ -22,13 +22,13 @@ class SegmentConfig:
     weights: str = ""  # model file or checkpoint folder (or hub id) of the back end; empty for id_images
     class_map: str = ""  # a shipped name or a path to a JSON file; empty: the one that belongs to the weights
     max_bad_share: float = 0.05  # images that may fail before the stage fails
-    dilate_dynamic_px: int = 5  # at 800 px image width, scaled: vehicles' rims are mixed pixels
-    batch: int = 4  # images that go through the net together; mask2former on a CPU takes two at most
+    dilate_dynamic_px: int = 5  # at 800 px image width, scaled: pixels at the outline of a vehicle are mixed
+    batch: int = 4  # images in one call of the net; mask2former on a CPU takes two at most
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     size_px: tuple[int, int] | None = None  # working width and height; None: the checkpoint's own
     tile: bool = False  # cut images into overlapping tiles of the working size instead of shrinking them
-    tile_overlap_px: int = 64  # a net needs some context: the rim of a tile counts less
+    tile_overlap_px: int = 64  # nets need context, so the border of a tile counts less
     allow_download: bool = False  # fetch a hub id that is not in the local cache
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class SegmentConfig:
             self.backend == "id_images" or bool(self.weights),
             f"segment.weights: {self.backend} needs a model: a path, or for mask2former demo_city, the shipped net",
         )
-        # Its checkpoints need not say what their classes are called, and 19 classes may be anybody's.
+        # Its checkpoints need not name their classes, and the number of classes does not identify a data set.
         require(self.backend != "mmseg" or bool(self.class_map), "segment.class_map: mmseg needs a class map")
 
 
@@ -62,8 +62,8 @@ class FitConfig:
     class_weight: float = 0.06
     smooth_weight: float = 1.0
     lidar_weight: float = 0.5
-    exposure: bool = True  # fitted for each camera; False: all expose alike
-    stereo_weight: float = 1.0  # of heights on which the images agree; they are looked for where there is no LiDAR
+    exposure: bool = True  # fitted for each camera; False: one exposure for all
+    stereo_weight: float = 1.0  # of heights found by matching images, where there is no LiDAR
     most_jump_m: float = 1.0  # of the poses of a trip fitted alone, beyond what speed explains; a longer one is refused
     pose_deltas: bool = False  # correct each frame of a trip that is fitted alone; labels take the corrected poses
     renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
@@ -89,8 +89,8 @@ class AlignConfig:
     reach_m: float = 12.0  # landmarks farther from the camera are too uncertain
     least_shared: float = 0.2  # of a trip's landmarks that others must have seen too
     most_residual_m: float = 0.12  # median distance at which shared landmarks may still miss each other
-    most_shift_m: float = 4.0  # a longer correction is no longer noise of poses
-    most_raise_m: float = 2.5  # between the mean height of the trips' roads and that of one
+    most_shift_m: float = 4.0  # a longer correction cannot be noise of the poses
+    most_raise_m: float = 2.5  # between a trip's mean road height and that of all trips
     most_jump_m: float = 1.0  # of a pose against its neighbours, beyond what speed explains
 
     def __post_init__(self) -> None:

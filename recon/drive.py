@@ -54,12 +54,12 @@ class Image:
     time_ns: int
     sha256: str = ""  # of the file's bytes; filled when the drive is read for a job
     world_from_ego: F64 | None = None  # (4, 4) at this image's time where the rig is not synchronous
-    id_path: str = ""  # PNG of RoadClass ids, relative to the drive root, where the drive brings its own
+    id_path: str = ""  # PNG of RoadClass ids, relative to the drive root, where the drive has its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Frame:
-    """One moment of the drive: a pose and what was recorded then."""
+    """One time step of the drive: a pose, and the images and the LiDAR sweep recorded then."""
 
     time_ns: int
     world_from_ego: F64  # (4, 4)
@@ -92,7 +92,7 @@ class DriveLog:
     file_sha256: Mapping[str, str] = field(default_factory=dict)
 
     def camera(self, name: str) -> Camera:
-        """Return the camera of that name; KeyError if the drive has none."""
+        """Return the camera of that name; KeyError if there is no such camera."""
         for camera in self.cameras:
             if camera.name == name:
                 return camera
@@ -107,7 +107,7 @@ class DriveLog:
         return np.array([frame.world_from_ego[:2, 3] for frame in self.frames]).reshape(-1, 2)
 
     def to_parts(self) -> Parts:
-        """Take the log apart; images stay where they are, named by path and sha256."""
+        """Return metadata and arrays; images stay where they are, referenced by path and sha256."""
         images = [
             {
                 "frame": index,
@@ -156,7 +156,7 @@ class DriveLog:
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
-        """Put the log together again."""
+        """Build the log from metadata and arrays."""
         meta, arrays = parts.meta, parts.arrays
         cameras = tuple(
             Camera(

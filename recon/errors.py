@@ -1,7 +1,7 @@
 """The one family of errors that Roadscribe raises for its callers.
 
 RoadscribeError
-├── InputInvalid              the caller's data or settings are wrong: repeating will not help
+├── InputInvalid              the caller's data or settings are wrong: a retry cannot help
 │   ├── ConfigInvalid
 │   ├── DriveInvalid
 │   │   ├── DriveEmpty
@@ -13,8 +13,8 @@ RoadscribeError
 │   │   ├── ArtifactForeign
 │   │   └── ArtifactTooNew
 │   ├── PathRefused
-│   └── InputLost             a job that this one builds on brought no result
-├── NoRoadFound               the data are sound but hold nothing to label
+│   └── InputLost             a job that this one depends on has no result
+├── NoRoadFound               the data are valid, but no road is visible in them
 ├── TripsApart
 ├── Cancelled
 └── InfrastructureError       the machine failed: a retry may help
@@ -34,13 +34,13 @@ from typing import Any, ClassVar
 
 
 class RoadscribeError(Exception):
-    """Something went wrong inside Roadscribe."""
+    """An internal error of Roadscribe."""
 
     code: ClassVar[str] = "BUG"
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str = "", *, where: str = "", hint: str = "") -> None:
-        """Take what is wrong (default: the class docstring), where (file, frame), and what to do about it."""
+        """Set the message (default: the class docstring), the place (file, frame), and a hint what to do."""
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
         self.where = where
         self.hint = hint
@@ -101,7 +101,7 @@ class CalibrationMissing(DriveInvalid):
 
 
 class PoseInvalid(DriveInvalid):
-    """A pose is not a rigid transform, or time goes backwards."""
+    """A pose is not a rigid transform, or times do not increase."""
 
     code = "POSE_INVALID"
 
@@ -143,7 +143,7 @@ class PathRefused(InputInvalid):
 
 
 class InputLost(InputInvalid):
-    """A job that this one builds on brought no result."""
+    """A job that this one depends on has no result."""
 
     code = "INPUT_LOST"
 
@@ -155,7 +155,7 @@ class NoRoadFound(RoadscribeError):
 
 
 class TripsApart(RoadscribeError):
-    """The trips do not belong to one place."""
+    """The trips do not show the same place."""
 
     code = "TRIPS_APART"
 
@@ -177,7 +177,7 @@ class DiskFull(InfrastructureError):
     """No space is left on the disk; nothing was published."""
 
     code = "DISK_FULL"
-    retryable = False  # a retry a second later meets the same disk; the job stays resumable
+    retryable = False  # the disk is still full a second later; the job stays resumable
 
 
 class StorageError(InfrastructureError):

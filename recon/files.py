@@ -1,4 +1,4 @@
-"""Paths that a drive may name: regular files below its own folder."""
+"""Files that a drive may reference: regular files below its own folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HINT = "Give paths relative to the drive folder. Copy files into it instead of 
 
 
 def inside(root: Path, relative: str, *, where: str) -> Path:
-    """Return the file that a drive calls `relative`; PathRefused if it lies outside the folder `root`."""
+    """Return the file at a drive's path `relative`; PathRefused if it lies outside the folder `root`."""
     pure = PurePosixPath(relative)
     if (
         not relative
@@ -25,9 +25,9 @@ def inside(root: Path, relative: str, *, where: str) -> Path:
         raise PathRefused(f"{relative!r} is not a path inside the drive folder", where=where, hint=_HINT)
     try:
         os.fsencode(relative)
-        root = root.resolve()  # a root may be reached by a link, or named relative to where one stands
+        root = root.resolve()  # a root may be a link, or relative to the working directory
         path = (root / pure).resolve()
-    except (OSError, ValueError, RuntimeError) as error:  # a loop of links, a name no file system can hold
+    except (OSError, ValueError, RuntimeError) as error:  # a loop of links, or a name that no file system accepts
         raise PathRefused(f"{relative!r} cannot be resolved: {error}", where=where, hint=_HINT) from error
     if not path.is_relative_to(root):
         raise PathRefused(f"{relative!r} is a link that leads out of the drive folder", where=where, hint=_HINT)
@@ -35,7 +35,7 @@ def inside(root: Path, relative: str, *, where: str) -> Path:
 
 
 def read_inside(root: Path, relative: str, *, where: str, kind: type[RoadscribeError] = DriveInvalid) -> bytes:
-    """Return the bytes of a regular file of the drive; `kind` if there is none, PathRefused if it lies outside."""
+    """Return the bytes of a regular file of the drive; raises `kind` if it is missing, PathRefused if it is outside."""
     path = inside(root, relative, where=where)
     try:
         if not path.is_file():  # a pipe or a device would block the reader

@@ -45,7 +45,7 @@ def solve(prior: csr_matrix, terms: Sequence[Term]) -> F64:
 
 
 def gauss_newton_step(prior: csr_matrix, jacobian: csr_matrix, weight: F64, gradient: F64) -> F64:
-    """Return the change (C,) of x that the linearised problem asks for.
+    """Return the change (C,) of x that minimises the linearised problem.
 
     `jacobian` (R, C) and `weight` (R,) belong to the residuals; `gradient` (C,) is half the gradient of the whole sum.
     """

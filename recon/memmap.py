@@ -1,4 +1,4 @@
-"""Arrays in files: they grow by appending, and take memory only while they are looked at."""
+"""Arrays in files: they grow by appending, and occupy memory only while they are read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK_BYTES = 16 << 20
 
 
 class MemmapBuilder:
-    """Rows appended to a nameless file, which goes when the last array on it goes."""
+    """Appends rows to an unnamed file, which is deleted with the last array that maps it."""
 
     def __init__(self, kind: npt.DTypeLike, shape: tuple[int, ...], folder: Path | None = None) -> None:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 closed when the rows are complete
@@ -50,7 +50,7 @@ def on_file(array: AnyArray) -> bool:
 
 
 def release(array: AnyArray) -> None:
-    """Let go of the memory that looking at an array on a file took; nothing for any other array."""
+    """Free the memory that reading an array in a file took; other arrays are left alone."""
     pages = _map_of(array)
     if pages is not None and hasattr(pages, "madvise"):
         pages.madvise(mmap.MADV_DONTNEED)
@@ -64,7 +64,7 @@ def _map_of(array: AnyArray) -> mmap.mmap | None:
 
 
 def in_chunks(array: AnyArray) -> Iterator[AnyArray]:
-    """Yield an array's rows in pieces of about CHUNK_BYTES, releasing each when the next is asked for."""
+    """Yield an array's rows in pieces of about CHUNK_BYTES, releasing each before the next."""
     rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, len(array), rows):
         yield array[start : start + rows]

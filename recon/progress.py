@@ -1,4 +1,4 @@
-"""How a long stage tells what it has done and learns that it should stop."""
+"""Progress and cancellation of a long stage."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def silent(done: int, total: int, unit: str = "", /) -> None:
 
 
 class Throttle:
-    """Allows something at most once every `every_s` seconds, the first time at once."""
+    """Allows an action at most once every `every_s` seconds, the first time immediately."""
 
     def __init__(self, every_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._every_s, self._clock = every_s, clock
@@ -33,12 +33,12 @@ class Throttle:
         return True
 
     def restart(self) -> None:
-        """Begin the next period now, because the thing was done out of turn."""
+        """Begin the next period now, because the action happened out of turn."""
         self._last = self._clock()
 
 
 def throttled(tick: Tick, every_s: float, *, clock: Callable[[], float] = time.monotonic) -> Tick:
-    """Return a Tick that reports to `tick` at most every `every_s` seconds, and always when everything is done."""
+    """Return a Tick that reports to `tick` at most every `every_s` seconds, and always when all work is done."""
     throttle = Throttle(every_s, clock=clock)
 
     def report(done: int, total: int, unit: str = "", /) -> None:

@@ -1,4 +1,4 @@
-"""`align`: from trips over one place to corrections under which they agree, and a gate for those that do not."""
+"""`align`: finds corrections under which trips over one place agree, and leaves out the trips that do not fit."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from recon.progress import Tick, silent
 from recon.sensors.lidar import world_points
 from recon.views.views import Trip
 
-CORRIDOR_M = 15.0  # of the height field: a little more than landmarks reach
+CORRIDOR_M = 15.0  # of the height field: a little beyond the range of landmarks
 LIDAR_RANGE_M = 40.0
 BESIDE_M = 12.0  # heights of two trips are compared where their paths are this near: both fields reach there
-ROAD_HALF_M = 6.0  # half the width by which paths stand for roads: of two that only cross, little is shared
+ROAD_HALF_M = 6.0  # half the width of the road assumed along a path: two paths that only cross share little of it
 NO_ORIGIN = "it has no origin but other trips have one, so its position is unknown"
 
 
 def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Alignment:
     """Return the correction of every frame of every trip, in the world of the first drive that states an origin.
 
-    One trip alone is aligned with itself (its heading against its path). A trip whose poses jump, that meets no other,
-    or whose landmarks do not fit the others', keeps its poses and is left out; the Alignment says why.
+    One trip alone is aligned with itself (its heading against its path). A trip keeps its poses and is left
+    out if they jump, if it shares no road with the others, or if its landmarks do not fit. The Alignment states why.
     Raises TripsApart when several trips were given and no two of them can be used together.
     """
     origin = next((trip.drive.origin for trip in trips if trip.drive.origin), None)
@@ -45,7 +45,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         for i, drive in enumerate(drives)
         if i not in reasons and (reason := pose_jump(drive, config.most_jump_m))
     }
-    reasons |= _not_in_largest_group([i for i in range(len(trips)) if i not in reasons], drives)
+    reasons |= _outside_largest_group([i for i in range(len(trips)) if i not in reasons], drives)
     kept = [i for i in range(len(trips)) if i not in reasons]
     result = {i: _untouched(drives[i], reason) for i, reason in reasons.items()}
     if len(kept) < min(len(trips), 2):
@@ -65,7 +65,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         result |= dict(zip(kept, fits, strict=True))
         if not any(fit.left_out for fit in fits):
             break
-        # The worst one first: a trip that does not fit spoils the figures of its neighbours.
+        # One at a time, the worst first: a trip that does not fit distorts the figures of the others.
         worst = max(
             (n for n, fit in enumerate(fits) if fit.left_out),
             key=lambda n: _misfit(fits[n], float(up[n] - np.median(up))),
@@ -78,8 +78,8 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
     return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
 
 
-def _not_in_largest_group(candidates: Sequence[int], drives: Sequence[DriveLog]) -> dict[int, str]:
-    """Return the trips that do not hang together with the largest group, each with its reason."""
+def _outside_largest_group(candidates: Sequence[int], drives: Sequence[DriveLog]) -> dict[int, str]:
+    """Return the trips outside the largest group of trips that share road, each with its reason."""
     if len(candidates) < 2:
         return {}
     poses = [np.array([f.world_from_ego for f in drives[i].frames]).reshape(-1, 4, 4) for i in candidates]
@@ -136,12 +136,14 @@ def _untouched(drive: DriveLog, reason: str) -> AlignedTrip:
 
 
 def _apart(drives: Sequence[DriveLog], reasons: dict[int, str]) -> TripsApart:
-    said = "; ".join(f"trip {i + 1}, {drives[i].name}: {reasons[i]}" for i in sorted(reasons))
-    return TripsApart(f"no two trips can be used together: {said}", hint="Label them one by one, or check their poses.")
+    listed = "; ".join(f"trip {i + 1}, {drives[i].name}: {reasons[i]}" for i in sorted(reasons))
+    return TripsApart(
+        f"no two trips can be used together: {listed}", hint="Label them one by one, or check their poses."
+    )
 
 
 def height_offsets(paths_xy_m: Sequence[F64], fields: Sequence[HeightField]) -> F64:
-    """Return (T,) metres by which each trip is raised so that the trips' roads meet; their mean stays."""
+    """Return (T,) metres by which each trip is raised so that the heights of shared roads agree; their mean is 0."""
     trees = [cKDTree(path) if len(path) else None for path in paths_xy_m]
     rows, values = [np.full(len(fields), 1e-3)], [0.0]
     for i, path in enumerate(paths_xy_m):

@@ -1,4 +1,4 @@
-"""The Alignment artifact: what each trip's poses are corrected by, how well it fits, or why it is left out."""
+"""The Alignment artifact: the correction of each trip's poses, how well it fits, or why it is left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AlignedTrip:
 
     name: str
     correction: F64  # (F, 4) per frame, in the site's world: metres east, north, up; radians about the vehicle
-    left_out: str  # why the trip takes no part; empty: it does
+    left_out: str  # the reason, if the trip is left out; empty if it is used
     shared: float  # share of its landmarks that another trip has seen too, 0..1
     residual_m: float  # median distance of shared landmarks after alignment; NaN where nothing is shared
 
@@ -30,7 +30,7 @@ class AlignedTrip:
         return float(np.sqrt(np.square(self.correction[:, :2]).sum(axis=1).mean())) if len(self.correction) else 0.0
 
     def record(self) -> dict[str, Any]:
-        """Return what a report says of the trip."""
+        """Return the trip's entry in a report."""
         return {
             "name": self.name,
             "used": not self.left_out,
@@ -54,11 +54,11 @@ class Alignment:
 
     @property
     def used(self) -> tuple[int, ...]:
-        """Return the indices of the trips that take part."""
+        """Return the indices of the trips that are used."""
         return tuple(i for i, trip in enumerate(self.trips) if not trip.left_out)
 
     def to_parts(self) -> Parts:
-        """Take the alignment apart."""
+        """Return metadata and arrays."""
         fields = ("name", "left_out", "shared")
         meta = [
             {name: getattr(trip, name) for name in fields}
@@ -72,7 +72,7 @@ class Alignment:
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
-        """Put the alignment together again."""
+        """Build the alignment from metadata and arrays."""
         ends = np.cumsum(parts.arrays["frames"])
         spans = zip(ends - parts.arrays["frames"], ends, strict=True)
         return cls(
@@ -91,7 +91,7 @@ class Alignment:
 
 
 def placed(drive: DriveLog, alignment: Alignment, number: int) -> DriveLog:
-    """Return a drive in the site's world with corrected poses; without frames if it takes no part."""
+    """Return a drive in the site's world with corrected poses; without frames if it is left out."""
     trip = alignment.trips[number]
     if trip.left_out:
         return replace(drive, frames=(), origin=alignment.origin)
@@ -100,14 +100,14 @@ def placed(drive: DriveLog, alignment: Alignment, number: int) -> DriveLog:
 
 
 def in_world_of(drive: DriveLog, origin: GeoOrigin | None) -> DriveLog:
-    """Return a drive with poses in the local metres of another origin; as it is where either states none."""
+    """Return a drive with poses in the local metres of another origin; unchanged where either origin is unknown."""
     own = drive.origin
     if own is None or origin is None or own == origin or not drive.frames:
         return drive
     up = own.altitude_m - origin.altitude_m
     xy = drive.path_xy_m()
     there, north = (origin.to_metres(own.to_degrees(points)) for points in (xy, xy + [0.0, 1.0]))
-    # Two tangent planes are turned against each other by the convergence of their meridians.
+    # Two tangent planes differ by a rotation, the convergence of their meridians.
     turn = np.arctan2(there[:, 0] - north[:, 0], north[:, 1] - there[:, 1])
     moves = np.c_[there - xy, np.full(len(xy), up), turn]
     return replace(drive, frames=tuple(map(_corrected, drive.frames, moves)), origin=origin)

@@ -1,7 +1,7 @@
-"""What trips are aligned by: points of paint, ends of dashes, and the kerb's foot on the ground, frame by frame.
+"""Landmarks for aligning trips, frame by frame: points of paint, ends of dashes, and the foot of the kerb.
 
-The foot of a kerb lies on the road, as paint does, so that both stay in place whichever side they are seen from; the
-kerb's top would shift by parallax.
+The foot of a kerb lies on the road, as paint does, so its position does not depend on the side it is seen from. The top
+of the kerb would shift by parallax.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.rectify import Rectifier, pixel_rays
 
-LINE, RIM, KERB, END = 0, 1, 2, 3  # groups: a point is only ever compared with its own
+LINE, RIM, KERB, END = 0, 1, 2, 3  # groups: points are compared only within their group
 GROUPS = 4
-_BARE = 4  # road without paint: only the end of a line needs it
+_BARE = 4  # road without paint: used only to find the ends of lines
 _GROUP_OF = {
     RoadClass.ROAD: _BARE,
     RoadClass.LANE_MARKING: LINE,
@@ -33,9 +33,9 @@ _GROUP_OF = {
 }
 _CONFIDENT = 128  # of 255
 _THIN_M = 0.2  # one point per cell of this size, group and frame
-_LINE_REACH_M, _LINE_POINTS, _LINE_RATIO = 0.9, 4, 0.1  # what makes neighbours a line
+_LINE_REACH_M, _LINE_POINTS, _LINE_RATIO = 0.9, 4, 0.1  # when neighbours form a line
 _END_M, _DASH_M, _BEYOND_M = 0.12, 0.5, 0.5  # an end has paint behind it and bare road beyond
-_ROUNDS = 3  # of ray against height field: roads are flat enough for them to settle within millimetres
+_ROUNDS = 3  # of intersecting ray and height field: on roads this converges to millimetres
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -45,7 +45,7 @@ class Landmarks:
     frame: I32  # (N,) index into DriveLog.frames
     ego_xyz_m: F64  # (N, 3) in the frame's ego frame, at the frame's time
     group: I8  # (N,) LINE, RIM (of a painted area), KERB or END (of a line)
-    normal: F64  # (N, 2) ego frame: across the line that the frame's own points form here; of an END, out of the line
+    normal: F64  # (N, 2) ego frame: across the line of the frame's points; for an END, out of the line
 
 
 def landmarks(
@@ -64,7 +64,7 @@ def landmarks(
         pose = frame.pose_of(images[labelled.frame, labelled.camera])
         ground_z = float((pose @ [0.0, 0.0, drive.ground_z_ego_m, 1.0])[2])
         points, which = _on_ground(group, rectifier.k, pose @ camera.ego_from_camera, ground_z, field, reach_m)
-        # Whatever the exposure time of the camera, a correction belongs to the frame.
+        # A correction belongs to the frame, not to the exposure times of its cameras.
         found.setdefault(labelled.frame, []).append((apply(invert(frame.world_from_ego), points), which))
     parts = [(index, *_directed(*_thinned(found[index]))) for index in sorted(found)]
     return Landmarks(
@@ -76,13 +76,13 @@ def landmarks(
 
 
 def _groups(ids: U8, confidence: U8) -> I8:
-    """Return the group of every pixel (H, W), -1 for none."""
+    """Return the group of every pixel (H, W), -1 where there is no landmark."""
     table = np.full(256, -1, dtype=np.int8)
     for road_class, group in _GROUP_OF.items():
         table[road_class] = group
     groups = table[ids]
     painted = groups == RIM
-    # Inside an area nothing says where it lies: only where paint meets road does.
+    # Points inside a painted area carry no position. Only its border with the road does.
     inside = np.zeros_like(painted)
     inside[1:-1, 1:-1] = painted[1:-1, 1:-1]
     inside[1:-1, 1:-1] &= painted[:-2, 1:-1] & painted[2:, 1:-1] & painted[1:-1, :-2] & painted[1:-1, 2:]
@@ -102,7 +102,7 @@ def _on_ground(
     field: HeightField,
     reach_m: float,
 ) -> tuple[F64, I8]:
-    """Return world points (N, 3) and groups of the pixels whose ray meets the ground within reach."""
+    """Return world points (N, 3) and groups of the pixels whose ray hits the ground within reach."""
     rows, columns = np.nonzero(group >= 0)
     direction = pixel_rays(k, group.shape)[rows, columns] @ world_from_camera[:3, :3].T
     origin = world_from_camera[:3, 3]
@@ -167,7 +167,7 @@ def _line_through(points: F64) -> tuple[Bool, F64, F64, F64]:
 def _ends(
     points: F64, straight: Bool, tangent: F64, ahead: F64, bare: set[tuple[int, int]]
 ) -> tuple[npt.NDArray[np.intp], F64]:
-    """Return the points in which a line ends on bare road, not where sight ends, and the outward directions (N, 2)."""
+    """Return the points in which a line ends on bare road, not at the view's edge, and outward directions (N, 2)."""
     rows, outward = [], []
     for sign in (1.0, -1.0):
         low, high = (ahead[:, 0], ahead[:, 1]) if sign > 0 else (-ahead[:, 1], -ahead[:, 0])

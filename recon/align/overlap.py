@@ -1,6 +1,6 @@
-"""Which drives meet, and where: perception boxes along each path, merged to one area per drive, looked up in a tree.
+"""Which drives overlap, and where: perception boxes along each path, merged to one area per drive, in a spatial index.
 
-After MapGCLR's analysis of multiple traversals: drives whose areas meet may be aggregated into one site, and poses
+After MapGCLR's analysis of multiple traversals: drives whose areas overlap may be aggregated into one site, and poses
 whose boxes overlap may be paired for contrastive learning. Everything is in one common world frame.
 """
 
@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from recon.arrays import F64
 from recon.errors import ConfigInvalid
 
-CROSSING_M2 = 200.0  # areas that share less only touch; two that cross share the product of their widths
+CROSSING_M2 = 200.0  # with less, areas only touch; two crossing roads share the product of their widths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +38,7 @@ class PosePair:
     first: tuple[int, int]  # drive, pose
     second: tuple[int, int]
     iou: float
-    turn_rad: float  # between the headings, 0..pi: opposite directions see the same ground differently
+    turn_rad: float  # between the headings, 0..pi: from opposite directions the same ground looks different
 
 
 def perception_boxes(poses: F64, *, ahead_m: float, beside_m: float) -> npt.NDArray[np.object_]:
@@ -73,7 +73,7 @@ def meetings(areas: Sequence[shapely.Geometry], *, least_m2: float = CROSSING_M2
 
 
 def sites(count: int, met: Sequence[Meeting]) -> tuple[tuple[int, ...], ...]:
-    """Return the groups of `count` drives that hang together, each in ascending order."""
+    """Return the groups of `count` drives that are connected by meetings, each in ascending order."""
     rows, columns = (np.array([getattr(m, end) for m in met], dtype=np.int64) for end in ("first", "second"))
     graph = coo_matrix((np.ones(len(met)), (rows, columns)), shape=(count, count))
     _, group = connected_components(graph, directed=False)

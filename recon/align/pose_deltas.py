@@ -1,14 +1,14 @@
-"""Small corrections of one trip's poses, one a frame, under which its frames see the same road.
+"""Small corrections of one trip's poses, one a frame, under which the frames show the same road.
 
-Each frame is turned into a picture of the road from above. Pictures of frames some metres apart show the same ground:
-laying one on the other (direct image alignment after Lucas and Kanade, 1981: robust Gauss-Newton over shift and turn)
-measures by how much the two poses disagree, and how well that can be told. With c_f = (east, north, turn) of frame f
+Each frame is projected to a picture of the road from above. Pictures of frames some metres apart show the same ground.
+Registering one to the other (direct image alignment after Lucas and Kanade, 1981: robust Gauss-Newton over shift and
+turn) measures by how much the two poses disagree, with a covariance. With c_f = (east, north, turn) of frame f
 
     sum over pairs rho(|c_g - c_f at the pair's middle - measured|) + sum |c_f|^2 / prior^2 + sum |c_f''|^2 / bend^2
 
-is minimised jointly: poses of a log come out of a filter, their error is small and bends slowly. One unknown more
-stretches the road along the way: a wrong height or lens does that to every pair alike, and is no error of the poses.
-What shifts or turns the whole trip changes no picture, and stays.
+is minimised jointly: the poses of a log come from a filter, so their error is small and varies slowly. One more unknown
+stretches the road along the path: a wrong height or lens does that to every pair alike, and it is not an error of the
+poses. A shift or turn of the whole trip changes no picture and is not corrected.
 """
 
 from __future__ import annotations
@@ -35,21 +35,23 @@ from recon.progress import Tick
 from recon.views.views import View, Views
 
 CELL_M = 0.1
-AHEAD_M, BESIDE_M = 18.0, 5.0  # of a picture, each way: farther beside the path its height is not known well enough
+AHEAD_M, BESIDE_M = 18.0, 5.0  # of a picture, each way: farther beside the path the height is too uncertain
 NEAR_M = 1.5
-APART_M = (3.0, 18.0)  # frames of a pair: nearer share what is wrong, farther share no ground
+APART_M = (3.0, 18.0)  # between frames of a pair: nearer ones share their errors, farther ones share no ground
 PARTNERS = 5  # of a frame, spread over that range
-STANDS_M = 0.25  # from the last picture that was kept: a vehicle that waits shows later frames nothing new
-BLURS_CELLS = (4.0, 1.5)  # from coarse to fine: what lies half a metre aside is still found
+STANDS_M = 0.25  # from the last picture kept: pictures of a waiting vehicle add nothing
+BLURS_CELLS = (4.0, 1.5)  # from coarse to fine: offsets of half a metre are still found
 ROUNDS = 6  # of Gauss-Newton at each blur
 LEAST_POINTS = 400  # with texture
-STEEP = 0.7  # quantile of the gradient: flat asphalt says nothing about where it lies
+STEEP = 0.7  # quantile of the gradient: flat asphalt carries no position
 FLATTEN_WIDTHS = 0.1  # of the image: wider changes of light are exposure and vignetting
-ALIKE_CELLS = 15.0  # pixels of a blurred picture that share one error
-USUAL = np.array([0.2, 0.2, np.radians(0.5)])  # disagreement of a pair
-LEFT_SHARE = 0.8  # of the texture may stay unexplained: more, and the pictures do not show the same
-FARTHEST_M = 1.0  # a pair that disagrees by more was laid on the wrong stripe
-FLOOR = np.array([0.02, 0.02, np.radians(0.1)])  # of a measurement: lenses and heights are not perfect
+ALIKE_CELLS = 15.0  # neighbouring pixels of a blurred picture whose errors are not independent
+USUAL = np.array([0.2, 0.2, np.radians(0.5)])  # prior standard deviation of a pair's disagreement
+LEFT_SHARE = 0.8  # of the texture may stay unexplained; with more the pictures do not show the same ground
+FARTHEST_M = 1.0  # a pair that disagrees by more was matched to the wrong stripe
+FLOOR = np.array(
+    [0.02, 0.02, np.radians(0.1)]
+)  # standard deviation of a measurement: lenses and heights are not perfect
 PRIOR = np.array([0.3, 0.3, np.radians(0.5)])
 BEND = np.array([5e-4, 5e-4, 5e-4])  # per square metre driven: metres, metres, radians
 STRETCH = 0.005
@@ -69,7 +71,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pair:
-    """How the second frame must move for its picture to lie on that of the first."""
+    """How the second frame must move for its picture to match that of the first."""
 
     first: int
     second: int
@@ -88,9 +90,9 @@ def posed(drive: DriveLog, report: dict[str, Any]) -> DriveLog:
 
 
 def pose_report(views: Views, drive: DriveLog, *, corridor_m: float, tick: Tick) -> dict[str, Any]:
-    """Return what a surface's report says of the poses: each frame's correction, as in an Alignment, and their size.
+    """Return the poses' entry in a surface's report: each frame's correction, as in an Alignment, and their size.
 
-    Frames that the views leave out are corrected as their neighbours bend.
+    Corrections of frames without views are interpolated by the smoothness prior.
     """
     field = height_field([drive], np.zeros((0, 3)), corridor_m=corridor_m)
     found = solve(list(pairs(pictures(views, drive, field, tick))), drive.path_xy_m())
@@ -142,7 +144,7 @@ def _flattened(view: View) -> F32:
 
 
 def pairs(found: Iterable[Picture]) -> Iterator[Pair]:
-    """Yield the measurements; only pictures that a later one may meet are kept in memory."""
+    """Yield the measurements; only pictures that a later one can be paired with are kept in memory."""
     recent: list[Picture] = []
     for picture in found:
         near = [(float(np.linalg.norm(picture.place_m - other.place_m)), other) for other in recent]
@@ -162,7 +164,7 @@ def pairs(found: Iterable[Picture]) -> Iterator[Pair]:
 
 
 def register_pair(first: Picture, second: Picture) -> Pair | None:
-    """Lay the second picture on the first; None where they share too little texture, or lie too far apart."""
+    """Register the second picture to the first; None where they share too little texture or disagree too much."""
     middle = 0.5 * (first.place_m + second.place_m)
     shift, hessian = np.zeros(3), np.zeros((3, 3))
     for blur in BLURS_CELLS:
@@ -175,14 +177,14 @@ def register_pair(first: Picture, second: Picture) -> Pair | None:
         across = np.stack([-arm[:, 1], arm[:, 0]], axis=-1)
         jacobian = np.c_[slope, (slope * across).sum(axis=1)]
         for _ in range(ROUNDS):
-            # Moved by the shift, the second picture shows at x what it shows at x - shift(x).
+            # Shifted, the second picture has at x the value that it had at x - shift(x).
             at = (xy - shift[:2] - shift[2] * across) / CELL_M - 0.5 - second.corner
             miss = map_coordinates(there, [at[:, 1], at[:, 0]], order=1, mode="nearest") - here[rows, columns]
             scale = 1.5 * float(np.median(np.abs(miss))) + 1e-6
             weighted = jacobian / (1.0 + (miss / scale) ** 2)[:, None]
             hessian = weighted.T @ jacobian / (scale**2 * ALIKE_CELLS)
             slant = weighted.T @ miss / (scale**2 * ALIKE_CELLS)
-            # The prior holds what this texture cannot tell, as along lines without ends.
+            # The prior decides where the texture does not, as along lines without ends.
             shift = shift + np.linalg.solve(hessian + np.diag(USUAL**-2), slant - shift / USUAL**2)
             if np.abs(shift[:2]).max() > FARTHEST_M:
                 return None
@@ -217,7 +219,7 @@ def _textured(
 
 
 def solve(measured: Sequence[Pair], place_m: F64) -> F64:
-    """Return the corrections (F, 3) of frames at places (F, 2) that answer the pairs best under the priors."""
+    """Return the corrections (F, 3) of frames at places (F, 2) that fit the pairs best under the priors."""
     count = len(place_m)
     if not measured:
         return np.zeros((count, 3))

@@ -1,4 +1,4 @@
-"""Poses that jump: positioning that lost and found itself. Fitted over a jump, a wrong map looks right."""
+"""Poses that jump, as after a loss of positioning. A map fitted over a jump is wrong but looks right."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from recon.drive import DriveLog
 
-HARD_MPS2 = 5.0  # nobody brakes or turns harder for long
+HARD_MPS2 = 5.0  # a vehicle does not brake or turn harder for long
 
 
 def pose_jump(drive: DriveLog, most_m: float) -> str:
-    """Return where a drive's poses jump, or an empty string: a step must be what the steps around it foretell."""
+    """Return where a drive's poses jump, or an empty string. Every step is compared with the steps around it."""
     seconds = np.diff([frame.time_ns for frame in drive.frames]) * 1e-9
     if len(seconds) < 3:
         return ""

@@ -5,9 +5,9 @@ Unknown for frame f: a shift (x, y) of its position and a turn about the vertica
     sum over pairs (i, j) rho(n . (x_i - x_j)) + sum over neighbouring frames |c_f - c_g|^2 / walk^2
     + sum over frames |c_f|^2 / prior^2
 
-by Gauss-Newton with reweighting (rho: Cauchy). Pairs join landmarks of different trips, and of one trip where it sees
-the same ground again from farther on: that alone shows a heading that is off by a constant. Nothing but the prior says
-where the trips lie together, so that their corrections balance: what all trips share cannot be seen from within.
+by Gauss-Newton with reweighting (rho: Cauchy). Pairs join landmarks of different trips, and of one trip where it
+sees the same ground again from farther on: only the latter reveal a constant error of the heading. The common position
+of all trips is fixed by the prior alone, so their corrections balance: an error that all trips share is unobservable.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from recon.drive import DriveLog
 from recon.least_squares import cauchy_weight, gauss_newton_step
 from recon.progress import Tick, silent
 
-PRIOR = np.array([1.0, 1.0, np.radians(1.0)])  # of a correction: poses are good to about a metre and a degree
+PRIOR = np.array([1.0, 1.0, np.radians(1.0)])  # of a correction: poses are accurate to about a metre and a degree
 WALK = np.array([0.02, 0.02, np.radians(0.03)])  # per square root of metre driven: poses drift, they do not jump
 # Rounds of (search radius, scale of rho), both in metres: first gather, then fit.
 ROUNDS = ((1.6, 0.4), (1.6, 0.4), (1.2, 0.3), (1.2, 0.3), (0.8, 0.2), (0.8, 0.15), (0.6, 0.1), (0.6, 0.1), (0.6, 0.1))
@@ -37,7 +37,7 @@ POINT_M = 0.05  # standard deviation of a landmark
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TripLandmarks:
-    """One trip as the registration sees it."""
+    """The poses and landmarks of one trip."""
 
     pose: F64  # (F, 4, 4) world_from_ego
     driven_m: F64  # (F,) path length up to each frame
@@ -45,7 +45,7 @@ class TripLandmarks:
 
     @classmethod
     def of(cls, drive: DriveLog, marks: Landmarks) -> TripLandmarks:
-        """Take from a drive what is needed."""
+        """Return the poses of a drive with its landmarks."""
         pose = np.array([frame.world_from_ego for frame in drive.frames]).reshape(-1, 4, 4)
         step = np.linalg.norm(np.diff(pose[:, :2, 3], axis=0), axis=1)
         return cls(pose=pose, driven_m=np.r_[0.0, np.cumsum(step)], marks=marks)
@@ -53,7 +53,7 @@ class TripLandmarks:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Registration:
-    """Corrections of every trip, and how well its landmarks meet those of the others."""
+    """Corrections of every trip, and how well its landmarks fit those of the others."""
 
     corrections: tuple[F64, ...]  # per trip (F, 3): metres east, metres north, radians counter-clockwise
     residual_m: tuple[F64, ...]  # per trip: |n . (x_i - x_j)| of its pairs with other trips after the last round
@@ -151,7 +151,7 @@ def _nearest(points: _Points, xy: F64, here: I64, there: I64, radius_m: float) -
     distance, place = (np.asarray(found).reshape(len(here), count) for found in (distance, place))
     other = there[np.minimum(place, len(there) - 1)]
     cosine = np.einsum("ni,nki->nk", points.normal[here], points.normal[other])
-    # A line has two sides; an end points one way: where a dash begins is not where the one before ends.
+    # The normal of a line has no sign. That of an end has: a dash's beginning is not the end of the dash before.
     parallel = np.where(points.group[here][:, None] == END, cosine, np.abs(cosine)) > PARALLEL
     distance = np.where(parallel, distance, np.inf)
     best = distance.argmin(axis=1)
@@ -173,11 +173,11 @@ def _step(points: _Points, pairs: I64, correction: F64, smooth: csr_matrix, scal
     """Return the correction after one reweighted Gauss-Newton step."""
     residual, normal, turns = _residual(points, pairs, correction)
     weight = cauchy_weight(residual, scale_m) / POINT_M**2
-    # A landmark is one measurement however many images of a frame show it: each frame has one say per pair of frames.
+    # A landmark is one measurement, however many images of a frame show it: weight is shared per pair of frames.
     frames = np.sort(points.frame[pairs], axis=1)
     name = frames[:, 0] * len(correction) + frames[:, 1]
-    _, crowd, count = np.unique(name, return_inverse=True, return_counts=True)
-    weight = weight / np.sqrt(count[crowd.reshape(-1)])
+    _, group, count = np.unique(name, return_inverse=True, return_counts=True)
+    weight = weight / np.sqrt(count[group.reshape(-1)])
     rows = np.repeat(np.arange(len(pairs)), 3)
     columns = [(points.frame[end][:, None] * 3 + np.arange(3)).reshape(-1) for end in pairs.T]
     values = [np.c_[normal, turns[:, 0]].reshape(-1), -np.c_[normal, turns[:, 1]].reshape(-1)]

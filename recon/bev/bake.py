@@ -57,7 +57,7 @@ def bake_blocks(
 
 
 def _in_blocks(surface: RoadSurface) -> tuple[RoadSurface, Cells]:
-    """Return the surface with the surfels of a tile of cells one after another, as a fit leaves them."""
+    """Return the surface with the surfels of each block of cells contiguous, as a fit leaves them."""
     cells = Cells.stored(surface.grid, surface.row, surface.column)
     if cells is None:
         order = block_order(surface.row, surface.column)
@@ -68,7 +68,7 @@ def _in_blocks(surface: RoadSurface) -> tuple[RoadSurface, Cells]:
 
 
 def _blocks(cells: Cells, grid: Grid) -> I64:
-    """Return the (row, column) of the raster's blocks that meet a block of surfels, ascending."""
+    """Return the (row, column) of the raster's blocks that overlap a block of surfels, ascending."""
     corners = np.array(sorted(cells.blocks), dtype=np.float64)[:, ::-1] * BLOCK_CELLS
     first, last = (grid.to_px(cells.grid.to_m(corner)) for corner in (corners, corners + BLOCK_CELLS))
     low, high = (np.floor(px[:, ::-1] / BEV_BLOCK_CELLS).astype(np.int64) for px in (first, last))
@@ -93,7 +93,7 @@ def _block(surface: RoadSurface, cells: Cells, grid: Grid, top: int, left: int) 
     count = len(xy)
     out = np.zeros((count, features.shape[1]), dtype=np.float32)
     height, weight, own = np.zeros(count, np.float32), np.zeros(count, np.float32), np.zeros(count, np.int32)
-    bake_kernels.look_down(
+    bake_kernels.evaluate_from_above(
         window.index, surface.z[i], surface.tilt[i], inv_scale, opacity, features, surface.grid.cell_m,
         local[:, 0], local[:, 1], REACH_CELLS, out, height, weight, own,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Numba kernel of `recon.bev.bake`: surfels evaluated straight from above at cell centres."""
+"""Numba kernel of `recon.bev.bake`: surfels evaluated vertically from above at cell centres."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from recon.render.surfels import Q_MAX
 
 
 @njit(cache=True, parallel=True)
-def look_down(index, z, tilt, inv_scale, opacity, features, cell, x, y, reach, out, out_z, out_weight, out_own):
+def evaluate_from_above(
+    index, z, tilt, inv_scale, opacity, features, cell, x, y, reach, out, out_z, out_weight, out_own
+):
     """Fill the mean features (M, C) and heights (M,) at points x, y (M,) metres from the index raster's south-west.
 
-    From above, all surfels of a point are equally near: they are mixed in proportion to their opacity there, which is
-    what compositing gives when averaged over orders. `out_own` is the surfel whose cell holds the point, or -1.
+    Seen from above, all surfels at a point are equally near. They are mixed in proportion to their opacity there, the
+    mean of compositing over all orders. `out_own` is the surfel whose cell holds the point, or -1.
     """
     rows, columns = index.shape
     channels = features.shape[1]

@@ -1,4 +1,4 @@
-"""The BevMap artifact: the bird's-eye raster of a site, dense in memory, as blocks where anything was seen on disk."""
+"""The BevMap artifact: the bird's-eye raster of a site, dense in memory, blocks with content on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LAYERS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BevMap:
-    """A bird's-eye raster of a site or of a part of one. A cell with `views` 0 was never seen: it says nothing else."""
+    """A bird's-eye raster of a site or of a part of one. A cell with `views` 0 was never seen and holds zeros only."""
 
     kind: ClassVar[str] = "BevMap"
     schema: ClassVar[int] = 3
@@ -50,18 +50,18 @@ class BevMap:
         return self.views > 0
 
     def to_parts(self) -> Parts:
-        """Take the map apart."""
+        """Return metadata and arrays."""
         return BevBlocks.of(self).to_parts()
 
     @classmethod
     def from_parts(cls, parts: Parts) -> BevMap:
-        """Put the whole map together again; raises ConfigInvalid when it is too large to be dense."""
+        """Build the dense map; raises ConfigInvalid when it is too large to be dense."""
         return BevBlocks.from_parts(parts).whole()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BevBlocks:
-    """The same artifact as the blocks of BEV_BLOCK_CELLS squared that hold anything: memory follows the drive.
+    """The same artifact as the blocks of BEV_BLOCK_CELLS squared that hold anything, so memory grows with the path.
 
     Its arrays may lie in files (recon/memmap.py); `window` makes a part of it dense.
     """
@@ -125,7 +125,7 @@ class BevBlocks:
         return self.window((0, 0), self.grid.shape)
 
     def coarser(self, most_cells: int) -> BevMap:
-        """Return a dense map of the site with at most so many cells: this one, or with cells a power of 2 larger.
+        """Return a dense map of the site with at most `most_cells` cells, which are larger by a power of 2 if need be.
 
         Larger cells hold the mean of what was seen in them, the largest count of views, and all trips.
         """
@@ -157,13 +157,13 @@ class BevBlocks:
         return BevMap(grid=grid, **dense)
 
     def to_parts(self) -> Parts:
-        """Take the map apart."""
+        """Return metadata and arrays."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "grid"}
         return Parts(meta={"grid": self.grid.record()}, arrays=arrays)
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
-        """Put the map together again."""
+        """Build the map from metadata and arrays."""
         arrays: dict[str, Any] = parts.arrays
         grid = Grid(**parts.meta["grid"])
         if "at" not in arrays:  # schema 2 was dense

@@ -18,9 +18,9 @@ _KEPT = 1 << 30
 def kept_memory() -> Iterator[None]:
     """Serve large blocks from memory that stays in the process instead of fresh pages from the system.
 
-    By default glibc maps every block of a tensor's size anew, and each of its pages faults on first touch: on virtual
-    machines that costs more than the arithmetic (a step of the surface fit took 3 to 7 times as long). What was kept
-    is given back at the end. Does nothing where the C library is another one.
+    By default glibc maps every block of a tensor's size anew, and each of its pages faults on first touch. On virtual
+    machines that costs more than the arithmetic: a step of the surface fit took 3 to 7 times as long. The memory is
+    returned to the system at the end. With another C library than glibc this does nothing.
     """
     libc = ctypes.CDLL(ctypes.util.find_library("c")) if ctypes.util.find_library("c") else None
     if libc is None or not hasattr(libc, "mallopt") or not hasattr(libc, "malloc_trim"):

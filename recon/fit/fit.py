@@ -39,11 +39,11 @@ THREADS = 1  # for torch: its operations here are too small to share, and sums k
 def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratch: Path | None = None) -> RoadSurface:
     """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
 
-    With `pose_deltas` the surface belongs to corrected poses, which its report holds: see `pose_deltas.posed`.
-    A site of more than `tile_cells` cells is fitted tile by tile; what is finished waits in files in `scratch`.
+    With `pose_deltas` the surface is fitted under corrected poses, which its report holds: see `pose_deltas.posed`.
+    A site of more than `tile_cells` cells is fitted tile by tile; finished tiles are kept in files in `scratch`.
 
-    Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (of several,
-    `align` leaves that one out), ImageInvalid when an image vanished since segmentation, and ConfigInvalid for more
+    Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (among
+    several, `align` leaves it out), ImageInvalid when an image vanished since segmentation, and ConfigInvalid for more
     than MOST_TRIPS trips.
     """
     if len(trips) > MOST_TRIPS:
@@ -59,7 +59,7 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
         with kept_memory():
             views = Views(trips, holdout_every=config.holdout_every)
             poses: dict[str, Any] = {}
-            if config.pose_deltas and len(trips) == 1:  # several have been brought together by `align`
+            if config.pose_deltas and len(trips) == 1:  # the poses of several trips were corrected by `align`
                 drive = trips[0].drive
                 poses = {"poses": pose_report(views, drive, corridor_m=config.corridor_m, tick=tick)}
                 trips = [replace(trips[0], drive=posed(drive, poses))]
@@ -82,7 +82,7 @@ def fit_tiles(
 ) -> RoadSurface:
     """Prepare and optimise every tile and return one surface; of several tiles, its arrays lie in files in `scratch`.
 
-    A tile in which no road was seen stays empty, and the report says why. Raises NoRoadFound when all are.
+    A tile without visible road stays empty, and the report states why. Raises NoRoadFound when all tiles are empty.
     """
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     tiles = tiles_of(path, corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells)

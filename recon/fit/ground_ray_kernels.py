@@ -1,4 +1,4 @@
-"""Numba kernel of the fit: which pixels of an image see ground within reach, and along which rays."""
+"""Numba kernel of the fit: the pixels of an image that show ground within reach, and their rays."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from numba import njit
 from recon.classes import RoadClass
 
 NEAREST_M = 1.0
-STEEPEST_RISE = -1e-3  # rays that fall less meet the ground nowhere that matters
+STEEPEST_RISE = -1e-3  # rays that fall less hit the ground beyond any reach
 
 
 @njit(cache=True, nogil=True)
 def ground_rays(labels, camera_from_pixel, world_from_camera, up, above_m, max_distance_m):
-    """Return (P,) flat pixels of known class that look at ground 1..`max_distance_m` away, and (P, 3) world rays.
+    """Return (P,) flat pixels of known class that show ground 1..`max_distance_m` away, and (P, 3) world rays.
 
     Rays go through pixel centres and have length 1 along the optical axis. The ground is the plane `above_m` below the
     camera, with the unit normal `up`.

@@ -1,4 +1,4 @@
-"""The terms of the loss, each a scalar with a name, and their means over the epochs."""
+"""The terms of the loss, each a named scalar, and their means over the epochs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recon.render.surfels import Rendering, Surfels
 
 TERMS = ("rgb", "class", "smooth", "lidar", "exposure")
 
-ALPHA_SEEN = 0.5  # pixels whose ray meets less surface than this look past the edge of the known
+ALPHA_SEEN = 0.5  # pixels whose ray hits less surface than this lie beyond the edge of the known surface
 HEIGHT_SCALE_M = 0.01  # beyond, a height residual counts linearly: kerbs stay sharp
 LIDAR_SCALE_M = 0.03
 EXPOSURE_RATE = 1e-3
@@ -25,14 +25,14 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
-    """What P pixels of one image show."""
+    """The observed values of P pixels of one image."""
 
     rgb: Tensor  # (P, 3) 0..1
     ids: Tensor  # (P,) RoadClass, never UNKNOWN
     confidence: Tensor  # (P,) 0..1
     runner_up: Tensor  # (P,) RoadClass
     runner_up_confidence: Tensor  # (P,) 0..1, 0 where there is none
-    ground: Tensor  # (P,) bool: the colour belongs to the ground
+    ground: Tensor  # (P,) bool: the class is one of GROUND, so the colour counts
 
 
 class Exposure:
@@ -44,7 +44,7 @@ class Exposure:
         self._optimisers = {name: torch.optim.Adam([pair], lr=EXPOSURE_RATE) for name, pair in self._pairs.items()}
 
     def apply(self, camera: str, rgb: Tensor) -> Tensor:
-        """Return colours (P, 3) as this camera records them."""
+        """Return colours (P, 3) under this camera's exposure."""
         pair = self._pairs[camera]
         return torch.exp(pair[0]) * rgb + pair[1]
 
@@ -53,7 +53,7 @@ class Exposure:
         return torch.stack(list(self._pairs.values())).square().mean()
 
     def step(self) -> None:
-        """Move the cameras that felt a gradient."""
+        """Step the cameras that have a gradient."""
         for name, optimiser in self._optimisers.items():
             if self._pairs[name].grad is not None:
                 optimiser.step()
@@ -97,7 +97,7 @@ class _Smoothness(torch.autograd.Function):
 def smoothness(surfels: Surfels) -> Tensor:
     """Return the mean robust distance of neighbours from each other's planes, divided by the cell.
 
-    It is zero on any plane, whatever its slope: z_j - z_i must be what the two tilts say, and tilts must agree.
+    It is zero on any plane, whatever its slope: z_j - z_i must equal the prediction of both tilts, and the tilts agree.
     """
     if surfels.z.device != CPU:
         return smoothness_in_torch(surfels)
@@ -106,7 +106,7 @@ def smoothness(surfels: Surfels) -> Tensor:
 
 
 def smoothness_in_torch(surfels: Surfels) -> Tensor:
-    """Do what the kernel does with torch operations."""
+    """Return `smoothness` in torch operations, for other devices."""
     index, cell_m = surfels.index.long(), surfels.cell_m
     terms = []
     for axis, (near, far) in enumerate(((index[:, :-1], index[:, 1:]), (index[:-1], index[1:]))):
@@ -117,7 +117,7 @@ def smoothness_in_torch(surfels: Surfels) -> Tensor:
         bend = cell_m * (tilt[j] - tilt[i])
         terms += [_robust(step, HEIGHT_SCALE_M), _robust(bend, HEIGHT_SCALE_M).sum(dim=1)]
     pairs = len(terms[0]) + len(terms[2])
-    # A pair counts as a step and a bend, as in the kernel.
+    # Each pair counts twice, for its step and its bend, as in the kernel.
     return torch.cat(terms).sum() / (max(2 * pairs, 1) * cell_m)
 
 

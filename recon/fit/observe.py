@@ -1,6 +1,6 @@
-"""What the images say about each cell before any fitting: observation counts and a first colour and class.
+"""The evidence of all images for each cell before fitting: observation counts, a first colour and class shares.
 
-Counts are explicit: a cell exists in the surface only if some valid pixel saw it; nothing is inferred from ties.
+A cell is in the surface only if some valid pixel saw it. Counts are explicit, never inferred from ties of scores.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def planes(labels: Labels) -> tuple[U8, ...]:
 
 
 def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick: Tick) -> Observations:
-    """Project every cell centre (heights `z_m` (N,)) into every image and add up what is there."""
+    """Project every cell centre (heights `z_m` (N,)) into every image and accumulate the labels and colours there."""
     count = len(cells)
     centres = cells.centres()
     seen, before = np.zeros(count, dtype=np.uint16), np.zeros(count, dtype=np.uint16)

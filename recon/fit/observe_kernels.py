@@ -1,4 +1,4 @@
-"""Numba kernel of `recon.fit.observe`: what one image says about each cell in front of it."""
+"""Numba kernel of `recon.fit.observe`: adds the evidence of one image to the cells in front of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def accumulate(
 
     A cell is seen when its centre falls on a pixel whose class is known, between 1 m and `max_distance_m` away.
     `color` (N, 3) and `votes` (N, CLASS_COUNT) are sums with weights f_x f_y h / d^3, the pixels per square metre of
-    ground: the same say that the image gives the cell in the fit.
+    ground. The image has the same weight for the cell in the fit.
     """
     height, width = labels.shape
     m = camera_from_world

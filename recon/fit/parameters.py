@@ -58,16 +58,16 @@ def rates_at(progress: float) -> F32:
 
 
 class Parameters:
-    """A matrix (N, C) of which every image moves some rows; a numba kernel does it on the CPU, torch elsewhere."""
+    """A matrix (N, C) of which every image updates some rows, by a numba kernel on the CPU and by torch elsewhere."""
 
     def __init__(self, values: F32, low: F32, high: F32, device: torch.device) -> None:
-        """Take the matrix and the bounds (C,) of its columns; column Z is the height."""
+        """Start from the matrix and the bounds (C,) of its columns; column Z is the height."""
         self._low, self._high = low, high
         self._values = torch.from_numpy(values.copy()).to(device)
         self._first, self._second = torch.zeros_like(self._values), torch.zeros_like(self._values)
         self._steps = torch.zeros(len(values), dtype=torch.int32, device=device)
         self._on_cpu = device.type == "cpu"
-        # Which cells an image sees is decided on the host: it keeps the heights.
+        # The cells in view of an image are chosen on the host, which therefore keeps the heights.
         self.heights: F32 = self._values.numpy()[:, 0] if self._on_cpu else values[:, 0].copy()
 
     def take(self, rows: I64) -> Tensor:
@@ -75,7 +75,7 @@ class Parameters:
         return self._values[torch.from_numpy(rows).to(self._values.device)].requires_grad_()
 
     def step(self, rows: I64, gradient: Tensor, rates: F32) -> None:
-        """Move distinct rows by an Adam step against `gradient` (M, C), each counting its own steps, and clamp them."""
+        """Update distinct rows by an Adam step against `gradient` (M, C), each with its own count, and clamp them."""
         if self._on_cpu:
             state = (t.numpy() for t in (self._values, self._first, self._second, self._steps))
             adam_kernels.update(rows, gradient.numpy(), *state, rates, self._low, self._high)
@@ -84,7 +84,7 @@ class Parameters:
             self.heights[rows] = self._values[torch.from_numpy(rows).to(gradient.device), 0].cpu().numpy()
 
     def step_in_torch(self, rows: I64, gradient: Tensor, rates: F32) -> None:
-        """Do what the kernel does with torch operations."""
+        """Do the step in torch operations, for other devices."""
         device = gradient.device
         at = torch.from_numpy(rows).to(device)
         rate, low, high = (torch.from_numpy(bound).to(device) for bound in (rates, self._low, self._high))

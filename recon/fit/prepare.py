@@ -1,4 +1,4 @@
-"""`prepare`: what is known of a site before the first step of a fit: cells that were seen, evidence, heights."""
+"""`prepare`: the state of a tile before the first step of a fit: the cells seen, their evidence and heights."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from recon.surface.cells import BLOCK_CELLS, Cells
 from recon.views.views import Views
 
 LIDAR_RANGE_M = 40.0
-FIELD_MARGIN_M = 20.0  # of the LiDAR beyond a tile: more than the height field reaches beyond the corridor
-SPARSE_SHARE = 0.05  # of the square metres of a tile: fewer with LiDAR returns, and the images are asked too
+FIELD_MARGIN_M = 20.0  # of the LiDAR beyond a tile: more than the margin of the height field
+SPARSE_SHARE = 0.05  # of the square metres of a tile with LiDAR returns: below it, heights also come from images
 LIDAR_NEAR_M = 0.15  # returns farther from the height field are not this surface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class PreparedTile:
-    """What is known before the first step: cells that were seen, their evidence and heights."""
+    """The cells of a tile that were seen, with their evidence and heights, before the first step."""
 
     cells: Cells
     z: F64  # (N,) metres
     tilt: F64  # (N, 2)
     observations: Observations
-    lidar_z: F32  # (N,) mean LiDAR height, NaN where no return fell
+    lidar_z: F32  # (N,) mean LiDAR height, NaN without a return
     stereo_points: int  # heights on which images agreed; 0 where LiDAR measured enough
 
     @property
     def road_m2(self) -> float:
-        """Return the area that was mostly called drivable."""
+        """Return the area of cells whose labels are mostly drivable."""
         share = self.observations.class_share[:, list(DRIVABLE)].sum(axis=1)
         return float((share > 0.5).sum()) * self.cells.grid.cell_m**2
 
 
 def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick) -> PreparedTile:
-    """Return the cells of a tile and its halo that some valid pixel of `views` saw; there may be none."""
+    """Return the cells of a tile and its halo that some valid pixel of `views` saw, possibly none."""
     low, high = tile.box_m()
-    # Poses beyond still bend the height field a little where the tile ends.
+    # Poses beyond the tile still influence the height field a little at its edge.
     reach_m = max(LIDAR_RANGE_M, config.corridor_m + BLOCK_CELLS * config.cell_m)
     near = [replace(d, frames=tuple(f for f in d.frames if _reaches(f, low - reach_m, high + reach_m))) for d in drives]
     box = (low - FIELD_MARGIN_M, high + FIELD_MARGIN_M)

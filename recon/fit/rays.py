@@ -32,7 +32,7 @@ def visible_window(cells: Cells, view: View, z_m: F32, max_distance_m: float) ->
 
 
 def rays_and_target(view: View, window: Window, max_distance_m: float) -> tuple[Rays, Target] | None:
-    """Return rays and targets of the pixels that see ground within reach, or None when there is none."""
+    """Return rays and targets of the pixels that show ground within reach, or None without such pixels."""
     height, width = view.labels.ids.shape
     up = view.world_from_ego[:3, 2]
     ground = view.world_from_ego[:3, 3] + view.ground_z_ego_m * up

@@ -35,14 +35,14 @@ class Stitcher:
         self._seen = 0
 
     def leave_out(self, tile: PreparedTile, views: Views) -> None:
-        """Note why a tile stays empty."""
+        """Record why a tile stays empty."""
         why = "no road among the cells seen" if len(tile.cells) else "no valid pixel shows its ground"
         why = why if len(views) else "no image shows its ground"
         self._seen += len(tile.cells)
         self._tiles.append({"cells": 0, "views": len(views), "empty": why})
 
     def add(self, surface: RoadSurface, tile: Tile, views: Views) -> None:
-        """Take a tile's surface."""
+        """Add a tile's surface."""
         own, weight = tile.owns(surface.row, surface.column), tile.blend_weight(surface.row, surface.column)
         block = surface.row.astype(np.int64) // BLOCK_CELLS * surface.grid.width + surface.column // BLOCK_CELLS
         border = np.isin(block, block[weight < 1.0])  # whole blocks, because bake needs their cells to be contiguous

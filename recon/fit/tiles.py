@@ -69,7 +69,7 @@ class Tile:
         return result
 
     def seen_by(self, views: Views, reach_m: float) -> Views:
-        """Return the views whose ground within reach meets an own block, in their order."""
+        """Return the views whose ground within reach overlaps an own block, in their order."""
         numbers = []
         for number in range(len(views)):
             first, last = np.sort(self.grid.to_px(np.stack(views.footprint(number, reach_m))), axis=0)[:, ::-1]

@@ -1,4 +1,4 @@
-"""The checks every format shares: poses, times, calibration, and every file a drive names."""
+"""The checks that all formats share: poses, times, calibration, and every file that a drive references."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from recon.progress import Tick, silent
 from recon.sensors.image_file import check_image, decode_gray, decode_ids
 from recon.sensors.sweep import decode_sweep
 
-MAX_SPEED_M_S = 100.0  # no road vehicle: a jump of the positioning, or a wrong unit
-MAX_IMAGE_DELAY_NS = 1_000_000_000  # an image farther than this from its frame's time carries a wrong unit
+MAX_SPEED_M_S = 100.0  # faster than any road vehicle: a jump of the positioning, or a wrong unit
+MAX_IMAGE_DELAY_NS = 1_000_000_000  # an image farther than this from its frame's time has a wrong unit
 _CAMERA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 def check_drive(
     parsed: ParsedDrive, problems: Problems, tick: Tick = silent, *, images_required: bool = True
 ) -> DriveLog:
-    """Report every problem of a drive and return it with the sha256 of each file it names."""
+    """Report every problem of a drive and return it with the sha256 of each file it references."""
     drive = parsed.drive
-    # Where something was reported before, images were lost to that.
+    # After an earlier problem, images may be missing because of it.
     if images_required and not drive.images() and not problems.found:
         hint = parsed.without_images or "Give at least one frame with one image."
         problems.add(DriveEmpty(where=drive.name, hint=hint))
@@ -64,7 +64,7 @@ def _check_cameras(drive: DriveLog, problems: Problems) -> None:
 
 
 def _check_frames(parsed: ParsedDrive, problems: Problems) -> set[int]:
-    """Report faults of poses and times; return the frames whose time does not follow the one before."""
+    """Report faults of poses and times; return the frames whose time is not later than that of the frame before."""
     drive = parsed.drive
     misplaced: set[int] = set()
     for index, (frame, place) in enumerate(zip(drive.frames, parsed.places, strict=True)):
@@ -99,7 +99,7 @@ def _pose_fault(frame: Frame) -> str:
 
 
 def _follows(parsed: ParsedDrive, index: int, problems: Problems) -> bool:
-    """Tell whether a frame is later than the one before it; report if not, or if the vehicle jumps."""
+    """Return whether a frame is later than the one before it; report it if not, or if the vehicle jumps."""
     before, after = parsed.drive.frames[index - 1], parsed.drive.frames[index]
     place_before, place = parsed.places[index - 1], parsed.places[index]
     step_ns = after.time_ns - before.time_ns
@@ -126,10 +126,10 @@ def _check_images(parsed: ParsedDrive, misplaced: set[int], problems: Problems) 
         place = parsed.places[index]
         where = _at(place, image)
         if image.camera not in cameras:
-            hint = f"Calibrated cameras: {', '.join(sorted(cameras)) or 'none'}."
+            hint = f"Calibrated cameras: {', '.join(sorted(cameras)) or 'there are none'}."
             problems.add(CalibrationMissing(f"camera {image.camera} has no calibration", where=where, hint=hint))
         if index in misplaced:
-            continue  # its images are out of order because it is
+            continue  # its images are out of order because the frame is
         if image.path in owner:
             hint = "List each image once."
             problems.add(DriveInvalid(f"the image already belongs to {owner[image.path]}", where=where, hint=hint))
@@ -140,7 +140,7 @@ def _check_images(parsed: ParsedDrive, misplaced: set[int], problems: Problems) 
             problems.add(PoseInvalid(f"the image is {delay:.3f} s from its frame's time", where=where, hint=hint))
         elif image.camera in last_ns and image.time_ns <= last_ns[image.camera]:
             hint = "Sort each camera's images by time and list each time once."
-            problems.add(PoseInvalid("the camera's time does not advance", where=where, hint=hint))
+            problems.add(PoseInvalid("the times of the camera do not increase", where=where, hint=hint))
         last_ns[image.camera] = image.time_ns
 
 
@@ -150,7 +150,7 @@ def _at(place: str, image: Image) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """One file to open: what it is called, where it is named, and what must hold of its bytes."""
+    """One file to open: its path, the place that references it, and the check of its bytes."""
 
     path: str
     where: str
@@ -165,7 +165,7 @@ def _check_files(parsed: ParsedDrive, problems: Problems, tick: Tick) -> DriveLo
     workers = min(4, os.cpu_count() or 1)
     with ThreadPoolExecutor(max_workers=workers, thread_name_prefix="drive-files") as pool:
         try:
-            # Bounded slices keep cancelling quick and the queue small on drives of a hundred thousand files.
+            # Bounded slices keep cancellation quick and the queue small for drives of a hundred thousand files.
             for start in range(0, len(files), 64):
                 part = files[start : start + 64]
                 for file, (digest, error) in zip(part, pool.map(lambda f: _open(drive.root, f), part), strict=True):

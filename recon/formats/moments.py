@@ -1,4 +1,4 @@
-"""Which image belongs to which frame, where cameras run on their own clocks."""
+"""Assigns images to frames where cameras run on their own clocks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from recon.arrays import I64
 
 
 def images_of_frames(image_ns: I64, frame_ns: I64, *, reach_ns: int) -> dict[int, int]:
-    """Return frame index -> time of the image it takes: an image goes to its nearest frame, a frame keeps the nearest.
+    """Return frame index -> time of its image: the nearest of the images to which this frame is the nearest frame.
 
-    Both arrays are sorted. No image is taken twice, and none farther than `reach_ns` from its frame.
+    Both arrays are sorted. An image has at most one frame, and lies at most `reach_ns` from it.
     """
     taken: dict[int, int] = {}
     after = np.searchsorted(frame_ns, image_ns)

@@ -1,4 +1,4 @@
-"""What is wrong with a drive: one collector, so that strict reading and validation follow the same code."""
+"""Problems of a drive: one collector, so that strict reading and validation share their code."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from recon.errors import RoadscribeError
 
 @dataclass(slots=True, kw_only=True)
 class Problems:
-    """Takes problems one by one; when `strict`, the first one is raised."""
+    """Collects problems; when `strict`, the first one is raised."""
 
     strict: bool
     found: list[RoadscribeError] = field(default_factory=list)
 
     def add(self, error: RoadscribeError) -> None:
-        """Note a problem, or raise it when strict."""
+        """Record a problem, or raise it when strict."""
         if self.strict:
             raise error
         self.found.append(error)
@@ -26,10 +26,10 @@ class Problems:
 class ParsedDrive:
     """A drive as its files describe it, before images and LiDAR are opened.
 
-    After problems it holds the sound part only, so `places` remembers what the source calls each frame.
+    After problems it holds the sound part only, so `places` keeps the source's name of each frame.
     """
 
     drive: DriveLog
     places: tuple[str, ...]  # one per frame, such as "frame 12"
     unplaced: frozenset[int] = frozenset()  # frames whose pose was refused: their files are still checked
-    without_images: str = ""  # what a drive without images is still good for, said when images are asked for
+    without_images: str = ""  # hint for users who need images: the other uses of this drive

@@ -17,15 +17,15 @@ from recon.progress import Tick, silent
 
 
 class DriveFormat(Protocol):
-    """What a format's module offers; add the module to FORMATS and it is known everywhere."""
+    """The interface of a format's module. A module in FORMATS is available everywhere."""
 
     NAME: str
 
     def detect(self, path: Path) -> bool:
-        """Tell, by looking at names only, whether `path` holds a drive of this format."""
+        """Return whether `path` holds a drive of this format, judging by file names only."""
 
     def parse(self, path: Path, problems: Problems) -> ParsedDrive | None:
-        """Read poses and calibration, reporting to `problems`; None when nothing can be used."""
+        """Read poses and calibration, adding faults to `problems`; None if nothing can be used."""
 
 
 FORMATS: tuple[DriveFormat, ...] = (drive_folder, kitti_raw, argoverse2, nuscenes)
@@ -40,10 +40,10 @@ def read_drive(
     tick: Tick = silent,
     images_required: bool = True,
 ) -> DriveLog:
-    """Return the drive at `path` with the sha256 of every file it names.
+    """Return the drive at `path` with the sha256 of every file it references.
 
-    `scene` and `sweeps` choose from a nuScenes data root. Without `images_required` a log that came without images is
-    read for its poses, LiDAR and true map. Raises the first problem found: DriveInvalid and its kinds, or PathRefused;
+    `scene` and `sweeps` choose from a nuScenes data root. Without `images_required` a log without images is read
+    for its poses, LiDAR and true map. Raises the first problem found: DriveInvalid and its kinds, or PathRefused;
     ConfigInvalid for an unknown format or scene.
     """
     problems = Problems(strict=True)
@@ -56,7 +56,7 @@ def read_drive(
 def find_problems(
     path: Path, *, format: str = "auto", scene: str = "", sweeps: bool = False, tick: Tick = silent
 ) -> list[RoadscribeError]:
-    """Return every problem of the drive at `path`, each with its frame; none means `read_drive` succeeds.
+    """Return every problem of the drive at `path`, each with its frame. If the list is empty, `read_drive` succeeds.
 
     Raises ConfigInvalid for an unknown format or scene.
     """

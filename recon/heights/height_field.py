@@ -1,10 +1,10 @@
-"""Where the road lies before any image is looked at: a smooth height field through the path and the LiDAR.
+"""The height of the road before the fit: a smooth height field through the path and the LiDAR.
 
 The field lives on a coarse grid (1 m). It minimises, by iteratively reweighted least squares,
 
     sum_path w (z - z_path)^2 + sum_lidar rho(z - z_lidar) + c1 |second differences|^2 + c2 |first differences|^2
 
-with rho the Cauchy loss: kerbs, cars and vegetation in the LiDAR are outliers to the ground.
+where rho is the Cauchy loss, because kerbs, cars and vegetation in the LiDAR are outliers to the ground.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from recon.least_squares import Term, cauchy_weight, solve, solve_robust
 
 FIELD_CELL_M = 1.0
 PATH_WEIGHT = 4.0
-BESIDE_WEIGHT = 0.2  # the vehicle's roll holds for its own width, less beyond
+BESIDE_WEIGHT = 0.2  # the vehicle's roll is that of the road within its width, less so beyond
 BESIDE_M = 1.5
 CURVATURE_WEIGHT = 4.0
-SLOPE_WEIGHT = 0.002  # flattens what nothing measures
+SLOPE_WEIGHT = 0.002  # flattens the field where there is no measurement
 RIDGE = 1e-9  # keeps the system regular
-LIDAR_GATE_M = 0.6  # returns farther from the path's plane are not road
+LIDAR_GATE_M = 0.6  # returns farther from the field through the path are not road
 LIDAR_SCALE_M = 0.05
 LIDAR_ROUNDS = 6
 LIDAR_CELL_WEIGHT = 20.0
@@ -91,7 +91,7 @@ def _difference_rows(active: Bool) -> tuple[csr_matrix, csr_matrix]:
 
 
 def _bilinear(grid: Grid, active: Bool, xy_m: F64) -> tuple[csr_matrix, npt.NDArray[np.intp]]:
-    """Return the matrix that reads the field at points, and which points lie among active cells (the matrix's rows)."""
+    """Return the bilinear matrix from cells to points, and the indices of the points among active cells (its rows)."""
     number = np.cumsum(active).reshape(active.shape) - 1
     px = grid.to_px(xy_m) - 0.5
     corner = np.floor(px).astype(np.int64)
@@ -119,7 +119,7 @@ def height_field(
 ) -> HeightField:
     """Return the ground height within `corridor_m` (and a margin) of the paths.
 
-    Measured points (L, 3), of LiDAR or of the plane sweep, may be none; each has one vote, or `certainty` (L,) of one.
+    Measured points (L, 3) come from LiDAR or the plane sweep, L may be 0. Each has weight 1, or `certainty` (L,).
     """
     under = np.concatenate([ground_under(f, drive.ground_z_ego_m) for drive in drives for f in drive.frames])
     weight = np.tile([PATH_WEIGHT, *[BESIDE_WEIGHT] * 4], len(under) // 5)
@@ -157,8 +157,8 @@ def height_field(
 def local_lift(xy_m: F64, above_m: F64) -> F64:
     """Return how far the ground at places (N, 2) lies above a field, given where some of them were measured.
 
-    `above_m` (N,) is NaN where nothing was. The median of the nearest measured places keeps a kerb's step, which the
-    field's metre-wide cells turn into a slope: paint and kerb's foot before it would lie too high, and so too near.
+    `above_m` (N,) is NaN where there is no measurement. The median of the nearest measured places keeps the step of a
+    kerb. The field's metre-wide cells turn it into a slope, on which paint and the foot of the kerb lie too high.
     """
     lift = np.zeros(len(xy_m))
     measured = np.flatnonzero(np.isfinite(above_m))
@@ -168,5 +168,5 @@ def local_lift(xy_m: F64, above_m: F64) -> F64:
     distance, nearest = map(np.asarray, tree.query(xy_m, k=LIFT_NEIGHBOURS, distance_upper_bound=LIFT_REACH_M))
     found = np.isfinite(distance).all(axis=1)
     middle = np.median(above_m[measured][nearest[found]], axis=1)
-    lift[found] = middle * middle**2 / (middle**2 + LIFT_NOISE_M**2)  # what is no larger than noise is noise
+    lift[found] = middle * middle**2 / (middle**2 + LIFT_NOISE_M**2)  # shrinks lifts within the noise to 0
     return lift

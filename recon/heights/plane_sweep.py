@@ -1,9 +1,9 @@
 """Heights of the road from the agreement of images, where no LiDAR measured them: a plane sweep over the ground.
 
-A place seen from two sides at a wrong height shows two different pieces of road: at 7 m beside a camera 1.5 m high,
-5 cm of height move it by 0.25 m. So every place is lifted by a range of heights, the images are compared at each, and
-the height at which they agree best is a measurement for `recon.heights.height_field`. The path alone knows the slope
-across the road under the vehicle only, and misses the crown beside it: kerbs would come out up to 0.4 m inside.
+At a wrong height, a place projects to different pieces of road in images from two sides: at 7 m beside a camera 1.5 m
+high, 5 cm of height are 0.25 m on the ground. Therefore the images are compared at a range of heights for every place,
+and the height at which they agree best becomes a measurement for `recon.heights.height_field`. The path alone gives the
+cross slope under the vehicle only and misses the crown beside it, so kerbs would lie up to 0.4 m too far inside.
 """
 
 from __future__ import annotations
@@ -21,20 +21,22 @@ from recon.surface.cells import Cells
 from recon.views.views import View, Views
 
 LIFT_STEP_M = 0.025
-LIFTS_M = np.arange(-7, 8) * LIFT_STEP_M  # a crown and its doubt; farther away other texture looks alike
-NEAR_M, FAR_M = 1.5, 14.0  # beyond, a pixel covers more ground than its texture is coarse
+LIFTS_M = (
+    np.arange(-7, 8) * LIFT_STEP_M
+)  # the crown and its uncertainty; in a wider range other texture matches by chance
+NEAR_M, FAR_M = 1.5, 14.0  # beyond, a pixel covers more ground than the grain of the texture
 SPACING_M = 0.2  # between places
-BLOCK_M, SPREAD_BLOCKS = 1.0, 2.5  # places of a block and of those around it vote together
-ROAD_SHARE = 0.95  # of the views must call a place drivable: behind a kerb another height holds
+BLOCK_M, SPREAD_BLOCKS = 1.0, 2.5  # places of a block and its neighbours are averaged
+ROAD_SHARE = 0.95  # of the views must label a place drivable: behind a kerb the height differs
 LEAST_WEIGHT = 0.25  # of a place: two views at 8 m
 LEAST_PLACES = 0.5  # of a block, after spreading
-CLEAR = 1.0  # the usual cost must exceed the best one by this factor for a whole vote: noisy poses blur the best
+CLEAR = 1.0  # excess of the median cost over the best, relative, for full weight: noisy poses blur the minimum
 LIGHT_NOISE = 0.03  # of the logarithm: a sensor's grain and a codec's
 LIGHT_FLOOR = 0.05  # of the logarithm, in which exposures differ by a constant
 
 
 def agreed_heights(views: Views, cells: Cells, field: HeightField, tick: Tick) -> tuple[F64, F64]:
-    """Return world points (L, 3) of the road where images agree, near `field`, and their votes (L,) in 0..1."""
+    """Return world points (L, 3) of the road where images agree, near `field`, and their weights (L,) in 0..1."""
     stride = max(1, round(SPACING_M / cells.grid.cell_m))
     chosen = (cells.row % stride == 0) & (cells.column % stride == 0)
     places = Cells.of(cells.grid, cells.row[chosen], cells.column[chosen])
@@ -49,8 +51,8 @@ def agreed_heights(views: Views, cells: Cells, field: HeightField, tick: Tick) -
         ids = places.window(*view.footprint(FAR_M)).ids
         sums = [array[ids] for array in (road, weight, total, square)]
         x, y = xy[ids].T
-        look = (view.camera_from_world, view.k, view.labels.ids, drivable, light_of(view), NEAR_M, FAR_M, LIFTS_M)
-        plane_sweep_kernels.sweep(np.ascontiguousarray(x), np.ascontiguousarray(y), z[ids], *look, *sums)
+        image = (view.camera_from_world, view.k, view.labels.ids, drivable, light_of(view), NEAR_M, FAR_M, LIFTS_M)
+        plane_sweep_kernels.sweep(np.ascontiguousarray(x), np.ascontiguousarray(y), z[ids], *image, *sums)
         road[ids], weight[ids], total[ids], square[ids] = sums
     seen = (weight[:, 0] > LEAST_WEIGHT) & (road > ROAD_SHARE * weight[:, 0])
     spread = np.maximum(square - total**2 / np.maximum(weight, 1e-6), 0.0)
@@ -63,7 +65,7 @@ def light_of(view: View) -> F32:
 
 
 def _best(places: F64, weight: F32, spread: F32) -> tuple[F64, F64]:
-    """Return the mean place of every block (L, 3), at the height of least spread, and its vote (L,)."""
+    """Return the mean place of every block (L, 3), at the height of least spread, and its weight (L,)."""
     if not len(places):
         return np.zeros((0, 3)), np.zeros(0)
     block = np.floor(places[:, :2] / BLOCK_M).astype(np.int64)

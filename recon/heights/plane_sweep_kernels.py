@@ -1,4 +1,4 @@
-"""Numba kernel of the plane sweep: what one image shows at each place if the ground lies higher or lower there."""
+"""Numba kernel of the plane sweep: the light of one image at each place for a range of ground heights."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def _pixel(cx, cy, cz, m, k, dz):
 def sweep(x, y, z, camera_from_world, k, labels, drivable, light, near_m, far_m, lifts_m, road, weight, total, square):
     """Add one image's light (H, W) at the places x, y, z (M,) lifted by `lifts_m` (K,), lowest first.
 
-    `weight`, `total` and `square` (M, K) take sums of w, w c and w c^2 with w = 1 / distance, for the nearer is the
-    sharper; `road` (M,) takes w where the place itself is `drivable` (256,). An image that shows a place at one height
-    but not at another says nothing about it: costs must compare like with like.
+    `weight`, `total` and `square` (M, K) accumulate w, w c and w c^2 with w = 1 / distance, because nearer views are
+    sharper. `road` (M,) accumulates w where the place itself is `drivable` (256,). An image that does not show a place
+    at all heights is skipped there, because costs must be compared over the same images.
     """
     height, width = labels.shape
     m = camera_from_world
@@ -43,7 +43,7 @@ def sweep(x, y, z, camera_from_world, k, labels, drivable, light, near_m, far_m,
         if not valid:
             continue
         w = 1.0 / distance
-        # Between two pixels of the image lies a third one: the image is convex.
+        # The image is convex: what lies between two of its pixels is inside, too.
         u, v, depth = _pixel(cx, cy, cz, m, k, 0.0)
         road[i] += w * drivable[labels[int(v), int(u)]]
         for j in range(levels):

@@ -1,4 +1,4 @@
-"""Which renderer a fit uses, and on which device: chosen by name, never compiled on the way."""
+"""Chooses the renderer of a fit and its device by name; it never compiles one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recon.render.surfels import Renderer
 def choose(name: RendererName) -> tuple[Renderer, torch.device]:
     """Return the renderer of a name and the device of its tensors.
 
-    `auto` is gsplat where a CUDA device and the package gsplat are both there, else cpu. Raises ConfigInvalid when
+    `auto` is gsplat where both a CUDA device and the package gsplat exist, else cpu. Raises ConfigInvalid when
     gsplat is chosen, by name or by `auto`, and cannot run on this machine as it is.
     """
     has_cuda = name == "auto" and torch.cuda.is_available()

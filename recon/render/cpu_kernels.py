@@ -1,8 +1,8 @@
 """Numba kernels of the cpu renderer: forward and hand-written backward over a regular grid of surfels.
 
-A ray's cell is found by walking down to the surface (fixed-point on the plane of the cell below); the 25 surfels
-around it are met in the camera's front-to-back order. Rays are dealt to a fixed number of lanes, each with gradient
-buffers of its own that are summed in order: the result does not depend on the number of threads.
+A ray's cell is found by fixed-point iteration on the plane of the cell below. The 25 surfels around it are composited
+in the camera's front-to-back order. Rays are split into a fixed number of partitions, each with gradient buffers of its
+own that are summed in order, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Z, TILT_X, TILT_Y, INV_SX, INV_SY, OPACITY, GEOMETRY = 0, 1, 2, 3, 4, 5, 6
 
 @njit(cache=True, fastmath=True, inline="always")
 def _hit_cell(index, geometry, cell, start_z, ox, oy, oz, dx, dy, dz):
-    """Return row and column of the cell whose surface the ray meets."""
+    """Return row and column of the cell whose surface the ray hits."""
     rows, columns = index.shape
     height = start_z
     row, column = -1, -1
@@ -82,14 +82,14 @@ def forward(index, geometry, features, order, cell, start_z, origin, direction, 
     """Fill features (P, C), alpha (P,) and depth (P,) of rays `direction` (P, 3) from `origin` (3,)."""
     rays = direction.shape[0]
     channels = features.shape[1]
-    for part in prange(PARTITIONS):
+    for partition in prange(PARTITIONS):
         ids = np.empty(NEIGHBOURS, np.int32)
         alphas = np.empty(NEIGHBOURS, np.float32)
         weights = np.empty(NEIGHBOURS, np.float32)
         ts = np.empty(NEIGHBOURS, np.float32)
         us = np.empty(NEIGHBOURS, np.float32)
         vs = np.empty(NEIGHBOURS, np.float32)
-        for p in range(part * rays // PARTITIONS, (part + 1) * rays // PARTITIONS):
+        for p in range(partition * rays // PARTITIONS, (partition + 1) * rays // PARTITIONS):
             dx, dy, dz = direction[p, 0], direction[p, 1], direction[p, 2]
             ox, oy, oz = origin[0], origin[1], origin[2]
             row, column = _hit_cell(index, geometry, cell, start_z, ox, oy, oz, dx, dy, dz)
@@ -124,7 +124,7 @@ def backward(
     grad_geometry,
     grad_features,
 ):
-    """Add the gradients of packed geometry (PARTITIONS, N, 6) and features (PARTITIONS, N, C), one buffer a part.
+    """Add the gradients of packed geometry (PARTITIONS, N, 6) and features (PARTITIONS, N, C), one buffer a partition.
 
     With A the accumulated alpha, w_i the weights, T_i the transmittance in front of i and c_i = f_i . dL/dout:
     dL/dalpha_i = T_i c_i - (sum_{j>i} w_j c_j) / (1 - alpha_i) + dL/dA T_end / (1 - alpha_i).
@@ -132,14 +132,14 @@ def backward(
     """
     rays = direction.shape[0]
     channels = features.shape[1]
-    for part in prange(PARTITIONS):
+    for partition in prange(PARTITIONS):
         ids = np.empty(NEIGHBOURS, np.int32)
         alphas = np.empty(NEIGHBOURS, np.float32)
         weights = np.empty(NEIGHBOURS, np.float32)
         ts = np.empty(NEIGHBOURS, np.float32)
         us = np.empty(NEIGHBOURS, np.float32)
         vs = np.empty(NEIGHBOURS, np.float32)
-        for p in range(part * rays // PARTITIONS, (part + 1) * rays // PARTITIONS):
+        for p in range(partition * rays // PARTITIONS, (partition + 1) * rays // PARTITIONS):
             dx, dy, dz = direction[p, 0], direction[p, 1], direction[p, 2]
             ox, oy, oz = origin[0], origin[1], origin[2]
             row, column = _hit_cell(index, geometry, cell, start_z, ox, oy, oz, dx, dy, dz)
@@ -153,7 +153,7 @@ def backward(
                 w = weights[k]
                 alpha = alphas[k]
                 f = features[i]
-                gf = grad_features[part, i]
+                gf = grad_features[partition, i]
                 product = np.float32(0.0)
                 for c in range(channels):
                     gf[c] += w * go[c]
@@ -165,7 +165,7 @@ def backward(
                 if alpha >= np.float32(ALPHA_MAX):
                     continue
                 g = geometry[i]
-                gg = grad_geometry[part, i]
+                gg = grad_geometry[partition, i]
                 u, v = us[k], vs[k]
                 slope_q = np.float32(-0.5) * alpha * slope_alpha
                 n = dz - g[TILT_X] * dx - g[TILT_Y] * dy

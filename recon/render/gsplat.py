@@ -1,15 +1,15 @@
-"""The gsplat renderer: the CUDA kernels of 2D Gaussian splatting (Huang et al. 2024), driven to compute our model.
+"""The gsplat renderer: the CUDA kernels of 2D Gaussian splatting (Huang et al. 2024), used to compute our model.
 
-gsplat's own front door, `rasterization_2dgs`, renders another model than `surfels.py`: splats have orthogonal axes,
-far ones are widened to a pixel, and depth orders them. The functions behind it are as public, and take what we mean:
+gsplat's own entry point, `rasterization_2dgs`, renders another model than `surfels.py`: splats have orthogonal axes,
+far ones are widened to a pixel, and they are sorted by depth. The functions below it are public too and take:
 
-- the map from a splat's plane to the image, so skewed axes of a tilted surfel need no decomposition, whose gradient
-  has no bounds for round ones;
+- the map from a splat's plane to the image, so the skewed axes of a tilted surfel need no decomposition, whose
+  gradient is unbounded for round ones;
 - the key by which splats are sorted: the camera's horizontal axis, as for the other renderers;
-- the image centre around which a splat is at least a pixel wide: given far outside, it never takes part.
+- the image centre around which a splat is at least a pixel wide: given far outside, it has no effect.
 
 Colour moves geometry and classes do not: both are rasterised from one projection and one sorting, the classes with
-geometry detached. What remains different are cut-offs inside the kernels; docs/gpu.md says what they change.
+geometry detached. The remaining differences are cut-offs inside the kernels; docs/gpu.md measures them.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from torch.nn import functional
 from recon.render import gsplat_kernels
 from recon.render.surfels import Raster, Rays, Rendering, Surfels
 
-ALPHA_MIN = 1 / 255  # the kernels leave out what covers less, ...
-ALPHA_MAX = 0.999  # ... and let nothing cover more
+ALPHA_MIN = 1 / 255  # the kernels ignore smaller opacities ...
+ALPHA_MAX = 0.999  # ... and clamp larger ones
 NEAR_M = 0.2  # along the optical axis; nearer surfels are left out
 TILE_PX = 16
-FAR_PX = 1e6  # the image centre of every splat, as the kernels are told
-CHANNELS = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512)  # that the kernels are compiled for
+FAR_PX = 1e6  # the image centre that is passed for every splat
+CHANNELS = (1, 2, 3, 4, 8, 16, 32, 64, 128, 256, 512)  # the numbers of channels that the kernels are compiled for
 
 
 def render(surfels: Surfels, rays: Rays) -> Rendering:
     """Composite surfels along the pixels of `rays.raster` in float32 on CUDA; all tensors must be there.
 
     Depth is that of the surfels' centres. Sums are atomic: gradients vary in their last bits from run to run. Raises
-    ConfigInvalid when gsplat cannot run on this machine, ValueError for rays that belong to no image.
+    ConfigInvalid when gsplat cannot run on this machine, ValueError for rays that do not belong to an image.
     """
     if rays.raster is None:
         raise ValueError("raster: gsplat renders the pixels of an image, but these rays do not belong to one")
@@ -47,7 +47,7 @@ def render(surfels: Surfels, rays: Rays) -> Rendering:
         composite = _Compositor(centre_px, radius_px, front_to_back(surfels, rays), rays.raster)
     live, features = surfels.geometry_channels, surfels.features.float()
     colour, alpha = composite(pixel_from_splat, opacity, features[:, :live])
-    # Constant weights: the geometry feels nothing but the first channels.
+    # Constant weights: only the first channels have a gradient to the geometry.
     still = pixel_from_splat.detach()
     classes, _ = composite(still, opacity.detach(), torch.cat([features[:, live:], still[:, 2, 2:]], dim=1))
     along = rays.direction.float() @ rays.raster.pixel_from_direction[2].float()
@@ -70,10 +70,10 @@ def image_maps(surfels: Surfels, origin: Tensor, pixel_from_direction: Tensor) -
 
 
 def extents(pixel_from_splat: Tensor, opacity: Tensor, raster: Raster) -> tuple[Tensor, Tensor]:
-    """Return (N, 2) centre and (N, 2) int32 radius in pixels of the box in which a splat shows; radius 0: nowhere.
+    """Return (N, 2) centre and (N, 2) int32 radius in pixels of the box that holds a splat; radius 0: invisible.
 
-    The box of the conic that the circle of the faintest visible opacity is seen as, exact also where perspective
-    makes it lopsided. In float64, since a small radius is the difference of large squares.
+    The box bounds the conic that is the image of the circle of least visible opacity, exactly also under strong
+    perspective. It is computed in float64, since a small radius is the difference of large squares.
     """
     reach = (2 * torch.log(opacity.double() / ALPHA_MIN)).clamp(min=0).sqrt()
     rows = pixel_from_splat.double() * torch.stack([reach, reach, torch.ones_like(reach)], dim=1)[:, None, :]
@@ -112,14 +112,14 @@ class _Compositor:
     def __call__(self, pixel_from_splat: Tensor, opacity: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (P, C) and alpha (P,) of the raster's pixels."""
         count, raster = features.shape[1], self._raster
-        # gsplat pads with memory as it finds it, and zero times a NaN found there is a NaN in the gradient.
+        # gsplat pads with uninitialised memory, and zero times a NaN in it is a NaN in the gradient.
         width = next(channels for channels in CHANNELS if channels >= count)
         image, alpha, *_ = self._gsplat.rasterize_to_pixels_2dgs(
             self._far,
             pixel_from_splat[None],
             functional.pad(features, (0, width - count))[None],
             opacity[None],
-            torch.zeros_like(features[:, :1]).expand(-1, 3)[None],  # normals, that nobody looks at
+            torch.zeros_like(features[:, :1]).expand(-1, 3)[None],  # normals, unused here
             torch.zeros_like(self._far),  # where gsplat keeps a gradient for adding splats
             raster.width_px,
             raster.height_px,

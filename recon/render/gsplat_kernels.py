@@ -1,8 +1,8 @@
-"""gsplat's CUDA kernels: found and loaded by whoever fits, compiled only by `python -m recon.render.gsplat_kernels`.
+"""gsplat's CUDA kernels: loaded by the fit, compiled only by `python -m recon.render.gsplat_kernels`.
 
-The package on PyPI compiles them where they are first used: for minutes to an hour, with several gigabytes, and with a
-lock that two processes race for. A worker must never do that. So they are built once per node, by this module run as
-a command, and `load` only opens what was built.
+The package on PyPI compiles them on first use: for minutes to an hour, with several gigabytes of memory, and under a
+lock that processes race for. A worker must never do that. They are built once a node, by running this module as a
+command, and `load` only opens the result.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import torch
 
 from recon.errors import ConfigInvalid, RoadscribeError
 
-EXTENSION = "gsplat_cuda"  # the name under which gsplat builds, and under which its module initialises
+EXTENSION = "gsplat_cuda"  # the name under which gsplat builds and its module initialises
 COMMAND = "python -m recon.render.gsplat_kernels"
 _HINT = f"Run `{COMMAND}` once on this node, or set fit.renderer to cpu."
 
 
 def built_path() -> Path | None:
-    """Return the file of the built kernels, or None. TORCH_EXTENSIONS_DIR moves the place, as for any extension."""
+    """Return the file of the built kernels, or None. TORCH_EXTENSIONS_DIR changes the folder, as for any extension."""
     from torch.utils.cpp_extension import _get_build_directory
 
     path = Path(_get_build_directory(EXTENSION, False)) / f"{EXTENSION}.so"
@@ -43,11 +43,11 @@ def load() -> Any:
     if not torch.cuda.is_available():
         raise ConfigInvalid("fit.renderer is gsplat, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
     gsplat: Any = importlib.import_module("gsplat")
-    if find_spec("gsplat.csrc") is None:  # a wheel may bring its kernels
+    if find_spec("gsplat.csrc") is None:  # a wheel may contain the kernels
         path = built_path()
         if path is None:
             raise ConfigInvalid("the CUDA kernels of gsplat are not built on this node", hint=_HINT)
-        # Under this name gsplat looks for kernels that came with a wheel; it compiles only where there are none.
+        # Under this name gsplat imports the kernels of a wheel; only without them it compiles.
         gsplat.csrc = sys.modules["gsplat.csrc"] = _open(path)
     return gsplat
 
@@ -66,7 +66,7 @@ def _open(path: Path) -> Any:
 
 
 def build() -> Path:
-    """Compile the kernels unless they are there, and return their file; raises ConfigInvalid where that cannot be."""
+    """Compile the kernels unless they exist, and return their file; raises ConfigInvalid where that is impossible."""
     if find_spec("gsplat") is None:
         raise ConfigInvalid("the package gsplat is not installed", hint="pip install 'roadscribe[gsplat]'")
     if torch.version.cuda is None:
@@ -90,7 +90,7 @@ def build() -> Path:
 
 
 def main() -> int:
-    """Build the kernels of this node and print where they are."""
+    """Build the kernels on this node and print their path."""
     try:
         path = build()
     except RoadscribeError as error:

@@ -1,14 +1,14 @@
-"""What every renderer takes and gives: the surfel model of the road and the rays of one image.
+"""The interface of all renderers: the surfel model of the road and the rays of one image.
 
 Model (after 2D Gaussian splatting, with the surface written as a height field). Surfel i has its centre
-(x_i, y_i, z_i) on a regular xy grid and the plane z = z_i + tilt_x (x - x_i) + tilt_y (y - y_i). A ray meets that
+(x_i, y_i, z_i) on a regular xy grid and the plane z = z_i + tilt_x (x - x_i) + tilt_y (y - y_i). A ray hits that
 plane at (x, y); with u = (x - x_i) / s_x and v = (y - y_i) / s_y its opacity there is
 
     alpha_i = min(ALPHA_MAX, o_i exp(-(u^2 + v^2) / 2))   where u^2 + v^2 <= Q_MAX, else 0.
 
-Because the plane is met exactly, the footprint is perspective-correct at grazing angles. Surfels are composited front
+Because the intersection is exact, the footprint is perspective-correct at grazing angles. Surfels are composited front
 to back: sum_i w_i f_i with w_i = alpha_i prod_{j<i} (1 - alpha_j), in the order of their centres along the camera's
-horizontal viewing direction, which for a road is the order of depth; exact ties have no order of their own.
+horizontal viewing direction, which for a road is the order of depth; the order of exact ties is undefined.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 ALPHA_MAX = 0.99
-Q_MAX = 9.0  # three standard deviations; beyond, a surfel is not there
-TRANSMITTANCE_MIN = 1e-4  # what is behind is not visible
+Q_MAX = 9.0  # three standard deviations; beyond, a surfel has no opacity
+TRANSMITTANCE_MIN = 1e-4  # below it, what lies behind is invisible
 REACH_CELLS = 2  # neighbourhood of the hit cell that is gathered, each way
 SIGMA_MAX_CELLS = (REACH_CELLS + 0.5) / Q_MAX**0.5  # wider surfels would reach beyond that neighbourhood
 
@@ -48,7 +48,7 @@ class Raster:
 
     width_px: int
     height_px: int
-    pixel_from_direction: Tensor  # (3, 3) K R: the homogeneous pixel at which a window direction meets the image
+    pixel_from_direction: Tensor  # (3, 3) K R: the homogeneous pixel at which a window direction is imaged
     pixel: Tensor  # (P,) int64 row * width_px + column of each ray
 
 
@@ -57,13 +57,13 @@ class Rays:
     """P rays of one pinhole image in window coordinates (that of the Surfels)."""
 
     origin: Tensor  # (3,)
-    direction: Tensor  # (P, 3), any length, z < 0 for rays that meet the ground
+    direction: Tensor  # (P, 3), any length, z < 0 for rays that hit the ground
     forward: Tensor  # (2,) horizontal viewing direction of the camera: the order of compositing
     raster: Raster | None = None  # gsplat needs it, the others do without
 
 
 class Rendering(NamedTuple):
-    """What the rays see."""
+    """The composited values of P rays."""
 
     features: Tensor  # (P, C) composited, not divided by alpha
     alpha: Tensor  # (P,) 1 - transmittance
@@ -74,7 +74,7 @@ class Renderer(Protocol):
     """Composites surfels along rays; differentiable in all float fields of Surfels."""
 
     def __call__(self, surfels: Surfels, rays: Rays) -> Rendering:
-        """Return what each ray sees; rays that meet no surfel give zeros."""
+        """Return the composited values of each ray; rays that hit no surfel have zeros."""
 
 
 _Record = TypeVar("_Record")

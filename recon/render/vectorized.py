@@ -1,4 +1,4 @@
-"""The cpu renderer's algorithm in plain float32 torch operations: what the numba kernel is measured against."""
+"""The cpu renderer's algorithm in plain float32 torch operations: the numba kernel is compared with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HIT_STEPS = 4
 
 
 def _hit_cells(surfels: Surfels, rays: Rays) -> tuple[Tensor, Tensor]:
-    """Return (P,) row and column of the cell whose surface each ray meets."""
+    """Return (P,) row and column of the cell whose surface each ray hits."""
     rows, columns = surfels.index.shape
     cell = surfels.cell_m
     height = surfels.z.mean().expand(len(rays.direction)).clone()
@@ -59,7 +59,7 @@ def _neighbours(surfels: Surfels, rays: Rays) -> tuple[Tensor, Tensor, Tensor, T
 
 
 def contributions(surfels: Surfels, rays: Rays) -> Tensor:
-    """Return (P,) how many surfels are composited along each ray until nothing passes."""
+    """Return (P,) how many surfels are composited along each ray before its transmittance is used up."""
     _, _, alpha, _ = _neighbours(surfels, rays)
     passed = torch.cumprod(1 - alpha, dim=1)
     before = torch.cat([torch.ones_like(passed[:, :1]), passed[:, :-1]], dim=1)

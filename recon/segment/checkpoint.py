@@ -1,7 +1,7 @@
-"""A Mask2Former checkpoint on disk: which files it is made of and how it wants its pixels. Torch-free.
+"""A Mask2Former checkpoint on disk: its files, and the size and normalisation of its input. Torch-free.
 
 A folder holds `config.json` and `model.safetensors` (or shards with an index). Beside them `roadscribe.json` may
-say working size, normalisation and class map; a `preprocessor_config.json` of transformers is understood too.
+state working size, normalisation and class map; a `preprocessor_config.json` of transformers is read, too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ INDEX_FILE = "model.safetensors.index.json"
 _PREPROCESSOR_FILE = "preprocessor_config.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.pth", "model.pt")
 
-# ImageNet's statistics, what nearly every backbone was trained with.
+# ImageNet's statistics, with which nearly every backbone was trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 SIZE_PX = (1024, 576)
@@ -85,7 +85,7 @@ class PixelSpec:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; ModelInvalid naming the file when there is none."""
+    """Return the object in a JSON file; ModelInvalid with the file's path if there is no such object."""
     try:
         body = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -158,7 +158,7 @@ def weights_digest(folder: Path) -> str:
 
 
 def shipped_net(weights: str) -> Path | None:
-    """Return the folder of the net that ships under this bare name, or None: paths and hub ids are no such names."""
+    """Return the folder of the shipped net of this name, or None for paths and hub ids."""
     named = re.fullmatch(r"[A-Za-z0-9_-]{1,64}", weights) is not None
     return SHIPPED_NETS / weights if named and (SHIPPED_NETS / weights / MODEL_FILE).is_file() else None
 
@@ -166,7 +166,7 @@ def shipped_net(weights: str) -> Path | None:
 def find_checkpoint(weights: str, *, allow_download: bool) -> Path:
     """Return the folder of a checkpoint: a shipped net, a path, or a hub id in the local cache or, if allowed, the hub.
 
-    A shipped name stands for the shipped net wherever a process runs; a folder of that name is `./NAME`.
+    A shipped name always means the shipped net; a folder of that name is given as `./NAME`.
     """
     shipped = shipped_net(weights)
     if shipped:
@@ -188,7 +188,7 @@ def find_checkpoint(weights: str, *, allow_download: bool) -> Path:
 
 
 def shipped_map(count: int, folder: Path) -> str:
-    """Return the shipped class map for a number of classes; ModelInvalid when none has that many."""
+    """Return the shipped class map for a number of classes; ModelInvalid if there is no such map."""
     if count in _SHIPPED_MAPS:
         return _SHIPPED_MAPS[count]
     known = ", ".join(f"{number}: {name}" for number, name in sorted(_SHIPPED_MAPS.items()))

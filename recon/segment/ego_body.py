@@ -1,4 +1,4 @@
-"""The part of a camera's image that shows the vehicle itself: given by a mask, or found as what never changes."""
+"""The part of a camera's image that shows the vehicle itself: given as a mask, or found as a still region."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from recon.files import read_inside
 from recon.sensors.image_file import decode_gray, decode_rgb
 
 SAMPLES = 24
-MIN_SAMPLES = 10  # fewer images cannot tell a bonnet from a dull road
-MIN_STEP_M = 2.0  # images of a vehicle that hardly moves all look alike
-STILL_STD = 3.0  # grey levels of 255: noise and compression, not a passing scene
-RIM_STEP = 12.0  # grey levels across the rim of a body in the mean image; a passing scene averages smooth
-MAX_SHARE = 0.35  # of the image; more is a covered lens or a drive in the dark
+MIN_SAMPLES = 10  # with fewer images a bonnet cannot be told from a plain road
+MIN_STEP_M = 2.0  # images of a vehicle that hardly moves are all alike
+STILL_STD = 3.0  # of 255 grey levels: noise and compression vary less, a passing scene more
+EDGE_STEP = 12.0  # grey levels across the edge of a body in the mean image; a passing scene averages to a smooth one
+MAX_SHARE = 0.35  # of the image; a larger region is a covered lens or a drive in the dark
 MIN_SHARE = 0.002
 
 
 def given_mask(drive: DriveLog, camera: Camera) -> Bool | None:
-    """Return the (H, W) ego mask that the drive brings, or None; raises ImageInvalid for a damaged one."""
+    """Return the (H, W) ego mask of the drive's files, or None; raises ImageInvalid for a damaged one."""
     if not camera.ego_mask:
         return None
     where = f"camera {camera.name}, {camera.ego_mask}"
@@ -30,7 +30,7 @@ def given_mask(drive: DriveLog, camera: Camera) -> Bool | None:
 
 
 def find_mask(drive: DriveLog, camera: Camera) -> Bool | None:
-    """Return the (H, W) mask of pixels that stay while the vehicle moves, or None where that is not certain."""
+    """Return the (H, W) mask of pixels that do not change while the vehicle moves, or None where that is uncertain."""
     total: F64 = np.zeros((camera.height_px, camera.width_px))
     squares: F64 = np.zeros_like(total)
     count = 0
@@ -70,24 +70,24 @@ def _spread(drive: DriveLog, camera: str) -> list[Image]:
 
 
 def still_region(mean: F64, std: F64) -> Bool | None:
-    """Return the still regions (H, W) that touch the bottom and end in a sharp rim, or None.
+    """Return the still regions (H, W) that touch the bottom and end in a sharp edge, or None.
 
-    A plain road without texture is still as well; but its region fades out, while a body's rim stays in the mean.
+    A plain road without texture is still as well, but its region fades out, while a body has an edge in the mean image.
     """
     still = cv2.morphologyEx((std < STILL_STD).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     count, labels = cv2.connectedComponents(still, connectivity=4)
     slope = np.hypot(cv2.Sobel(mean, cv2.CV_64F, 1, 0), cv2.Sobel(mean, cv2.CV_64F, 0, 1)) / 4.0
-    # The rim is blurred over a pixel or two: the strongest step close by counts.
+    # The edge is blurred over a pixel or two, so the strongest step nearby counts.
     gradient = cv2.dilate(slope, np.ones((5, 5), np.uint8))
     result = np.zeros(still.shape, dtype=bool)
     for label in range(1, count):
         region = labels == label
         if not region[-1].any() or not MIN_SHARE <= region.mean() <= MAX_SHARE:
             continue
-        rim = region & ~cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
-        if rim.any() and float(np.median(gradient[rim])) >= RIM_STEP:
+        edge = region & ~cv2.erode(region.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=1).astype(bool)
+        if edge.any() and float(np.median(gradient[edge])) >= EDGE_STEP:
             result |= region
     if not result.any():
         return None
-    # Pixels at the rim mix body and road.
+    # Pixels at the edge mix body and road.
     return cv2.dilate(result.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)

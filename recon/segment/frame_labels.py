@@ -17,7 +17,7 @@ from recon.errors import ArtifactInvalid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledImage:
-    """Where the labels of one image lie, relative to the artifact folder."""
+    """The files of one image's labels, relative to the artifact folder."""
 
     frame: int  # index into DriveLog.frames
     camera: str
@@ -27,10 +27,10 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Labels:
-    """What a segmenter says about one image: for every pixel the two likeliest classes (H, W).
+    """The labels of one image: for every pixel the two likeliest classes (H, W).
 
-    The runner-up matters for thin things: paint seen from afar often comes second to the road around it, and a
-    surface fitted to the winner alone would lose it.
+    The runner-up matters for thin objects. Distant paint is often the second class, after the road around it, and a
+    surface fitted to the first class alone would lose it.
     """
 
     ids: U8  # RoadClass

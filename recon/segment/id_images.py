@@ -1,4 +1,4 @@
-"""The back end for drives that bring their own class ids as PNGs."""
+"""The back end for drives that include class ids as PNGs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from recon.segment.segmenter import Segmentation
 
 
 class IdImages:
-    """Takes the drive's RoadClass ids as they are, with full confidence."""
+    """Returns the drive's RoadClass ids unchanged, with full confidence."""
 
     name = "id_images"
     weights_sha256 = ""

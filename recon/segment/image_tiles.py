@@ -39,7 +39,7 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
 
 
 def ramp(tile: ImageTile, overlap_px: int) -> F32:
-    """Return the weight (height, width) of a tile: it fades towards its rim, where a net sees half of the context."""
+    """Return the weight (height, width) of a tile: it falls towards the border, where context is missing."""
 
     def side(length: int) -> F32:
         at = np.arange(length, dtype=np.float32) + 0.5

@@ -1,4 +1,4 @@
-"""The back end for Mask2Former (Cheng et al. 2022) on transformers: any checkpoint folder, whatever head it has.
+"""The back end for Mask2Former (Cheng et al. 2022) on transformers: checkpoint folders with any head.
 
 A panoptic, instance or semantic checkpoint gives N queries, each with a class distribution and a mask. Standard
 semantic inference folds them: P(c) = sum over queries of softmax(class)[c] x sigmoid(mask), the last class ("no
@@ -31,9 +31,9 @@ from recon.segment.segmenter import Segmentation
 
 Tensor = torch.Tensor
 
-THREADS = 2  # on a CPU: fixed, because sums are split by it and labels must not depend on the machine
-CPU_BATCH = 2  # at most: more images at once fall out of a CPU's caches and take a fifth longer each
-MOVING = CLASS_COUNT  # the plane after the road classes: everything the class map calls dynamic
+THREADS = 2  # on a CPU: fixed, because sums are split by threads and labels must not depend on the machine
+CPU_BATCH = 2  # at most: larger batches exceed a CPU's caches and take a fifth longer an image
+MOVING = CLASS_COUNT  # the plane after the road classes: all dynamic classes of the class map
 _FLOOR = 1e-6  # of the sum over classes where no query claims a pixel
 
 
@@ -46,7 +46,7 @@ class Mask2Former:
         """Load the checkpoint `config.weights`.
 
         Raises ModelInvalid when a file is missing, foreign or does not fit the class map, and ConfigInvalid when this
-        machine lacks the device. Never touches the network unless `config.allow_download`.
+        machine lacks the device. Uses the network only with `config.allow_download`.
         """
         folder = find_checkpoint(config.weights, allow_download=config.allow_download)
         self._where = str(weight_files(folder)[1])
@@ -63,7 +63,7 @@ class Mask2Former:
 
     @classmethod
     def of_net(cls, net: Any, spec: PixelSpec, class_map: ClassMap, *, device: torch.device) -> Self:
-        """Return the back end around a net in memory, which is changed: training looks through the same eyes."""
+        """Return the back end around a net in memory, which is modified. Training evaluates with it."""
         self = cls.__new__(cls)
         self.name, self.weights_sha256, self._where = "mask2former:in memory", "", "net in memory"
         self._device, self._dtype, self._tile, self._overlap_px = device, torch.float32, False, 0
@@ -132,7 +132,7 @@ def segment_tiled(
 
 
 def decide(probability: Tensor) -> Segmentation:
-    """Return the two likeliest classes of (CLASS_COUNT + 1, H, W), and where what moves is likelier than all else."""
+    """Return the two likeliest classes of (CLASS_COUNT + 1, H, W), and where dynamic objects are the likeliest."""
     planes: F32 = probability.float().cpu().numpy()
     static, moving = planes[:CLASS_COUNT], planes[MOVING]
     dynamic = moving > static.max(axis=0)
@@ -141,9 +141,9 @@ def decide(probability: Tensor) -> Segmentation:
 
 
 def fold_matrix(class_map: ClassMap, count: int, *, where: str) -> Tensor:
-    """Return (count, CLASS_COUNT + 1): which plane each of the model's classes goes to; ModelInvalid if unfit."""
+    """Return (count, CLASS_COUNT + 1): the plane of each of the model's classes; ModelInvalid if they do not fit."""
     known = len(class_map.names)
-    # Nets are trained with or without an output for what nobody labelled; it comes last.
+    # Nets are trained with or without an output for unlabelled pixels, which is the last one.
     spare = 1 if class_map.names[-1] == "Unlabeled" else 0
     if count not in (known, known - spare):
         message = f"the net has {count} classes, the class map {class_map.name} has {known}"
@@ -163,7 +163,7 @@ def load_net(folder: Path) -> Any:
     logging: Any = transformers.logging
     kind: Any = transformers.Mask2FormerForUniversalSegmentation
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # its load report is ours to judge
+    logging.set_verbosity_error()  # its load report is checked below
     logging.disable_progress_bar()
     try:
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -195,7 +195,7 @@ def load_net(folder: Path) -> Any:
 
 
 def fast(net: Any) -> Any:
-    """Return the net prepared for inference: fewer operations, the memory order that convolutions like best."""
+    """Return the net prepared for inference: fewer operations, and the memory order that suits convolutions."""
     from recon.segment.fuse import fuse_text_net
 
     net.config.output_attentions = net.config.output_hidden_states = False
@@ -217,7 +217,7 @@ def inference(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
 
 
 def to_working(image: U8, size_px: tuple[int, int]) -> U8:
-    """Return an image at the working size (width, height); shrinking averages, since points would drop thin paint."""
+    """Return an image at the working size (width, height); shrinking averages, since samples would miss thin paint."""
     if (image.shape[1], image.shape[0]) == size_px:
         return image
     shrinks = size_px[0] <= image.shape[1] and size_px[1] <= image.shape[0]
@@ -233,7 +233,7 @@ def resize(planes: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def device_of(name: str) -> torch.device:
-    """Return the device; ConfigInvalid when this machine has none of that kind."""
+    """Return the device; ConfigInvalid when this machine has no such device."""
     name = resolved_device(name, cuda=torch.cuda.is_available())
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigInvalid("segment.device is cuda, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
@@ -250,7 +250,7 @@ def dtype_of(name: str, device: torch.device) -> torch.dtype:
 
 def _map_path(name: str, count: int, folder: Path) -> Path:
     if name.endswith(".json") and not Path(name).is_absolute() and (folder / Path(name).name).is_file():
-        return folder / Path(name).name  # a class map that travels with its weights
+        return folder / Path(name).name  # a class map beside its weights
     return class_map_path(name or shipped_map(count, folder))
 
 

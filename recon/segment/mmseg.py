@@ -1,10 +1,10 @@
 """The back end for mmsegmentation's Mask2Former: a checkpoint NAME.pth and its configuration NAME.py beside it.
 
 The configuration is read as data, never run (recon.segment.mmseg_files), only registered types are built, and the
-checkpoint is loaded with `weights_only`: neither can run code of its own. It still says what is built and how large,
+checkpoint is loaded with `weights_only`: neither can run code of its own. But they decide what is built and how large,
 so a service takes models from its own roots only.
 
-What mmsegmentation calls `seg_logits` of a Mask2Former are no logits but sums over queries of softmax(class)[c] x
+The `seg_logits` of a Mask2Former in mmsegmentation are not logits but sums over queries of softmax(class)[c] x
 sigmoid(mask), "no object" left out. They are not negative and need not add up to one: as in the back end `mask2former`
 we divide by their sum over classes, where a softmax would flatten them.
 """
@@ -96,15 +96,15 @@ class MmsegMask2Former:
             yield from self._fold_scores(self._scores(images[start : start + self._batch]))
 
     def _scores(self, images: Sequence[U8]) -> Tensor:
-        """Return mmsegmentation's own scores (B, M, h, w), whole or sliding as the configuration says."""
+        """Return mmsegmentation's own scores (B, M, h, w), of whole images or sliding windows, as configured."""
         from mmseg.structures import SegDataSample
 
         height, width = images[0].shape[:2]
-        # mmsegmentation reads images as BGR; its preprocessor turns, normalises and pads them as it was trained.
+        # mmsegmentation reads images as BGR; its preprocessor reorders, normalises and pads them as in training.
         planes = [torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))) for image in images]
         batch = self._net.data_preprocessor({"inputs": planes, "data_samples": [SegDataSample() for _ in planes]})
         shape = tuple(batch["inputs"].shape[2:])
-        # Without a `pad_shape`: the head would prefer it to the size of a sliding window.
+        # Without a `pad_shape`, which the head would use instead of the size of a sliding window.
         metas = [{"ori_shape": shape, "img_shape": shape} for _ in planes]
         with quiet():
             scores: Tensor = self._net.inference(batch["inputs"], metas)
@@ -120,9 +120,9 @@ class MmsegMask2Former:
 
 
 def with_unlabelled(class_map: ClassMap, names: Sequence[str]) -> ClassMap:
-    """Return the class map with a last class for what nobody labelled, where the checkpoint has one and the map none.
+    """Return the class map with a last class for unlabelled pixels, where only the checkpoint has one.
 
-    mmsegmentation trains Vistas v1.2 with 66 classes, of which the last is no class of the data set.
+    mmsegmentation trains Vistas v1.2 with 66 classes, of which the last is not a class of the data set.
     """
     if len(names) != len(class_map.names) + 1 or _plain(names[-1]) != "unlabeled":
         return class_map
@@ -131,7 +131,7 @@ def with_unlabelled(class_map: ClassMap, names: Sequence[str]) -> ClassMap:
 
 
 def check_names(class_map: ClassMap, names: Sequence[str], *, where: str) -> None:
-    """Raise ModelInvalid when the checkpoint says what its classes are called and the class map says otherwise."""
+    """Raise ModelInvalid when the checkpoint names its classes and the class map has other names."""
     for model_id, (theirs, ours) in enumerate(zip(names, class_map.names, strict=False)):
         if _plain(theirs) != _plain(ours):
             message = f"class {model_id} is {theirs!r} in the checkpoint and {ours!r} in the class map {class_map.name}"

@@ -1,8 +1,8 @@
 """An mmsegmentation model on disk: a checkpoint NAME.pth and its configuration NAME.py beside it. Torch-free.
 
 mmsegmentation runs a configuration as Python code. Here it is read as data instead: assignments of numbers, texts,
-lists, tuples and dicts, which is what mmsegmentation itself writes beside a training's checkpoints. Whatever would have
-to be run, imported or inherited is refused, so a configuration can say what to build but not what to execute.
+lists, tuples and dicts, which is what mmsegmentation itself writes beside a training's checkpoints. Anything
+that would be run, imported or inherited is refused, so a configuration describes a net but cannot execute code.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class MmsegFiles:
 
 
 def find_files(weights: Path) -> MmsegFiles:
-    """Return checkpoint and configuration, NAME.py or the only .py beside it; ModelInvalid names what is missing."""
+    """Return checkpoint and configuration, NAME.py or the only .py beside it; ModelInvalid states what is missing."""
     if weights.suffix != ".pth":
         hint = "Give segment.weights the .pth file; its configuration lies beside it as a .py file."
         raise ModelInvalid(f"{weights.name} is not a .pth file", where=str(weights), hint=hint)
@@ -55,7 +55,7 @@ def find_files(weights: Path) -> MmsegFiles:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the names a configuration assigns; ModelInvalid for whatever is not plain data. Nothing is executed."""
+    """Return the names a configuration assigns; ModelInvalid for anything but plain data. Nothing is executed."""
     try:
         if path.stat().st_size > CONFIG_LIMIT_BYTES:
             raise ModelInvalid(
@@ -94,7 +94,7 @@ class _NoData(Exception):
 def _value(node: ast.expr) -> Any:
     """Return the value of an expression of constants, lists, tuples and dicts.
 
-    Names of earlier values are left out: repeated in each other they would grow without bounds.
+    References to earlier values are refused, because nested they could grow without bounds.
     """
     match node:
         case ast.Constant(value=value):
@@ -136,7 +136,7 @@ class Scale:
 
 
 def scale_of(config: dict[str, Any], *, where: str) -> Scale | None:
-    """Return how the test pipeline resizes, None where it does not; ModelInvalid for a step we do not know."""
+    """Return how the test pipeline resizes, None if it does not; ModelInvalid for an unknown step."""
     loader = config.get("test_dataloader") or {}
     dataset = loader.get("dataset") if isinstance(loader, dict) else None
     inner = dataset.get("pipeline") if isinstance(dataset, dict) else None
@@ -148,7 +148,7 @@ def scale_of(config: dict[str, Any], *, where: str) -> Scale | None:
         scale = step.get("scale") if name == "Resize" else None
         if isinstance(scale, (list, tuple)) and len(scale) == 2 and all(isinstance(v, int) and v > 0 for v in scale):
             return Scale(size_px=(scale[0], scale[1]), keep_ratio=bool(step.get("keep_ratio", False)))
-        message = f"the test pipeline holds a step {name or step!r} that only mmsegmentation can run"
+        message = f"the test pipeline has a step {name or step!r} that only mmsegmentation can run"
         raise ModelInvalid(
             message, where=where, hint="Set segment.size_px to the width and height that the net expects."
         )

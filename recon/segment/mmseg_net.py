@@ -19,7 +19,7 @@ _KEEP_WEIGHTS = (
     "map_location='cpu', weights_only=False); torch.save({k: c[k] for k in ('meta', 'state_dict')}, 'NEW.pth')\"."
 )
 _TRAINED_WITH = "Give the configuration the checkpoint was trained with."
-# What only training needs; parts of it would be fetched or built for nothing.
+# Entries for training only; some of them would be fetched or built in vain.
 _UNUSED = frozenset({"train_cfg", "init_cfg", "pretrained"})
 
 
@@ -48,7 +48,7 @@ def build_net(body: Mapping[str, Any], *, where: str) -> Any:
             net: Any = revert_sync_batchnorm(registry[""].build(ConfigDict(model)))
     except MemoryError:
         raise
-    except Exception as error:  # whatever their constructors raise, the configuration is the reason
+    except Exception as error:  # constructors raise errors of all kinds, always because of the configuration
         first = (str(error).strip().splitlines() or [""])[0][:200]
         message = f"mmsegmentation cannot build the net: {type(error).__name__} {first}".rstrip()
         raise ModelInvalid(message, where=where, hint=_TRAINED_WITH) from error
@@ -57,7 +57,7 @@ def build_net(body: Mapping[str, Any], *, where: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Hide warnings about deprecated calls of packages that nobody maintains: no reader could act on them."""
+    """Hide warnings about deprecated calls in unmaintained packages, because users cannot act on them."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -77,7 +77,7 @@ def _registry(where: str) -> dict[str, Any]:
 
             if DefaultScope.get_current_instance() is None:
                 DefaultScope.get_instance("roadscribe", scope_name="mmseg")
-    except (ImportError, AssertionError) as error:  # they assert each other's versions
+    except (ImportError, AssertionError) as error:  # the packages assert each other's versions
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise ModelInvalid(f"mmsegmentation cannot be used: {first}", where=where, hint=_INSTALL) from error
     # The compiled sampling exists only where mmcv was built with CUDA, and not in bfloat16. mmcv's own form in PyTorch
@@ -87,7 +87,7 @@ def _registry(where: str) -> dict[str, Any]:
 
 
 def _check_types(value: Any, registry: Mapping[str, Any], where: str) -> None:
-    """Raise ModelInvalid for a type nobody registered: mmengine would import any dotted name and call it."""
+    """Raise ModelInvalid for an unregistered type, because mmengine would import and call any dotted name."""
     if isinstance(value, (list, tuple)):
         for item in value:
             _check_types(item, registry, where)
@@ -105,7 +105,7 @@ def _check_types(value: Any, registry: Mapping[str, Any], where: str) -> None:
 
 
 def _fault(model: Mapping[str, Any]) -> str:
-    """Return what mmsegmentation would only notice, or silently take for something else, at the first image."""
+    """Return a fault that mmsegmentation would notice at the first image only, or misread silently."""
     if not isinstance(model.get("data_preprocessor"), dict):
         return "the configuration has no data_preprocessor: how pixels are normalised is unknown"
     test = model["test_cfg"]
@@ -146,7 +146,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_weights(net: Any, checkpoint: Mapping[str, Any], *, where: str) -> None:
-    """Put the weights of a checkpoint into a net; ModelInvalid when one is missing or has another shape."""
+    """Load the weights of a checkpoint into a net; ModelInvalid when one is missing or has another shape."""
     try:
         missing = net.load_state_dict(checkpoint["state_dict"], strict=False).missing_keys
     except RuntimeError as error:  # of another shape
@@ -161,7 +161,7 @@ def load_weights(net: Any, checkpoint: Mapping[str, Any], *, where: str) -> None
 
 
 def class_names(checkpoint: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what a checkpoint says its classes are called; empty where it does not say."""
+    """Return the class names of a checkpoint; empty if it has no names."""
     meta = checkpoint.get("meta")
     meta = meta if isinstance(meta, dict) else {}
     dataset = meta.get("dataset_meta")

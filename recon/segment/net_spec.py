@@ -1,4 +1,4 @@
-"""How a segmentation net wants its pixels and gives its classes: the part of a class map file beside the classes."""
+"""The input and output conventions of a segmentation net: the part of a class map file beside the classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recon.errors import ModelInvalid
 
 
 def class_map_path(name: str) -> Path:
-    """Return the file of a shipped class map, or the JSON file that `name` is; ModelInvalid if there is neither."""
+    """Return the file of a shipped class map, or the JSON file at path `name`; ModelInvalid if neither exists."""
     if name.endswith(".json"):
         return Path(name)
     path = CLASS_MAP_FOLDER / f"{name}.json"
@@ -27,14 +27,14 @@ def class_map_path(name: str) -> Path:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetSpec:
-    """Input and output conventions of a net; the defaults take BGR 0..255 and give probabilities."""
+    """Input and output conventions of a net; the defaults are BGR 0..255 in and probabilities out."""
 
     class_map: ClassMap
     color: str = "bgr"  # order of the input channels: "bgr" or "rgb"
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted, in that order and in 0..255
     scale: tuple[float, float, float] = (1.0, 1.0, 1.0)  # then divided by
     size_px: tuple[int, int] | None = None  # width, height, for nets whose input size is open
-    activation: str = "softmax"  # what the output already is: "softmax" (probabilities) or "logits"
+    activation: str = "softmax"  # the kind of output: "softmax" (probabilities) or "logits"
 
     @classmethod
     def load(cls, path: Path) -> Self:

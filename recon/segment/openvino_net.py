@@ -41,7 +41,7 @@ class OpenVinoNet:
         self._net, self._layout, self._size_px = self._compile(weights)
 
     def segment(self, images: Sequence[U8]) -> list[Segmentation]:
-        """Return classes of RGB images; ModelInvalid when the output is not finite or not what the class map says."""
+        """Return classes of RGB images; ModelInvalid when the output is not finite or does not fit the class map."""
         return [self._segment(image) for image in images]
 
     def _compile(self, weights: Path) -> tuple[Any, str, tuple[int, int]]:
@@ -64,7 +64,7 @@ class OpenVinoNet:
                 "NUM_STREAMS": 1,
                 "INFERENCE_PRECISION_HINT": "f32",
                 "EXECUTION_MODE_HINT": "ACCURACY",
-                "ENABLE_CPU_PINNING": False,  # several workers share a machine; pinned ones would fight for a core
+                "ENABLE_CPU_PINNING": False,  # several workers share a machine and would be pinned to the same cores
             }
             return core.compile_model(model, "CPU", settings), layout, size_px
         except RuntimeError as error:
@@ -83,7 +83,7 @@ class OpenVinoNet:
             return layout, (width, height)
         if self._spec.size_px is None:
             hint = 'Add "input": {"size_px": [WIDTH, HEIGHT]} to the class map file.'
-            raise ModelInvalid("the net leaves its input size open", where=self._where, hint=hint)
+            raise ModelInvalid("the net has no fixed input size", where=self._where, hint=hint)
         return layout, self._spec.size_px
 
     def _segment(self, image: U8) -> Segmentation:
@@ -139,7 +139,7 @@ class OpenVinoNet:
 
 def _resize(image: AnyArray, size_px: tuple[int, int]) -> AnyArray:
     width, height = size_px
-    # Shrinking by points would drop thin paint between the samples.
+    # Shrinking by sampling would drop thin paint between the samples.
     shrinks = width <= image.shape[1] and height <= image.shape[0]
     resized: AnyArray = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized
@@ -160,5 +160,5 @@ def _weight_files(weights: Path) -> list[Path]:
 
 
 def weights_digest(weights: Path) -> str:
-    """Return the sha256 over all files of a net; ModelInvalid names the one that is missing."""
+    """Return the sha256 over all files of a net; ModelInvalid names the missing file."""
     return hashlib.sha256("".join(digest_file(file) for file in _weight_files(weights)).encode()).hexdigest()

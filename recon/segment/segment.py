@@ -34,9 +34,9 @@ from recon.segment.openvino_net import OpenVinoNet
 from recon.segment.segmenter import Segmentation, Segmenter
 from recon.sensors.image_file import check_image, decode_ids, decode_rgb
 
-DECODED_AHEAD = 3  # images decoded while the model works: enough to hide the disk, few enough to hold
-WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that write: a GPU waits for nobody
-OPENVINO_MAP = "road_segmentation_adas_0001"  # the net that most drives without a GPU start with
+DECODED_AHEAD = 3  # images decoded while the model works: enough to hide the disk, few enough for memory
+WORKERS = min(4, os.cpu_count() or 1)  # threads that decode, and as many that write, so that a GPU need not wait
+OPENVINO_MAP = "road_segmentation_adas_0001"  # the class map of the net in the tutorial for machines without a GPU
 REFERENCE_WIDTH_PX = 800  # the image width that config.dilate_dynamic_px is meant for
 
 Item: TypeAlias = tuple[LabelledImage, Image]
@@ -68,8 +68,8 @@ def segment(
 ) -> FrameLabels:
     """Label every image of `drive` into the folder `work` and seal it as a FrameLabels artifact.
 
-    `work` belongs to this drive and config alone and holds nothing else. What a run that was stopped left there is
-    kept: finished images are skipped, and the bytes are those of a run that was never stopped. The caller renames it.
+    `work` is reserved for this drive and config. Finished images of a stopped run are kept and skipped, and the bytes
+    are those of a run without a stop. The caller renames the folder.
     Raises DriveEmpty, ModelInvalid, ImageInvalid (more than `config.max_bad_share` of the images fail), Cancelled.
     """
     items = tuple((_names(index, image), image) for index, _, image in drive.images())
@@ -142,7 +142,7 @@ def _names(frame: int, image: Image) -> LabelledImage:
 
 
 def _is_done(work: Path, name: LabelledImage, camera: Camera) -> bool:
-    """Tell whether both PNGs of an image are there, whole and of its size."""
+    """Return whether both PNGs of an image exist, complete and of its size."""
     size = {"width_px": camera.width_px, "height_px": camera.height_px}
     try:
         decode_ids((work / name.ids).read_bytes(), **size, where=name.ids)
@@ -153,14 +153,14 @@ def _is_done(work: Path, name: LabelledImage, camera: Camera) -> bool:
 
 
 def _groups(items: Sequence[Item], batch: int) -> list[list[Item]]:
-    """Cut the drive into batches that never depend on what is done: a batch of other images rounds otherwise."""
+    """Cut the drive into batches independent of finished work, because results round differently in other batches."""
     return [list(items[start : start + batch]) for start in range(0, len(items), batch)]
 
 
 def _decoded_ahead(
     drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[Sequence[Item]], source: str
 ) -> Iterator[list[tuple[LabelledImage, U8 | RoadscribeError]]]:
-    """Yield what the segmenter needs of each batch, in order, while others are decoded."""
+    """Yield the segmenter's input for each batch, in order, while the next ones are decoded."""
     calls = (
         partial(_decode, drive, image, cameras[image.camera], source, f"frame {name.frame}, {image.path}")
         for group in todo
@@ -188,7 +188,7 @@ class _Writer:
         self._pool.shutdown(cancel_futures=True)
 
     def written(self, results: Iterable[tuple[LabelledImage, Segmentation]]) -> Iterator[None]:
-        """Take results and yield once for every image, of these or earlier, that is on disk; DiskFull if it is."""
+        """Add results and yield once for every image, of these or earlier ones, that is on disk; may raise DiskFull."""
         for name, result in results:
             self._pending.append(self._pool.submit(self._write, name, result))
             while len(self._pending) > 2 * WORKERS or (self._pending and self._pending[0].done()):
@@ -205,7 +205,7 @@ class _Writer:
 
 
 def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: str) -> U8 | RoadscribeError:
-    """Return RGB or ids of one image, or the error that says why not."""
+    """Return RGB or ids of one image, or the error that prevents it."""
     path, expected = image.path, image.sha256
     if source == "ids":
         path, expected = image.id_path, drive.file_sha256.get(image.id_path, "")
@@ -214,7 +214,7 @@ def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: s
             return ImageInvalid("the drive has no class ids for this image", where=where, hint=hint)
     try:
         data = read_inside(drive.root, path, where=where, kind=ImageInvalid)
-        # Stage keys name the drive by the digests of its files; other pixels would be kept under a wrong key.
+        # Stage keys hold the digests of the drive's files; results of other pixels would be stored under a wrong key.
         if expected and hashlib.sha256(data).hexdigest() != expected:
             return ImageInvalid(f"{path} changed after the drive was read", where=where, hint="Read the drive again.")
         decode = decode_ids if source == "ids" else decode_rgb
@@ -229,14 +229,14 @@ def _refuse_too_many(left_out: Sequence[Mapping[str, Any]], total: int, max_shar
     names = ", ".join(str(entry["where"]) for entry in left_out[:10])
     more = f" and {len(left_out) - 10} more" if len(left_out) > 10 else ""
     message = f"{len(left_out)} of {total} images cannot be segmented: {left_out[0]['message']}"
-    # The first image's own way out: a drive without ids is sound to `validate`, which would not help here.
+    # The first image's own hint: `validate` accepts a drive without ids and would not help here.
     hint = f"{left_out[0]['hint']} Or allow more with segment.max_bad_share.".lstrip()
     raise ImageInvalid(message, where=names + more, hint=hint)
 
 
 def _ego_mask(drive: DriveLog, camera: Camera, segmenter: Segmenter) -> Bool | None:
     given = given_mask(drive, camera)
-    # Whoever brings ids has decided what is ego body; only a model has to be told.
+    # Given ids already leave out the ego body; only a model needs a mask.
     return find_mask(drive, camera) if given is None and segmenter.source == "pixels" else given
 
 
@@ -250,7 +250,7 @@ def _clean(result: Segmentation, ego: Bool | None, dilate_px: int) -> Labels:
         unknown |= cv2.dilate(result.dynamic.astype(np.uint8), kernel).astype(bool)
     if ego is not None:
         unknown |= ego
-    # UNKNOWN is 0, and so is the confidence of what nobody knows.
+    # UNKNOWN is 0, and so is its confidence.
     planes = (labels.ids, labels.confidence, labels.runner_up, labels.runner_up_confidence)
     ids, confidence, runner_up, runner_up_confidence = (np.where(unknown, np.uint8(0), plane) for plane in planes)
     return Labels(ids=ids, confidence=confidence, runner_up=runner_up, runner_up_confidence=runner_up_confidence)

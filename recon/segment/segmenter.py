@@ -1,4 +1,4 @@
-"""What every segmentation back end offers."""
+"""The interface of all segmentation back ends."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class Segmentation:
     """The classes of one image."""
 
     labels: Labels
-    dynamic: Bool | None = None  # (H, W) objects that move, where the model knows them
+    dynamic: Bool | None = None  # (H, W) dynamic objects, if the model has such classes
 
 
 class Segmenter(Protocol):
-    """A model, or a stand-in for one, that gives every pixel a class.
+    """A model, or a substitute for one, that assigns a class to every pixel.
 
     The same images in the same order give the same bytes.
     """
 
     name: str
-    weights_sha256: str  # empty where there are no weights
-    source: Literal["pixels", "ids"]  # what `segment` is given: RGB (H, W, 3), or the drive's own ids (H, W)
+    weights_sha256: str  # empty if it has no weights
+    source: Literal["pixels", "ids"]  # the input of `segment`: RGB (H, W, 3), or the drive's own ids (H, W)
 
     def segment(self, images: Sequence[U8]) -> list[Segmentation]:
-        """Return one Segmentation per image, of its size; raises ModelInvalid when the model gives nonsense."""
+        """Return one Segmentation per image, of its size; raises ModelInvalid when the model's output is invalid."""

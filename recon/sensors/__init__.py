@@ -1,1 +1,1 @@
-"""What cameras and LiDAR deliver: images and sweeps as files, and the geometry of a projection."""
+"""Data of cameras and LiDAR: images, sweeps and tables as bytes, and the geometry of a projection."""

@@ -1,4 +1,4 @@
-"""Feather tables as checked numpy columns: what is missing or not finite is named by file, column and row."""
+"""Feather tables as checked numpy columns: faults are reported with file, column and row."""
 
 from __future__ import annotations
 

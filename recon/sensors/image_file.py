@@ -1,7 +1,8 @@
 """Images as bytes: complete or refused.
 
-OpenCV fills what a truncated file lacks with grey and says nothing, so the container is walked to its end marker
-(and, in a PNG, every checksum) before the pixels are decoded. Orientation tags are ignored: K belongs to the sensor.
+OpenCV silently fills the missing part of a truncated file with grey. Therefore the container is read to its end marker
+(and, in a PNG, every checksum is compared) before the pixels are decoded. Orientation tags are ignored, because K
+belongs to the sensor.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def decode_gray(data: bytes, *, width_px: int, height_px: int, where: str) -> U8
 
 
 def decode_ids(data: bytes, *, width_px: int, height_px: int, where: str) -> U8:
-    """Return (H, W) u8 RoadClass ids; ImageInvalid also for an id that RoadClass does not know."""
+    """Return (H, W) u8 RoadClass ids; ImageInvalid also for an id beyond RoadClass."""
     ids = decode_gray(data, width_px=width_px, height_px=height_px, where=where)
     if int(ids.max()) >= CLASS_COUNT:
         unknown = np.unique(ids[ids >= CLASS_COUNT])[:8].tolist()

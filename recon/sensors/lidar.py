@@ -10,13 +10,13 @@ from recon.files import check_unchanged, read_inside
 from recon.geometry import apply
 from recon.sensors.sweep import decode_sweep
 
-MIN_RANGE_M = 1.0  # nearer returns hit the vehicle itself
+MIN_RANGE_M = 1.0  # nearer returns are from the vehicle itself
 
 
 def world_points(drive: DriveLog, *, max_range_m: float, box_m: tuple[F64, F64] | None = None) -> F64:
-    """Return (L, 3) world points of all sweeps within range; (0, 3) where the drive has no LiDAR.
+    """Return (L, 3) world points of all sweeps within range; (0, 3) if the drive has no LiDAR.
 
-    With a world box (two corners) only points in it are kept, and sweeps that cannot reach it are not read.
+    With a world box (two corners) only points in it are kept, and sweeps out of its range are not read.
 
     Raises DriveInvalid for a sweep that is missing, changed since the drive was read, or holds a broken point.
     """

@@ -14,7 +14,7 @@ WIDEST = 3.0  # tangent of the angle off the axis up to which a pinhole's distor
 
 
 def project(camera: Camera, world_from_ego: F64, world: F64) -> tuple[F64, F64, Bool]:
-    """Return pixel coordinates (N, 2) with centres at +0.5, depth (N,) in metres, and whether a pixel exists (N,)."""
+    """Return pixel coordinates (N, 2) with centres at +0.5, depth (N,) in metres, and which points are inside (N,)."""
     points = apply(invert(world_from_ego @ camera.ego_from_camera), world)
     depth = points[:, 2]
     ahead = depth > NEAR_M
@@ -34,7 +34,7 @@ def project(camera: Camera, world_from_ego: F64, world: F64) -> tuple[F64, F64, 
 
 
 def on_ground(xy_m: F64, world_from_ego: F64, ground_z_ego_m: float) -> F64:
-    """Return (N, 3) world points over or under (N, 2) on the vehicle's ground plane, ego z = `ground_z_ego_m`."""
+    """Return the (N, 3) world points at (N, 2) on the vehicle's ground plane, ego z = `ground_z_ego_m`."""
     up = world_from_ego[:3, 2]
     on_plane = world_from_ego[:3, 3] + ground_z_ego_m * up
     z = on_plane[2] - ((xy_m - on_plane[:2]) @ up[:2]) / up[2]

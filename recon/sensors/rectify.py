@@ -1,4 +1,4 @@
-"""From a distorted camera image to the pinhole image that renderers and projections work with."""
+"""From a distorted camera image to the pinhole image that renderers and projections use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recon.drive import Camera
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rectifier:
-    """Resamples one camera's images to a pinhole camera of the same size; a copy where there is no distortion."""
+    """Resamples one camera's images to a pinhole camera of the same size; without distortion they stay as they are."""
 
     camera: Camera
     k: F64  # (3, 3) of the pinhole image, pixel centres at +0.5
@@ -42,7 +42,7 @@ class Rectifier:
         return np.asarray(cv2.remap(rgb, *self.maps, cv2.INTER_LINEAR), dtype=np.uint8)
 
     def ids(self, ids: U8) -> U8:
-        """Return the pinhole labels (H, W) of a label image; what lies outside it is UNKNOWN."""
+        """Return the pinhole labels (H, W) of a label image; pixels from outside it are UNKNOWN."""
         if self.maps is None:
             return ids
         border = int(RoadClass.UNKNOWN)

@@ -1,4 +1,4 @@
-"""The layouts LiDAR sweeps are stored in, each decoded to points by one function."""
+"""Decodes the stored layouts of LiDAR sweeps to points."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FLOATS = {"f32x4": 4, "f32x5": 5}
 
 
 def decode_sweep(data: bytes, lidar_format: LidarFormat, *, where: str) -> F64:
-    """Return (L, 3) points in metres, as they are stored; DriveInvalid unless all are whole and finite."""
+    """Return (L, 3) points in metres, in the sensor's frame; DriveInvalid unless all are complete and finite."""
     if lidar_format == "feather":
         columns = decode_columns(data, ("x", "y", "z"), where=where)
         points: F64 = np.stack([columns[axis].astype(np.float64) for axis in "xyz"], axis=-1)

@@ -32,7 +32,7 @@ def block_order(row: npt.NDArray[np.integer], column: npt.NDArray[np.integer]) -
 
 
 def corridor_blocks(path_xy_m: F64, *, corridor_m: float, cell_m: float) -> tuple[Grid, I64]:
-    """Return the site's grid and the (row, column) of its blocks of BLOCK_CELLS squared that the corridor meets."""
+    """Return the site's grid and the (row, column) of its blocks of BLOCK_CELLS squared that overlap the corridor."""
     block_m = BLOCK_CELLS * cell_m
     grid = Grid.around(path_xy_m, margin_m=corridor_m + block_m, cell_m=cell_m)
     reach = corridor_m + block_m * 2**-0.5
@@ -72,7 +72,7 @@ class Cells:
 
     @classmethod
     def stored(cls, grid: Grid, row: I32, column: I32) -> Cells | None:
-        """Return cells in the order they have, or None where a block's cells are not contiguous.
+        """Return cells in the given order, or None where a block's cells are not contiguous.
 
         The arrays may lie in files: they are read in pieces, and not copied.
         """
@@ -92,7 +92,7 @@ class Cells:
 
     @classmethod
     def corridor(cls, path_xy_m: F64, *, corridor_m: float, cell_m: float) -> Cells:
-        """Return all cells within `corridor_m` of the path's positions (F, 2); memory follows the path."""
+        """Return all cells within `corridor_m` of the path's positions (F, 2); memory grows with the path."""
         grid, blocks = corridor_blocks(path_xy_m, corridor_m=corridor_m, cell_m=cell_m)
         return cls.within(path_xy_m, grid, blocks, corridor_m=corridor_m)
 
@@ -121,7 +121,7 @@ class Cells:
         return self.grid.to_m(np.array([low, high]))
 
     def window(self, low_m: F64, high_m: F64) -> Window:
-        """Return the cells of all blocks that meet the world box `low_m`..`high_m` (2,)."""
+        """Return the cells of all blocks that overlap the world box `low_m`..`high_m` (2,)."""
         corners = self.grid.to_px(np.stack([low_m, high_m]))
         first_column, last_column = (int(v) for v in np.floor(corners[:, 0] / BLOCK_CELLS))
         last_row, first_row = (int(v) for v in np.floor(corners[:, 1] / BLOCK_CELLS))

@@ -32,7 +32,7 @@ class RoadSurface:
     trips: U64  # (N,) bit t: trip t is among them
     nearest_view_m: F32  # (N,) distance to the nearest camera that saw it
     exposure: dict[str, tuple[float, float]]  # camera -> (a, b): observed = exp(a) rgb + b
-    report: dict[str, Any]  # what the fit did: steps, loss terms (value, live)
+    report: dict[str, Any]  # figures of the fit: steps, loss terms (value, live)
 
     def __post_init__(self) -> None:
         count = len(self.row)
@@ -48,23 +48,23 @@ class RoadSurface:
         return len(self.row)
 
     def arrays(self) -> dict[str, AnyArray]:
-        """Return everything that is stated per surfel."""
+        """Return all arrays with one row a surfel."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("grid", "exposure", "report")}
 
     def release(self) -> None:
-        """Let go of the memory of arrays that lie in files."""
+        """Free the memory of arrays that lie in files."""
         for array in self.arrays().values():
             release(array)
 
     def to_parts(self) -> Parts:
-        """Take the surface apart."""
+        """Return metadata and arrays."""
         exposure = {name: list(pair) for name, pair in self.exposure.items()}
         meta = {"grid": self.grid.record(), "exposure": exposure, "report": self.report}
         return Parts(meta=meta, arrays=self.arrays())
 
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
-        """Put the surface together again."""
+        """Build the surface from metadata and arrays."""
         exposure = {name: (float(a), float(b)) for name, (a, b) in parts.meta["exposure"].items()}
         grid = Grid(**parts.meta["grid"])
         arrays: dict[str, Any] = parts.arrays

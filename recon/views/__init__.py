@@ -1,1 +1,1 @@
-"""The images of one or several trips as a fit sees them."""
+"""The images of one or several trips: rectified, labelled and posed."""

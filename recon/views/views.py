@@ -1,4 +1,4 @@
-"""The images of one or several trips as the fit sees them: rectified, labelled and posed."""
+"""The images of one or several trips: rectified, labelled and posed."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class View:
         return invert(self.world_from_camera)
 
     def footprint(self, reach_m: float) -> tuple[F64, F64]:
-        """Return the world box (two corners) of the ground that the image can see within reach."""
+        """Return the world box (two corners) of the ground that the image shows within reach."""
         height, width = self.labels.ids.shape
         return box_ahead(self.k, self.world_from_camera, width, height, reach_m)
 
 
 def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, reach_m: float) -> tuple[F64, F64]:
-    """Return the world box (two corners) of the ground that a camera can see within reach."""
+    """Return the world box (two corners) of the ground that a camera can show within reach."""
     corners_px = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * [width_px, height_px]
     rays = np.c_[corners_px, np.ones(4)] @ np.linalg.inv(k).T @ world_from_camera[:3, :3].T
     flat = rays[:, :2] / np.linalg.norm(rays[:, :2], axis=1, keepdims=True)
     centre = world_from_camera[:2, 3]
-    # One that looks straight down has no direction ahead: its corner rays span what it sees.
+    # A camera that points straight down has no direction ahead: its corner rays span the footprint.
     ahead = world_from_camera[:2, 2] / max(float(np.linalg.norm(world_from_camera[:2, 2])), 1e-9)
     # The far arc is spanned by the corner rays and the optical axis; the near end is the camera itself.
     tips = centre + np.r_[flat, ahead[None]] * reach_m
@@ -60,7 +60,7 @@ def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, rea
 
 
 def held_out(frame: int, every: int) -> bool:
-    """Return whether a frame is left out of the fit when every n-th is (0: none)."""
+    """Return whether a frame is held out of the fit when every n-th is (0: no frame)."""
     return every > 0 and frame % every == every - 1
 
 
@@ -103,7 +103,7 @@ class Views:
         return part
 
     def footprint(self, number: int, reach_m: float) -> tuple[F64, F64]:
-        """Return the world box (two corners) of the ground that an image can see within reach, without reading it."""
+        """Return the world box (two corners) of the ground that an image shows within reach, without reading it."""
         trip, labelled = self.images[number]
         drive = self._trips[trip].drive
         camera = drive.camera(labelled.camera)

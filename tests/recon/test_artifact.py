@@ -138,4 +138,4 @@ def test_errors_survive_a_process_border() -> None:
     back = pickle.loads(pickle.dumps(error))
     assert (type(back), str(back)) == (DiskFull, str(error))
     assert back.record()["code"] == "DISK_FULL"
-    assert str(RoadscribeError()) == "Something went wrong inside Roadscribe."
+    assert str(RoadscribeError()) == "An internal error of Roadscribe."

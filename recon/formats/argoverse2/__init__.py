@@ -1,1 +1,1 @@
-"""Argoverse 2 sensor logs."""
+"""The reader of Argoverse 2 sensor logs."""

@@ -20,7 +20,7 @@ from recon.formats.problems import ParsedDrive, Problems
 from recon.sensors.feather_table import read_columns
 
 NAME = "argoverse2"
-# The stereo pair is grey and looks where the front camera does.
+# The grey stereo pair is left out: it covers the view of the front camera.
 CAMERAS = (
     "ring_front_center",
     "ring_front_left",
@@ -37,12 +37,12 @@ _HINT = "Restore the file as Argoverse 2 distributes it."
 
 
 def detect(path: Path) -> bool:
-    """Tell whether `path` is an Argoverse 2 sensor log."""
+    """Return whether `path` is an Argoverse 2 sensor log."""
     return (path / POSES).is_file()
 
 
 def parse(path: Path, problems: Problems) -> ParsedDrive | None:
-    """Read poses and calibration; None when nothing of it can be used (then a problem was added)."""
+    """Read poses and calibration; None if nothing can be used (then a problem was added)."""
     root = path.resolve()
     try:
         poses = read_poses(root)
@@ -55,7 +55,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         problems.add(error)
         return None
     moments = _moments(np.array(sorted(sweeps), dtype=np.int64), poses)
-    shared = {name: _share(files, moments) for name, files in images.items()}
+    shared = {name: _images_of_moments(files, moments) for name, files in images.items()}
     frames: list[Frame] = []
     places: list[str] = []
     for index, time_ns in enumerate(moments.tolist()):
@@ -68,7 +68,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         except PoseInvalid as error:
             problems.add(error)
             continue
-        # A pose alone only fills the path; there is nothing to label in it.
+        # A frame of a pose alone only continues the path; it has nothing to label.
         frame = Frame(time_ns=time_ns, world_from_ego=pose, images=tuple(found), lidar_path=sweep)
         frames.append(frame if sweep or found else _path_only(frame))
         places.append(place)
@@ -83,7 +83,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
         ego_from_lidar=np.eye(4) if sweeps else None,
         true_map=map_archive(root),
     )
-    # Parts of the data set are often fetched alone: say what this one is still good for.
+    # Parts of the data set are often fetched alone: the message states what this part can be used for.
     truth = " and the true map" if drive.true_map else ""
     without_images = (
         f"Fetch sensors/cameras/ring_* to label this log; without them its {len(poses.time_ns)} poses,"
@@ -101,7 +101,7 @@ def _moments(sweeps_ns: I64, poses: Poses) -> I64:
     start, end = int(poses.time_ns[0]), int(poses.time_ns[-1])
     if not len(sweeps_ns):
         return np.arange(start, end + 1, SWEEP_NS, dtype=np.int64)
-    # The grid keeps the phase of a sweep, so that images lie as near to it as to the sweeps that were left out.
+    # The grid keeps the phase of the sweeps, so that its times lie as near to images as those of the missing sweeps.
     phase = int(sweeps_ns[0] - start) % SWEEP_NS
     grid = np.arange(start + phase, end + 1, SWEEP_NS, dtype=np.int64)
     after = np.searchsorted(sweeps_ns, grid)
@@ -110,7 +110,7 @@ def _moments(sweeps_ns: I64, poses: Poses) -> I64:
     return np.unique(np.concatenate([sweeps_ns, grid[far]]))
 
 
-def _share(files: dict[int, str], moments: I64) -> dict[int, int]:
+def _images_of_moments(files: dict[int, str], moments: I64) -> dict[int, int]:
     return images_of_frames(np.array(sorted(files), dtype=np.int64), moments, reach_ns=SWEEP_NS // 2)
 
 
@@ -120,7 +120,7 @@ def _image(path: str, camera: str, time_ns: int, poses: Poses, world_from_city: 
 
 
 def _stamped(root: Path, folder: str, suffix: str) -> dict[int, str]:
-    """Return time (ns) -> path of a sensor's files, which are called after their time."""
+    """Return time (ns) -> path of a sensor's files, which are named after their time."""
     result = {}
     for file in sorted((root / folder).glob(f"*{suffix}")):
         name = f"{folder}/{file.name}"

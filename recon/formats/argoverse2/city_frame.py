@@ -1,7 +1,7 @@
-"""Argoverse 2's city frames: where they lie on Earth, and the height of the ground in them.
+"""Argoverse 2's city frames: their place on Earth, and the height of the ground in them.
 
-City coordinates are UTM metres less those of the city's origin, so their y axis is grid north: up to 1.4 degrees off
-true north. The world of a log is true east-north-up with its zero at the first pose.
+City coordinates are UTM metres relative to the city's origin, so their y axis is grid north, up to 1.4 degrees off true
+north. The world of a log is true east-north-up with its zero at the first pose.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recon.files import read_inside
 from recon.geo_origin import GeoOrigin, degrees_of, metres_of
 from recon.geometry import rotation_from_euler, transform
 
-# City code -> UTM zone, latitude and longitude of the city frame's zero, as the data set's own API states them.
+# City code -> UTM zone, latitude and longitude of the city frame's zero, as in the data set's own API.
 CITIES = {
     "ATX": (14, 30.27464237939507, -97.7404457407424),
     "DTW": (17, 42.29993066912924, -83.17555750783717),
@@ -54,7 +54,7 @@ def _meridian_deg(zone: int) -> float:
 def place_world(city: str, city_zero_m: F64) -> tuple[F64, GeoOrigin | None]:
     """Return `world_from_city` (4, 4) and the origin of a world whose zero is the city point `city_zero_m` (3,).
 
-    UTM's scale (0.04 % at most) is left in, because a pose is rigid. An unknown city keeps its own axes, and its
+    UTM's scale (0.04 % at most) is kept, because a pose is rigid. An unknown city keeps its own axes, and its
     world has no origin.
     """
     rotation, origin = np.eye(3), None
@@ -70,19 +70,19 @@ def place_world(city: str, city_zero_m: F64) -> tuple[F64, GeoOrigin | None]:
 
 
 def map_archive(root: Path) -> str:
-    """Return the log's map archive relative to `root`; empty if there is none."""
+    """Return the path of the log's map archive relative to `root`; empty if there is no archive."""
     return _only(root, "log_map_archive_*.json")
 
 
 def city_code(root: Path) -> str:
-    """Return the city as the map's file name states it (such as PIT); empty if there is no map."""
+    """Return the city code in the map's file name (such as PIT); empty without a map."""
     return Path(map_archive(root)).stem.rpartition("____")[2].split("_")[0]
 
 
 def _only(root: Path, pattern: str) -> str:
     found = sorted((root / "map").glob(pattern))
     if len(found) > 1:
-        raise DriveInvalid(f"{len(found)} files are called {pattern}", where=f"{root.name}/map", hint=_HINT)
+        raise DriveInvalid(f"{len(found)} files match {pattern}", where=f"{root.name}/map", hint=_HINT)
     return f"map/{found[0].name}" if found else ""
 
 
@@ -105,7 +105,7 @@ class GroundHeight:
 
 
 def read_ground_height(root: Path) -> GroundHeight | None:
-    """Return the log's ground height; None if it has none, DriveInvalid if a file of it is broken."""
+    """Return the log's ground height, None if it has no such raster; DriveInvalid if one of its files is broken."""
     name, frame = _only(root, "*_ground_height_surface____*.npy"), _only(root, "*___img_Sim2_city.json")
     if not name:
         return None

@@ -1,4 +1,4 @@
-"""The poses of an Argoverse 2 log: a table of some hundred a second, read at any time between."""
+"""The poses of an Argoverse 2 log: a table of about a hundred a second, interpolated at any time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recon.geometry import rotation_from_quaternion, transform
 from recon.sensors.feather_table import read_columns
 
 POSES = "city_SE3_egovehicle.feather"
-MAX_GAP_NS = 200_000_000  # the vehicle may turn unseen in a longer one
+MAX_GAP_NS = 200_000_000  # across a longer one, interpolation is not reliable
 QUATERNION_TOLERANCE = 1e-3
 SE3 = ("qw", "qx", "qy", "qz", "tx_m", "ty_m", "tz_m")
 _HINT = "Restore the file as Argoverse 2 distributes it."

@@ -1,1 +1,1 @@
-"""The open drive folder."""
+"""The reader and the writer of drive folders, Roadscribe's own open format."""

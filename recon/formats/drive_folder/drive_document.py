@@ -1,4 +1,4 @@
-"""drive.json as a document: strict JSON, checked against the shipped JSON Schema, faults named by frame."""
+"""drive.json as a document: strict JSON, checked against the shipped JSON Schema, each fault with its frame."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _POSES = ("world_from_ego", "ego_from_camera", "ego_from_lidar")
 
 
 def parse_json(data: bytes) -> dict[str, Any]:
-    """Return the object in `data`; DriveInvalid for anything else, also for a key given twice."""
+    """Return the object in `data`; DriveInvalid for anything else, also for a repeated key."""
     try:
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
@@ -48,19 +48,19 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_number(_: object, value: object) -> bool:
-    # Python's parser lets NaN, Infinity and integers of any length through; here they are found where they stand.
+    # Python's parser accepts NaN, Infinity and integers of any length; here they are reported with their place.
     if isinstance(value, int):
         return not isinstance(value, bool) and abs(value) < 1 << 64
     return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_integer(_: object, value: object) -> bool:
-    # 1e18 is an integer to JSON Schema, yet a float64 to every reader: nanoseconds would be lost.
+    # JSON Schema accepts 1e18 as an integer, but Python reads it as float64 and loses nanoseconds.
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _items(validator: Any, items: dict[str, Any], instance: Any, schema: dict[str, Any]) -> Iterator[ValidationError]:
-    # Nine of ten values in a drive are numbers of matrices; checked one by one they would take nine tenths of the time.
+    # Nine of ten values in a drive are numbers of matrices. Checked singly, they would take nine tenths of the time.
     if items.keys() == {"type", "minimum", "maximum"} and items["type"] == "number" and isinstance(instance, list):
         low, high = items["minimum"], items["maximum"]
         if all(type(value) in (float, int) and low <= value <= high for value in instance):
@@ -102,7 +102,7 @@ def _typed(path: tuple[str | int, ...], error: ValidationError) -> RoadscribeErr
 
 def _short(error: ValidationError) -> str:
     if error.validator == "type":
-        return f"{_clip(repr(error.instance), 60)} is no {error.validator_value}"
+        return f"{_clip(repr(error.instance), 60)} is not of type {error.validator_value}"
     return _clip(error.message, 200)
 
 
@@ -112,7 +112,7 @@ def _clip(text: str, length: int) -> str:
 
 
 def place_of(path: tuple[str | int, ...]) -> str:
-    """Return where in drive.json a path leads, with the frame first: "frame 12, images.front"."""
+    """Return the place of a path in drive.json, with the frame first: "frame 12, images.front"."""
     match path:
         case ("frames", int(index), *rest):
             parts = [f"frame {index}"]

@@ -20,16 +20,16 @@ from recon.geo_origin import GeoOrigin
 from recon.geometry import rigid_fault, rotation_from_quaternion, transform
 
 NAME = "drive_folder"
-QUATERNION_TOLERANCE = 1e-3  # three decimals written by hand still pass
+QUATERNION_TOLERANCE = 1e-3  # accepts three decimals
 
 
 def detect(path: Path) -> bool:
-    """Tell whether `path` is a drive folder, or the drive.json in one."""
+    """Return whether `path` is a drive folder, or the drive.json in one."""
     return (path / FILE).is_file() or (path.name == FILE and path.is_file())
 
 
 def parse(path: Path, problems: Problems) -> ParsedDrive | None:
-    """Read drive.json; None when nothing of it can be used (then a problem was added)."""
+    """Read drive.json; None if nothing can be used (then a problem was added)."""
     root = (path.parent if path.name == FILE and path.is_file() else path).resolve()
     try:
         document = parse_json(read_inside(root, FILE, where=FILE))
@@ -46,7 +46,7 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
     for name, entry in camera_entries.items():
         if name not in faulty_cameras and (camera := _camera(name, entry, problems)) is not None:
             cameras[name] = camera
-    # A faulty camera was reported once; its images would only repeat it.
+    # A faulty camera was reported once; its images are not reported again.
     dropped = set(camera_entries) - set(cameras)
     faulty_frames = _faults(faulty, "frames")
     frames: list[Frame] = []
@@ -138,7 +138,7 @@ def _frame(entry: dict[str, Any], pose: F64, where: str, dropped: set[str], prob
 
 
 def _pose(value: Any, where: str, problems: Problems) -> F64 | None:
-    """Return the (4, 4) transform of either form; a matrix is taken as it stands and checked by its reader."""
+    """Return the (4, 4) transform of either form; a matrix is not checked here but by the caller."""
     if isinstance(value, list):
         return np.array(value, dtype=np.float64)
     w, x, y, z = (float(number) for number in value["rotation_wxyz"])
@@ -175,7 +175,7 @@ def write_drive_json(drive: DriveLog, folder: Path) -> Path:
 
 
 def _document(head: dict[str, Any], frames: list[dict[str, Any]]) -> str:
-    """Lay the JSON out one camera and one frame a line: a person finds a frame, a diff shows which one changed."""
+    """Return the JSON with one camera and one frame a line, so that frames are easy to find and to compare."""
     lines = [f" {json.dumps(key)}: {json.dumps(value, allow_nan=False)}" for key, value in head.items()]
     cameras = [f"  {json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in head["cameras"].items()]
     lines[list(head).index("cameras")] = ' "cameras": {\n' + ",\n".join(cameras) + "\n }"

@@ -1,1 +1,1 @@
-"""KITTI's data sets."""
+"""The reader of KITTI raw drives."""

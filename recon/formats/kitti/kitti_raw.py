@@ -1,7 +1,7 @@
 """KITTI raw: a `<date>_drive_<number>_sync` folder with the day's calibration files in its parent.
 
 The ego frame is the IMU's (x forward, y left, z up). The devkit's Mercator metres are 0.2 % short in the east at
-KITTI's latitude; local metres come from GeoOrigin instead, which is also what turns labels back into WGS84.
+KITTI's latitude. Local metres come from GeoOrigin instead, which also converts labels back to WGS84.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _ORIGINAL = "Restore the file as KITTI distributes it."
 
 
 def detect(path: Path) -> bool:
-    """Tell whether `path` is a synchronised KITTI raw drive."""
+    """Return whether `path` is a synchronised KITTI raw drive."""
     return (path / "oxts" / "data").is_dir()
 
 
 def parse(path: Path, problems: Problems) -> ParsedDrive | None:
-    """Read poses and calibration; None when nothing of it can be used (then a problem was added)."""
+    """Read poses and calibration; None if nothing can be used (then a problem was added)."""
     root = path.resolve()
     stems = sorted(file.stem for file in (root / "oxts" / "data").glob("*.txt"))
     if not stems:

@@ -1,6 +1,6 @@
-"""nuScenes' tables, a row at a time: the large ones hold millions of rows, of which one scene needs some hundred.
+"""nuScenes' tables, a row at a time: the large ones hold millions of rows, of which one scene uses some hundred.
 
-The devkit loads every table whole and asserts that they are sound; here a fault names its file and row.
+The devkit loads whole tables and asserts that they are sound. Here a fault is reported with its file and row.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from recon.errors import DriveInvalid
 from recon.files import inside
 
 CHUNK = 1 << 20
-LONGEST_ROW = 1 << 22  # characters: a row that does not end is a broken file, not a reason to read all of it
+LONGEST_ROW = 1 << 22  # characters: a longer row means a broken file, which is not read further
 _HINT = "Restore the table as nuScenes distributes it."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row of a table, which knows where it stands."""
+    """One row of a table, with its place in the file."""
 
     table: str  # path of the table relative to the data root
     number: int
@@ -33,14 +33,14 @@ class Row:
         return f"{self.table}, row {self.number}"
 
     def text(self, field: str) -> str:
-        """Return a text field; DriveInvalid if it is missing or no text."""
+        """Return a text field; DriveInvalid if it is missing or not text."""
         value = self.fields.get(field)
         if not isinstance(value, str):
             raise DriveInvalid(f"{field} is {value!r}, not text", where=self.where, hint=_HINT)
         return value
 
     def integer(self, field: str) -> int:
-        """Return an integer field; DriveInvalid if it is missing or no integer."""
+        """Return an integer field; DriveInvalid if it is missing or not an integer."""
         value = self.fields.get(field)
         if not isinstance(value, int) or isinstance(value, bool):
             raise DriveInvalid(f"{field} is {value!r}, not an integer", where=self.where, hint=_HINT)
@@ -48,7 +48,7 @@ class Row:
 
 
 def rows(root: Path, name: str, keep: Callable[[dict[str, Any]], bool] = lambda _: True) -> Iterator[Row]:
-    """Yield the rows of the table `root/name` that `keep` wants; DriveInvalid names the row where it breaks."""
+    """Yield the rows of the table `root/name` that `keep` accepts; DriveInvalid states the row that is broken."""
     path = inside(root, name, where=name)
     if not path.is_file():
         raise DriveInvalid(f"the table {name} does not exist", where=name, hint=_HINT)
@@ -95,7 +95,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def by_token(found: Iterator[Row]) -> dict[str, Row]:
-    """Return rows by their token; DriveInvalid for a token that stands twice."""
+    """Return rows by their token; DriveInvalid for a repeated token."""
     result: dict[str, Row] = {}
     for row in found:
         token = row.text("token")
@@ -106,8 +106,8 @@ def by_token(found: Iterator[Row]) -> dict[str, Row]:
 
 
 def follow(row: Row, field: str, target: dict[str, Row], table: str) -> Row:
-    """Return the row that a token points to; DriveInvalid naming the row whose token points nowhere."""
+    """Return the row that a token refers to; DriveInvalid, with this row's place, if it does not exist."""
     token = row.text(field)
     if token not in target:
-        raise DriveInvalid(f"{field} {token!r} points to no row of {table}", where=row.where, hint=_HINT)
+        raise DriveInvalid(f"{field} {token!r} does not exist in {table}", where=row.where, hint=_HINT)
     return target[token]

@@ -26,7 +26,7 @@ ORIGINS = {
 
 
 def detect(path: Path) -> bool:
-    """Tell whether `path` is a nuScenes data root."""
+    """Return whether `path` is a nuScenes data root."""
     return bool(_versions(path))
 
 
@@ -35,10 +35,10 @@ def _versions(path: Path) -> list[str]:
 
 
 def parse(path: Path, problems: Problems, *, scene: str = "", sweeps: bool = False) -> ParsedDrive | None:
-    """Read one scene; None when nothing of it can be used (then a problem was added).
+    """Read one scene; None if nothing can be used (then a problem was added).
 
-    `scene` is a name such as scene-0061, or VERSION/NAME where several versions hold it; it may be left out where
-    there is one only. `sweeps` adds what was recorded between the keyframes. Raises ConfigInvalid for no known scene.
+    `scene` is a name such as scene-0061, or VERSION/NAME where several versions hold it; it may be empty if
+    there is only one. `sweeps` adds the records between the keyframes. Raises ConfigInvalid for an unknown scene.
     """
     root = path.resolve()
     try:
@@ -76,7 +76,7 @@ def parse(path: Path, problems: Problems, *, scene: str = "", sweeps: bool = Fal
 
 
 def _choose(root: Path, scene: str) -> tuple[str, Row]:
-    """Return the version and the row of the scene that is asked for, or of the only one."""
+    """Return the version and the row of the requested scene, or of the only one."""
     wanted_version, _, wanted = scene.rpartition("/")
     found = [
         (version, row)
@@ -89,8 +89,8 @@ def _choose(root: Path, scene: str) -> tuple[str, Row]:
         return found[0]
     names = [f"{version}/{row.text('name')}" for version, row in found or _all_scenes(root)]
     listed = ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-    message = f"{len(found)} scenes are called {scene!r}" if scene else f"the data root holds {len(found)} scenes"
-    raise ConfigInvalid(message, where=root.name, hint=f"Choose one with --scene: {listed or 'there is none'}.")
+    message = f"{len(found)} scenes have the name {scene!r}" if scene else f"the data root holds {len(found)} scenes"
+    raise ConfigInvalid(message, where=root.name, hint=f"Choose one with --scene: {listed or 'there are none'}.")
 
 
 def _all_scenes(root: Path) -> list[tuple[str, Row]]:

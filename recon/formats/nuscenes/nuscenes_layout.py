@@ -1,4 +1,4 @@
-"""A drive in nuScenes' layout, so that its devkit and what is built on it read the drive."""
+"""Writes a drive in nuScenes' layout, so that the nuScenes devkit and tools built on it can read the drive."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from recon.formats.nuscenes.scene_rows import LIDAR
 from recon.geometry import transform
 from recon.sensors.sweep import decode_sweep
 
-# The devkit asks for every table; what a drive does not hold is empty.
+# The devkit opens every table; tables without counterpart in a drive are empty.
 EMPTY_TABLES = ("category", "attribute", "visibility", "instance", "sample_annotation")
 FORMATS = {".jpg": "jpg", ".jpeg": "jpg", ".png": "png"}
 

@@ -1,4 +1,4 @@
-"""The rows of one nuScenes scene, and what of them becomes a frame."""
+"""The rows of one nuScenes scene, and the frames made of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _HINT = "Restore the table as nuScenes distributes it."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """What becomes one frame: the record that gives its pose, and what was recorded then."""
+    """The rows of one frame: the record with its pose, its images and its LiDAR sweep."""
 
     sample: str  # token; "" between keyframes
     time_ns: int
@@ -119,7 +119,7 @@ class SceneRows:
         if not data or len(lidar) > 1 or twice:
             what = "nothing was recorded" if not data else "a sensor recorded twice"
             raise DriveInvalid(f"{what} at sample {sample.text('token')}", where=sample.where, hint=_HINT)
-        # Without a LiDAR the image nearest in time says where the vehicle was.
+        # Without a LiDAR the pose is that of the image nearest in time.
         pose = lidar[0] if lidar else min(images, key=lambda row: abs(row.integer("timestamp") - time_us))
         return Moment(
             sample=sample.text("token"),
@@ -135,7 +135,7 @@ class SceneRows:
         taken: dict[int, list[Row]] = {time: [] for time in turns}
         for channel in sorted(set(self.channel.values()) - {LIDAR}):
             mine = {row.integer("timestamp") * 1000: row for row in between if self.channel_of(row) == channel}
-            # A camera's images stay in order only if none of a gap moves past the keyframe at its end.
+            # Images between keyframes must stay before the next keyframe, or a camera's images would be out of order.
             fences = [
                 moment.time_ns for moment in keyframes if any(self.channel_of(i) == channel for i in moment.images)
             ]

@@ -85,7 +85,7 @@ def test_a_scene_must_be_named_where_there_are_several(tmp_path: Path, scene: st
 def test_a_scene_of_two_versions_is_named_with_its_version(tmp_path: Path) -> None:
     root = small.write(tmp_path / "root")
     shutil.copytree(root / small.VERSION, root / "v1.0-trainval")
-    with pytest.raises(ConfigInvalid, match="2 scenes are called"):
+    with pytest.raises(ConfigInvalid, match="2 scenes have the name"):
         read_drive(root, scene="scene-0002")
     assert len(read_drive(root, scene="v1.0-trainval/scene-0002").frames) == 1
 
