@@ -1,7 +1,7 @@
 """How tests are dealt out to workers (`pytest -n 2`): a file stays whole, and every test on Ray shares one cluster.
 
-What the tests of a file share (a drive, compiled kernels) is made once. `--dist loadgroup` would do the same by marks, but
-pytest-xdist 3.8.0 ignores them under pytest 9.2 and reports nothing (pytest-xdist issue 1386).
+What the tests of a file share (a drive, compiled kernels) is made once. `--dist loadgroup` would do the same by
+marks, but pytest-xdist 3.8.0 ignores them under pytest 9.2 and reports nothing (pytest-xdist issue 1386).
 """
 
 import pytest
