@@ -13,7 +13,8 @@ from workers.jobs.aggregate import AggregateJob
 from workers.jobs.drives import TripRef
 from workers.jobs.label import LabelJob
 from workers.jobs.probe import PLAN, ProbeConfig, ProbeJob
-from workers.jobs.road_stages import GPU_SHARE
+from workers.jobs.road_stages import GPU_SHARE, fit_stage
+from workers.machine import Machine, this_machine
 from workers.pool import StageTask
 from workers.stage_process import execute
 
@@ -99,3 +100,15 @@ def test_a_process_that_had_a_gpu_ends_with_its_stage(ray_pool, store):
 def test_a_share_that_the_cluster_does_not_have_is_not_waited_for(ray_pool, store):
     outcome = ray_pool.run(task(store, 2.0, seconds=0.0), lambda *_: None, lambda: False)
     assert outcome.error is None
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_cluster_that_exists_reports_what_its_workers_compute_with(ray_pool, monkeypatch):
+    """They may run on machines with GPUs while the executor has none."""
+    monkeypatch.setattr(ray_pool, "_foreign", True)
+    assert ray_pool.machine(fit_stage(FitConfig()), lambda: False) == this_machine()
+    assert list(ray_pool._machines) == [GPU_SHARE]
+    monkeypatch.setitem(ray_pool._machines, GPU_SHARE, Machine(cuda=True, gsplat=True))
+    assert ray_pool.machine(fit_stage(FitConfig()), lambda: False).gsplat
+    assert ray_pool.machine(PLAN[0], lambda: False) == this_machine()  # a stage that computes on CPUs needs no answer
