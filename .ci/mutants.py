@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 FAILED = 1  # pytest's exit status if it ran tests and some failed
-CONFIG = "vectorize.trace.config"
+CONFIG = "vectorize.trace_config"
 TRACE, LINES, CROSSINGS = "tests/vectorize/trace", "tests/vectorize/trace/lines", "tests/vectorize/trace/crossings"
 
 

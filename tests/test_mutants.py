@@ -17,7 +17,7 @@ def test_every_wrong_constant_of_tracing_fails_a_test():
 
 
 def test_a_mutant_of_an_unknown_setting_is_refused():
-    command = [sys.executable, SCRIPT, "--run", "vectorize.trace.config", "StyleConfig.no_such", "1", "--", "tests"]
+    command = [sys.executable, SCRIPT, "--run", "vectorize.trace_config", "StyleConfig.no_such", "1", "--", "tests"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "StyleConfig has no setting no_such" in done.stderr

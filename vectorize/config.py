@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recon.config import require
-from vectorize.trace.config import (
+from vectorize.trace_config import (
     BoundaryConfig,
     BridgeConfig,
     CrossingPairConfig,

@@ -138,7 +138,7 @@ def _parsed(kind: type[AnyJob], body: dict[str, Any], changes: list[str] | None)
         spec = parse_spec(json.dumps(body))
     except ValidationError as error:
         faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
-        hint = "Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace/config.py."
+        hint = "Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace_config.py."
         raise ConfigInvalid(faults, hint=hint) from None
     assert isinstance(spec, kind)
     return spec

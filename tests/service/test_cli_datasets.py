@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from recon.errors import ConfigInvalid
 from service.cli.app import app
 from service.cli.spec import aggregate_spec, is_job_id, label_spec
-from vectorize.trace.config import StyleConfig
+from vectorize.trace_config import StyleConfig
 
 
 def validate(*arguments):

@@ -16,8 +16,8 @@ from scipy.spatial import cKDTree
 from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.trace.config import CrossingPairConfig
 from vectorize.trace.crossings.paint_areas import CLOSE_M, LEAST, LINE_WIDTH_M, areas_of, axis_of
+from vectorize.trace_config import CrossingPairConfig
 
 KERB_M = (0.15, 0.45)  # beyond the end of the road, where its side must have been seen: the foot of the kerb
 BESIDE_M = 0.3  # paint this far from a line's axis is that line's

@@ -10,9 +10,9 @@ import shapely
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.trace.config import StopLineConfig
 from vectorize.trace.crossings.paint_areas import CLOSE_M, areas_of, axis_of
 from vectorize.trace.road_sides import RoadSides
+from vectorize.trace_config import StopLineConfig
 
 LENGTH_OVER_WIDTH = 1.5  # of a line; what is rounder has no direction
 

@@ -11,9 +11,9 @@ from skimage.morphology import skeletonize
 from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence, smooth_known
-from vectorize.trace.config import RidgeConfig
 from vectorize.trace.lines.skeleton import trace_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace_config import RidgeConfig
 
 SMOOTH_M = 0.12  # of the raster: about the width of a line, so that its ridge has one crest
 LEAST_SMOOTH_PX = 0.7  # below that a Gaussian kernel no longer resembles one

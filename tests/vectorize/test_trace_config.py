@@ -10,9 +10,9 @@ import pytest
 
 from recon.errors import ConfigInvalid
 from vectorize.config import TraceConfig
-from vectorize.trace.config import unit_of
+from vectorize.trace_config import unit_of
 
-PAGE = Path(__file__).parents[3] / "docs/tracing.md"
+PAGE = Path(__file__).parents[2] / "docs/tracing.md"
 
 
 def settings(config, prefix="trace") -> dict[str, tuple[float, str]]:
