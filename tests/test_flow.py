@@ -10,10 +10,11 @@ from recon.bev.bake import bake
 from recon.config import BakeConfig, FitConfig
 from recon.fit.fit import fit
 from recon.views.views import Trip
-from vectorize.config import CropConfig, PackConfig, TraceConfig
+from vectorize.config import CropConfig, PackConfig
 from vectorize.labels.crop import crop
 from vectorize.labels.shard import pack, read_shard
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 
 def test_a_datum_moves_from_the_drive_to_the_consumer(tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ from bench_labels import NET, NOISE_DEG, NOISE_M, city, label
 
 from recon.arrays import F64
 from recon.bev.bev_map import BevBlocks
-from vectorize.config import TraceConfig
 from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.metrics.calibration import reliability, step_outcomes
 from vectorize.road_map import ElementClass, RoadMap
 from vectorize.trace.confidence import CURVES, Curve
 from vectorize.trace.trace_site import trace_site
+from vectorize.trace_config import TraceConfig
 from vectorize.truth.read_truth import read_truth
 
 StepOutcomes = tuple[F64, F64, F64]  # metres, confidence, right

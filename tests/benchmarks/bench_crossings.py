@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "worlds"))
 
 from crosswalk_field import crosswalk_field
 
-from vectorize.config import TraceConfig
 from vectorize.trace.crossings.crosswalk import find_crossings
+from vectorize.trace_config import TraceConfig
 
 AREAS_A_SIDE = 20
 

@@ -25,8 +25,8 @@ from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground import Ground, build_ground
 from recon.demo_city.scene.ground_kernels import TILE
 from recon.surface.cells import Cells
-from vectorize.config import TraceConfig
 from vectorize.trace.trace_site import trace_site
+from vectorize.trace_config import TraceConfig
 
 CELL_M, CORRIDOR_M, TEXEL_M = 0.1, 15.0, 0.05
 BLUR_M = 0.08

@@ -9,9 +9,9 @@ from painter import Canvas, shifted, street
 
 from recon.classes import RoadClass
 from recon.grid import Grid
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,7 +11,7 @@ from painter import distance_to
 from shapely import LineString, box
 
 from vectorize import polyline
-from vectorize.config import TraceConfig
+from vectorize.trace_config import TraceConfig
 
 lines = arrays(np.float64, st.tuples(st.integers(2, 30), st.just(2)), elements=st.floats(-50, 50, width=32))
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from recon.errors import ConfigInvalid
-from vectorize.config import TraceConfig
-from vectorize.trace_config import unit_of
+from vectorize.trace_config import TraceConfig, unit_of
 
 PAGE = Path(__file__).parents[2] / "docs/tracing.md"
 

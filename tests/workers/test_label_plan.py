@@ -11,7 +11,8 @@ import straight_road
 
 from recon.config import FitConfig
 from recon.errors import Cancelled, DriveEmpty, ImageInvalid, ModelInvalid, WorkerLost
-from vectorize.config import PackConfig, TraceConfig
+from vectorize.config import PackConfig
+from vectorize.trace_config import TraceConfig
 from workers.jobs.label import LabelJob
 from workers.local_pool import LocalPool
 from workers.run import run

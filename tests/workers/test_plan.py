@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recon.config import FitConfig
-from vectorize.config import TraceConfig
+from vectorize.trace_config import TraceConfig
 from workers.jobs.label import LabelJob
 
 DRAW = next(stage for stage in LabelJob(drive="/drive").plan() if stage.role == "draw")

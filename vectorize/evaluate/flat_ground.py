@@ -23,10 +23,10 @@ from recon.grid import Grid
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.project import on_ground, project
-from vectorize.config import TraceConfig
 from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 NEAREST_M = 1.0  # as in the fit: nearer points belong to the vehicle
 

@@ -12,11 +12,10 @@ from skimage.measure import find_contours
 
 from recon.arrays import F64, Bool
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.trace.confidence import BACKGROUND
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace_config import BoundaryConfig
+from vectorize.trace_config import BoundaryConfig, TraceConfig
 
 SMOOTH_M = 0.12  # of the raster before contouring: about one cell, against stairs
 LEAST_SMOOTH_PX = 0.7  # below that a Gaussian kernel no longer resembles one

@@ -15,7 +15,6 @@ from recon.errors import NoRoadFound
 from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 from vectorize.trace.confidence import BACKGROUND, bridge_discount, curve
@@ -28,6 +27,7 @@ from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
 from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
+from vectorize.trace_config import TraceConfig
 
 CROSSING_MARGIN_M = 0.3  # around a crossing: its paint is blurred
 CROSSING_SHARE = 0.8  # of a line that lies in a crossing

@@ -21,9 +21,9 @@ from recon.errors import NoRoadFound
 from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.road_map import PER_VERTEX, Element, RoadMap
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
 
 End = tuple[int, int]  # piece, and 0 for its first vertex or 1 for its last

@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from recon.config import BakeConfig, FitConfig, SegmentConfig
-from vectorize.config import CropConfig, PackConfig, TraceConfig
+from vectorize.config import CropConfig, PackConfig
+from vectorize.trace_config import TraceConfig
 from workers.jobs.job import JOB_ID, Job, Spec
 from workers.jobs.net import segment_identity
 from workers.stage import Stage

@@ -11,11 +11,11 @@ from recon.errors import NoRoadFound
 from recon.geometry import apply, invert
 from recon.grid import Grid
 from recon.sensors.project import on_ground
-from vectorize.config import TraceConfig
 from vectorize.evaluate.flat_ground import compare_with_flat_ground, flat_ground
 from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.polyline import resample
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 REACH_M = 20.0
 GRID = Grid(west_m=-2.0, north_m=8.0, cell_m=0.1, width=420, height=160)

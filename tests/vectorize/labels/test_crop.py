@@ -12,11 +12,12 @@ from recon import artifact
 from recon.classes import RoadClass
 from recon.drive import Camera, DriveLog, Frame
 from recon.geometry import rotation_from_euler, transform
-from vectorize.config import CropConfig, TraceConfig
+from vectorize.config import CropConfig
 from vectorize.labels.crop import crop, crop_element
 from vectorize.labels.label_set import LabelSet, mask_shape
 from vectorize.road_map import Element
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 CAMERA = Camera(
     name="front",

@@ -11,11 +11,11 @@ from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
 from recon.geometry import rotation_from_euler, transform
 from recon.sensors.project import project
-from vectorize.config import TraceConfig
 from vectorize.evaluate.reprojection import sample_points
 from vectorize.publish.pictures import COLORS_BGR, Viewport, _foot, draw
 from vectorize.publish.summary import map_summary
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 
 def camera(**changes) -> Camera:

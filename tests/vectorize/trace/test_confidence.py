@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from painter import shifted, street
 
-from vectorize.config import TraceConfig
 from vectorize.evaluate.metrics.calibration import calibration
 from vectorize.trace.confidence import CEILING, CURVES, bridge_discount, curve
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 
 @pytest.mark.parametrize("element_class", list(CURVES))

@@ -7,9 +7,9 @@ from shapely import LineString, Point, box
 
 from recon.classes import RoadClass
 from recon.grid import Grid
-from vectorize.config import TraceConfig
 from vectorize.trace.road_sides import RoadSides
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 STOP = RoadClass.STOP_LINE
 

@@ -12,10 +12,10 @@ from recon.artifact import Parts
 from recon.classes import RoadClass
 from recon.errors import Cancelled, NoRoadFound
 from recon.grid import Grid
-from vectorize.config import TraceConfig
 from vectorize.polyline import length_of, resample
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 
 def lengths(road_map: RoadMap, name: str) -> list[float]:

@@ -16,13 +16,14 @@ from recon.drive import DriveLog, Frame
 from recon.errors import NoRoadFound
 from recon.geometry import rotation_from_euler, transform
 from recon.grid import Grid
-from vectorize.config import CropConfig, TraceConfig
+from vectorize.config import CropConfig
 from vectorize.labels import known
 from vectorize.labels.crop import crop
 from vectorize.polyline import length_of
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
 from vectorize.trace.trace_site import trace_site
+from vectorize.trace_config import TraceConfig
 from vectorize.windows import cores_of, window
 
 CONFIG = TraceConfig(guided_gap_m=0.0)  # windows then show 50 m more than their cores, not 60

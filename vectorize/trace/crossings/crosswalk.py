@@ -11,11 +11,10 @@ from skimage.measure import find_contours
 
 from recon.arrays import F32, F64
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crossing_pair import find_line_pairs
 from vectorize.trace.crossings.paint_areas import LEAST, LINE_WIDTH_M, PAD, Area, areas_of, disc
-from vectorize.trace_config import CrosswalkConfig
+from vectorize.trace_config import CrosswalkConfig, TraceConfig
 
 SIMPLIFY = 2.0  # times `simplify_m`: outlines of paint are rougher than lines
 PAIR_MARGIN_M = 0.5  # around a pair of lines: pieces of them that are labelled as crosswalk lie there

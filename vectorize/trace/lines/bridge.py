@@ -7,10 +7,9 @@ from scipy.spatial import cKDTree
 from shapely import LineString
 
 from recon.arrays import F64
-from vectorize.config import TraceConfig
 from vectorize.trace.lines.linker import Link, link
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace_config import BridgeConfig
+from vectorize.trace_config import BridgeConfig, TraceConfig
 
 GAP_SHARES = (0.4, 0.7, 1.0)  # of the longest gap, in the order in which gaps are closed
 MOST_ROUNDS = 8  # for each of them; joined pieces may fit new partners, and real maps settle after two or three

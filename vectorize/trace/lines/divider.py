@@ -10,14 +10,13 @@ from shapely import LineString
 
 from recon.arrays import F64
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.guide import bridge_along
 from vectorize.trace.lines.ridge import find_strands
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.road_sides import RoadSides
-from vectorize.trace_config import DividerConfig, StopLineConfig
+from vectorize.trace_config import DividerConfig, StopLineConfig, TraceConfig
 
 LEAST_LINK_M = 1.0  # of a faint ridge that may link clear ones: noise is shorter
 LATERAL_SHARE = 0.5  # of `bridge_lateral_m` where faint ridges are linked

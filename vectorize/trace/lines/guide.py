@@ -10,10 +10,9 @@ from shapely import LineString
 
 from recon.arrays import F64
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.trace.lines.linker import Link, link
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace_config import GuideConfig
+from vectorize.trace_config import GuideConfig, TraceConfig
 
 HEADING_SMOOTH_M = 1.0  # of a boundary's heading: its ripple is no corner
 

@@ -6,11 +6,10 @@ import numpy as np
 
 from recon.arrays import F64, Bool
 from vectorize import polyline
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.road_map import Style
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace_config import StyleConfig
+from vectorize.trace_config import StyleConfig, TraceConfig
 
 USUAL_QUANTILE, WEAK_SHARE = 0.75, 0.35  # paint weaker than that share of the line's usual paint is a gap
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read

@@ -8,14 +8,13 @@ from shapely.affinity import rotate
 
 from recon.classes import RoadClass
 from recon.grid import Grid
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crossing_pair import find_line_pairs
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.crossings.stop_line import find_stop_lines
 from vectorize.trace.road_sides import RoadSides
 from vectorize.trace.trace import trace
-from vectorize.trace_config import CrossingPairConfig, StopLineConfig
+from vectorize.trace_config import CrossingPairConfig, StopLineConfig, TraceConfig
 
 CROSSWALK, STOP, OTHER, MARKING = (
     RoadClass.CROSSWALK,

@@ -9,9 +9,9 @@ from shapely.affinity import rotate
 
 from recon.classes import RoadClass
 from recon.grid import Grid
-from vectorize.config import TraceConfig
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crosswalk import find_crossings
+from vectorize.trace_config import TraceConfig
 
 
 def _square(*areas: Polygon, heading_deg: float = 0.0, strength: float = 1.0) -> Canvas:

@@ -7,10 +7,10 @@ import pytest
 from painter import arc, shifted
 from shapely import LineString
 
-from vectorize.config import TraceConfig
 from vectorize.polyline import resample
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace_config import TraceConfig
 
 
 def strand(line) -> Strand:

@@ -7,9 +7,9 @@ import pytest
 from painter import distance_to, shifted, street
 from scipy.ndimage import gaussian_filter
 
-from vectorize.config import TraceConfig
 from vectorize.polyline import resample
 from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
 
 
 def _blur(canvas, sigma_m: float):
