@@ -3,7 +3,7 @@
 Everything is read from source, nothing is imported. An import counts wherever it stands, in a function as well, except
 below `if TYPE_CHECKING`. A module that asks for `__file__` names data: each of its strings that is a file beside it
 enters, and each that is a folder beside it enters with the files directly in it. What lies deeper is chosen by a
-setting, such as the weights of a net, and enters a key with that setting.
+setting, such as the weights of a net, and enters a key with that setting. Every byte of a file counts: a comment too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from importlib.util import find_spec
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ class Closure:
 class _Source:
     """What one module names: the modules that it may import, and the strings that may name its data."""
 
-    imports: tuple[str, ...]
+    imports: tuple[str, ...]  # those of its own package with leading dots, as in `from .a import b`
     strings: tuple[str, ...]
 
 
@@ -81,7 +81,8 @@ class SourceTree:
         files = {self._label(path): hashlib.sha256(source).hexdigest()}
         for data in _data_files(path, parsed.strings):
             files[self._label(data)] = hashlib.sha256(data.read_bytes()).hexdigest()
-        return files, parsed.imports
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        return files, tuple(resolve_name(one, package) for one in parsed.imports)
 
     def _path(self, name: str) -> Path | None:
         """Return the source file of a module; a function of a test or a plug-in may lie outside the tree."""
@@ -132,9 +133,10 @@ def _imports(tree: ast.AST) -> Iterator[str]:
         node = waiting.pop()
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield module
+            yield from (f"{module}{'.' if node.module else ''}{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Call):
             yield from _by_name(node)
         if isinstance(node, ast.If) and _last_name(node.test) == "TYPE_CHECKING":
@@ -144,11 +146,19 @@ def _imports(tree: ast.AST) -> Iterator[str]:
 
 
 def _by_name(node: ast.Call) -> Iterator[str]:
-    """Yield the module of `importlib.import_module("name")`."""
-    if node.args and _last_name(node.func) == "import_module":
-        name = node.args[0]
-        if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            yield name.value
+    """Yield the module of `importlib.import_module("name")` and of `__import__("name")`."""
+    if _last_name(node.func) in ("import_module", "__import__"):
+        given = {word.arg: word.value for word in node.keywords} | dict(
+            zip(("name", "package"), node.args, strict=False)
+        )
+        name, package = _text(given.get("name")), _text(given.get("package"))
+        if name:
+            yield resolve_name(name, package) if package and name.startswith(".") else name
+
+
+def _text(node: ast.AST | None) -> str:
+    """Return the value of a string that is written out, and "" for anything else."""
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _last_name(node: ast.AST) -> str:
@@ -157,11 +167,19 @@ def _last_name(node: ast.AST) -> str:
 
 
 def _data_files(module: Path, strings: tuple[str, ...]) -> Iterator[Path]:
+    """Yield what strings name beside a module: "/" is a string as well, and the root of every machine is another."""
     for text in sorted(set(strings)):
-        if not text.strip(".") or len(text) > LONGEST_NAME or "\n" in text or "\0" in text:
+        named = Path(text)
+        inside = named.parts and not named.is_absolute() and ".." not in named.parts
+        if not inside or len(text) > LONGEST_NAME or "\n" in text or "\0" in text:
             continue
-        path = module.parent / text
+        path = module.parent / named
         if path.is_file():
             yield path
         elif path.is_dir() and not (path / "__init__.py").exists():
-            yield from sorted(one for one in path.iterdir() if one.is_file() and one.suffix != PROSE)
+            yield from sorted(one for one in path.iterdir() if _is_data(one))
+
+
+def _is_data(path: Path) -> bool:
+    """Return whether a file beside other data is data too: prose and the hidden files of editors are not."""
+    return path.is_file() and path.suffix != PROSE and not path.name.startswith(".")

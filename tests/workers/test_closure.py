@@ -23,6 +23,7 @@ FILES = {
     "recon/other.py": "MAPS = 'deep/maps'  # no module asks where it lies, so this is a string\n",
     "recon/typed.py": "",
     "recon/stranger.py": "import recon.a\n",
+    "recon/swap.img": "beside a module, but named by its absolute path only",
     "workers/__init__.py": "",
     "workers/fit.py": "def fit(given):\n    from recon.a import f\n",
 }
@@ -82,3 +83,42 @@ def test_an_import_that_is_never_reached_is_cut_where_it_stands(root: Path) -> N
 def test_a_circle_of_imports_ends(root: Path) -> None:
     (root / "recon/b.py").write_text("import recon.a\n")
     assert "recon/a.py" in files(root)
+
+
+def test_data_lie_beside_their_module(root: Path) -> None:
+    """ "/" names no data, though the root of a machine is a folder: its files may be anything, and unreadable."""
+    before = files(root)
+    text = FILES["recon/deep/c.py"]
+    for other in ("/", "./", "..", "../", "../deep", str(root / "recon"), str(root / "recon/swap.img"), "~", " "):
+        (root / "recon/deep/c.py").write_text(text + f"OTHER = {other!r}\n")
+        assert set(files(root)) == set(before), other
+
+
+def test_hidden_files_are_no_data(root: Path) -> None:
+    before = files(root)
+    (root / "recon/deep/maps/.m.json.swp").write_text("of an editor")
+    assert files(root) == before
+
+
+def test_an_unreadable_name_is_no_data(root: Path) -> None:
+    (root / "recon/deep/c.py").write_text(FILES["recon/deep/c.py"] + f"OTHER = {'x' * 99!r}, 'a\\0b', {'é' * 99!r}\n")
+    assert set(files(root)) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("where", "line"),
+    [
+        ("recon/a.py", "from . import near"),
+        ("recon/a.py", "from .near import name"),
+        ("recon/deep/__init__.py", "from ..near import name"),
+        ("recon/deep/c.py", "from .. import near"),
+        ("recon/a.py", "__import__('recon.near')"),
+        ("recon/a.py", "import importlib\nimportlib.import_module(name='recon.near')"),
+        ("recon/a.py", "import importlib\nimportlib.import_module('.near', 'recon')"),
+    ],
+)
+def test_other_ways_to_import_are_followed(root: Path, where: str, line: str) -> None:
+    (root / "recon/near.py").write_text("")
+    assert "recon/near.py" not in files(root)
+    (root / where).write_text(FILES[where] + line + "\n")
+    assert "recon/near.py" in files(root)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -148,6 +149,23 @@ def test_every_data_file_is_named_by_a_module() -> None:
     page = set(TREE.closure("vectorize.evaluate.page:page").files)
     assert weights
     assert data - weights <= set(files_of(*STAGES)) | page
+
+
+def test_a_key_holds_files_of_the_project_alone() -> None:
+    stages = [*STAGES.values(), *(segment_with(backend) for backend in BACKENDS)]
+    files = {name for stage in stages for name in TREE.closure(stage.function, stage.unused).files}
+    assert not [name for name in files if name.split("/")[0] not in PACKAGES or not (ROOT / name).is_file()]
+
+
+def test_stages_import_nothing_by_a_name_that_they_compute() -> None:
+    """Such a module would be in no key; nor would one that runs in a process of its own."""
+    for name in (name for name in files_of(*STAGES) if name.endswith(".py")):
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in ("import_module", "__import__"):
+                assert isinstance(node.args[0], ast.Constant), (name, node.lineno)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imported = {alias.name for alias in node.names} | {getattr(node, "module", "")}
+                assert not imported & {"runpy", "subprocess", "pkgutil"}, (name, node.lineno)
 
 
 def test_the_renderer_that_auto_becomes_is_in_the_key_of_fit_alone() -> None:
