@@ -16,7 +16,7 @@ from collections.abc import Callable
 import uvicorn
 
 from recon.errors import StorageError
-from service.app import create_app
+from service.api import create_app
 from service.settings import Settings
 
 LONGEST_PAUSE_S = 5.0

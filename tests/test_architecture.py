@@ -98,7 +98,7 @@ def loaded_by(modules: str) -> set[str]:
 
 
 def test_the_api_process_loads_nothing_heavy() -> None:
-    assert not loaded_by("service.app")
+    assert not loaded_by("service.api")
 
 
 def test_specs_and_plans_load_nothing_heavy() -> None:

@@ -22,7 +22,7 @@ from recon.errors import (
     RoadscribeError,
 )
 from recon.files import read_inside
-from recon.formats.problems import ParsedDrive, Problems
+from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.geo_origin import LOCAL_FRAME_LIMIT_M
 from recon.geometry import rigid_fault
 from recon.progress import Tick, silent

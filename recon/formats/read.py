@@ -10,9 +10,9 @@ from recon.errors import ConfigInvalid, DriveInvalid, PathRefused, RoadscribeErr
 from recon.formats.argoverse2 import argoverse2
 from recon.formats.drive_checks import check_drive
 from recon.formats.drive_folder import drive_folder
+from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.formats.kitti import kitti_raw
 from recon.formats.nuscenes import nuscenes
-from recon.formats.problems import ParsedDrive, Problems
 from recon.progress import Tick, silent
 
 

@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 
 from recon.errors import ConfigInvalid
+from service.cli.job_options import (
+    Changes,
+    ClassMap,
+    Format,
+    Scenes,
+    Segmenter,
+    Sweeps,
+    Weights,
+    aggregate_spec,
+    is_job_id,
+)
 from service.cli.local_job import run_here
-from service.cli.spec import Changes, ClassMap, Format, Scenes, Segmenter, Sweeps, Weights, aggregate_spec, is_job_id
 
 
 def register(app: typer.Typer) -> None:

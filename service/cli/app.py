@@ -10,7 +10,7 @@ import typer
 
 from recon.errors import ConfigInvalid, RoadscribeError
 from service.cli import aggregate, city, demo, evaluate, export, label, segment, serve, show, submit, validate
-from service.cli.progress import echo
+from service.cli.stage_bars import echo
 from service.client import ServiceUnreachable
 
 OK, FAILED, USAGE, UNREACHABLE, DETACHED = 0, 1, 2, 3, 130

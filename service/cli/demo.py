@@ -20,7 +20,7 @@ import typer
 
 from recon.config import SegmentConfig
 from recon.errors import PathRefused, StorageError, WorkerLost, storage_errors
-from service.cli.progress import StageBars, echo
+from service.cli.stage_bars import StageBars, echo
 from service.cli.submit import fetch_files, follow_job
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from recon.artifact import write_atomic
 from recon.errors import ConfigInvalid, PathRefused
-from service.cli.progress import echo
-from service.cli.spec import is_job_id
+from service.cli.job_options import is_job_id
+from service.cli.stage_bars import echo
 from service.cli.submit import DEFAULT_URL, Url, connect, end, follow_job
 from service.results import OWN_FOLDER
 from vectorize.publish.job_report import REPORT, read_report

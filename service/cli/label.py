@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from service.cli.job_options import Changes, ClassMap, Format, Holdout, Scene, Segmenter, Sweeps, Weights, label_spec
 from service.cli.local_job import run_here
-from service.cli.spec import Changes, ClassMap, Format, Holdout, Scene, Segmenter, Sweeps, Weights, label_spec
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from recon.errors import Cancelled, RoadscribeError
-from service.cli.progress import StageBars, echo
+from service.cli.stage_bars import StageBars, echo
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result

@@ -13,7 +13,7 @@ import typer
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid
 from service.cli.demo import write_city
-from service.cli.progress import StageBars, echo
+from service.cli.stage_bars import StageBars, echo
 
 DATA = typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]

@@ -10,7 +10,7 @@ import typer
 
 from recon.artifact import MANIFEST, read_manifest
 from recon.errors import ArtifactForeign, ArtifactInvalid
-from service.cli.spec import is_job_id, sources_of
+from service.cli.job_options import is_job_id, sources_of
 from service.cli.submit import DEFAULT_URL, AsJson, Url, connect
 from service.cli.table import print_report
 from vectorize.publish.job_report import REPORT, read_report

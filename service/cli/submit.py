@@ -11,8 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from recon.errors import ConfigInvalid, PathRefused
-from service.cli.progress import StageBars, echo
-from service.cli.spec import (
+from service.cli.job_options import (
     Changes,
     ClassMap,
     Format,
@@ -26,6 +25,7 @@ from service.cli.spec import (
     label_spec,
     sources_of,
 )
+from service.cli.stage_bars import StageBars, echo
 from service.client import Client, part_of
 from workers.jobs.job import Job
 from workers.spec import spec_record

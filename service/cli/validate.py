@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.spec import Format, Scene, Sweeps
+from service.cli.job_options import Format, Scene, Sweeps
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, or_, select, update
 
 from recon.errors import Cancelled, RoadscribeError, WorkerLost
-from service.ledger import inputs, tables
+from service.ledger import blocked_jobs, tables
 from service.ledger.database import append_event, reading, writing
 from service.ledger.submissions import StoredFile
 from workers.retry import decide
@@ -162,11 +162,11 @@ class Leases:
 
     def _sweep_blocked(self) -> int:
         with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
-            due = inputs.due(connection, self._blocked_limit_s)
+            due = blocked_jobs.due(connection, self._blocked_limit_s)
         if not due:
             return 0
         with writing(self._engine) as connection:
-            return inputs.settle(connection, due, self._blocked_limit_s)
+            return blocked_jobs.settle(connection, due, self._blocked_limit_s)
 
     def _sweep_late(self) -> int:
         now = time.time()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json, digest_json
 from recon.errors import ConfigInvalid
-from service.ledger import inputs, tables
+from service.ledger import blocked_jobs, tables
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
 from workers.jobs.job import Job
 from workers.spec import natural_key, spec_record, stored_spec
@@ -102,13 +102,13 @@ class Submissions:
 
     def _insert(self, connection: Connection, spec: Job, record: dict[str, Any], natural: str) -> str:
         waits_for, job_id, now = spec.input_jobs(), new_id(), time.time()
-        start = inputs.standing(connection, waits_for)
+        start = blocked_jobs.standing(connection, waits_for)
         row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "natural_key": natural}
         row |= {"state": start.state, "progress": json.dumps(start.progress)}
         times = {"run_at": now, "created_at": now, "updated_at": now}
         connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
         if waits_for:
-            inputs.remember(connection, job_id, waits_for)
+            blocked_jobs.remember(connection, job_id, waits_for)
         append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {})
         return job_id
 

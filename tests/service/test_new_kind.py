@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.app import create_app
-from service.cli.spec import sources_of
+from service.api import create_app
+from service.cli.job_options import sources_of
 from service.executor import Executor
 from service.settings import Settings
 from workers.jobs import kinds
@@ -112,7 +112,7 @@ def test_a_new_kind_runs_from_the_api_to_its_result(
     names = tmp_path / "names.txt"
     names.write_text("Ann Bob")
     settings = Settings(home=tmp_path, roots=str(tmp_path), min_free_mb=0)
-    monkeypatch.setattr("service.app.open_database", lambda url: engine)
+    monkeypatch.setattr("service.api.open_database", lambda url: engine)
     client = TestClient(create_app(settings), base_url="http://localhost")
     body = {"kind": "toy", "names": str(names), "greeting": {"word": "good day"}}
     job = client.post("/v1/jobs", json=body).json()

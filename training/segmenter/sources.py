@@ -22,7 +22,7 @@ from recon.arrays import U8
 from recon.classes import ClassMap
 from recon.errors import DriveInvalid, ImageInvalid
 from recon.formats.drive_folder import drive_folder
-from recon.formats.problems import Problems
+from recon.formats.drive_problems import Problems
 from recon.segment.net_spec import class_map_path
 from recon.sensors.image_file import decode_gray, decode_ids, decode_rgb, image_size
 

@@ -12,10 +12,10 @@ from recon.progress import Tick, silent
 from recon.segment.mask2former import device_of
 from training.engine.log import rows
 from training.engine.loop import run
+from training.segmenter.checkpoint_folder import export, model_card
 from training.segmenter.config import TrainConfig
-from training.segmenter.export import export, model_card
+from training.segmenter.segmenter_task import SegmenterTask, Show
 from training.segmenter.sources import Source
-from training.segmenter.task import SegmenterTask, Show
 
 
 def train(

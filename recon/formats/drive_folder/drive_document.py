@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.validators import extend
 
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, PoseInvalid, RoadscribeError
-from recon.formats.problems import Problems
+from recon.formats.drive_problems import Problems
 
 FILE = "drive.json"
 VERSION = 1

@@ -15,7 +15,7 @@ from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PoseInvalid
 from recon.files import read_inside
 from recon.formats.drive_folder.drive_document import FILE, VERSION, check_document, parse_json
-from recon.formats.problems import ParsedDrive, Problems
+from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.geo_origin import GeoOrigin
 from recon.geometry import rigid_fault, rotation_from_quaternion, transform
 

@@ -16,7 +16,7 @@ from recon.arrays import F64
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PathRefused, PoseInvalid
 from recon.files import read_inside
-from recon.formats.problems import ParsedDrive, Problems
+from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.geo_origin import GeoOrigin
 from recon.geometry import invert, rotation_from_euler, transform
 from recon.sensors.image_file import image_size

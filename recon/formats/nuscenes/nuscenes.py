@@ -10,9 +10,9 @@ from pathlib import Path
 
 from recon.drive import DriveLog, Frame
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused
+from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.formats.nuscenes.json_tables import Row, rows
 from recon.formats.nuscenes.scene_rows import SceneRows
-from recon.formats.problems import ParsedDrive, Problems
 from recon.geo_origin import GeoOrigin
 
 NAME = "nuscenes"

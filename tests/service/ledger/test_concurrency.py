@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import QueuePool
 
 from recon.errors import Cancelled, StorageError, WorkerLost
-from service.ledger import inputs
+from service.ledger import blocked_jobs
 from service.ledger.database import migrate, open_database, reading, writing
 from service.ledger.leases import LeaseLost, Leases
 from service.ledger.submissions import Submissions, new_id
@@ -103,7 +103,7 @@ def test_a_sweeper_sees_all_inputs_of_a_job_or_leaves_it(submissions, leases, en
         try:
             for _ in range(rounds):
                 with writing(engine) as connection:
-                    assert inputs.settle(connection, [job_id], 1e9) == 0
+                    assert blocked_jobs.settle(connection, [job_id], 1e9) == 0
         finally:
             done.set()
 
@@ -116,11 +116,11 @@ def test_what_was_due_a_moment_ago_is_looked_at_again(submissions, leases, engin
     job_id = submissions.submit(probe(source)).job["id"]
     submissions.cancel(source)
     with reading(engine) as connection:
-        due = inputs.due(connection, 1e9)
+        due = blocked_jobs.due(connection, 1e9)
     assert due == [job_id]
     assert leases.sweep() == 1
     with writing(engine) as connection:
-        assert inputs.settle(connection, due, 1e9) == 0
+        assert blocked_jobs.settle(connection, due, 1e9) == 0
     assert check_events(submissions, job_id) == ["job.blocked", "job.failed"]
 
 

@@ -18,7 +18,7 @@ from workers.jobs.export import EXPORT_FORMATS
 from workers.stage import identity
 
 RUNNER = CliRunner()
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

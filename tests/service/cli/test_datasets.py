@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from recon.errors import ConfigInvalid
 from service.cli.app import app
-from service.cli.spec import aggregate_spec, is_job_id, label_spec
+from service.cli.job_options import aggregate_spec, is_job_id, label_spec
 from vectorize.trace_config import StyleConfig
 
 

@@ -7,13 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from recon.errors import ConfigInvalid
-from service.app import create_app
+from service.api import create_app
 from service.settings import Settings, load_settings
 
 
 def test_the_api_process_imports_no_engine(tmp_path):
     code = (
-        "import sys; from service.app import create_app; from service.settings import Settings;"
+        "import sys; from service.api import create_app; from service.settings import Settings;"
         f"from service import supervise; create_app(Settings(home={str(tmp_path)!r}));"
         "print([m for m in ('torch', 'ray', 'cv2', 'numba', 'scipy', 'transformers') if m in sys.modules])"
     )

@@ -18,7 +18,7 @@ from service.ledger.database import migrate, open_database
 from service.ledger.leases import Leases
 from service.ledger.submissions import Submissions
 from service.problems import Problem
-from service.routes import files, jobs, status
+from service.routes import jobs, published_files, status
 from service.settings import Settings, load_settings
 
 SWEEP_EVERY_S = 5.0
@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problems.install(app)
     guard = [Depends(_authenticate)]
     app.include_router(jobs.router, prefix="/v1", dependencies=guard)
-    app.include_router(files.router, prefix="/v1", dependencies=guard)
+    app.include_router(published_files.router, prefix="/v1", dependencies=guard)
     app.include_router(status.router)
     app.include_router(status.guarded, dependencies=guard)
     if not settings.api_key.get_secret_value():
