@@ -7,19 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 from service.problems import Problem
-from workers.jobs.job import Job, SpecRefused
+from workers.jobs.job_spec import JobSpec, SpecRefused
 from workers.spec import stored_spec
 
 Find = Callable[[str], dict[str, Any] | None]
 
 
-def with_inputs(spec: Job, find: Find) -> Job:
+def with_inputs(spec: JobSpec, find: Find) -> JobSpec:
     """Return the job with what it takes from other jobs filled in.
 
     `find` returns a job's record by id. Raises a problem that points at an id of no job, or of one of another kind.
     """
 
-    def spec_of(job_id: str) -> Job | None:
+    def spec_of(job_id: str) -> JobSpec | None:
         record = find(job_id)
         return None if record is None else stored_spec(json.dumps(record["spec"]))
 

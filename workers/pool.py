@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 
 from recon.errors import InfrastructureError, RoadscribeError
 from recon.progress import Tick
-from workers.jobs.job import Job
+from workers.jobs.job_spec import JobSpec
 from workers.machine import Machine
 from workers.stage import Stage
 from workers.store import Store
@@ -40,7 +40,7 @@ class StageTask:
     def settings(self) -> Any:
         """Return the settings of the stage."""
         module, _, name = self.job.partition(":")
-        kind: type[Job] = getattr(importlib.import_module(module), name)
+        kind: type[JobSpec] = getattr(importlib.import_module(module), name)
         return kind.model_validate_json(self.spec, strict=True).config_of(self.stage)
 
     @classmethod

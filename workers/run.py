@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
 from recon.errors import Cancelled, StageTimeout
-from workers.jobs.job import Job
+from workers.jobs.job_spec import JobSpec
 from workers.pool import Pool, StageTask
 from workers.spec import spec_record
 from workers.stage import Stage, StageRecord, identity, stored_record
@@ -58,7 +58,7 @@ class ResultFile:
 class RunReport:
     """A finished run."""
 
-    spec: Job
+    spec: JobSpec
     stages: tuple[StageRecord, ...]
     seconds: float
 
@@ -101,7 +101,7 @@ class RunReport:
 
 
 def run(
-    spec: Job,
+    spec: JobSpec,
     store: Store,
     pool: Pool,
     *,
@@ -139,7 +139,7 @@ def run(
 
 
 def _task(
-    spec: Job,
+    spec: JobSpec,
     store: Store,
     stage: Stage,
     done: dict[str, StageRecord],

@@ -11,17 +11,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from recon.artifact import digest_json
 from recon.errors import ConfigInvalid
 from workers.jobs import kinds
-from workers.jobs.job import Job, kind_name
+from workers.jobs.job_spec import JobSpec, kind_name
 
 
 @cache
-def adapter(of: tuple[type[Job], ...]) -> TypeAdapter[Job]:
+def adapter(of: tuple[type[JobSpec], ...]) -> TypeAdapter[JobSpec]:
     """Return what reads a job of one of these kinds, chosen by its field `kind`."""
     union: Any = Annotated[Union[of], Field(discriminator="kind")]  # noqa: UP007 - the tuple is known at run time only
     return TypeAdapter(union)
 
 
-def parse_spec(body: bytes | str) -> Job:
+def parse_spec(body: bytes | str) -> JobSpec:
     """Return the spec in a JSON text; raises pydantic's ValidationError (with places) or ConfigInvalid (a range)."""
     # Strict: a number in quotes is a mistake of the sender, and is refused.
     spec = adapter(kinds.KINDS).validate_json(body, strict=True)
@@ -29,7 +29,7 @@ def parse_spec(body: bytes | str) -> Job:
     return spec
 
 
-def stored_spec(text: str) -> Job:
+def stored_spec(text: str) -> JobSpec:
     """Return the spec of a job that the ledger holds; raises ConfigInvalid when this version cannot read it."""
     try:
         return parse_spec(text)
@@ -55,7 +55,7 @@ def pointer(location: tuple[int | str, ...]) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def parse_spec_file(text: str, where: str) -> Job:
+def parse_spec_file(text: str, where: str) -> JobSpec:
     """Return the spec in a file's text; raises ConfigInvalid naming every fault."""
     try:
         return parse_spec(text)
@@ -64,11 +64,11 @@ def parse_spec_file(text: str, where: str) -> Job:
         raise ConfigInvalid(faults, where=where, hint="See docs/api.md for the fields of a job.") from error
 
 
-def spec_record(spec: Job) -> dict[str, Any]:
+def spec_record(spec: JobSpec) -> dict[str, Any]:
     """Return the spec as JSON with every default spelled out."""
     return spec.model_dump(mode="json")
 
 
-def natural_key(spec: Job) -> str:
+def natural_key(spec: JobSpec) -> str:
     """Return the digest by which two submissions are the same job."""
     return digest_json(spec_record(spec))

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from recon.errors import ConfigInvalid
 from workers.jobs.aggregate import AggregateJob
-from workers.jobs.job import Job
+from workers.jobs.job_spec import JobSpec
 from workers.jobs.kinds import kind_called
 from workers.jobs.label import LabelJob
 from workers.spec import parse_spec, pointer
 
-AnyJob = TypeVar("AnyJob", bound=Job)
+AnyJob = TypeVar("AnyJob", bound=JobSpec)
 Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
 Scene = Annotated[str, typer.Option("--scene", help="Scene of a nuScenes data root: NAME or VERSION/NAME.")]
 Scenes = Annotated[

@@ -15,14 +15,14 @@ from service.cli.stage_bars import StageBars, echo
 from service.cli.table import print_report
 from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
-from workers.jobs.job import Job
+from workers.jobs.job_spec import JobSpec
 from workers.local_pool import LocalPool
 from workers.retry import decide
 from workers.run import RunReport, run
 from workers.store import Store
 
 
-def run_here(spec: Job, out: Path, *, as_json: bool) -> None:
+def run_here(spec: JobSpec, out: Path, *, as_json: bool) -> None:
     """Run a job into the folder `out`, show its progress and print its report; Ctrl-C keeps finished stages."""
     store = Store(claim_folder(out))
     stop = threading.Event()
@@ -44,7 +44,7 @@ def run_here(spec: Job, out: Path, *, as_json: bool) -> None:
         print(f"\nResults: {out}")
 
 
-def _run_with_retries(spec: Job, store: Store, bars: StageBars, stop: threading.Event) -> RunReport:
+def _run_with_retries(spec: JobSpec, store: Store, bars: StageBars, stop: threading.Event) -> RunReport:
     attempt = 1
     while True:
         pool = LocalPool()

@@ -27,7 +27,7 @@ from service.cli.job_options import (
 )
 from service.cli.stage_bars import StageBars, echo
 from service.client import Client, part_of
-from workers.jobs.job import Job
+from workers.jobs.job_spec import JobSpec
 from workers.spec import spec_record
 
 Url = Annotated[str, typer.Option("--url", envvar="ROADSCRIBE_URL", help="Address of the service.", show_default=True)]
@@ -79,7 +79,7 @@ def submit(
     Two drives and a label job: roadscribe submit /data/monday /data/tuesday 0198f3c2-5d1e-7c40-9b7a-3f0e6c1d2a54
     """
     net: dict[str, Any] = {"segmenter": segmenter, "weights": weights, "class_map": class_map, "changes": changes}
-    spec: Job
+    spec: JobSpec
     if len(drives) == 1 and len(scene or []) < 2:
         if is_job_id(drives[0]):
             hint = "Name a second drive or job to make a site; roadscribe export JOB writes its result for other tools."

@@ -15,7 +15,7 @@ from recon.artifact import canonical_json, digest_json
 from recon.errors import ConfigInvalid
 from service.ledger import blocked_jobs, tables
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
-from workers.jobs.job import Job
+from workers.jobs.job_spec import JobSpec
 from workers.spec import natural_key, spec_record, stored_spec
 
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
@@ -53,7 +53,7 @@ def new_id() -> str:
     return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
 
-def _same_today(job: dict[str, Any], spec: Job) -> bool:
+def _same_today(job: dict[str, Any], spec: JobSpec) -> bool:
     """Return whether a stored job equals `spec`, even if an earlier version wrote it with fewer defaults."""
     try:
         return stored_spec(json.dumps(job["spec"])) == spec
@@ -68,7 +68,7 @@ class Submissions:
         self._engine = engine
         self._max_attempts = max_attempts
 
-    def submit(self, spec: Job, *, key: str = "", dedupe: bool = False) -> Submitted:
+    def submit(self, spec: JobSpec, *, key: str = "", dedupe: bool = False) -> Submitted:
         """Store a job durably and return it.
 
         The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.
@@ -100,7 +100,7 @@ class Submissions:
             # Another process stored the same key between the read and the write (not on SQLite).
             return self.submit(spec, key=key, dedupe=dedupe)
 
-    def _insert(self, connection: Connection, spec: Job, record: dict[str, Any], natural: str) -> str:
+    def _insert(self, connection: Connection, spec: JobSpec, record: dict[str, Any], natural: str) -> str:
         waits_for, job_id, now = spec.input_jobs(), new_id(), time.time()
         start = blocked_jobs.standing(connection, waits_for)
         row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "natural_key": natural}

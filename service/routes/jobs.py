@@ -20,8 +20,7 @@ from service.problems import Problem, field_faults
 from service.roots import resolve_below
 from service.schemas import EventPage, Job, JobPage
 from service.settings import Settings
-from workers.jobs.job import Job as Spec
-from workers.jobs.job import kind_name
+from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.kinds import public_kinds
 from workers.spec import adapter, parse_spec
 
@@ -91,7 +90,7 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(data)
 
 
-def _checked(body: bytes, settings: Settings, ledger: Submissions) -> Spec:
+def _checked(body: bytes, settings: Settings, ledger: Submissions) -> JobSpec:
     """Return the spec of a body, its inputs and paths resolved; raises a problem that points at every fault."""
     try:
         spec = parse_spec(body)
@@ -110,7 +109,7 @@ def _checked(body: bytes, settings: Settings, ledger: Submissions) -> Spec:
     return _resolved(with_inputs(spec, ledger.get), settings)
 
 
-def _resolved(spec: Spec, settings: Settings) -> Spec:
+def _resolved(spec: JobSpec, settings: Settings) -> JobSpec:
     paths: dict[str, str] = {}
     for place, path in spec.input_paths().items():
         try:

@@ -19,14 +19,14 @@ from service.cli.job_options import sources_of
 from service.executor import Executor
 from service.settings import Settings
 from workers.jobs import kinds
-from workers.jobs.job import kind_name
+from workers.jobs.job_spec import kind_name
 from workers.local_pool import LocalPool
 
 ROOT = Path(__file__).parents[2]
 TOY = '''
 from typing import Literal
 
-from workers.jobs.job import Job, Spec
+from workers.jobs.job_spec import JobSpec, Spec
 from workers.stage import Stage, same
 
 
@@ -34,7 +34,7 @@ class Greeting(Spec):
     word: str = "hello"
 
 
-class ToyJob(Job):
+class ToyJob(JobSpec):
     """Greet somebody who is named in a file."""
 
     kind: Literal["toy"] = "toy"

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from recon.config import AlignConfig, SegmentConfig, require
 from workers.jobs.drives import DriveRef, DrivesJob, TripRef
-from workers.jobs.job import FindJob, SpecRefused, source_of
+from workers.jobs.job_spec import FindJob, SpecRefused, source_of
 from workers.jobs.label import LabelJob
 from workers.jobs.net import net_paths, with_net_paths
 from workers.jobs.road_stages import BAKE, CROP, DRAW, INGEST, PACK, TRACE, fit_stage, segment_stage

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from recon.config import BakeConfig, FitConfig, SegmentConfig
 from vectorize.config import CropConfig, PackConfig
 from vectorize.trace_config import TraceConfig
-from workers.jobs.job import JOB_ID, Job, Spec
+from workers.jobs.job_spec import JOB_ID, JobSpec, Spec
 from workers.jobs.net import segment_identity
 from workers.stage import Stage
 
@@ -49,7 +49,7 @@ class DrawSettings:
     trace: TraceConfig
 
 
-class DrivesJob(Job):
+class DrivesJob(JobSpec):
     """A job over drives, with the settings of its stages."""
 
     segment: SegmentConfig = SegmentConfig()

@@ -10,7 +10,7 @@ from pydantic import Field
 from recon.errors import ArtifactForeign, ConfigInvalid
 from workers.jobs.aggregate import AggregateJob
 from workers.jobs.drives import STEM_LENGTH, file_stem
-from workers.jobs.job import JOB_ID, FindJob, Job, ReportOf, Spec, SpecRefused, source_of
+from workers.jobs.job_spec import JOB_ID, FindJob, JobSpec, ReportOf, Spec, SpecRefused, source_of
 from workers.jobs.label import LabelJob
 from workers.stage import Stage, StageRecord, same, stored_record
 from workers.store import Store
@@ -38,7 +38,7 @@ class Origin(Spec):
     altitude_m: float = Field(default=0.0, description="Metres above the ellipsoid.")
 
 
-class ExportJob(Job):
+class ExportJob(JobSpec):
     """Write the result of a label or aggregate job in the format of another tool."""
 
     kind: Literal["export"] = "export"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from workers.jobs.aggregate import AggregateJob
 from workers.jobs.export import ExportJob
-from workers.jobs.job import Job, kind_name
+from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.label import LabelJob
 from workers.jobs.probe import ProbeJob
 
-KINDS: tuple[type[Job], ...] = (LabelJob, AggregateJob, ExportJob, ProbeJob)
+KINDS: tuple[type[JobSpec], ...] = (LabelJob, AggregateJob, ExportJob, ProbeJob)
 
 
-def public_kinds() -> tuple[type[Job], ...]:
+def public_kinds() -> tuple[type[JobSpec], ...]:
     """Return the kinds that every service takes."""
     return tuple(kind for kind in KINDS if kind.public)
 
 
-def kind_called(name: str) -> type[Job] | None:
+def kind_called(name: str) -> type[JobSpec] | None:
     """Return a kind by its name."""
     return next((kind for kind in KINDS if kind_name(kind) == name), None)

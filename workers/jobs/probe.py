@@ -14,7 +14,7 @@ from pydantic import Field
 
 from recon.artifact import atomic_folder, seal
 from recon.errors import DriveInvalid
-from workers.jobs.job import Job, Spec
+from workers.jobs.job_spec import JobSpec, Spec
 from workers.stage import Stage, same
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class ProbeConfig(Spec):
     salt: str = ""  # makes one probe differ from another
 
 
-class ProbeJob(Job):
+class ProbeJob(JobSpec):
     """Exercise queue, pools and store without a drive: its script lists what it does. For conformance tests."""
 
     public: ClassVar[bool] = False

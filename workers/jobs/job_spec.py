@@ -1,6 +1,6 @@
 """What every kind of job offers: a typed spec that names its inputs, its stages and what each of them reads.
 
-A kind is a subclass of `Job` in a module of its own, listed in `workers.jobs.kinds.KINDS`. The API, the queue, the
+A kind is a subclass of `JobSpec` in a module of its own, listed in `workers.jobs.kinds.KINDS`. The API, the queue, the
 executor and the pools call its methods and name no kind. A kind's module loads no engine, since the API imports it.
 """
 
@@ -27,7 +27,7 @@ class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Job(Spec):
+class JobSpec(Spec):
     """One job, ready to be stored, planned and run. A kind adds `kind: Literal[NAME] = NAME` and its settings."""
 
     public: ClassVar[bool] = True  # False: taken only by a service that was started for tests
@@ -88,14 +88,14 @@ class Job(Spec):
         return str(record.get("drive", ""))
 
 
-FindJob: TypeAlias = Callable[[str], Job | None]
+FindJob: TypeAlias = Callable[[str], JobSpec | None]
 
 
 class SpecRefused(ConfigInvalid):
     """A field of a job cannot be as it is; `where` is its JSON pointer."""
 
 
-def source_of(job_id: str, pointer: str, kinds: tuple[type[Job], ...], find: FindJob) -> Any:
+def source_of(job_id: str, pointer: str, kinds: tuple[type[JobSpec], ...], find: FindJob) -> Any:
     """Return the spec of the job that a field names; raises SpecRefused when it is of none of `kinds`."""
     try:
         found = find(job_id)
@@ -109,6 +109,6 @@ def source_of(job_id: str, pointer: str, kinds: tuple[type[Job], ...], find: Fin
     return found
 
 
-def kind_name(kind: type[Job]) -> str:
+def kind_name(kind: type[JobSpec]) -> str:
     """Return the name of a kind, as the field `kind` of its jobs has it."""
     return str(kind.model_fields["kind"].default)
