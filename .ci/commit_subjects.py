@@ -16,12 +16,15 @@ MAX_SUBJECT = 72
 
 
 def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git here."""
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    """Run git here; where it is not installed, the result is that of a command that failed."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess(arguments, returncode=127, stdout="", stderr="")
 
 
 def main(base: str) -> int:
-    """Check the commits after a base; a clone without it, or no clone at all, is passed over with a word."""
+    """Check the commits after a base; a clone without it, or no clone at all, is not checked, which is printed."""
     if git("merge-base", "--is-ancestor", base, "HEAD").returncode != 0:
         print(f"commit subjects are not checked: {base[:7]} is not in this clone")
         return 0

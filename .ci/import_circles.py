@@ -110,6 +110,9 @@ def circles(root: Path) -> list[str]:
 
 def main(root: Path) -> int:
     """Print the circles of the packages below a folder."""
+    if not modules_below(root):
+        print(f"{root.resolve()} has none of the packages {', '.join(PACKAGES)}")
+        return 1
     found = circles(root)
     print("\n".join(found) or "no import circle")
     return 1 if found else 0

@@ -74,6 +74,34 @@ def test_a_folder_of_fifteen_modules_is_too_full(tmp_path: Path, monkeypatch: py
     assert check.full_folders(files) == ["recon: 15 modules, at most 14"]
 
 
+def test_a_folder_without_init_and_a_long_init_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = '"""A module."""\n# why\n'
+    tree(Path(), recon__fit__a=module, recon__naked__a=module)
+    Path("recon/__init__.py").write_text(module + "x = 1\n" * 400)
+    Path("recon/fit/__init__.py").write_text(module)
+    assert load("size_budget").main(["recon"]) == 1
+    printed = capsys.readouterr().out.splitlines()
+    assert "recon/__init__.py: 402 lines, at most 400" in printed
+    assert [line for line in printed if "no __init__" in line] == [f"{Path('recon/naked')}: no __init__.py"]
+
+
+def test_a_folder_without_packages_is_not_free_of_circles(tmp_path: Path) -> None:
+    check = load("import_circles")
+    assert check.main(tmp_path) == 1
+    assert check.main(tree(tmp_path, recon__a="")) == 0
+
+
+def test_subjects_are_not_checked_without_git(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert load("commit_subjects").main("0" * 40) == 0
+    assert "not checked" in capsys.readouterr().out
+
+
 def test_a_long_subject_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
