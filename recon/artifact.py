@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -83,6 +83,11 @@ def digest_file(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def digest_files(paths: Iterable[Path]) -> str:
+    """Return the sha256 over the digests of several files, in their order."""
+    return hashlib.sha256("".join(digest_file(path) for path in paths).encode()).hexdigest()
 
 
 @contextmanager

@@ -6,14 +6,13 @@ state working size, normalisation and class map; a `preprocessor_config.json` of
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from recon.artifact import digest_file
+from recon.artifact import digest_files
 from recon.errors import ModelInvalid
 
 SHIPPED_NETS = Path(__file__).parent / "nets"
@@ -154,7 +153,7 @@ def _no_safetensors(folder: Path) -> ModelInvalid:
 
 def weights_digest(folder: Path) -> str:
     """Return the sha256 over all files of a checkpoint; ModelInvalid names the one that is missing."""
-    return hashlib.sha256("".join(digest_file(file) for file in weight_files(folder)).encode()).hexdigest()
+    return digest_files(weight_files(folder))
 
 
 def shipped_net(weights: str) -> Path | None:

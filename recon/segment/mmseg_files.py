@@ -8,12 +8,11 @@ that would be run, imported or inherited is refused, so a configuration describe
 from __future__ import annotations
 
 import ast
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recon.artifact import digest_file
+from recon.artifact import digest_files
 from recon.errors import ModelInvalid
 
 CONFIG_LIMIT_BYTES = 4 << 20  # a written-out configuration has some tens of kilobytes
@@ -33,7 +32,7 @@ class MmsegFiles:
     @property
     def digest(self) -> str:
         """The sha256 over both."""
-        return hashlib.sha256("".join(digest_file(f) for f in (self.config, self.weights)).encode()).hexdigest()
+        return digest_files((self.config, self.weights))
 
 
 def find_files(weights: Path) -> MmsegFiles:

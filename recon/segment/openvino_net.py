@@ -6,7 +6,6 @@ bfloat16 where the processor has it, and then one drive gives different labels o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,16 +14,15 @@ import cv2
 import numpy as np
 
 from recon.arrays import F32, U8, AnyArray
-from recon.artifact import digest_file
 from recon.classes import RoadClass
 from recon.errors import ModelInvalid
 from recon.segment.frame_labels import Labels
 from recon.segment.net_spec import NetSpec
+from recon.segment.openvino_files import HINT, weights_digest
 from recon.segment.segmenter import Segmentation
 
 THREADS = 2
 _SUM_TOLERANCE = 0.02  # of probabilities over classes: half-precision nets round that much
-_HINT = "Give an ONNX or OpenVINO IR segmentation net with one 3-channel image input and one score per class."
 
 
 class OpenVinoNet:
@@ -55,7 +53,7 @@ class OpenVinoNet:
             model = core.read_model(str(weights))
             if len(model.inputs) != 1 or len(model.outputs) != 1:
                 message = f"the net has {len(model.inputs)} inputs and {len(model.outputs)} outputs, expected one each"
-                raise ModelInvalid(message, where=self._where, hint=_HINT)
+                raise ModelInvalid(message, where=self._where, hint=HINT)
             layout, size_px = self._input_of(model.input(0).partial_shape)
             width, height = size_px
             model.reshape([1, 3, height, width] if layout == "nchw" else [1, height, width, 3])
@@ -69,14 +67,14 @@ class OpenVinoNet:
             return core.compile_model(model, "CPU", settings), layout, size_px
         except RuntimeError as error:
             first = str(error).strip().splitlines()[-1][:200]
-            raise ModelInvalid(f"OpenVINO cannot load the net: {first}", where=self._where, hint=_HINT) from error
+            raise ModelInvalid(f"OpenVINO cannot load the net: {first}", where=self._where, hint=HINT) from error
 
     def _input_of(self, shape: Any) -> tuple[str, tuple[int, int]]:
         """Return the layout and the width and height of the input, from its (partly open) shape."""
         dims = [dim.get_length() if dim.is_static else -1 for dim in shape] if shape.rank.is_static else []
         if len(dims) != 4 or 3 not in (dims[1], dims[3]) or dims[0] not in (1, -1):
             message = f"the net's input is {shape}, expected 1 x 3 x H x W or 1 x H x W x 3"
-            raise ModelInvalid(message, where=self._where, hint=_HINT)
+            raise ModelInvalid(message, where=self._where, hint=HINT)
         layout = "nchw" if dims[1] == 3 else "nhwc"
         height, width = (dims[2], dims[3]) if layout == "nchw" else (dims[1], dims[2])
         if min(height, width) > 0:
@@ -143,22 +141,3 @@ def _resize(image: AnyArray, size_px: tuple[int, int]) -> AnyArray:
     shrinks = width <= image.shape[1] and height <= image.shape[0]
     resized: AnyArray = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
     return resized
-
-
-def _weight_files(weights: Path) -> list[Path]:
-    if weights.suffix not in (".xml", ".onnx"):
-        raise ModelInvalid(f"{weights.name} is neither .xml nor .onnx", where=str(weights), hint=_HINT)
-    files = [weights]
-    if weights.suffix == ".xml":
-        files.append(weights.with_suffix(".bin"))
-    for file in files:
-        if not file.is_file():
-            hint = "An IR model is two files, .xml and .bin, side by side." if weights.suffix == ".xml" else ""
-            raise ModelInvalid(f"{file.name} does not exist", where=str(file), hint=hint)
-    # ONNX nets above 2 GB keep their weights beside them.
-    return files + sorted(weights.parent.glob(f"{weights.name}[._]data"))
-
-
-def weights_digest(weights: Path) -> str:
-    """Return the sha256 over all files of a net; ModelInvalid names the missing file."""
-    return hashlib.sha256("".join(digest_file(file) for file in _weight_files(weights)).encode()).hexdigest()

@@ -9,15 +9,13 @@ from typing import Any
 
 from recon.artifact import digest_file
 from recon.config import SegmentConfig
-from recon.errors import ModelInvalid
-from recon.segment.checkpoint import find_checkpoint, shipped_net, weights_digest
-from recon.segment.mmseg_files import find_files
+from recon.segment import checkpoint, mmseg_files, openvino_files
 
 
 def net_paths(segment: SegmentConfig, place: str = "") -> dict[str, str]:
     """Return JSON pointer -> path of the files of a net; `place` is the pointer of its trip."""
     paths = {}
-    shipped = segment.backend == "mask2former" and shipped_net(segment.weights)
+    shipped = segment.backend == "mask2former" and checkpoint.shipped_net(segment.weights)
     if segment.weights and not shipped:
         paths[f"{place}/segment/weights"] = segment.weights
     if segment.class_map.endswith(".json"):
@@ -41,18 +39,12 @@ def segment_identity(config: SegmentConfig) -> dict[str, Any]:
     """
     record = asdict(config)
     if config.backend == "mask2former":
-        folder = find_checkpoint(config.weights, allow_download=config.allow_download)
-        record["weights"] = weights_digest(folder)
+        folder = checkpoint.find_checkpoint(config.weights, allow_download=config.allow_download)
+        record["weights"] = checkpoint.weights_digest(folder)
     elif config.backend == "mmseg":
-        record["weights"] = find_files(Path(config.weights)).digest
-    elif config.weights:
-        weights = Path(config.weights)
-        # An OpenVINO net is two files: the .xml beside a .bin of the same name.
-        files = [path for path in (weights, weights.with_suffix(".bin")) if path.is_file()]
-        if weights not in files:
-            hint = "Give the path of the model file with segment.weights."
-            raise ModelInvalid("the model file does not exist", where=config.weights, hint=hint)
-        record["weights"] = [digest_file(path) for path in dict.fromkeys(files)]
+        record["weights"] = mmseg_files.find_files(Path(config.weights)).digest
+    elif config.backend == "openvino":
+        record["weights"] = openvino_files.weights_digest(Path(config.weights))
     if config.class_map.endswith(".json") and Path(config.class_map).is_file():
         record["class_map"] = digest_file(Path(config.class_map))
     return record
