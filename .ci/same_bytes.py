@@ -5,12 +5,13 @@ Usage: python .ci/same_bytes.py BASE [WORK]
 BASE is any commit; it is checked out as a worktree in WORK (same_bytes_out/) and its results are kept there, so that a
 second comparison runs only the new side. Both sides render four demo drives, label them (true ids and the shipped net),
 join two trips into one site, and label the KITTI drive where the real drives are. Compared by sha256: the drives, the
-maps, the shards and the pictures. Exits 1 if any file differs.
+maps, the shards, the pictures, and the files of every artifact that a stage left. Exits 1 if any file differs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -67,7 +68,13 @@ def digests(out: Path) -> dict[str, str]:
         path for root in roots for path in ([root] if root.is_file() else sorted(root.rglob("*"))) if path.is_file()
     ]
     kept = [path for path in files if path.name != "manifest.json"]
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+    found = {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in kept}
+    # The folder of an artifact is named by its key, which changes with the code: it goes by its kind and its content.
+    for path in sorted(out.glob("*/.roadscribe/store/objects/*/*/manifest.json")):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content = hashlib.sha256(json.dumps(manifest["files"], sort_keys=True).encode()).hexdigest()
+        found[f"{path.relative_to(out).parts[0]}/{manifest['kind']} {content}"] = content
+    return found
 
 
 def main(base: str, work: Path) -> int:
