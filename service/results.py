@@ -48,9 +48,10 @@ def write_result(report: RunReport, out: Path) -> dict[str, Any]:
             # Everything is on the disk before the first old file goes; the report goes first and comes last, so that
             # a folder with a report is complete.
             (out / REPORT).unlink(missing_ok=True)
-            for entry in [path for path in out.iterdir() if path.name in ("map.geojson", "shards", "pictures")]:
-                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            for entry in list(staging.iterdir()) if staging.is_dir() else []:
+            fresh = list(staging.iterdir()) if staging.is_dir() else []
+            for old in [out / entry.name for entry in fresh]:
+                shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+            for entry in fresh:
                 entry.replace(out / entry.name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -55,13 +55,17 @@ def pointer(location: tuple[int | str, ...]) -> str:
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
 
 
+def faults_of(error: ValidationError) -> str:
+    """Return every fault that pydantic found as one text, each with its JSON pointer."""
+    return "; ".join(f"{pointer(e['loc']) or '/'}: {e['msg']}" for e in error.errors(include_url=False))
+
+
 def parse_spec_file(text: str, where: str) -> JobSpec:
     """Return the spec in a file's text; raises ConfigInvalid naming every fault."""
     try:
         return parse_spec(text)
     except ValidationError as error:
-        faults = "; ".join(f"{pointer(e['loc']) or '/'}: {e['msg']}" for e in error.errors(include_url=False))
-        raise ConfigInvalid(faults, where=where, hint="See docs/api.md for the fields of a job.") from error
+        raise ConfigInvalid(faults_of(error), where=where, hint="See docs/api.md for the fields of a job.") from error
 
 
 def spec_record(spec: JobSpec) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import shutil
@@ -18,7 +17,7 @@ from recon.demo_city.city_drive import TRUE_MAP, TRUE_POSES, render_drive
 from recon.demo_city.config import CityConfig
 from recon.demo_city.true_map import drivable_areas
 from recon.errors import storage_errors
-from recon.formats.nuscenes.nuscenes_layout import write_nuscenes
+from recon.formats.nuscenes.nuscenes_layout import token_of, write_nuscenes
 from recon.progress import Tick, silent
 
 NUSCENES_VERSION = "v1.0-demo"
@@ -91,7 +90,7 @@ class _Layers:
 
     def add(self, layer: str, **fields: Any) -> str:
         """Add a row and return its token."""
-        token = hashlib.sha256(f"{self._name}/{layer}/{len(self.rows[layer])}".encode()).hexdigest()[:32]
+        token = token_of(self._name, layer, len(self.rows[layer]))
         self.rows[layer].append({"token": token, **fields})
         return token
 

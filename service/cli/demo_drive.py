@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from recon.errors import RoadscribeError
+from recon.progress import throttled
+
+REPORT_EVERY_S = 0.2
 
 
 def main(folder: Path, settings: dict[str, Any]) -> None:
@@ -19,14 +21,10 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
 
     layout = settings.pop("layout", "drive_folder")
 
-    last = 0.0
+    def report(done: int, total: int, unit: str = "", /) -> None:
+        print(json.dumps({"done": int(done), "total": int(total), "unit": unit}), flush=True)
 
-    def tick(done: int, total: int, unit: str = "", /) -> None:
-        nonlocal last
-        if time.monotonic() - last > 0.2 or done >= total:
-            last = time.monotonic()
-            print(json.dumps({"done": int(done), "total": int(total), "unit": unit}), flush=True)
-
+    tick = throttled(report, REPORT_EVERY_S)
     if layout == "nuscenes":
         write_demo_nuscenes(folder, CityConfig(**settings), tick)
     else:

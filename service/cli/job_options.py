@@ -16,7 +16,7 @@ from workers.jobs.aggregate import AggregateJob
 from workers.jobs.job_spec import JobSpec
 from workers.jobs.kinds import kind_called
 from workers.jobs.label import LabelJob
-from workers.spec import parse_spec, pointer
+from workers.spec import faults_of, parse_spec
 
 AnyJob = TypeVar("AnyJob", bound=JobSpec)
 Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
@@ -133,18 +133,18 @@ def _parsed(kind: type[AnyJob], body: dict[str, Any], changes: list[str] | None)
             section = section.setdefault(part, {})
             if not isinstance(section, dict):
                 raise ConfigInvalid(f"{'.'.join(sections[:number])} has no settings", where=f"--set {change}")
-        section[field] = _value(text)
+        section[field] = value_of(text)
     try:
         spec = parse_spec(json.dumps(body))
     except ValidationError as error:
-        faults = "; ".join(f"{pointer(e['loc'])}: {e['msg']}" for e in error.errors(include_url=False))
         hint = "Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace_config.py."
-        raise ConfigInvalid(faults, hint=hint) from None
+        raise ConfigInvalid(faults_of(error), hint=hint) from None
     assert isinstance(spec, kind)
     return spec
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """Return the value of NAME=VALUE: JSON where it parses, else the text itself."""
     try:
         return json.loads(text)
     except ValueError:

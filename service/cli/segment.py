@@ -13,6 +13,7 @@ import typer
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid
 from service.cli.demo import write_city
+from service.cli.job_options import value_of
 from service.cli.stage_bars import StageBars, echo
 
 DATA = typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")
@@ -165,10 +166,7 @@ def _config(given: dict[str, Any], changes: list[str]) -> Any:
         if not equals or name not in known:
             hint = f"Settings: {', '.join(sorted(known))}."
             raise ConfigInvalid("expected NAME=VALUE of a known setting", where=f"--set {change}", hint=hint)
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
+        value = value_of(text)
         given[name] = tuple(value) if isinstance(value, list) else value
     from pydantic import TypeAdapter, ValidationError
 

@@ -60,6 +60,11 @@ def write_nuscenes(
         write_atomic(folder / version / f"{name}.json", _json(rows))
 
 
+def token_of(name: str, table: str, number: int) -> str:
+    """Return the token of a row, 32 hexadecimal digits: the same for the same drive, table and number of the row."""
+    return hashlib.sha256(f"{name}/{table}/{number}".encode()).hexdigest()[:32]
+
+
 def _json(body: Any) -> bytes:
     return json.dumps(body, indent=0, allow_nan=False).encode() + b"\n"
 
@@ -100,7 +105,7 @@ class _Tables:
 
     def _add(self, table: str, **fields: Any) -> str:
         rows = self._rows[table]
-        token = hashlib.sha256(f"{self._name}/{table}/{len(rows)}".encode()).hexdigest()[:32]
+        token = token_of(self._name, table, len(rows))
         rows.append({"token": token, **fields})
         return token
 
