@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from recon.artifact import digest_json
-from recon.render.names import resolved_device, resolved_renderer
+from recon.render.auto_settings import resolved_device, resolved_renderer
 from workers.closure import SourceTree, own_tree
 from workers.machine import Machine, versions_of
 from workers.stage import Stage

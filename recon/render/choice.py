@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import torch
 
 from recon.render import cpu, reference
-from recon.render.names import RendererName, resolved_renderer
+from recon.render.auto_settings import RendererName, resolved_renderer
 from recon.render.surfels import Renderer
 
 

@@ -22,7 +22,7 @@ from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
-from recon.render.names import resolved_device
+from recon.render.auto_settings import resolved_device
 from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
 from recon.segment.frame_labels import Labels
 from recon.segment.image_tiles import ImageTile, ramp, tiles_of

@@ -27,7 +27,7 @@ def validate(
 
     Example: roadscribe validate my_drive
     """
-    from recon.formats.read import find_problems
+    from recon.formats.read_drive import find_problems
 
     problems = list(find_problems(drive, format=format_, scene=scene, sweeps=sweeps))
     if as_json:

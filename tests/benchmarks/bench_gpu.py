@@ -31,9 +31,9 @@ from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
 from recon.errors import ConfigInvalid
 from recon.fit.fit import fit
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.render import gsplat, gsplat_kernels, vectorized
-from recon.render.names import RendererName
+from recon.render.auto_settings import RendererName
 from recon.render.surfels import Raster, Rays, Renderer, Surfels, moved
 from recon.segment.segment import segment
 from recon.views.views import Trip

@@ -11,7 +11,7 @@ import small_drive
 
 from recon import artifact
 from recon.drive import DriveLog
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import cv2
 from recon.arrays import U8
 from recon.artifact import write_atomic
 from recon.errors import storage_errors
-from training.engine.events import EventWriter
+from training.engine.tensorboard_events import EventWriter
 
 METRICS = "metrics.jsonl"
 

@@ -11,7 +11,7 @@ from recon.artifact import digest_file
 from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.geo_origin import GeoOrigin
 from vectorize.road_map import RoadMap
 from vectorize.truth.argoverse2_truth import read_argoverse2_truth

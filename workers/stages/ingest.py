@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from workers.stages.folder import leave
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from recon.errors import CalibrationMissing, DriveInvalid, PathRefused, PoseInva
 from recon.formats.argoverse2.city_frame import city_code, map_archive, place_world, read_ground_height
 from recon.formats.argoverse2.pose_table import POSES, Poses, read_extrinsics, read_poses
 from recon.formats.drive_problems import ParsedDrive, Problems
-from recon.formats.moments import images_of_frames
+from recon.formats.frame_images import images_of_frames
 from recon.sensors.feather_table import read_columns
 
 NAME = "argoverse2"

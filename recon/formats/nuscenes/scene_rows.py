@@ -12,7 +12,7 @@ import numpy as np
 from recon.arrays import F64
 from recon.drive import Camera, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, PoseInvalid
-from recon.formats.moments import images_of_frames
+from recon.formats.frame_images import images_of_frames
 from recon.formats.nuscenes.json_tables import Row, by_token, follow, rows
 from recon.geometry import rotation_from_quaternion, transform
 

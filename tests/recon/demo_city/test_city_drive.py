@@ -11,7 +11,7 @@ from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig, LidarRig
 from recon.demo_city.scene.city_scene import CityScene
 from recon.errors import Cancelled, StorageError
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.geometry import apply, rigid_fault
 
 TINY = CityConfig(

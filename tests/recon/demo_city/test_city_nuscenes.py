@@ -16,7 +16,7 @@ from recon.demo_city.city_nuscenes import NUSCENES_VERSION, map_expansion, write
 from recon.demo_city.config import CityConfig
 from recon.drive import DriveLog
 from recon.errors import RoadscribeError
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.sensors.lidar import world_points
 from vectorize.truth.read_truth import truth_of
 

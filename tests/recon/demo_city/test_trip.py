@@ -11,7 +11,7 @@ from recon.demo_city.config import CONDITIONS, CityConfig, LidarRig
 from recon.demo_city.plan.plan_kernels import signed_kerb_distance
 from recon.demo_city.scene.city_scene import CityScene
 from recon.demo_city.true_map import true_map
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 
 pytestmark = pytest.mark.slow  # each builds several streets
 

@@ -11,7 +11,7 @@ from real_data import kitti
 
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.geometry import transform
 from recon.segment.ego_body import find_mask, given_mask
 

@@ -12,7 +12,7 @@ import tiny_mask2former
 from recon.config import SegmentConfig
 from recon.drive import DriveLog
 from recon.errors import Cancelled, ImageInvalid
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.segment.segment import segment
 from workers.jobs.net import segment_identity
 

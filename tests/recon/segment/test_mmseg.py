@@ -18,7 +18,7 @@ import torch
 from recon.classes import CLASS_COUNT, CLASS_MAP_FOLDER, ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import Cancelled, ConfigInvalid, ModelInvalid
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.segment.frame_labels import FrameLabels
 from recon.segment.mmseg import MmsegMask2Former, check_names, with_unlabelled
 from recon.segment.mmseg_files import read_config

@@ -16,7 +16,7 @@ from recon.classes import RoadClass
 from recon.config import SegmentConfig
 from recon.drive import DriveLog
 from recon.errors import Cancelled, DriveEmpty, ImageInvalid, ModelInvalid
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.segment.frame_labels import FrameLabels, Labels
 from recon.segment.segment import _clean, segment
 from recon.segment.segmenter import Segmentation

@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from recon.errors import InputInvalid
 from recon.formats.argoverse2.city_frame import place_world
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from recon.geometry import apply, invert
 from recon.sensors.lidar import world_points
 from vectorize.road_map import RoadMap

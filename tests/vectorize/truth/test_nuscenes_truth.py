@@ -11,7 +11,7 @@ import shapely
 import small_nuscenes as small
 
 from recon.errors import InputInvalid
-from recon.formats.read import read_drive
+from recon.formats.read_drive import read_drive
 from vectorize.road_map import RoadMap
 from vectorize.truth.nuscenes_truth import read_nuscenes_truth, style_of
 from vectorize.truth.read_truth import truth_of

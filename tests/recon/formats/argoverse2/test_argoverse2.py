@@ -23,8 +23,8 @@ from recon.formats.argoverse2.city_frame import (
     utm_from_degrees,
 )
 from recon.formats.argoverse2.pose_table import read_poses
-from recon.formats.moments import images_of_frames
-from recon.formats.read import find_problems, read_drive
+from recon.formats.frame_images import images_of_frames
+from recon.formats.read_drive import find_problems, read_drive
 from recon.geometry import apply, invert
 from recon.sensors.lidar import world_points
 from recon.sensors.sweep import decode_sweep

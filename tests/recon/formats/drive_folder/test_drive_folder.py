@@ -22,7 +22,7 @@ from recon.files import read_inside
 from recon.formats.drive_folder.drive_document import SCHEMA_PATH
 from recon.formats.drive_folder.drive_folder import parse, write_drive_json
 from recon.formats.drive_problems import Problems
-from recon.formats.read import find_problems, read_drive
+from recon.formats.read_drive import find_problems, read_drive
 from recon.geo_origin import GeoOrigin
 from recon.geometry import rigid_fault, rotation_from_quaternion, transform
 

@@ -13,7 +13,7 @@ from real_data import kitti
 
 from recon.drive import DriveLog
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PoseInvalid, RoadscribeError
-from recon.formats.read import find_problems, read_drive
+from recon.formats.read_drive import find_problems, read_drive
 from recon.geometry import apply, invert
 
 pytestmark = pytest.mark.data

@@ -27,7 +27,7 @@ from recon.errors import (
 )
 from recon.formats.nuscenes import json_tables
 from recon.formats.nuscenes.json_tables import rows
-from recon.formats.read import find_problems, read_drive
+from recon.formats.read_drive import find_problems, read_drive
 from recon.geometry import apply, invert, yaw_of
 from recon.sensors.lidar import world_points
 from recon.sensors.sweep import decode_sweep

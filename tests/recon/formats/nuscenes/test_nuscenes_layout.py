@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import DriveInvalid
 from recon.formats.nuscenes.nuscenes_layout import write_nuscenes
-from recon.formats.read import find_problems, read_drive
+from recon.formats.read_drive import find_problems, read_drive
 from recon.geometry import transform
 from recon.sensors.lidar import world_points
 

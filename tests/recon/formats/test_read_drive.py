@@ -25,7 +25,7 @@ from recon.errors import (
     PoseInvalid,
     RoadscribeError,
 )
-from recon.formats.read import find_problems, read_drive
+from recon.formats.read_drive import find_problems, read_drive
 
 Body = dict[str, Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from other_python import run_with
 
-from training.engine.events import EventWriter, crc32c
+from training.engine.tensorboard_events import EventWriter, crc32c
 
 
 @pytest.mark.parametrize(("data", "value"), [(b"", 0), (b"123456789", 0xE3069283), (bytes(32), 0x8A9136AA)])
