@@ -51,7 +51,7 @@ def open_segmenter(config: SegmentConfig) -> Segmenter:
 
         return Mask2Former(config)
     if config.backend == "mmseg":
-        from recon.segment.mmseg import MmsegMask2Former
+        from recon.segment.mmsegmentation.mmseg import MmsegMask2Former
 
         return MmsegMask2Former(config)
     return IdImages()

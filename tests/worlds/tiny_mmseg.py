@@ -96,7 +96,7 @@ def write_config(path: Path, names: dict[str, Any]) -> Path:
 
 def write(folder: Path, *, labels: int, classes: tuple[str, ...] = ()) -> Path:
     """Write net.py and net.pth; return the latter."""
-    from recon.segment.mmseg_net import build_net
+    from recon.segment.mmsegmentation.mmseg_net import build_net
 
     folder.mkdir(parents=True, exist_ok=True)
     config = body(labels)

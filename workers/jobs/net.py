@@ -9,7 +9,8 @@ from typing import Any
 
 from recon.artifact import digest_file
 from recon.config import SegmentConfig
-from recon.segment import checkpoint, mmseg_files, openvino_files
+from recon.segment import checkpoint, openvino_files
+from recon.segment.mmsegmentation import mmseg_files
 
 
 def net_paths(segment: SegmentConfig, place: str = "") -> dict[str, str]:

@@ -15,7 +15,7 @@ BACKENDS = {
     "id_images": "recon.segment.id_images",
     "openvino": "recon.segment.openvino_net",
     "mask2former": "recon.segment.mask2former",
-    "mmseg": "recon.segment.mmseg",
+    "mmseg": "recon.segment.mmsegmentation.mmseg",
 }
 ON_CPU = ("id_images", "openvino")  # back ends that compute without PyTorch
 

@@ -1,6 +1,6 @@
 """The back end for mmsegmentation's Mask2Former: a checkpoint NAME.pth and its configuration NAME.py beside it.
 
-The configuration is read as data, never run (recon.segment.mmseg_files), only registered types are built, and the
+The configuration is read as data, never run (recon.segment.mmsegmentation.mmseg_files), only registered types are built, and the
 checkpoint is loaded with `weights_only`: neither can run code of its own. But they decide what is built and how large,
 so a service takes models from its own roots only.
 
@@ -33,8 +33,8 @@ from recon.segment.mask2former import (
     segment_tiled,
     to_working,
 )
-from recon.segment.mmseg_files import Scale, find_files, read_config, scale_of
-from recon.segment.mmseg_net import build_net, class_names, load_checkpoint, load_weights, quiet
+from recon.segment.mmsegmentation.mmseg_files import Scale, find_files, read_config, scale_of
+from recon.segment.mmsegmentation.mmseg_net import build_net, class_names, load_checkpoint, load_weights, quiet
 from recon.segment.net_spec import class_map_path
 from recon.segment.segmenter import Segmentation
 

@@ -20,9 +20,9 @@ from recon.config import SegmentConfig
 from recon.errors import Cancelled, ConfigInvalid, ModelInvalid
 from recon.formats.read_drive import read_drive
 from recon.segment.frame_labels import FrameLabels
-from recon.segment.mmseg import MmsegMask2Former, check_names, with_unlabelled
-from recon.segment.mmseg_files import read_config
-from recon.segment.mmseg_net import build_net, class_names, load_checkpoint
+from recon.segment.mmsegmentation.mmseg import MmsegMask2Former, check_names, with_unlabelled
+from recon.segment.mmsegmentation.mmseg_files import read_config
+from recon.segment.mmsegmentation.mmseg_net import build_net, class_names, load_checkpoint
 from recon.segment.segment import segment
 
 needs_mmseg = pytest.mark.skipif(not tiny_mmseg.importable(), reason="needs the extra [mmseg] (make mmseg)")

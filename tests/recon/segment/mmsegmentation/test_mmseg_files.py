@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
-from recon.segment.mmseg_files import Scale, find_files, read_config, scale_of
+from recon.segment.mmsegmentation.mmseg_files import Scale, find_files, read_config, scale_of
 from workers.jobs.net import segment_identity
 
 plain = st.recursive(
