@@ -66,6 +66,7 @@ check: $(READY) ## Lint, format, types, size budget, documents, import circles, 
 	$(BIN)/python .ci/size_budget.py
 	$(BIN)/python .ci/check_docs.py
 	$(BIN)/python .ci/import_circles.py
+	$(BIN)/python .ci/listing.py
 	$(BIN)/python .ci/commit_subjects.py
 
 mutants: $(READY) ## Prove that tests notice wrong constants of tracing (two minutes)

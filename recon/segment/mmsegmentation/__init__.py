@@ -1,1 +1,1 @@
-"""TODO-DOC mmsegmentation."""
+"""The back end for nets of mmsegmentation (extra `[mmseg]`): configurations as data, weights without pickles."""

@@ -1,6 +1,6 @@
 """The back end for mmsegmentation's Mask2Former: a checkpoint NAME.pth and its configuration NAME.py beside it.
 
-The configuration is read as data, never run (recon.segment.mmsegmentation.mmseg_files), only registered types are built, and the
+The configuration is read as data, never run (`mmseg_files`), only registered types are built, and the
 checkpoint is loaded with `weights_only`: neither can run code of its own. But they decide what is built and how large,
 so a service takes models from its own roots only.
 
