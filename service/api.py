@@ -49,7 +49,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status.router)
     app.include_router(status.guarded, dependencies=guard)
     if not settings.api_key.get_secret_value():
-        # Without a key the port is the only fence, and a web page can reach it under a name of its own.
+        # Without a key only the port protects the service, and a web page can reach it under another host name.
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     return app
 

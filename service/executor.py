@@ -121,7 +121,7 @@ class Executor:
         """Write report.json and name all files of the result; users see them once the ledger does."""
         home = self._settings.home
         data, entry = report_file(report)
-        # The path holds the fencing token: an executor that lost its lease never overwrites its successor.
+        # The path holds the fencing token: an executor without its lease never overwrites the next one's files.
         stored = home / "reports" / f"{claim.token}.json"
         write_atomic(stored, data)
         files = [StoredFile(**_row(claim, home, REPORT, stored, entry))]

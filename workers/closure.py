@@ -1,7 +1,7 @@
 """The code that a stage function runs: the modules that it imports, transitively, and the data files that they name.
 
 Everything is read from source, nothing is imported. An import counts wherever it stands, in a function as well, except
-below `if TYPE_CHECKING`. A module that asks for `__file__` names data: each of its strings that is a file beside it
+below `if TYPE_CHECKING`. A module that uses `__file__` names data: each of its strings that is a file beside it
 enters, and each that is a folder beside it enters with the files directly in it. What lies deeper is chosen by a
 setting, such as the weights of a net, and enters a key with that setting. Every byte of a file counts: a comment too.
 """

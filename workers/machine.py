@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-# Import name -> distributions whose versions decide what a module of that name computes; others are named alike.
+# Import name -> distributions whose versions decide what a module of that name computes; others have the same name.
 DISTRIBUTIONS = {
     "PIL": ("pillow",),
     "cv2": ("opencv-python-headless", "opencv-python"),

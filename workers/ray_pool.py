@@ -26,7 +26,7 @@ from workers.stage_process import execute
 
 OBJECT_STORE_BYTES = 256 << 20  # tasks exchange paths: the default of 30 % of the memory would lie idle
 POLL_S = 0.25
-QUIET_S = 20.0  # without a sign of life for this long, the cluster is asked for one
+QUIET_S = 20.0  # without progress for this long, the cluster is probed
 PING_LIMIT_S = 15.0
 
 

@@ -95,7 +95,7 @@ class RunReport:
                 for stage in self.stages
             ],
         }
-        # Users first ask for what the last stage measured: elements, metres, coverage.
+        # Users first read what the last stage measured: elements, metres, coverage.
         summary = self.stages[-1].manifest.meta.get("summary") if self.stages else None
         return body | (summary or {})
 

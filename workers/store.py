@@ -19,7 +19,7 @@ from pathlib import Path
 from recon.artifact import MANIFEST, Manifest, read_manifest
 from recon.errors import ArtifactInvalid, DiskFull, StorageError, storage_errors
 
-NEWEST_SCHEMA = 1_000_000  # the store moves artifacts of any schema; only their readers judge it
+NEWEST_SCHEMA = 1_000_000  # the store moves artifacts of any schema; only their readers check it
 LOCK_WAIT_S = 60.0  # a worker that lost its executor is dead well before
 
 

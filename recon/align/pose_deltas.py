@@ -7,7 +7,7 @@ turn) measures by how much the two poses disagree, with a covariance. With c_f =
     sum over pairs rho(|c_g - c_f at the pair's middle - measured|) + sum |c_f|^2 / prior^2 + sum |c_f''|^2 / bend^2
 
 is minimised jointly: the poses of a log come from a filter, so their error is small and varies slowly. One more unknown
-stretches the road along the path: a wrong height or lens does that to every pair alike, and it is not an error of the
+stretches the road along the path: a wrong height or lens does the same to every pair, and it is not an error of the
 poses. A shift or turn of the whole trip changes no picture and is not corrected.
 """
 
@@ -184,7 +184,7 @@ def register_pair(first: Picture, second: Picture) -> Pair | None:
             weighted = jacobian / (1.0 + (miss / scale) ** 2)[:, None]
             hessian = weighted.T @ jacobian / (scale**2 * ALIKE_CELLS)
             slant = weighted.T @ miss / (scale**2 * ALIKE_CELLS)
-            # The prior decides where the texture does not, as along lines without ends.
+            # Where texture fixes no position, as along lines without ends, the prior does.
             shift = shift + np.linalg.solve(hessian + np.diag(USUAL**-2), slant - shift / USUAL**2)
             if np.abs(shift[:2]).max() > FARTHEST_M:
                 return None

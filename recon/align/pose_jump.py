@@ -1,4 +1,4 @@
-"""Poses that jump, as after a loss of positioning. A map fitted over a jump is wrong but looks right."""
+"""Poses that jump, as after a loss of positioning. A map fitted over a jump is wrong but plausible."""
 
 from __future__ import annotations
 

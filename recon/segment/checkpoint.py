@@ -147,7 +147,7 @@ def _no_safetensors(folder: Path) -> ModelInvalid:
             hint = "Convert it once where you trust it: from_pretrained(FOLDER).save_pretrained(NEW_FOLDER)."
             message = f"{name} is a pickle, which can run code; only safetensors are read"
             return ModelInvalid(message, where=str(folder / name), hint=hint)
-    hint = f"Wanted: {MODEL_FILE}, or {INDEX_FILE} and its shards."
+    hint = f"Expected: {MODEL_FILE}, or {INDEX_FILE} and its shards."
     return ModelInvalid(f"{MODEL_FILE} does not exist", where=str(folder / MODEL_FILE), hint=hint)
 
 
@@ -179,7 +179,7 @@ def find_checkpoint(weights: str, *, allow_download: bool) -> Path:
     try:
         return Path(snapshot_download(weights, allow_patterns=wanted, local_files_only=not allow_download))
     except (OSError, ValueError) as error:
-        hint = f"Wanted: a folder with config.json and {MODEL_FILE}. Give its path, or set segment.allow_download."
+        hint = f"Expected: a folder with config.json and {MODEL_FILE}. Give its path, or set segment.allow_download."
         message = f"the checkpoint {weights} is neither a folder nor in the local hub cache"
         if allow_download:
             message, hint = f"the checkpoint {weights} could not be fetched: {error}", "Check the id and the network."

@@ -13,7 +13,7 @@ from recon.sensors.image_file import decode_gray, decode_rgb
 
 SAMPLES = 24
 MIN_SAMPLES = 10  # with fewer images a bonnet cannot be told from a plain road
-MIN_STEP_M = 2.0  # images of a vehicle that hardly moves are all alike
+MIN_STEP_M = 2.0  # images of a vehicle that hardly moves show the same scene
 STILL_STD = 3.0  # of 255 grey levels: noise and compression vary less, a passing scene more
 EDGE_STEP = 12.0  # grey levels across the edge of a body in the mean image; a passing scene averages to a smooth one
 MAX_SHARE = 0.35  # of the image; a larger region is a covered lens or a drive in the dark

@@ -156,4 +156,4 @@ def _first_line(descriptor: int, deadline: float) -> str:
 
 
 def _not_started(out: Path) -> StorageError:
-    return StorageError("the service did not start", where=str(out / "service.log"), hint="The log says why.")
+    return StorageError("the service did not start", where=str(out / "service.log"), hint="The log states the reason.")

@@ -20,10 +20,10 @@ class LoopConfig:
 
     steps: int
     batch: int = 4
-    learning_rate: float  # at its highest
+    learning_rate: float  # its maximum, after the warm-up
     warmup_steps: int = 200
     weight_decay: float = 0.02
-    grad_clip: float = 1.0  # norm of all gradients together
+    grad_clip: float = 1.0  # largest norm of all gradients together
     ema: float = 0.998  # of the weights: what is validated and exported; starts faster
     seed: int = 17
     validate_every: int = 500

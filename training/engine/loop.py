@@ -46,7 +46,7 @@ def run(
 
     A run that `should_stop` ends finishes its step and saves. One that was stopped or killed goes on with `resume`
     from its newest state, on a CPU to the same bytes. Raises PathRefused when `out` holds a run and `resume` is not
-    asked, ArtifactInvalid when its state does not fit, ModelInvalid with every term when loss or gradient are not
+    given, ArtifactInvalid when its state does not fit, ModelInvalid with every term when loss or gradient are not
     finite (the state of the step before is not touched), DiskFull, and what the task and `tick` raise.
     """
     claim(out, resume)
@@ -71,7 +71,7 @@ def run(
         optimizer.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(net.parameters(), config.grad_clip)
-        if not bool(torch.isfinite(total) & torch.isfinite(norm)):  # one wait for a GPU, not two
+        if not bool(torch.isfinite(total) & torch.isfinite(norm)):  # reading a value waits for the GPU: once is enough
             raise _not_finite(step, {"total": total, **terms, "gradient norm": norm}, out)
         optimizer.step()
         step += 1

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def stop_on_signals() -> Iterator[Callable[[], bool]]:
-    """Yield what tells whether SIGINT or SIGTERM came; the earlier handlers return afterwards. Main thread only."""
+    """Yield a function: whether SIGINT or SIGTERM came. The earlier handlers return afterwards. Main thread only."""
     stop = threading.Event()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -21,7 +21,7 @@ _KEPT = 2  # states: the newest, and one in case the disk held back part of it
 
 
 def claim(out: Path, resume: bool) -> None:
-    """Make the folder of a run; PathRefused when it holds a run and `resume` is not asked."""
+    """Make the folder of a run; PathRefused when it holds a run and `resume` is false."""
     if not resume and ((out / _FOLDER).exists() or (out / METRICS).exists()):
         raise PathRefused("the folder holds a training run", where=str(out), hint="Add --resume, or name another one.")
     with storage_errors(str(out)):

@@ -16,7 +16,7 @@ Output = TypeVar("Output")
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Group:
-    """Parameters that are trained alike."""
+    """Parameters with the same learning rate and weight decay."""
 
     parameters: Sequence[torch.nn.Parameter]
     rate: float = 1.0  # times the learning rate

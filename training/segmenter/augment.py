@@ -1,4 +1,4 @@
-"""Crops that look for paint, repainted pictures, and soft targets that keep thin paint."""
+"""Crops chosen for their paint, repainted pictures, and soft targets that keep thin paint."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _PAINT = (
     RoadClass.OTHER_MARKING,
     RoadClass.CURB,
 )
-# What a crop is chosen for: rare classes count more than the lane lines that nearly every image has.
+# Weights of classes in the choice of a crop: rare classes count more than the lane lines that nearly every image has.
 _WORTH = np.zeros(256, dtype=np.float32)
 _WORTH[list(map(int, _PAINT))] = (1.0, 1.0, 20.0, 5.0, 1.0)
-# What an image is chosen for, by what it holds at all: one stop line teaches more than one more metre of kerb.
+# Weights of classes in the choice of an image, by presence: one stop line adds more than one more metre of kerb.
 _RARITY = np.zeros(256, dtype=np.float32)
 _RARITY[list(map(int, _PAINT))] = (0.2, 1.0, 4.0, 3.5, 0.1)
-_PLENTY_PX = 150.0  # of a class in an image; more of it teaches little more
+_PLENTY_PX = 150.0  # of a class in an image; more of it adds little
 _SCALES = (0.75, 1.7)  # of the working size: what an image is magnified by at most and at least
 _TRIES = 4
 

@@ -44,7 +44,7 @@ def _half(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def model_card(config: TrainConfig, facts: dict[str, Any]) -> str:
-    """Return a model card that states data, settings, result and time, with the limits left to whoever knows them."""
+    """Return a model card that states data, settings, result and time; its section on limits is for the author."""
     lines = ["# A road segmenter for Roadscribe", "", f"Mask2Former, {facts['parameters'] / 1e6:.2f} M parameters."]
     lines += ["", "## Data", ""]
     lines += [f"- training: {name}, {count} images" for name, count in facts["training"]]

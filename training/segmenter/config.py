@@ -20,13 +20,13 @@ class TrainConfig(LoopConfig):
     steps: int = 8000
     size_px: tuple[int, int] = (512, 288)  # working width and height of whole images, when the net is used
     crop_px: tuple[int, int] | None = None  # of a training crop at that magnification; None: as large
-    learning_rate: float = 2e-3  # for the small preset from random weights; fine-tuning wants 1e-4 or less
+    learning_rate: float = 2e-3  # for the small preset from random weights; fine-tuning needs 1e-4 or less
     backbone_rate: float = 1.0  # times the learning rate; 0.1 where a pretrained backbone is fine-tuned
-    paint_share: float = 0.7  # of crops that look for paint: it fills one pixel in thirty
+    paint_share: float = 0.7  # of crops chosen for their paint: it fills one pixel in thirty
     validate_images: int = 60
 
     def __post_init__(self) -> None:
-        # Not super(): a dataclass with slots is a new class, which the one that super() looks up is not.
+        # Not super(): @dataclass(slots=True) makes a new class, and super() would still refer to the old one.
         LoopConfig.__post_init__(self)
         for name in ("size_px", "crop_px"):
             sizes = all(64 <= length <= 4096 and length % 32 == 0 for length in getattr(self, name) or ())

@@ -21,7 +21,7 @@ from recon.segment.mask2former import resize
 
 Tensor = torch.Tensor
 
-# The NLL alone would rather call a doubtful line road; Dice answers what the weights overdo.
+# With the NLL alone a doubtful line becomes road; Dice corrects weights that are too high.
 CLASS_WEIGHTS = {
     RoadClass.LANE_MARKING: 2.0,
     RoadClass.CROSSWALK: 1.5,
@@ -58,7 +58,7 @@ class Criterion:
 
     def _layer(self, classes: Tensor, masks: Tensor, share: Tensor, valid: Tensor) -> tuple[Tensor, ...]:
         masks = resize(masks, share.shape[-2:])
-        # Fixed roles are learnt apart from masks: a mask need not wait until its query knows its name.
+        # Fixed roles are learnt apart from masks: a mask need not wait until the class of its query is learnt.
         weight = classes.softmax(dim=-1)[..., :-1] if self._roles is None else self._roles.expand(len(classes), -1, -1)
         claimed = torch.einsum("bqk,bqhw->bkhw", weight, masks.sigmoid())
         probability = (claimed + _EPS) / (claimed + _EPS).sum(dim=1, keepdim=True)

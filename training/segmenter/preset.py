@@ -1,6 +1,6 @@
 """The nets that are trained from random weights: small enough for two CPU cores, fine enough for thin paint.
 
-Masks have half the working resolution, twice that of the usual Mask2Former: paint decides, and at a quarter of 512 px
+Masks have half the working resolution, twice that of the usual Mask2Former: at a quarter of 512 px
 a lane line 15 m ahead is narrower than a cell. TextNet is the backbone that begins at stride 2; its row and column
 kernels suit strokes, and its parallel branches fold into plain convolutions afterwards (recon.segment.fuse).
 """

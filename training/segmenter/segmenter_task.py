@@ -30,7 +30,7 @@ from training.segmenter.sources import Source, TrainingImage, digest_of
 Tensor = torch.Tensor
 Show = Callable[[dict[str, Any]], None]
 
-_CANDIDATES = 4  # images that a crop which looks for paint is chosen from
+_CANDIDATES = 4  # images, of which the one with the rarest paint is cropped
 _DRAWN = 3  # held-out images that a validation draws
 
 
@@ -49,7 +49,7 @@ class SegmenterTask:
     def __init__(
         self, config: TrainConfig, training: Sequence[Source], validation: Sequence[Source], show: Show
     ) -> None:
-        """Take the settings, what is learnt from, what is held out, and who is shown a validation's record."""
+        """Take settings, training data, held-out data, and a function that gets each validation's record."""
         self.spec = PixelSpec(size_px=config.size_px, class_map="roadscribe")
         self._config, self._training, self._show = config, training, show
         self._pool = [(source, image) for source in training for image in source.images]
@@ -131,7 +131,7 @@ def _new_net(config: TrainConfig) -> Any:
         return kind(net_config(config.preset))
     net = load_net(Path(config.start_from))
     if net.config.num_labels != CLASS_COUNT:
-        # The queries know what they found in other classes; only what they are called is learnt anew.
+        # The queries keep what they have learnt of other classes; only the names of classes are learnt anew.
         names = net_config("tiny")
         net.class_predictor = torch.nn.Linear(net.config.hidden_dim, CLASS_COUNT + 1)
         net.config.id2label, net.config.label2id = names.id2label, names.label2id

@@ -26,7 +26,7 @@ from recon.formats.drive_problems import Problems
 from recon.segment.net_spec import class_map_path
 from recon.sensors.image_file import decode_gray, decode_ids, decode_rgb, image_size
 
-IGNORED = 255  # pixels that neither teach nor count
+IGNORED = 255  # pixels that enter neither loss nor score
 CONDITIONS = ("day", "dusk", "night", "wet", "rain", "snow")
 _IMAGES = (".jpg", ".jpeg", ".png")
 
@@ -37,7 +37,7 @@ class TrainingImage:
 
     image: Path
     ids: Path
-    condition: str  # what the source's name says of light and weather; "" where it says nothing
+    condition: str  # light or weather in the name of the source; "" where it states none
 
 
 class Source(Protocol):
@@ -160,7 +160,7 @@ def _vistas(folder: Path) -> Vistas:
         if (folder / version / "labels").is_dir():
             images = _paired(folder / "images", folder / version / "labels", "")
             return Vistas(name=f"vistas {version} {folder.name}", images=images, class_map=class_map)
-    hint = "Wanted: v2.0/labels or v1.2/labels beside images."
+    hint = "Expected: v2.0/labels or v1.2/labels beside images."
     raise DriveInvalid("the folder holds no label images", where=str(folder), hint=hint)
 
 

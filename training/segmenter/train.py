@@ -32,7 +32,7 @@ def train(
     """Train a net in `out` and return the folder of the checkpoint that it exports at the end, `out`/net.
 
     A run that `should_stop` ends finishes its step, saves and exports. Raises ConfigInvalid when an image is both
-    learnt from and held out, ImageInvalid for a damaged image, and what `training.engine.loop.run` raises.
+    trained on and held out, ImageInvalid for a damaged image, and what `training.engine.loop.run` raises.
     """
     _held_out(training, validation)
     task = SegmenterTask(config, training, validation, show)
@@ -52,7 +52,7 @@ def train(
 def _held_out(training: Sequence[Source], validation: Sequence[Source]) -> None:
     learnt, held = ({i.image.resolve() for source in part for i in source.images} for part in (training, validation))
     if both := learnt & held:
-        hint = "Hold out other drives: what was learnt by heart says nothing about what was learnt."
+        hint = "Hold out other drives: a score on training images does not measure the net."
         raise ConfigInvalid(f"{len(both)} images are in --data and --validation", where=str(min(both)), hint=hint)
 
 

@@ -19,6 +19,6 @@ def align(given: StageInput) -> None:
     for role, digest in given.parent_digests.items():
         if role.startswith("ingest") and first.setdefault(digest, role) != role:
             numbers = " and ".join(name.split(" ")[1] for name in (first[digest], role))
-            hint = "Name every drive once: a trip beside itself proves nothing."
+            hint = "Name every drive once: a trip always fits itself."
             raise ConfigInvalid(f"drives {numbers} are the same", where="drives", hint=hint)
     leave(run_align(trips_of(given), given.config, given.tick), given)

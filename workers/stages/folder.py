@@ -1,4 +1,4 @@
-"""What every stage does with folders: read the drive among its parents, leave its result."""
+"""The folders of a stage: the drive among its parents, and its sealed result."""
 
 from __future__ import annotations
 
