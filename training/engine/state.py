@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from recon.artifact import atomic_folder
+from recon.artifact import atomic_folder, digest_file
 from recon.errors import ArtifactInvalid, PathRefused, storage_errors
 from training.engine.log import METRICS
+from training.engine.tensor_file import write_tensors
 
 _FOLDER = "state"
+_NET, _AVERAGE, _OPTIMIZER = "net.safetensors", "ema.safetensors", "optimizer.safetensors"
 _KEPT = 2  # states: the newest, and one in case the disk held back part of it
 
 
@@ -45,10 +47,12 @@ def save_state(
     target = out / _FOLDER / f"step-{step:08d}"
     shutil.rmtree(target, ignore_errors=True)
     with atomic_folder(target) as scratch:
-        save_file(_plain(net.state_dict()), scratch / "net.safetensors")
-        save_file(_plain(average.state_dict()), scratch / "ema.safetensors")
-        save_file(_plain(_flat(net, optimizer)), scratch / "optimizer.safetensors")
-        (scratch / "state.json").write_text(json.dumps({"step": step, **identity}), encoding="utf-8")
+        write_tensors(scratch / _NET, _plain(net.state_dict()))
+        write_tensors(scratch / _AVERAGE, _plain(average.state_dict()))
+        write_tensors(scratch / _OPTIMIZER, _plain(_flat(net, optimizer)))
+        # A file that the disk kept in part has a whole header, so that its zeros would load as weights.
+        files = {name: digest_file(scratch / name) for name in (_NET, _AVERAGE, _OPTIMIZER)}
+        (scratch / "state.json").write_text(json.dumps({"step": step, "files": files, **identity}), encoding="utf-8")
     for old in _states(out)[:-_KEPT]:
         shutil.rmtree(old)
 
@@ -70,19 +74,44 @@ def load_state(
     folder = states[-1]
     try:
         body = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        step = int(body.pop("step"))
-        changed = [key for key in identity if body.get(key) != identity[key]]
-        if changed:
-            hint = "Give what the run began with, or another OUT."
-            message = f"the run was begun with other {' and '.join(changed)}"
-            raise ArtifactInvalid(message, where=str(folder), hint=hint)
-        net.load_state_dict(load_file(folder / "net.safetensors"))
-        average.load_state_dict(load_file(folder / "ema.safetensors"))
-        _fill(net, optimizer, load_file(folder / "optimizer.safetensors"))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        step = int(body["step"])
+        _check_files(folder, body.get("files", {}))
+        parts = {name: load_file(folder / name) for name in (_NET, _AVERAGE, _OPTIMIZER)}
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         hint = "Delete this folder to continue from the one before it."
         raise ArtifactInvalid(f"the training state is damaged: {error}", where=str(folder), hint=hint) from error
+    hint = "Give what the run began with, or another OUT."
+    if changed := _changed(body, identity):
+        raise ArtifactInvalid(f"the run was begun with other {' and '.join(changed)}", where=str(folder), hint=hint)
+    try:
+        net.load_state_dict(parts[_NET])
+        average.load_state_dict(parts[_AVERAGE])
+        _fill(net, optimizer, parts[_OPTIMIZER])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise ArtifactInvalid(f"the training state is of another net: {error}", where=str(folder), hint=hint) from error
     return step
+
+
+def _check_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Raise ValueError for a file that is not as it was written; states of version 0.1 may name none."""
+    for name, digest in files.items():
+        if digest_file(folder / name) != digest:
+            raise ValueError(f"{name} changed or is cut short")
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return what differs of an identity; of settings, which: "settings (batch 4, now 2)"."""
+    found = []
+    for key, value in now.items():
+        old = before.get(key)
+        if old == value:
+            continue
+        inside = ""
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            names = [name for name in sorted({*old, *value}) if old.get(name) != value.get(name)]
+            inside = ", ".join(f"{name} {old.get(name)}, now {value.get(name)}" for name in names)
+        found.append(f"{key} ({inside})" if inside else key)
+    return found
 
 
 def _states(out: Path) -> list[Path]:
@@ -103,5 +132,7 @@ def _fill(net: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[
     for full, value in tensors.items():
         name, _, key = full.rpartition("/")
         parameter = parameters[name]
+        if value.ndim and value.shape != parameter.shape:
+            raise ValueError(f"{full} has the shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
         # AdamW keeps its step counter on the CPU wherever the weights are.
         optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from recon.artifact import write_atomic
 from recon.classes import RoadClass
 from recon.errors import storage_errors
 from recon.segment.checkpoint import MODEL_FILE, SPEC_FILE, PixelSpec
+from training.engine.tensor_file import write_tensors
 from training.segmenter.config import TrainConfig
 
 CARD_FILE = "MODEL_CARD.md"
@@ -25,9 +25,7 @@ def export(folder: Path, net: Any, spec: PixelSpec, card: str) -> None:
         scratch = folder / f".{MODEL_FILE}.part"
         try:
             # Scales, biases and running statistics stay float32: they are few, and halves would overflow or vanish.
-            save_file(
-                {name: _half(tensor) for name, tensor in net.state_dict().items()}, scratch, metadata={"format": "pt"}
-            )
+            write_tensors(scratch, {n: _half(tensor) for n, tensor in net.state_dict().items()}, {"format": "pt"})
             scratch.chmod(0o644)  # the writer makes it private
             scratch.replace(folder / MODEL_FILE)
         finally:

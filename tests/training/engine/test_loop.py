@@ -147,9 +147,9 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(tmp_path: Path)
 def test_another_run_in_the_same_folder_is_refused(whole: Path) -> None:
     with pytest.raises(PathRefused, match="holds a training run"):
         run(whole, ToyTask(), CONFIG, CPU)
-    with pytest.raises(ArtifactInvalid, match=r"other settings \["):
+    with pytest.raises(ArtifactInvalid, match=r"other settings \(batch 4, now 5\) \["):
         run(whole, ToyTask(), replace(CONFIG, batch=5), CPU, resume=True)
-    with pytest.raises(ArtifactInvalid, match="other settings and data"):
+    with pytest.raises(ArtifactInvalid, match=r"other settings \(ema .*, now 0.5\) and data"):
         run(whole, ToyTask(data="line"), replace(CONFIG, ema=0.5), CPU, resume=True)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import resource
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from toy_regression import CONFIG, CPU, ToyTask
 
-from recon.errors import ArtifactInvalid, PathRefused
+from recon.errors import ArtifactInvalid, DiskFull, PathRefused
 from training.engine.loop import run
 from training.engine.schedule import adamw
 from training.engine.state import claim, load_state, save_state
@@ -71,10 +74,68 @@ def test_a_damaged_state_is_named(tmp_path: Path, name: str) -> None:
     assert caught.value.where == str(path.parent)
 
 
+@pytest.mark.parametrize("name", ["net.safetensors", "ema.safetensors", "optimizer.safetensors"])
+def test_one_wrong_bit_is_noticed(tmp_path: Path, name: str) -> None:
+    """Its header is whole, so that the number would be loaded: a wrong average would only show in the result."""
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    path = tmp_path / "state/step-00000001" / name
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ArtifactInvalid, match=f"damaged: {name} changed"):
+        load_state(tmp_path, *Run().parts, IDENTITY)
+
+
+def test_a_state_without_digests_is_read(tmp_path: Path) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    path = tmp_path / "state/step-00000001/state.json"
+    body = json.loads(path.read_text())
+    del body["files"]
+    path.write_text(json.dumps(body))
+    assert load_state(tmp_path, *Run().parts, IDENTITY) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"step": "x"}', '{"step": 1, "files": {"gone": ""}}'])
+def test_a_state_json_of_another_form_is_named(tmp_path: Path, text: str) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    (tmp_path / "state/step-00000001/state.json").write_text(text)
+    with pytest.raises(ArtifactInvalid, match="damaged"):
+        load_state(tmp_path, *Run().parts, IDENTITY)
+
+
 def test_another_net_is_refused(tmp_path: Path) -> None:
     save_state(tmp_path, 1, *Run().parts, IDENTITY)
-    with pytest.raises(ArtifactInvalid, match="size mismatch"):
+    with pytest.raises(ArtifactInvalid, match=r"(?s)another net: .*size mismatch.*another OUT"):
         load_state(tmp_path, *Run(width=4).parts, IDENTITY)
+
+
+def test_moments_of_another_shape_are_refused(tmp_path: Path) -> None:
+    one = Run()
+    for entry in one.optimizer.state.values():
+        entry["exp_avg"] = entry["exp_avg"][:1]
+    save_state(tmp_path, 1, *one.parts, IDENTITY)
+    with pytest.raises(ArtifactInvalid, match=r"another net: .*exp_avg has the shape"):
+        load_state(tmp_path, *Run().parts, IDENTITY)
+
+
+def test_settings_that_differ_are_named(tmp_path: Path) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    with pytest.raises(ArtifactInvalid, match=r"other settings \(batch 4, now 2\) and data "):
+        load_state(tmp_path, *Run().parts, {"settings": {"batch": 2}, "data": "e"})
+
+
+def test_a_full_disk_is_named_and_leaves_the_state_before(tmp_path: Path) -> None:
+    save_state(tmp_path, 1, *Run().parts, IDENTITY)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        with pytest.raises(DiskFull):
+            save_state(tmp_path, 2, *Run().parts, IDENTITY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["step-00000001"]
 
 
 def test_a_damaged_newest_state_may_be_deleted(tmp_path: Path) -> None:
