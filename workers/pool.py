@@ -53,19 +53,6 @@ class StageTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageInput:
-    """What a stage function sees: all that its key holds, and nothing else of the job."""
-
-    config: Any  # the stage's settings, or None
-    parents: dict[str, Path]
-    parent_digests: dict[str, str]
-    config_digest: str
-    trip: int  # which of the job's drives the stage works on
-    folder: Path  # where the sealed artifact must be when the function returns
-    tick: Tick
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StageOutcome:
     """How a stage ended."""
 

@@ -1,12 +1,14 @@
-"""A stage of a plan as data, and the record of a result that the store holds."""
+"""A stage of a plan as data, the input of its function, and the record of its result."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from recon.artifact import Manifest, digest_json
+from recon.progress import Tick
 from workers.store import Store
 
 
@@ -41,6 +43,19 @@ class Stage:
 def same(*names: str) -> dict[str, str]:
     """Return parents whose role is their name."""
     return {name: name for name in names}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageInput:
+    """What a stage function sees: all that its key holds, and nothing else of the job."""
+
+    config: Any  # the stage's settings, or None
+    parents: dict[str, Path]
+    parent_digests: dict[str, str]
+    config_digest: str
+    trip: int  # which of the job's drives the stage works on
+    folder: Path  # where the sealed artifact must be when the function returns
+    tick: Tick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

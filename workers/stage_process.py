@@ -16,7 +16,8 @@ from recon.artifact import MANIFEST, read_manifest
 from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
 from recon.progress import Tick
 from workers.machine import this_machine
-from workers.pool import CodeChanged, StageInput, StageOutcome, StageTask
+from workers.pool import CodeChanged, StageOutcome, StageTask
+from workers.stage import StageInput
 from workers.stage_key import environment
 from workers.store import NEWEST_SCHEMA
 

@@ -8,17 +8,14 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from recon.artifact import atomic_folder, seal
 from recon.errors import DriveInvalid
 from workers.jobs.job_spec import JobSpec, Spec
-from workers.stage import Stage, same
-
-if TYPE_CHECKING:
-    from workers.pool import StageInput
+from workers.stage import Stage, StageInput, same
 
 STEP_S = 0.02
 

@@ -10,7 +10,7 @@ from recon.surface.road_surface import RoadSurface
 from workers.stages.folder import leave
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def bake(given: StageInput) -> None:

@@ -12,7 +12,7 @@ from workers.stages.folder import leave
 from workers.stages.poses import posed_drive
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def crop(given: StageInput) -> None:

@@ -25,7 +25,7 @@ from workers.stages.poses import posed_drive
 from workers.stages.trips import folders_of
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 PICTURE_CELLS = 8_000_000  # a picture of 2000 px shows no more; a larger site is drawn with larger cells
 COMPARED_CELLS = 16_000_000  # flat ground needs all classes of the whole raster at once: 80 bytes a cell

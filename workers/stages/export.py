@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vectorize.formats.catalog import ExchangeFormat
     from vectorize.formats.exported_files import ExportedFiles
     from workers.jobs.export import ExportJob, Origin
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def write_format(

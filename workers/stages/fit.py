@@ -9,7 +9,7 @@ from workers.stages.folder import leave
 from workers.stages.trips import trips_of
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def fit(given: StageInput) -> None:

@@ -9,7 +9,7 @@ from recon.artifact import Artifact, read, seal, write
 from recon.drive import DriveLog
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def drive_of(given: StageInput) -> DriveLog:

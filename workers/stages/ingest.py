@@ -9,7 +9,7 @@ from recon.formats.read_drive import read_drive
 from workers.stages.folder import leave
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def ingest(given: StageInput) -> None:

@@ -10,7 +10,7 @@ from vectorize.labels.shard import pack as run_pack
 from workers.stages.poses import posed_drive
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def pack(given: StageInput) -> None:

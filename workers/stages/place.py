@@ -9,7 +9,7 @@ from recon.artifact import read
 from workers.stages.folder import drive_of, leave
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def place(given: StageInput) -> None:

@@ -11,7 +11,7 @@ from recon.surface.road_surface import RoadSurface
 from workers.stages.folder import drive_of
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def posed_drive(given: StageInput) -> DriveLog:

@@ -8,7 +8,7 @@ from recon.segment.segment import segment as run_segment
 from workers.stages.folder import drive_of
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def segment(given: StageInput) -> None:

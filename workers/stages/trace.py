@@ -11,7 +11,7 @@ from workers.stages.folder import leave
 from workers.stages.trips import drives_of
 
 if TYPE_CHECKING:
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def trace(given: StageInput) -> None:

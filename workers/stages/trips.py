@@ -14,7 +14,7 @@ from recon.drive import DriveLog
 
 if TYPE_CHECKING:
     from recon.views.views import Trip
-    from workers.pool import StageInput
+    from workers.stage import StageInput
 
 
 def folders_of(given: StageInput, *roles: str) -> list[Path]:
