@@ -1,4 +1,4 @@
-"""Specs of jobs as text and back: what a client sends, what the ledger stores, what a file holds."""
+"""Specs of jobs as text and back: what a client sends, and what the ledger stores."""
 
 from __future__ import annotations
 
@@ -58,14 +58,6 @@ def pointer(location: tuple[int | str, ...]) -> str:
 def faults_of(error: ValidationError) -> str:
     """Return every fault that pydantic found as one text, each with its JSON pointer."""
     return "; ".join(f"{pointer(e['loc']) or '/'}: {e['msg']}" for e in error.errors(include_url=False))
-
-
-def parse_spec_file(text: str, where: str) -> JobSpec:
-    """Return the spec in a file's text; raises ConfigInvalid naming every fault."""
-    try:
-        return parse_spec(text)
-    except ValidationError as error:
-        raise ConfigInvalid(faults_of(error), where=where, hint="See docs/api.md for the fields of a job.") from error
 
 
 def spec_record(spec: JobSpec) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections import deque
@@ -23,7 +22,7 @@ from recon.classes import RoadClass
 from recon.config import SegmentConfig
 from recon.drive import Camera, DriveLog, Image
 from recon.errors import DriveEmpty, ImageInvalid, PathRefused, RoadscribeError, storage_errors
-from recon.files import read_inside
+from recon.files import check_unchanged, read_inside
 from recon.prefetch import prefetch
 from recon.progress import Tick, silent
 from recon.segment.ego_body import find_mask, given_mask
@@ -214,9 +213,7 @@ def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: s
             return ImageInvalid("the drive has no class ids for this image", where=where, hint=hint)
     try:
         data = read_inside(drive.root, path, where=where, kind=ImageInvalid)
-        # Stage keys hold the digests of the drive's files; results of other pixels would be stored under a wrong key.
-        if expected and hashlib.sha256(data).hexdigest() != expected:
-            return ImageInvalid(f"{path} changed after the drive was read", where=where, hint="Read the drive again.")
+        check_unchanged(data, expected, where=where, kind=ImageInvalid)
         decode = decode_ids if source == "ids" else decode_rgb
         return decode(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
     except (ImageInvalid, PathRefused) as error:

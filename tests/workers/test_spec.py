@@ -1,5 +1,6 @@
 import contextlib
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from workers.jobs.drives import file_stem
 from workers.jobs.label import LabelJob
 from workers.pool import StageOutcome, error_of
 from workers.retry import LONGEST_DELAY_S, decide
-from workers.spec import natural_key, parse_spec, parse_spec_file, spec_record
+from workers.spec import faults_of, natural_key, parse_spec, spec_record
 
 
 def test_the_key_does_not_depend_on_spelled_out_defaults():
@@ -28,9 +29,10 @@ def test_the_files_of_a_job_are_named():
     assert LabelJob(drive="/d").input_paths() == {"/drive": "/d"}
 
 
-def test_a_file_names_all_faults():
-    with pytest.raises(ConfigInvalid, match=r"/fit/a: .*/fit/b: "):
-        parse_spec_file('{"kind": "label", "drive": "/d", "fit": {"a": 1, "b": 2}}', "job.json")
+def test_all_faults_of_a_spec_are_named():
+    with pytest.raises(ValidationError) as caught:
+        parse_spec('{"kind": "label", "drive": "/d", "fit": {"a": 1, "b": 2}}')
+    assert re.fullmatch(r"/fit/a: .*; /fit/b: .*", faults_of(caught.value))
 
 
 @given(
