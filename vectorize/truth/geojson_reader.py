@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from recon.arrays import F64
 from recon.errors import InputInvalid
 from recon.geo_origin import GeoOrigin
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
+from vectorize.truth.json_object import read_json_object
 
 
 def read_geojson(path: Path, origin: GeoOrigin | None) -> RoadMap:
@@ -20,11 +20,8 @@ def read_geojson(path: Path, origin: GeoOrigin | None) -> RoadMap:
     Raises InputInvalid naming the file and the faulty feature, and for coordinates in degrees without an origin.
     """
     hint = "Expected a FeatureCollection as Roadscribe writes it (docs/labels.md)."
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputInvalid(f"the map cannot be read: {error}", where=str(path), hint=hint) from error
-    if not isinstance(body, dict) or not isinstance(body.get("features"), list):
+    body = read_json_object(path, what="the map", hint=hint)
+    if not isinstance(body.get("features"), list):
         raise InputInvalid("the file is not a FeatureCollection", where=str(path), hint=hint)
     local = str(body.get("coordinates", "")).startswith("local metres")
     if not local and origin is None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from recon.artifact import digest_file
 from recon.drive import DriveLog
@@ -16,6 +14,7 @@ from recon.geo_origin import GeoOrigin
 from vectorize.road_map import RoadMap
 from vectorize.truth.argoverse2_truth import read_argoverse2_truth
 from vectorize.truth.geojson_reader import read_geojson
+from vectorize.truth.json_object import read_json_object
 from vectorize.truth.nuscenes_truth import read_nuscenes_truth
 from vectorize.truth.true_map_reader import read_true_map
 
@@ -77,7 +76,7 @@ def _of_data_set(root: Path, scene: str) -> TruthFile:
 
 def _in_folder(folder: Path) -> tuple[Path, int | None, GeoOrigin | None]:
     if (folder / "drive.json").is_file():
-        drive = _json(folder / "drive.json")
+        drive = read_json_object(folder / "drive.json", what="the file")
         name = drive.get("true_map")
         if not name:
             raise InputInvalid("the drive has no true map", where=str(folder / "drive.json"), hint=NO_MAP)
@@ -90,7 +89,7 @@ def drive_origin(folder: Path) -> GeoOrigin | None:
     """Return the origin in drive.json of a drive folder, or None; no other file is read."""
     if not (folder / "drive.json").is_file():
         return None
-    origin = _json(folder / "drive.json").get("origin")
+    origin = read_json_object(folder / "drive.json", what="the file").get("origin")
     try:
         return GeoOrigin(**origin) if origin else None
     except (TypeError, ValueError) as error:
@@ -99,15 +98,5 @@ def drive_origin(folder: Path) -> GeoOrigin | None:
 
 def _seed(folder: Path) -> int | None:
     path = folder / "true_poses.json"
-    seed = _json(path).get("seed") if path.is_file() else None
+    seed = read_json_object(path, what="the file").get("seed") if path.is_file() else None
     return seed if isinstance(seed, int) else None
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputInvalid(f"the file cannot be read: {error}", where=str(path)) from error
-    if not isinstance(body, dict):
-        raise InputInvalid("the file does not hold a JSON object", where=str(path))
-    return body

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from recon.errors import InputInvalid
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
+from vectorize.truth.json_object import read_json_object
 
 FORMAT, VERSION = "roadscribe-true-map", 1
 
@@ -17,11 +17,8 @@ FORMAT, VERSION = "roadscribe-true-map", 1
 def read_true_map(path: Path) -> RoadMap:
     """Read a true map; raises InputInvalid naming the file and the faulty element."""
     hint = f"Expected a JSON file of format {FORMAT}, version {VERSION}."
-    try:
-        body = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputInvalid(f"the true map cannot be read: {error}", where=str(path), hint=hint) from error
-    if not isinstance(body, dict) or body.get("format") != FORMAT or body.get("version") != VERSION:
+    body = read_json_object(path, what="the true map", hint=hint)
+    if body.get("format") != FORMAT or body.get("version") != VERSION:
         raise InputInvalid("the file is not a true map of a known version", where=str(path), hint=hint)
     entries = body.get("elements")
     if not isinstance(entries, list):
