@@ -189,3 +189,15 @@ def test_a_result_without_a_report_is_not_complete(tmp_path, monkeypatch):
     assert not (out / "report.json").exists()
     write_result(report, out)
     assert {p.name for p in out.iterdir()} == {".roadscribe", "map.geojson", "report.json"}
+
+
+def test_a_new_result_replaces_folders_of_any_name(tmp_path):
+    out, source = tmp_path / "out", tmp_path / "weights"
+    source.write_text("new")
+    claim_folder(out)
+    for name in ("old", "weights"):
+        report = SimpleNamespace(
+            record=dict, files=lambda name=name: [ResultFile(path=f"net/{name}", source=source, sha256="")]
+        )
+        write_result(report, out)
+    assert [path.name for path in (out / "net").iterdir()] == ["weights"]
