@@ -14,6 +14,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from recon.errors import storage_errors
+
 _POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected
 
 
@@ -62,10 +64,9 @@ def _message(field: int, body: bytes) -> bytes:
 
 
 class EventWriter:
-    """Appends scalars and pictures to a new event file in `folder`."""
+    """Appends scalars and pictures to a new event file in `folder`; DiskFull or StorageError."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         now = time.time()
         # The process id keeps two runs of one second apart.
         self._path = folder / f"events.out.tfevents.{int(now)}.{os.getpid()}"
@@ -88,5 +89,7 @@ class EventWriter:
 
     def _write(self, data: bytes) -> None:
         # Opened each time: a scalar every few seconds, and nothing to close when a run ends by an error.
-        with self._path.open("ab") as stream:
-            stream.write(data)
+        with storage_errors(str(self._path)):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as stream:
+                stream.write(data)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import resource
-import signal
 from pathlib import Path
 
 import pytest
 import torch
+from full_disk import full_disk
 from toy_regression import CONFIG, CPU, ToyTask
 
 from recon.errors import ArtifactInvalid, DiskFull, PathRefused
@@ -126,15 +125,8 @@ def test_settings_that_differ_are_named(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named_and_leaves_the_state_before(tmp_path: Path) -> None:
     save_state(tmp_path, 1, *Run().parts, IDENTITY)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
-        with pytest.raises(DiskFull):
-            save_state(tmp_path, 2, *Run().parts, IDENTITY)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
+    with full_disk(), pytest.raises(DiskFull):
+        save_state(tmp_path, 2, *Run().parts, IDENTITY)
     assert [path.name for path in (tmp_path / "state").iterdir()] == ["step-00000001"]
 
 

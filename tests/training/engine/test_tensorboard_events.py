@@ -6,8 +6,10 @@ import struct
 from pathlib import Path
 
 import pytest
+from full_disk import full_disk
 from other_python import run_with
 
+from recon.errors import DiskFull
 from training.engine.tensorboard_events import EventWriter, crc32c
 
 
@@ -67,3 +69,11 @@ def test_tensorboard_itself_reads_them(tmp_path: Path) -> None:
     values, images = run_with("tensorboard", READ, tmp_path)
     assert values == {"a": [[7, 1.5], [300, -2.0]], "loss/total": [[7, 0.25]]}
     assert images == {"birds_eye": [[300, 640, 360, 1000]]}
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    writer = EventWriter(tmp_path)
+    with full_disk(), pytest.raises(DiskFull):
+        writer.add(1, {"loss": 0.5})
+    with full_disk(), pytest.raises(DiskFull):
+        EventWriter(tmp_path / "other")
