@@ -39,7 +39,7 @@ class _Source:
     strings: tuple[str, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class SourceTree:
     """The modules below one folder; each file is read once in the life of the tree."""
 

@@ -15,6 +15,7 @@ from typing import Any
 from recon.artifact import MANIFEST, read_manifest
 from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
 from recon.progress import Tick
+from workers.kernel_cache import forget_stale_kernels
 from workers.machine import this_machine
 from workers.pool import CodeChanged, StageOutcome, StageTask
 from workers.stage import StageInput
@@ -84,6 +85,7 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
         folder=folder,
         tick=tick,
     )
+    forget_stale_kernels(stage.function, stage.unused)
     module, _, name = stage.function.partition(":")
     function = getattr(importlib.import_module(module), name)
     try:
