@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,7 +18,10 @@ from workers.jobs.aggregate import AggregateJob
 from workers.jobs.job_spec import JobSpec
 from workers.jobs.kinds import kind_called
 from workers.jobs.label import LabelJob
-from workers.spec import faults_of, parse_spec
+from workers.spec import faults_of, parse_spec, pointer
+
+UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's faults of a name that is no setting
+MOST_NEAR = 3  # names in a hint
 
 AnyJob = TypeVar("AnyJob", bound=JobSpec)
 Format = Annotated[str, typer.Option("--format", help="auto, drive_folder, kitti_raw, argoverse2, nuscenes.")]
@@ -137,10 +142,36 @@ def _parsed(kind: type[AnyJob], body: dict[str, Any], changes: list[str] | None)
     try:
         spec = parse_spec(json.dumps(body))
     except ValidationError as error:
-        hint = "Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace_config.py."
+        near = " or ".join(_near_names(kind, error))
+        hint = f"Did you mean {near}? " if near else ""
+        hint += "Settings and their ranges: recon/config.py, vectorize/config.py, vectorize/trace_config.py."
         raise ConfigInvalid(faults_of(error), hint=hint) from None
     assert isinstance(spec, kind)
     return spec
+
+
+def _near_names(kind: type[JobSpec], error: ValidationError) -> list[str]:
+    """Return the settings that are spelled like the unknown ones of a job, or have their name in another section."""
+    defaults = {name: field.get_default(call_default_factory=True) for name, field in kind.model_fields.items()}
+    names = list(
+        _names({name: asdict(p) for name, p in defaults.items() if is_dataclass(p) and not isinstance(p, type)})
+    )
+    found: dict[str, None] = {}
+    for fault in error.errors(include_url=False):
+        if fault["type"] in UNKNOWN:
+            wrong = pointer(fault["loc"]).strip("/").replace("/", ".")
+            last = wrong.rpartition(".")[2]
+            found |= dict.fromkeys(name for name in names if name.rpartition(".")[2] == last)
+            found |= dict.fromkeys(get_close_matches(wrong, names, n=2, cutoff=0.8))
+    return list(found)[:MOST_NEAR]
+
+
+def _names(sections: Mapping[str, Any], before: str = "") -> Iterator[str]:
+    """Yield the dotted name of every section and setting."""
+    for name, value in sections.items():
+        yield before + name
+        if isinstance(value, Mapping):
+            yield from _names(value, f"{before}{name}.")
 
 
 def value_of(text: str) -> Any:

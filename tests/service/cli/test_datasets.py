@@ -58,8 +58,15 @@ def test_settings_of_the_parts_of_a_stage_nest(tmp_path):
     assert (spec.trace.divider.max_width_m, spec.trace.divider.smooth_m, spec.trace.bridge_gap_m) == (0.5, 1.0, 12.0)
     assert spec.trace.style == StyleConfig()
     for wrong, match in [
-        ("trace.divider.width=1", "/trace/divider/width: Unexpected keyword"),
-        ("trace.dividers.max_width_m=1", "/trace/dividers: Unexpected keyword"),
+        (
+            "trace.divider.width=1",
+            r"/trace/divider/width: Unexpected keyword .*Did you mean trace\.divider\.max_width_m",
+        ),
+        ("trace.nonsense=1", r"/trace/nonsense: Unexpected keyword argument Settings"),
+        ("trace.divider.max_width=1", r"Did you mean trace\.divider\.max_width_m"),
+        ("trace.dividers.max_width_m=1", r"/trace/dividers: Unexpected keyword .*Did you mean trace\.divider"),
+        ("trace.solid_run_m=9", r"Did you mean trace\.style\.solid_run_m\? Settings"),
+        ("Trace.bridge_gap_m=3", r"/Trace: Extra inputs .*Did you mean trace"),
         ("trace.divider.max_width_m=99", r"trace\.divider\.max_width_m must lie in 0\.05\.\.10 m"),
         ("trace.divider=1", "/trace/divider: Input should be"),
         ("trace.bridge_gap_m.x=1", "/trace/bridge_gap_m: Input should be"),
