@@ -124,7 +124,7 @@ def test_a_drive_without_an_origin_is_left_out_where_others_have_one(trips: list
     pair = [replace(trip, drive=replace(trip.drive, origin=here)) for trip in trips[:2]]
     result = align([trips[2], *pair], AlignConfig())
     assert result.used == (1, 2)
-    assert "states no origin" in result.trips[0].left_out
+    assert "it has no origin" in result.trips[0].left_out
     assert result.origin == here
 
 
