@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
 from collections.abc import Iterable, Sequence
@@ -33,11 +34,13 @@ def resolve_below(roots: Iterable[Path], path: str) -> Path:
 def _companions_allowed(root: Path, path: Path) -> bool:
     """Return whether what is opened along with a model file may be read as well.
 
-    OpenVINO opens the .bin beside an .xml, mmsegmentation's configuration is a .py beside its .pth, and a checkpoint
-    of transformers is a folder whose files are opened by name.
+    OpenVINO opens the .bin beside an .xml and the data beside an .onnx. The configuration of mmsegmentation is a .py
+    beside its .pth. A checkpoint of transformers is a folder whose files are opened by name.
     """
     if path.suffix == ".xml":
         companions = [path.with_suffix(".bin")]
+    elif path.suffix == ".onnx":
+        companions = list(path.parent.glob(f"{glob.escape(path.name)}[._]data"))
     elif path.suffix == ".pth":
         companions = list(path.parent.glob("*.py"))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from recon.artifact import digest_files
@@ -22,7 +23,7 @@ def weight_files(weights: Path) -> list[Path]:
             hint = "Give the model file with segment.weights. An IR model is two files, .xml and .bin, side by side."
             raise ModelInvalid(f"{file.name} does not exist", where=str(file), hint=hint)
     # ONNX nets above 2 GB keep their weights beside them.
-    return files + sorted(weights.parent.glob(f"{weights.name}[._]data"))
+    return files + sorted(weights.parent.glob(f"{glob.escape(weights.name)}[._]data"))
 
 
 def weights_digest(weights: Path) -> str:

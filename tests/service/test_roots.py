@@ -103,6 +103,17 @@ def test_the_weights_beside_a_model_pass_the_same_gate(root, tmp_path):
         resolve_below([root], f"{root}/drive/model.xml")
 
 
+def test_the_data_beside_an_onnx_net_passes_the_same_gate(root, tmp_path):
+    (root / "drive" / "net [1].onnx").touch()
+    (root / "drive" / "net [1].onnx.data").touch()
+    assert resolve_below([root], f"{root}/drive/net [1].onnx") == root / "drive" / "net [1].onnx"
+    (root / "drive" / "net [1].onnx.data").unlink()
+    (tmp_path / "secret" / "weights").touch()
+    (root / "drive" / "net [1].onnx.data").symlink_to(tmp_path / "secret" / "weights")
+    with pytest.raises(PathRefused):
+        resolve_below([root], f"{root}/drive/net [1].onnx")
+
+
 def test_the_configuration_beside_a_checkpoint_passes_the_same_gate(root, tmp_path):
     (root / "drive" / "net.pth").touch()
     (root / "drive" / "net.py").touch()
