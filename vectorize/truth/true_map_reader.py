@@ -10,6 +10,7 @@ import numpy as np
 from recon.errors import InputInvalid
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
 from vectorize.truth.json_object import read_json_object
+from vectorize.truth.truth_elements import fully_seen
 
 FORMAT, VERSION = "roadscribe-true-map", 1
 
@@ -34,15 +35,6 @@ def _element(entry: Any, where: str) -> Element:
         vertices = np.array(entry["vertices"], dtype=np.float64)
         if not np.isfinite(vertices).all():
             raise ValueError("a coordinate is not finite")
-        count = len(vertices)
-        return Element(
-            element_class=element_class,
-            vertices=vertices,
-            seen=np.ones(count, dtype=bool),
-            confidence=np.ones(count, dtype=np.float32),
-            score=1.0,
-            style=style,
-            closed=bool(entry.get("closed", False)),
-        )
+        return fully_seen(element_class, vertices, style=style, closed=bool(entry.get("closed", False)))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputInvalid(f"the element is faulty: {error}", where=where) from error

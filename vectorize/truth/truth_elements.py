@@ -18,9 +18,14 @@ SAME_SHARE = 0.9
 def true_element(
     element_class: ElementClass, vertices: F64, *, style: Style = "unknown", closed: bool = False
 ) -> Element:
-    """Return an element of a true map: seen everywhere, of full confidence. ValueError for a faulty polyline."""
+    """Return an element of a true map; a closed ring may repeat its first vertex. ValueError for a faulty polyline."""
     if closed and len(vertices) > 1 and np.array_equal(vertices[0], vertices[-1]):
         vertices = vertices[:-1]
+    return fully_seen(element_class, vertices, style=style, closed=closed)
+
+
+def fully_seen(element_class: ElementClass, vertices: F64, *, style: Style, closed: bool) -> Element:
+    """Return an element with vertices as they are, seen everywhere, of full confidence. ValueError as `Element`."""
     count = len(vertices)
     return Element(
         element_class=element_class,
