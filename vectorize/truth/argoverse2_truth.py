@@ -6,23 +6,20 @@ Drivable areas give boundaries, crossings give polygons. Argoverse 2 has no stop
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
 
 from recon.arrays import F64
-from recon.errors import InputInvalid
-from recon.files import read_inside
+from recon.drawn_lines import area_edges, joined_lines, with_height, without_duplicates
 from recon.formats.argoverse2.city_frame import city_code, place_world
+from recon.formats.argoverse2.map_archive import LaneSegment, read_map_archive
 from recon.formats.argoverse2.pose_table import read_poses
 from recon.geometry import apply
 from vectorize.road_map import Element, RoadMap, Style
-from vectorize.truth.truth_elements import area_edges, joined_lines, true_element, with_height, without_duplicates
+from vectorize.truth.truth_elements import true_element
 
-LAYERS = ("lane_segments", "pedestrian_crossings", "drivable_areas")
 _STYLES: dict[str, Style | None] = {
     "NONE": None,
     "UNKNOWN": "unknown",
@@ -34,7 +31,6 @@ _STYLES: dict[str, Style | None] = {
         for color in ("WHITE", "YELLOW")
     },
 }
-_HINT = "Restore the file as Argoverse 2 distributes it."
 
 
 def read_argoverse2_truth(root: Path, archive: str) -> RoadMap:
@@ -43,16 +39,16 @@ def read_argoverse2_truth(root: Path, archive: str) -> RoadMap:
     Raises InputInvalid naming the file and the faulty entry, or PoseInvalid where the log has no poses.
     """
     root = root.resolve()
-    body = _body(root, archive)
+    archived = read_map_archive(root, archive)
     poses = read_poses(root)
     world_from_city, origin = place_world(city_code(root), poses.city_from_ego[0, :3, 3])
     elements: list[Element] = []
-    elements += _dividers(body["lane_segments"], archive)
+    elements += _dividers(archived.lanes)
     elements += [
-        true_element("ped_crossing", _crossing(entry, f"{archive}, pedestrian_crossings {key}"), closed=True)
-        for key, entry in body["pedestrian_crossings"].items()
+        true_element("ped_crossing", np.concatenate([first, second[::-1]]), closed=True)
+        for first, second in archived.crossings
     ]
-    elements += _boundaries(body["drivable_areas"], archive)
+    elements += _boundaries(archived.areas)
     placed = tuple(
         true_element(e.element_class, apply(world_from_city, e.vertices), style=e.style, closed=e.closed)
         for e in elements
@@ -60,42 +56,12 @@ def read_argoverse2_truth(root: Path, archive: str) -> RoadMap:
     return RoadMap(elements=placed, origin=origin)
 
 
-def _body(root: Path, archive: str) -> dict[str, dict[str, Any]]:
-    try:
-        body = json.loads(read_inside(root, archive, where=archive, kind=InputInvalid))
-    except ValueError as error:
-        raise InputInvalid(f"the map does not parse: {error}", where=archive, hint=_HINT) from error
-    for layer in LAYERS:
-        if not isinstance(body, dict) or not isinstance(body.get(layer), dict):
-            raise InputInvalid(f"the map has no layer {layer}", where=archive, hint=_HINT)
-    return {layer: body[layer] for layer in LAYERS}
-
-
-def _points(entry: Any, field: str, where: str, *, least: int) -> F64:
-    """Return (N, 3) city metres of a list of points; repeated points are dropped."""
-    try:
-        points = np.array([[p["x"], p["y"], p["z"]] for p in entry[field]], dtype=np.float64).reshape(-1, 3)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputInvalid(f"{field} is not a list of points: {error}", where=where, hint=_HINT) from error
-    if not np.isfinite(points).all():
-        raise InputInvalid(f"{field} holds a coordinate that is not finite", where=where, hint=_HINT)
-    points = points[np.r_[True, np.any(np.diff(points[:, :2], axis=0) != 0, axis=1)]] if len(points) else points
-    if len(points) < least:
-        raise InputInvalid(f"{field} has {len(points)} different points, fewer than {least}", where=where, hint=_HINT)
-    return points
-
-
-def _dividers(lanes: dict[str, Any], archive: str) -> list[Element]:
+def _dividers(lanes: tuple[LaneSegment, ...]) -> list[Element]:
     by_style: dict[Style, list[F64]] = {}
-    for key, lane in lanes.items():
-        where = f"{archive}, lane_segments {key}"
-        for side in ("left", "right"):
-            mark = lane.get(f"{side}_lane_mark_type") if isinstance(lane, dict) else None
-            if mark not in _STYLES:
-                raise InputInvalid(f"{side}_lane_mark_type {mark!r} is unknown", where=where, hint=_HINT)
+    for lane in lanes:
+        for mark, line in ((lane.left_mark, lane.left), (lane.right_mark, lane.right)):
             style = _STYLES[mark]
             if style is not None:
-                line = _points(lane, f"{side}_lane_boundary", where, least=2)
                 by_style.setdefault(style, []).append(line)
     return [
         true_element("divider", line, style=style)
@@ -104,28 +70,9 @@ def _dividers(lanes: dict[str, Any], archive: str) -> list[Element]:
     ]
 
 
-def _crossing(entry: Any, where: str) -> F64:
-    """Return the polygon between two edges, which may have either direction."""
-    first, second = _points(entry, "edge1", where, least=2), _points(entry, "edge2", where, least=2)
-    for other in (second[::-1], second):
-        ring = np.concatenate([first, other])
-        if shapely.Polygon(ring[:, :2]).is_valid:
-            return ring
-    raise InputInvalid("the two edges enclose no area", where=where, hint=_HINT)
-
-
-def _boundaries(areas: dict[str, Any], archive: str) -> list[Element]:
-    polygons, vertices = [], []
-    for key, entry in areas.items():
-        where = f"{archive}, drivable_areas {key}"
-        ring = _points(entry, "area_boundary", where, least=3)
-        polygon = shapely.Polygon(ring[:, :2])
-        if not polygon.is_valid:
-            reason = shapely.is_valid_reason(polygon)
-            raise InputInvalid(f"area_boundary crosses itself: {reason}", where=where, hint=_HINT)
-        polygons.append(polygon)
-        vertices.append(ring)
-    if not polygons:
+def _boundaries(areas: tuple[F64, ...]) -> list[Element]:
+    if not areas:
         return []
-    known = np.concatenate(vertices)
-    return [true_element("boundary", with_height(xy, known), closed=closed) for xy, closed in area_edges(polygons)]
+    known = np.concatenate(areas)
+    edges = area_edges([shapely.Polygon(ring[:, :2]) for ring in areas])
+    return [true_element("boundary", with_height(xy, known), closed=closed) for xy, closed in edges]

@@ -16,11 +16,12 @@ import numpy as np
 import shapely
 
 from recon.arrays import F64
+from recon.drawn_lines import area_edges, joined_lines, without_duplicates
 from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
 from vectorize.road_map import Element, RoadMap, Style
-from vectorize.truth.truth_elements import area_edges, joined_lines, true_element, without_duplicates
+from vectorize.truth.truth_elements import true_element
 
 REACH_M = 100.0
 LAYERS = ("node", "line", "polygon", "lane_divider", "road_divider", "ped_crossing", "stop_line")
