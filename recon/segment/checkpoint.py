@@ -7,6 +7,7 @@ state working size, normalisation and class map; a `preprocessor_config.json` of
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ _SHIPPED_MAPS |= {19: "cityscapes", 9: "roadscribe"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelSpec:
-    """Working size and normalisation of a net: RGB 0..1, minus mean, by std; the whole image is resized."""
+    """Working size and normalisation of a net: RGB 0..1, minus mean, by std; images keep their aspect (NetFrame)."""
 
     size_px: tuple[int, int] = SIZE_PX  # width, height
     mean: tuple[float, float, float] = MEAN
@@ -95,7 +96,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def _of_preprocessor(body: dict[str, Any]) -> dict[str, Any]:
-    """Return PixelSpec's fields from a transformers image processor; its shortest edge becomes a 16:9 frame."""
+    """Return PixelSpec's fields from a transformers image processor; its shortest edge becomes a 16:9 frame.
+
+    The processor computes (image * rescale_factor - mean) / std and may leave out either step.
+    """
     given: dict[str, Any] = {}
     size = body.get("size", {})
     if isinstance(size, dict) and {"width", "height"} <= set(size):
@@ -106,10 +110,17 @@ def _of_preprocessor(body: dict[str, Any]) -> dict[str, Any]:
         longest = int(size.get("longest_edge") or width)
         scale = min(1.0, longest / width)
         given["size_px"] = (_to_32(width * scale), _to_32(height * scale))
-    for ours, their in (("mean", "image_mean"), ("std", "image_std")):
-        if their in body:
-            given[ours] = tuple(body[their])
-    return given
+    # Of our formula, (image / 255 - mean) / std, the same numbers follow from another mean and std.
+    factor = body.get("rescale_factor", 1 / 255) if body.get("do_rescale", True) else 1.0
+    if not isinstance(factor, (int, float)) or not 0.0 < factor < math.inf:
+        raise ModelInvalid(f"rescale_factor is {factor!r}, expected a positive number", where=_PREPROCESSOR_FILE)
+    steps = factor * 255
+    normalises = body.get("do_normalize", True)
+    mean = tuple(body.get("image_mean", MEAN)) if normalises else (0.0, 0.0, 0.0)
+    std = tuple(body.get("image_std", STD)) if normalises else (1.0, 1.0, 1.0)
+    if steps != 1.0 and all(isinstance(v, (int, float)) for v in (*mean, *std)):
+        mean, std = tuple(v / steps for v in mean), tuple(v / steps for v in std)
+    return given | {"mean": mean, "std": std}
 
 
 def _to_32(length: float) -> int:

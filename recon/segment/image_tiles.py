@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon.arrays import F32
+from recon.arrays import F32, U8
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,11 @@ class ImageTile:
     top: int
     width: int
     height: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Return its rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
 
 def tiles_of(width: int, height: int, tile_px: tuple[int, int], overlap_px: int) -> list[ImageTile]:
@@ -36,6 +41,11 @@ def _starts(length: int, tile: int, overlap: int) -> list[int]:
         return [0]
     count = int(np.ceil(room / max(tile - overlap, 1)))
     return [round(room * i / count) for i in range(count + 1)]
+
+
+def cut(image: U8, tile: ImageTile) -> U8:
+    """Return the tile (height, width, 3) of an image."""
+    return image[tile.window]
 
 
 def ramp(tile: ImageTile, overlap_px: int) -> F32:

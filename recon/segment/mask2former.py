@@ -13,27 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import cv2
 import numpy as np
 import torch
 from torch.nn import functional
 
-from recon.arrays import F32, U8
-from recon.classes import CLASS_COUNT, ClassMap, RoadClass
+from recon.arrays import U8
+from recon.classes import CLASS_COUNT, ClassMap
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
 from recon.render.auto_settings import resolved_device
 from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
-from recon.segment.frame_labels import Labels
-from recon.segment.image_tiles import ImageTile, ramp, tiles_of
+from recon.segment.image_tiles import cut, ramp, tiles_of
+from recon.segment.net_frame import NetFrame, size_of
 from recon.segment.net_spec import class_map_path
-from recon.segment.segmenter import Segmentation
+from recon.segment.segmenter import Segmentation, planes_of
 
 Tensor = torch.Tensor
 
 THREADS = 2  # on a CPU: fixed, because sums are split by threads and labels must not depend on the machine
 CPU_BATCH = 2  # at most: larger batches exceed a CPU's caches and take a fifth longer an image
-MOVING = CLASS_COUNT  # the plane after the road classes: all dynamic classes of the class map
 _FLOOR = 1e-6  # of the sum over classes where no query claims a pixel
 
 
@@ -86,8 +84,7 @@ class Mask2Former:
             if self._tile:
                 size, overlap = self._size_px, self._overlap_px
                 return [segment_tiled(image, size, overlap, self._probability, self._device) for image in images]
-            small = self._probability([to_working(image, self._size_px) for image in images])
-            return [decide(resize(p[None], image.shape)[0]) for p, image in zip(small, images, strict=True)]
+            return segment_framed(images, [self._size_px] * len(images), self._probability)
 
     def _probability(self, images: Sequence[U8]) -> Iterator[Tensor]:
         """Yield (CLASS_COUNT + 1, h, w) of images that have the working size, at that size."""
@@ -113,6 +110,23 @@ def compose(class_logits: Tensor, mask_logits: Tensor, fold: Tensor) -> Tensor:
     return total / total.sum(dim=1, keepdim=True)
 
 
+def segment_framed(
+    images: Sequence[U8],
+    sizes_px: Sequence[tuple[int, int]],
+    probability: Callable[[Sequence[U8]], Iterable[Tensor]],
+) -> list[Segmentation]:
+    """Return classes of images, each framed in an input of its size (width, height) of `sizes_px`."""
+    frames = [NetFrame.of(size_of(image), size) for image, size in zip(images, sizes_px, strict=True)]
+    small = probability([frame.to_net(image) for frame, image in zip(frames, images, strict=True)])
+    return [decide(from_net(frame, planes)) for frame, planes in zip(frames, small, strict=True)]
+
+
+def from_net(frame: NetFrame, planes: Tensor) -> Tensor:
+    """Return (K, H, W) at the size of the image from (K, h, w) at that of the net's input."""
+    width, height = frame.image_px
+    return resize(planes[(slice(None), *frame.window)][None], (height, width))[0]
+
+
 def segment_tiled(
     image: U8,
     size_px: tuple[int, int],
@@ -123,21 +137,17 @@ def segment_tiled(
     """Return classes of an image from tiles of `size_px`, of which `probability` yields (CLASS_COUNT + 1, h, w)."""
     tiles = tiles_of(image.shape[1], image.shape[0], size_px, overlap_px)
     total = torch.zeros((CLASS_COUNT + 1, *image.shape[:2]), device=device)
-    windows = [to_working(_cut(image, tile), size_px) for tile in tiles]
+    frame = NetFrame.of((tiles[0].width, tiles[0].height), size_px)  # all tiles have one size
+    windows = [frame.to_net(cut(image, tile)) for tile in tiles]
     for tile, planes in zip(tiles, probability(windows), strict=True):
         weight = torch.from_numpy(ramp(tile, overlap_px)).to(device)
-        window = (slice(None), slice(tile.top, tile.top + tile.height), slice(tile.left, tile.left + tile.width))
-        total[window] += resize(planes[None], (tile.height, tile.width))[0] * weight
+        total[(slice(None), *tile.window)] += from_net(frame, planes) * weight
     return decide(total / total.sum(dim=0, keepdim=True))
 
 
 def decide(probability: Tensor) -> Segmentation:
     """Return the two likeliest classes of (CLASS_COUNT + 1, H, W), and where dynamic objects are the likeliest."""
-    planes: F32 = probability.float().cpu().numpy()
-    static, moving = planes[:CLASS_COUNT], planes[MOVING]
-    dynamic = moving > static.max(axis=0)
-    static[RoadClass.UNKNOWN] += moving
-    return Segmentation(labels=Labels.of_probability(static), dynamic=dynamic)
+    return Segmentation.of_planes(probability.float().cpu().numpy())
 
 
 def fold_matrix(class_map: ClassMap, count: int, *, where: str) -> Tensor:
@@ -149,8 +159,8 @@ def fold_matrix(class_map: ClassMap, count: int, *, where: str) -> Tensor:
         message = f"the net has {count} classes, the class map {class_map.name} has {known}"
         raise ModelInvalid(message, where=where, hint="Use the class map that belongs to these weights.")
     fold = torch.zeros((count, CLASS_COUNT + 1))
-    for model_id in range(count):
-        fold[model_id, MOVING if model_id in class_map.dynamic else int(class_map.targets[model_id])] = 1.0
+    for model_id, plane in enumerate(planes_of(class_map)[:count]):
+        fold[model_id, plane] = 1.0
     return fold
 
 
@@ -216,14 +226,6 @@ def inference(device: torch.device, dtype: torch.dtype) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def to_working(image: U8, size_px: tuple[int, int]) -> U8:
-    """Return an image at the working size (width, height); shrinking averages, since samples would miss thin paint."""
-    if (image.shape[1], image.shape[0]) == size_px:
-        return image
-    shrinks = size_px[0] <= image.shape[1] and size_px[1] <= image.shape[0]
-    return cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(np.uint8)
-
-
 def resize(planes: Tensor, shape: Sequence[int]) -> Tensor:
     """Return (B, K, h, w) at the height and width that `shape` begins with."""
     size = (int(shape[0]), int(shape[1]))
@@ -252,7 +254,3 @@ def _map_path(name: str, count: int, folder: Path) -> Path:
     if name.endswith(".json") and not Path(name).is_absolute() and (folder / Path(name).name).is_file():
         return folder / Path(name).name  # a class map beside its weights
     return class_map_path(name or shipped_map(count, folder))
-
-
-def _cut(image: U8, tile: ImageTile) -> U8:
-    return image[tile.top : tile.top + tile.height, tile.left : tile.left + tile.width]

@@ -6,20 +6,20 @@ bfloat16 where the processor has it, and then one drive gives different labels o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 
 from recon.arrays import F32, U8, AnyArray
-from recon.classes import RoadClass
-from recon.errors import ModelInvalid
-from recon.segment.frame_labels import Labels
+from recon.config import SegmentConfig
+from recon.errors import ConfigInvalid, ModelInvalid
+from recon.segment.image_tiles import cut, ramp, tiles_of
+from recon.segment.net_frame import NetFrame, size_of
 from recon.segment.net_spec import NetSpec
 from recon.segment.openvino_files import HINT, weights_digest
-from recon.segment.segmenter import Segmentation
+from recon.segment.segmenter import MOVING, Segmentation, fold, planes_of
 
 THREADS = 2
 _SUM_TOLERANCE = 0.02  # of probabilities over classes: half-precision nets round that much
@@ -30,8 +30,15 @@ class OpenVinoNet:
 
     source: Literal["pixels", "ids"] = "pixels"
 
-    def __init__(self, weights: Path, spec: NetSpec) -> None:
-        """Load and compile the net; ModelInvalid when it, its .bin or the openvino package is missing or unfit."""
+    def __init__(self, weights: Path, spec: NetSpec, config: SegmentConfig | None = None) -> None:
+        """Load and compile the net; of `config` it takes batch, size and tiles.
+
+        Raises ModelInvalid when it, its .bin or the openvino package is missing or unfit, and ConfigInvalid when
+        `config.size_px` differs from the size that the net's file fixes.
+        """
+        config = config or SegmentConfig(backend="openvino", weights=str(weights), batch=1)
+        self._tile, self._overlap_px, self._batch = config.tile, config.tile_overlap_px, config.batch
+        self._given_px = config.size_px
         self.name = f"openvino:{weights.stem}+{spec.class_map.name}.{spec.class_map.version}"
         self.weights_sha256 = weights_digest(weights)
         self._spec = spec
@@ -40,7 +47,8 @@ class OpenVinoNet:
 
     def segment(self, images: Sequence[U8]) -> list[Segmentation]:
         """Return classes of RGB images; ModelInvalid when the output is not finite or does not fit the class map."""
-        return [self._segment(image) for image in images]
+        whole = (self._tiled(image) for image in images) if self._tile else self._whole(images)
+        return [Segmentation.of_planes(planes) for planes in whole]
 
     def _compile(self, weights: Path) -> tuple[Any, str, tuple[int, int]]:
         try:
@@ -56,7 +64,8 @@ class OpenVinoNet:
                 raise ModelInvalid(message, where=self._where, hint=HINT)
             layout, size_px = self._input_of(model.input(0).partial_shape)
             width, height = size_px
-            model.reshape([1, 3, height, width] if layout == "nchw" else [1, height, width, 3])
+            shape = [3, height, width] if layout == "nchw" else [height, width, 3]
+            model.reshape([self._batch, *shape])
             settings = {
                 "INFERENCE_NUM_THREADS": THREADS,
                 "NUM_STREAMS": 1,
@@ -72,26 +81,60 @@ class OpenVinoNet:
     def _input_of(self, shape: Any) -> tuple[str, tuple[int, int]]:
         """Return the layout and the width and height of the input, from its (partly open) shape."""
         dims = [dim.get_length() if dim.is_static else -1 for dim in shape] if shape.rank.is_static else []
-        if len(dims) != 4 or 3 not in (dims[1], dims[3]) or dims[0] not in (1, -1):
-            message = f"the net's input is {shape}, expected 1 x 3 x H x W or 1 x H x W x 3"
+        if len(dims) != 4 or 3 not in (dims[1], dims[3]):
+            message = f"the net's input is {shape}, expected N x 3 x H x W or N x H x W x 3"
             raise ModelInvalid(message, where=self._where, hint=HINT)
         layout = "nchw" if dims[1] == 3 else "nhwc"
         height, width = (dims[2], dims[3]) if layout == "nchw" else (dims[1], dims[2])
-        if min(height, width) > 0:
-            return layout, (width, height)
-        if self._spec.size_px is None:
-            hint = 'Add "input": {"size_px": [WIDTH, HEIGHT]} to the class map file.'
+        if dims[0] > 0:
+            self._batch = dims[0]  # the file fixes how many images go in one call
+        given, fixed = self._given_px, min(height, width) > 0
+        if fixed and given not in (None, (width, height)):
+            message = f"segment.size_px is {given[0]} x {given[1]}, but the input of the net is {width} x {height} px"
+            hint = "Leave segment.size_px out, or export the net with an open size."
+            raise ConfigInvalid(message, where=self._where, hint=hint)
+        size_px = (width, height) if fixed else given or self._spec.size_px
+        if size_px is None:
+            hint = 'Set segment.size_px, or add "input": {"size_px": [WIDTH, HEIGHT]} to the class map file.'
             raise ModelInvalid("the net has no fixed input size", where=self._where, hint=hint)
-        return layout, self._spec.size_px
+        return layout, size_px
 
-    def _segment(self, image: U8) -> Segmentation:
-        pixels = image[..., ::-1] if self._spec.color == "bgr" else image
-        resized = _resize(np.ascontiguousarray(pixels), self._size_px)
+    def _whole(self, images: Sequence[U8]) -> Iterator[F32]:
+        frames = [NetFrame.of(size_of(image), self._size_px) for image in images]
+        scores = self._scores([frame.to_net(image) for frame, image in zip(frames, images, strict=True)])
+        for frame, planes in zip(frames, scores, strict=True):
+            yield self._full(planes, frame)
+
+    def _tiled(self, image: U8) -> F32:
+        """Return (CLASS_COUNT + 1, H, W) of an image from overlapping tiles of the net's size, at full resolution."""
+        tiles = tiles_of(*size_of(image), self._size_px, self._overlap_px)
+        frame = NetFrame.of((tiles[0].width, tiles[0].height), self._size_px)
+        total = np.zeros((MOVING + 1, *image.shape[:2]), dtype=np.float32)
+        scores = self._scores([frame.to_net(cut(image, tile)) for tile in tiles])
+        for tile, planes in zip(tiles, scores, strict=True):
+            total[(slice(None), *tile.window)] += self._full(planes, frame) * ramp(tile, self._overlap_px)
+        total /= total.sum(axis=0)
+        return total
+
+    def _scores(self, framed: Sequence[U8]) -> Iterator[F32]:
+        """Yield (CLASS_COUNT + 1, h, w), at the net's own resolution, of images of its input size."""
         mean, scale = (np.array(value, dtype=np.float32) for value in (self._spec.mean, self._spec.scale))
-        blob = (resized.astype(np.float32) - mean) / scale
-        blob = blob.transpose(2, 0, 1) if self._layout == "nchw" else blob
-        scores = np.asarray(self._net(np.ascontiguousarray(blob[None]))[0])
-        return self._decide(self._probability(scores), (image.shape[1], image.shape[0]))
+        for start in range(0, len(framed), self._batch):
+            group = framed[start : start + self._batch]
+            stack = np.stack([*group, *[group[-1]] * (self._batch - len(group))])  # the shape is compiled in
+            pixels = stack[..., ::-1] if self._spec.color == "bgr" else stack
+            blob = (pixels.astype(np.float32) - mean) / scale
+            blob = blob.transpose(0, 3, 1, 2) if self._layout == "nchw" else blob
+            output = np.asarray(self._net(np.ascontiguousarray(blob))[0])
+            for scores in output[: len(group)]:
+                yield fold(self._probability(scores[None]), self._spec.class_map)
+
+    def _full(self, planes: F32, frame: NetFrame) -> F32:
+        """Return planes at the size of the image; those that no class maps to stay zero and are not resized."""
+        full = np.zeros((len(planes), *frame.image_px[::-1]), dtype=np.float32)
+        for plane in set(planes_of(self._spec.class_map)):
+            full[plane] = frame.from_net(planes[plane])
+        return full
 
     def _probability(self, scores: AnyArray) -> F32:
         """Return (M, h, w) probabilities of the model's classes from its raw output."""
@@ -117,27 +160,3 @@ class OpenVinoNet:
             )
             raise ModelInvalid(message, where=self._where, hint=hint)
         return values
-
-    def _decide(self, probability: F32, size_px: tuple[int, int]) -> Segmentation:
-        class_map = self._spec.class_map
-        folded = class_map.fold(probability)
-        # Only channels that some model class maps to are resized; the others stay zero everywhere.
-        full = np.zeros((len(folded), size_px[1], size_px[0]), dtype=np.float32)
-        for channel in sorted({int(target) for target in class_map.targets}):
-            full[channel] = _resize(folded[channel], size_px)
-        dynamic = None
-        if class_map.dynamic:
-            moving = _resize(probability[list(class_map.dynamic)].sum(axis=0), size_px)
-            for model_id in class_map.dynamic:
-                full[class_map.targets[model_id]] -= _resize(probability[model_id], size_px)
-            dynamic = moving > full.max(axis=0)
-            full[RoadClass.UNKNOWN] += moving
-        return Segmentation(labels=Labels.of_probability(full), dynamic=dynamic)
-
-
-def _resize(image: AnyArray, size_px: tuple[int, int]) -> AnyArray:
-    width, height = size_px
-    # Shrinking by sampling would drop thin paint between the samples.
-    shrinks = width <= image.shape[1] and height <= image.shape[0]
-    resized: AnyArray = cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return resized

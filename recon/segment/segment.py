@@ -44,7 +44,8 @@ Item: TypeAlias = tuple[LabelledImage, Image]
 def open_segmenter(config: SegmentConfig) -> Segmenter:
     """Return the back end that `config` names; raises ModelInvalid when its model cannot be used."""
     if config.backend == "openvino":
-        return OpenVinoNet(Path(config.weights), NetSpec.load(class_map_path(config.class_map or OPENVINO_MAP)))
+        spec = NetSpec.load(class_map_path(config.class_map or OPENVINO_MAP))
+        return OpenVinoNet(Path(config.weights), spec, config)
     if config.backend == "mask2former":
         from recon.segment.mask2former import Mask2Former  # transformers take seconds to import
 
@@ -79,7 +80,7 @@ def segment(
             (work / folder).mkdir(parents=True, exist_ok=True)
         (work / MANIFEST).unlink(missing_ok=True)
     cameras = {camera.name: camera for camera in drive.cameras}
-    batch = config.batch if config.backend in ("mask2former", "mmseg") else 1
+    batch = 1 if config.backend == "id_images" else config.batch
     todo = [group for group in _groups(items, batch) if not all(_is_done(work, n, cameras[i.camera]) for n, i in group)]
     done, left_out = len(items) - sum(map(len, todo)), []
     tick(done, len(items), "images")

@@ -9,6 +9,7 @@ import numpy as np
 
 from recon.arrays import F32, U8
 from recon.classes import CLASS_COUNT, RoadClass
+from recon.segment.net_frame import PAD, resized, scale_of
 from training.segmenter.config import TrainConfig
 from training.segmenter.sources import IGNORED
 
@@ -72,16 +73,10 @@ def soft_target(ids: U8, size_px: tuple[int, int]) -> tuple[U8, U8]:
     return share, valid
 
 
-def resized(image: U8, size_px: tuple[int, int]) -> U8:
-    """Return an image at another size (width, height); shrinking averages."""
-    shrinks = size_px[0] <= image.shape[1] and size_px[1] <= image.shape[0]
-    return cv2.resize(image, size_px, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR).astype(np.uint8)
-
-
 def _crop(image: U8, ids: U8, random: np.random.Generator, config: TrainConfig) -> tuple[U8, U8]:
     height, width = ids.shape
     # At magnification 1 a pixel of the crop is a pixel of the whole image at the working size.
-    fit = min(width / config.size_px[0], height / config.size_px[1])
+    fit = 1.0 / scale_of((width, height), config.size_px)
     zoom = float(np.exp(random.uniform(*np.log(_SCALES))))
     window = round(config.crop[0] * fit / zoom), round(config.crop[1] * fit / zoom)
     tries = _TRIES if random.random() < config.paint_share else 1
@@ -96,7 +91,7 @@ def _crop(image: U8, ids: U8, random: np.random.Generator, config: TrainConfig) 
         before = max(-top, 0), max(-left, 0)
         after = window[1] - ids.shape[0] - before[0], window[0] - ids.shape[1] - before[1]
         sides = (before[0], after[0], before[1], after[1])
-        image = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(114, 114, 114)).astype(np.uint8)
+        image = cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=(PAD, PAD, PAD)).astype(np.uint8)
         ids = cv2.copyMakeBorder(ids, *sides, cv2.BORDER_CONSTANT, value=(IGNORED,)).astype(np.uint8)
     return image, ids
 

@@ -17,10 +17,11 @@ from recon.arrays import U8
 from recon.classes import CLASS_COUNT, COLORS_RGB, ClassMap
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.mask2former import Mask2Former, load_net
+from recon.segment.net_frame import NetFrame, size_of
 from recon.segment.net_spec import class_map_path
 from training.engine.loader import batches
 from training.engine.task import Evaluation, Group
-from training.segmenter.augment import Example, example_of, rarity, resized
+from training.segmenter.augment import Example, example_of, rarity
 from training.segmenter.config import TrainConfig
 from training.segmenter.criterion import Criterion
 from training.segmenter.preset import net_config
@@ -161,6 +162,7 @@ def _pictures(
         image, ids = held[i][0].read(held[i][1])
         given = segmenter.segment([image])[0].labels.ids
         true = np.where(ids < CLASS_COUNT, ids, 0)
-        rows = [resized(rows, size_px) for rows in (image, COLORS_RGB[true], COLORS_RGB[given])]
+        frame = NetFrame.of(size_of(image), size_px)
+        rows = [frame.to_net(rows) for rows in (image, COLORS_RGB[true], COLORS_RGB[given])]
         pictures[f"held_{i}"] = np.concatenate(rows)
     return pictures

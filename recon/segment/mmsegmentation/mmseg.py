@@ -24,17 +24,16 @@ from recon.classes import ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
 from recon.segment.mask2former import (
-    decide,
     device_of,
     dtype_of,
     fold_matrix,
     inference,
-    resize,
+    segment_framed,
     segment_tiled,
-    to_working,
 )
 from recon.segment.mmsegmentation.mmseg_files import Scale, find_files, read_config, scale_of
 from recon.segment.mmsegmentation.mmseg_net import build_net, class_names, load_checkpoint, load_weights, quiet
+from recon.segment.net_frame import size_of
 from recon.segment.net_spec import class_map_path
 from recon.segment.segmenter import Segmentation
 
@@ -84,10 +83,8 @@ class MmsegMask2Former:
                 return [segment_tiled(image, size, overlap, self._probability, self._device) for image in images]
             results: list[Segmentation] = []
             for group in _of_one_size(images):
-                height, width = group[0].shape[:2]
-                size = self._scale.of(width, height) if self._scale else (width, height)
-                small = self._probability([to_working(image, size) for image in group])
-                results += [decide(resize(p[None], (height, width))[0]) for p in small]
+                size = self._scale.of(*size_of(group[0])) if self._scale else size_of(group[0])
+                results += segment_framed(group, [size] * len(group), self._probability)
             return results
 
     def _probability(self, images: Sequence[U8]) -> Iterator[Tensor]:

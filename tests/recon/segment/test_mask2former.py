@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import tiny_mask2former
@@ -15,8 +16,10 @@ import torch
 from recon.classes import CLASS_COUNT, ClassMap, RoadClass
 from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
+from recon.segment.checkpoint import PixelSpec
 from recon.segment.frame_labels import Labels
 from recon.segment.mask2former import Mask2Former, compose, decide, fast, fold_matrix, load_net
+from recon.segment.net_frame import PAD
 from recon.segment.net_spec import class_map_path
 
 
@@ -205,9 +208,51 @@ def test_a_hub_id_never_touches_the_network(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def test_a_preprocessor_of_transformers_is_understood(road: Path, tmp_path: Path) -> None:
-    from recon.segment.checkpoint import PixelSpec
-
     body = {"size": {"shortest_edge": 1024, "longest_edge": 1600}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(body))
     spec = PixelSpec.of_folder(tmp_path)
     assert (spec.size_px, spec.mean, spec.std) == ((1600, 896), (0.5,) * 3, (0.25,) * 3)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {},
+        {"do_normalize": False},
+        {"rescale_factor": 1 / 127.5, "image_mean": [1.0] * 3, "image_std": [1.0] * 3},
+        {"do_rescale": False, "image_mean": [123.675, 116.28, 103.53], "image_std": [58.395, 57.12, 57.375]},
+        {"do_rescale": False, "do_normalize": False},
+    ],
+)
+def test_pixels_are_prepared_as_the_preprocessor_states(steps: dict[str, Any], tmp_path: Path) -> None:
+    """The oracle is transformers' own processor with the same file."""
+    from transformers.models.mask2former.image_processing_pil_mask2former import Mask2FormerImageProcessorPil
+
+    processor: Any = Mask2FormerImageProcessorPil(size={"height": 32, "width": 64}, **steps)
+    processor.save_pretrained(tmp_path)
+    image = picture(32, 64)
+    theirs = np.asarray(processor(image, return_tensors="np")["pixel_values"][0])
+    spec = PixelSpec.of_folder(tmp_path)
+    ours = ((image / 255.0 - spec.mean) / spec.std).transpose(2, 0, 1)
+    assert np.allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("factor", [0, -1, "a", float("nan")])
+def test_a_factor_that_scales_nothing_is_refused(factor: Any, tmp_path: Path) -> None:
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"rescale_factor": factor}))
+    with pytest.raises(ModelInvalid, match="rescale_factor"):
+        PixelSpec.of_folder(tmp_path)
+
+
+def test_a_wide_image_is_framed_and_not_squeezed(road: Path) -> None:
+    """The oracle frames by hand: what the net says of the framed image, cut out and resized."""
+    image = picture(40, 192)
+    framed = np.full((64, 96, 3), PAD, np.uint8)
+    framed[44:] = cv2.resize(image, (96, 20), interpolation=cv2.INTER_AREA)
+    segmenter = Mask2Former(config(road))
+    with torch.inference_mode():
+        [planes] = list(segmenter._probability([framed]))
+        wanted = decide(torch.nn.functional.interpolate(planes[None, :, 44:], size=(40, 192), mode="bilinear")[0])
+    [ours] = segmenter.segment([image])
+    assert (ours.labels.ids == wanted.labels.ids).mean() > 0.999
+    assert np.abs(ours.labels.confidence.astype(int) - wanted.labels.confidence).max() <= 1

@@ -14,7 +14,8 @@ import pytest
 from real_data import kitti, road_net
 
 from recon.classes import RoadClass
-from recon.errors import ModelInvalid
+from recon.config import SegmentConfig
+from recon.errors import ConfigInvalid, ModelInvalid
 from recon.segment.net_spec import NetSpec, class_map_path
 from recon.segment.openvino_net import OpenVinoNet
 
@@ -28,13 +29,19 @@ CLASSES = [
 
 
 def save_net(
-    folder: Path, *, layout: str = "nchw", softmax: bool = True, gain: float = 0.05, size: tuple[int, int] = (16, 24)
+    folder: Path,
+    *,
+    layout: str = "nchw",
+    softmax: bool = True,
+    gain: float = 0.05,
+    size: tuple[int, int] = (16, 24),
+    images: int = 1,
 ) -> Path:
     """Write an IR net whose score of class i is its i-th input channel, scaled."""
     from openvino import opset13 as ops
 
     height, width = size
-    shape = [1, 3, height, width] if layout == "nchw" else [1, height, width, 3]
+    shape = [images, 3, height, width] if layout == "nchw" else [images, height, width, 3]
     data = ops.parameter(shape, np.float32, name="data")
     scores = ops.multiply(data, ops.constant(np.float32(gain)))
     result = ops.softmax(scores, 1 if layout == "nchw" else 3) if softmax else scores
@@ -170,3 +177,57 @@ def test_the_real_net_sees_the_road() -> None:
     # Paint is brighter than the road around it.
     gray = image.mean(axis=-1)
     assert gray[ids == RoadClass.LANE_MARKING].mean() > gray[ids == RoadClass.ROAD].mean() + 30
+
+
+def config(weights: Path, **more: Any) -> SegmentConfig:
+    return SegmentConfig(backend="openvino", weights=str(weights), **more)
+
+
+def test_a_wide_image_keeps_its_aspect(tmp_path: Path) -> None:
+    """A net that calls a pixel by its row: squeezed, the middle of the image would lie elsewhere in the input."""
+    net = OpenVinoNet(save_net(tmp_path, size=(32, 32)), spec(tmp_path, input={"color": "rgb"}))
+    image = np.zeros((30, 120, 3), np.uint8)
+    image[:15, :, 0], image[15:, :, 1] = 240, 240
+    (result,) = net.segment([image])
+    assert (result.labels.ids[:13] == RoadClass.ROAD).all()
+    assert (result.labels.ids[17:] == RoadClass.LANE_MARKING).all()
+
+
+@pytest.mark.parametrize("images", [-1, 1, 3])
+def test_batches_give_what_single_images_give(tmp_path: Path, images: int) -> None:
+    """An open batch takes segment.batch, and a fixed one is filled up."""
+    weights = save_net(tmp_path, images=images)
+    pictures = [np.random.default_rng(i).integers(0, 256, (32, 48, 3), dtype=np.uint8) for i in range(5)]
+    given = spec(tmp_path, input={"color": "rgb"})
+    together = OpenVinoNet(weights, given, config(weights, batch=2)).segment(pictures)
+    for picture, result in zip(pictures, together, strict=True):
+        (alone,) = OpenVinoNet(weights, given).segment([picture])
+        assert np.array_equal(alone.labels.ids, result.labels.ids)
+        assert np.array_equal(alone.labels.confidence, result.labels.confidence)
+
+
+def test_tiles_see_paint_that_a_shrunk_image_loses(tmp_path: Path) -> None:
+    weights = save_net(tmp_path, size=(32, 32), gain=0.1)
+    image = np.zeros((64, 200, 3), np.uint8)
+    image[..., 0] = 200
+    image[:, 100] = (0, 255, 0)
+    given = spec(tmp_path, input={"color": "rgb"})
+    (shrunk,) = OpenVinoNet(weights, given).segment([image])
+    (tiled,) = OpenVinoNet(weights, given, config(weights, tile=True, tile_overlap_px=8)).segment([image])
+    assert (tiled.labels.ids[:, 100] == RoadClass.LANE_MARKING).all()
+    assert (tiled.labels.ids == RoadClass.ROAD).sum() == 64 * 199
+    assert not (shrunk.labels.ids == RoadClass.LANE_MARKING).any()
+
+
+def test_the_working_size_reaches_a_net_of_open_size_and_is_refused_by_another(tmp_path: Path) -> None:
+    given = spec(tmp_path, input={"color": "rgb"})
+    open_net = save_net(tmp_path, size=(-1, -1))
+    fine = np.zeros((64, 96, 3), np.uint8)
+    fine[..., 0] = 200
+    fine[:, 40] = (0, 255, 0)
+    (result,) = OpenVinoNet(open_net, given, config(open_net, size_px=(96, 64))).segment([fine])
+    assert (result.labels.ids[:, 40] == RoadClass.LANE_MARKING).all()
+    fixed = save_net(tmp_path, size=(32, 48))
+    OpenVinoNet(fixed, given, config(fixed, size_px=(48, 32)))
+    with pytest.raises(ConfigInvalid, match=r"segment\.size_px is 96 x 64, but the input of the net is 48 x 32 px"):
+        OpenVinoNet(fixed, given, config(fixed, size_px=(96, 64)))
