@@ -96,7 +96,12 @@ def placed(drive: DriveLog, alignment: Alignment, number: int) -> DriveLog:
     if trip.left_out:
         return replace(drive, frames=(), origin=alignment.origin)
     moved = in_world_of(drive, alignment.origin)
-    return replace(moved, frames=tuple(map(_corrected, moved.frames, trip.correction)))
+    return corrected(moved, trip.correction)
+
+
+def corrected(drive: DriveLog, correction: F64) -> DriveLog:
+    """Return a drive whose frames are corrected by (F, 4) metres east, north, up and radians about the vehicle."""
+    return replace(drive, frames=tuple(map(_corrected, drive.frames, correction)))
 
 
 def in_world_of(drive: DriveLog, origin: GeoOrigin | None) -> DriveLog:
@@ -110,7 +115,7 @@ def in_world_of(drive: DriveLog, origin: GeoOrigin | None) -> DriveLog:
     # Two tangent planes differ by a rotation, the convergence of their meridians.
     turn = np.arctan2(there[:, 0] - north[:, 0], north[:, 1] - there[:, 1])
     moves = np.c_[there - xy, np.full(len(xy), up), turn]
-    return replace(drive, frames=tuple(map(_corrected, drive.frames, moves)), origin=origin)
+    return replace(corrected(drive, moves), origin=origin)
 
 
 def _corrected(frame: Frame, correction: F64) -> Frame:

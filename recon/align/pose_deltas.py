@@ -24,7 +24,7 @@ import numpy.typing as npt
 from scipy.ndimage import map_coordinates
 from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
 
-from recon.align.alignment import AlignedTrip, Alignment, placed
+from recon.align.alignment import corrected
 from recon.arrays import F32, F64, I64, Bool
 from recon.drive import DriveLog
 from recon.heights import plane_sweep_kernels
@@ -84,9 +84,7 @@ def posed(drive: DriveLog, report: dict[str, Any]) -> DriveLog:
     """Return a drive with the poses under which its surface was fitted: labels and surface belong to these."""
     if "poses" not in report:
         return drive
-    correction = np.array(report["poses"]["correction"], dtype=np.float64).reshape(-1, 4)
-    trip = AlignedTrip(name=drive.name, correction=correction, left_out="", shared=0.0, residual_m=float("nan"))
-    return placed(drive, Alignment(trips=(trip,), origin=drive.origin), 0)
+    return corrected(drive, np.array(report["poses"]["correction"], dtype=np.float64).reshape(-1, 4))
 
 
 def pose_report(views: Views, drive: DriveLog, *, corridor_m: float, tick: Tick) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recon.align.alignment import corrected
 from recon.align.pose_deltas import pose_report, posed
 from recon.align.pose_jump import pose_jump
 from recon.config import FitConfig
@@ -57,15 +58,17 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
     torch.set_num_threads(THREADS)
     try:
         with kept_memory():
-            views = Views(trips, holdout_every=config.holdout_every)
             poses: dict[str, Any] = {}
             if config.pose_deltas and len(trips) == 1:  # the poses of several trips were corrected by `align`
                 drive = trips[0].drive
+                views = Views(trips, holdout_every=config.holdout_every)
                 poses = {"poses": pose_report(views, drive, corridor_m=config.corridor_m, tick=tick)}
                 trips = [replace(trips[0], drive=posed(drive, poses))]
-                views = Views(trips, holdout_every=config.holdout_every)
+            datum_m = datum_of([trip.drive for trip in trips])
+            trips = [replace(trip, drive=_raised(trip.drive, -datum_m)) for trip in trips]
+            views = Views(trips, holdout_every=config.holdout_every)
             drives = [trip.drive for trip in trips]
-            surface = fit_tiles(drives, views, config, renderer, tick=tick, scratch=scratch)
+            surface = fit_tiles(drives, views, config, renderer, tick=tick, scratch=scratch, datum_m=datum_m)
             return replace(surface, report={**surface.report, **poses})
     finally:
         torch.set_num_threads(threads)
@@ -79,10 +82,12 @@ def fit_tiles(
     *,
     tick: Tick,
     scratch: Path | None = None,
+    datum_m: float = 0.0,
 ) -> RoadSurface:
     """Prepare and optimise every tile and return one surface; of several tiles, its arrays lie in files in `scratch`.
 
-    A tile without visible road stays empty, and the report states why. Raises NoRoadFound when all tiles are empty.
+    The surface is raised by `datum_m`, the world height that the drives count theirs from. A tile without visible road
+    stays empty, and the report states why. Raises NoRoadFound when all tiles are empty.
     """
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     tiles = tiles_of(path, corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells)
@@ -96,10 +101,24 @@ def fit_tiles(
             stitcher.leave_out(prepared, near)
             continue
         surface = optimise(drives, near, prepared, config, renderer, tick=tell)
+        surface = replace(surface, z=(surface.z + np.float64(datum_m)).astype(np.float32))
         if one:
             return surface
         stitcher.add(surface, tile, near)
     return stitcher.surface(f"drive {', '.join(drive.name for drive in drives)}: {len(views)} images")
+
+
+def datum_of(drives: Sequence[DriveLog]) -> float:
+    """Return the whole metre of world height from which heights count during the fit.
+
+    They are float32: counted from sea level, a step of the optimiser would be lost on a mountain.
+    """
+    heights = [float(frame.world_from_ego[2, 3]) for drive in drives for frame in drive.frames]
+    return float(np.round(np.median(heights))) if heights else 0.0
+
+
+def _raised(drive: DriveLog, by_m: float) -> DriveLog:
+    return corrected(drive, np.tile([0.0, 0.0, by_m, 0.0], (len(drive.frames), 1)))
 
 
 def _of_tile(tick: Tick, number: int, count: int) -> Tick:

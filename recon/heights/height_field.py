@@ -2,9 +2,10 @@
 
 The field lives on a coarse grid (1 m). It minimises, by iteratively reweighted least squares,
 
-    sum_path w (z - z_path)^2 + sum_lidar rho(z - z_lidar) + c1 |second differences|^2 + c2 |first differences|^2
+    sum_path w (z - z_path)^2 + sum_lidar rho(z - z_lidar) + c1 bending + c2 |first differences|^2
 
-where rho is the Cauchy loss, because kerbs, cars and vegetation in the LiDAR are outliers to the ground.
+where bending is that of a thin plate, z_xx^2 + 2 z_xy^2 + z_yy^2, which no turn of the axes changes (Duchon 1977).
+rho is the Cauchy loss, because kerbs, cars and vegetation in the LiDAR are outliers to the ground.
 """
 
 from __future__ import annotations
@@ -67,8 +68,11 @@ def ground_under(frame: Frame, ground_z_ego_m: float) -> F64:
     return apply(frame.world_from_ego, ego)
 
 
-def _difference_rows(active: Bool) -> tuple[csr_matrix, csr_matrix]:
-    """Return sparse first and second differences between active cells (numbered row by row)."""
+def _difference_rows(active: Bool) -> tuple[csr_matrix, csr_matrix, csr_matrix]:
+    """Return sparse first, second and mixed second differences between active cells (numbered row by row).
+
+    Without the mixed ones z = x y would cost nothing, and a road's bank would depend on its direction on the grid.
+    """
     number = np.cumsum(active).reshape(active.shape) - 1
     first: list[list[I64]] = []
     second: list[list[I64]] = []
@@ -87,7 +91,10 @@ def _difference_rows(active: Bool) -> tuple[csr_matrix, csr_matrix]:
         shape = (len(rows), count)
         return csr_matrix(coo_matrix((values, (np.tile(rows, len(stencil)), np.concatenate(merged))), shape=shape))
 
-    return matrix(first, (-1.0, 1.0)), matrix(second, (1.0, -2.0, 1.0))
+    square = active[:-1, :-1] & active[:-1, 1:] & active[1:, :-1] & active[1:, 1:]
+    corners = [number[:-1, :-1], number[:-1, 1:], number[1:, :-1], number[1:, 1:]]
+    twist = matrix([[corner[square] for corner in corners]], (1.0, -1.0, -1.0, 1.0))
+    return matrix(first, (-1.0, 1.0)), matrix(second, (1.0, -2.0, 1.0)), twist
 
 
 def _bilinear(grid: Grid, active: Bool, xy_m: F64) -> tuple[csr_matrix, npt.NDArray[np.intp]]:
@@ -128,12 +135,15 @@ def height_field(
     active = np.zeros(grid.shape, dtype=bool)
     active[cells[:, 0], cells[:, 1]] = True
     active = np.asarray(maximum_filter(active, size=2 * int((corridor_m + 4.0) / FIELD_CELL_M) + 1))
-    first, second = _difference_rows(active)
-    prior = CURVATURE_WEIGHT * (second.T @ second) + SLOPE_WEIGHT * (first.T @ first)
+    first, second, twist = _difference_rows(active)
+    prior = CURVATURE_WEIGHT * (second.T @ second + 2.0 * twist.T @ twist) + SLOPE_WEIGHT * (first.T @ first)
     prior = prior + diags(np.full(prior.shape[0], RIDGE))
     # Consecutive poses repeat a cell many times. Each cell counts once, whatever the frame rate and the speed.
     weight = weight / _weight_of_cell(cells, grid, np.ones(len(cells)))
-    path = Term(matrix=_bilinear(grid, active, under[:, :2])[0], target=under[:, 2], weight=weight)
+    # Heights count from the middle of the path: the ridge would pull towards zero of the world, wherever that is.
+    datum = float(np.median(under[:, 2]))
+    measured_xyz_m = measured_xyz_m - [0.0, 0.0, datum]
+    path = Term(matrix=_bilinear(grid, active, under[:, :2])[0], target=under[:, 2] - datum, weight=weight)
     solution = solve(prior, [path])
 
     matrix, kept = _bilinear(grid, active, measured_xyz_m[:, :2])
@@ -151,7 +161,7 @@ def height_field(
     solution = solve_robust(prior, [path], matrix, points[:, 2], weight_of, start=solution, rounds=rounds)
     z_field = np.full(grid.shape, float(np.median(solution)))
     z_field[active] = solution
-    return HeightField(grid=grid, z=z_field)
+    return HeightField(grid=grid, z=z_field + datum)
 
 
 def local_lift(xy_m: F64, above_m: F64) -> F64:

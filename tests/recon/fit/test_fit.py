@@ -10,6 +10,7 @@ import pytest
 import slope_world as world
 
 from recon import artifact
+from recon.align.alignment import corrected
 from recon.bev.bake import bake
 from recon.classes import RoadClass
 from recon.config import BakeConfig, FitConfig
@@ -107,6 +108,16 @@ def test_a_file_that_changed_since_the_drive_was_read_is_named(tmp_path: Path, w
         drive = replace(drive, file_sha256={frame.lidar_path: digest})
     with pytest.raises(DriveInvalid, match="changed after the drive was read"):
         fit([Trip(drive=drive, labels=labels)], CONFIG)
+
+
+@pytest.mark.parametrize("lidar", [True, False])
+def test_a_road_in_the_mountains_is_the_road_at_the_sea(tmp_path: Path, lidar: bool) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=6, lidar=lidar)
+    raised = corrected(drive, np.tile([0.0, 0.0, 4000.0, 0.0], (6, 1)))
+    sea, mountain = (fit([Trip(drive=one, labels=labels)], CONFIG) for one in (drive, raised))
+    assert np.array_equal(mountain.row, sea.row)
+    np.testing.assert_allclose(mountain.z - 4000.0, sea.z, atol=1e-3)
+    np.testing.assert_allclose(mountain.class_logits, sea.class_logits, atol=1e-3)
 
 
 def test_the_fit_can_be_cancelled(tmp_path: Path) -> None:

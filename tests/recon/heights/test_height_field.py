@@ -1,8 +1,10 @@
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from slope_world import SLOPE, write_drive
 
 from recon.drive import DriveLog, Frame
-from recon.geometry import rotation_from_euler, transform
+from recon.geometry import apply, rotation_from_euler, transform
 from recon.heights.height_field import height_field, local_lift
 
 
@@ -64,3 +66,41 @@ def test_a_kerb_stays_a_step_where_the_field_is_a_slope() -> None:
     assert np.abs(error[np.abs(xy[:, 1]) > 0.05]).mean() < 0.02
     assert not local_lift(xy + [0.0, 50.0], np.full(len(xy), np.nan)).any()
     assert local_lift(np.zeros((0, 2)), np.zeros(0)).shape == (0,)
+
+
+def winding_poses() -> list[np.ndarray]:
+    """Poses over a bend of 40 m radius that climbs, rolls over crests and is banked."""
+    return [
+        transform(
+            rotation_from_euler(yaw_rad=s / 40, pitch_rad=-np.arctan(0.05 + 0.1 * np.cos(s / 10)), roll_rad=-0.04),
+            [40 * np.sin(s / 40), 40 * (1 - np.cos(s / 40)), 0.05 * s + np.sin(s / 10)],
+        )
+        for s in np.arange(60.0)
+    ]
+
+
+@given(
+    shift=st.tuples(st.floats(-10_000, 10_000), st.floats(-10_000, 10_000), st.floats(-500, 5000)),
+    turn=st.floats(-np.pi, np.pi),
+)
+@settings(max_examples=12, deadline=None)
+def test_heights_are_the_same_under_any_rigid_motion_of_the_world(
+    shift: tuple[float, float, float], turn: float
+) -> None:
+    poses = winding_poses()
+    beside = np.linspace(-10.0, 10.0, 9)
+    probes = np.concatenate([p[:3, 3] + d * p[:3, 1] for p in poses[5:-5:5] for d in beside]).reshape(-1, 3)
+
+    def heights(world: np.ndarray) -> np.ndarray:
+        frames = tuple(Frame(time_ns=i, world_from_ego=world @ pose, images=()) for i, pose in enumerate(poses))
+        drive = DriveLog(name="x", root=None, cameras=(), frames=frames)  # type: ignore[arg-type]
+        field = height_field([drive], np.zeros((0, 3)), corridor_m=12.0)
+        return field.at(apply(world, probes)[:, :2])[0] - world[2, 3]
+
+    raised = transform(np.eye(3), [0.0, 0.0, shift[2]])
+    moved = transform(rotation_from_euler(yaw_rad=turn), shift)
+    here = heights(np.eye(4))
+    np.testing.assert_allclose(heights(raised), here, atol=1e-5)
+    # The cells of 1 m lie otherwise under the road: far beside the path the field is extrapolated over 10 of them.
+    tolerance = np.tile(0.01 + 0.005 * np.abs(beside), len(here) // len(beside))
+    assert np.all(np.abs(heights(moved) - here) < tolerance)
