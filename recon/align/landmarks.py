@@ -52,20 +52,21 @@ def landmarks(
     drive: DriveLog, labels: FrameLabels, field: HeightField, *, reach_m: float, tick: Tick = silent
 ) -> Landmarks:
     """Return the landmarks within `reach_m` of the cameras, on the ground that `field` describes."""
-    rectifiers = {camera.name: Rectifier.of(camera) for camera in drive.cameras}
+    faces = {camera.name: Rectifier.faces(camera) for camera in drive.cameras}
     images = {(index, image.camera): image for index, _, image in drive.images()}
     found: dict[int, list[tuple[F64, I8]]] = {}
     for done, labelled in enumerate(labels.images):
         tick(done, len(labels.images), "images")
         frame, camera = drive.frames[labelled.frame], drive.camera(labelled.camera)
         both = labels.read(labelled)
-        rectifier = rectifiers[camera.name]
-        group = _groups(rectifier.ids(both.ids), rectifier.ids(both.confidence))
         pose = frame.pose_of(images[labelled.frame, labelled.camera])
         ground_z = float((pose @ [0.0, 0.0, drive.ground_z_ego_m, 1.0])[2])
-        points, which = _on_ground(group, rectifier.k, pose @ camera.ego_from_camera, ground_z, field, reach_m)
-        # A correction belongs to the frame, not to the exposure times of its cameras.
-        found.setdefault(labelled.frame, []).append((apply(invert(frame.world_from_ego), points), which))
+        for face in faces[camera.name]:
+            group = _groups(face.ids(both.ids), face.ids(both.confidence))
+            place = pose @ camera.ego_from_camera @ face.camera_from_view
+            points, which = _on_ground(group, face.k, place, ground_z, field, reach_m)
+            # A correction belongs to the frame, not to the exposure times of its cameras.
+            found.setdefault(labelled.frame, []).append((apply(invert(frame.world_from_ego), points), which))
     parts = [(index, *_directed(*_thinned(found[index]))) for index in sorted(found)]
     return Landmarks(
         frame=np.concatenate([np.zeros(0, np.int32), *(np.full(len(g), i, np.int32) for i, _, g, _ in parts)]),

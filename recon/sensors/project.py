@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from recon.arrays import F64, Bool
 from recon.drive import Camera
 from recon.geometry import apply, invert
+from recon.sensors.lens import Lens
 
 NEAR_M = 0.5
-WIDEST = 3.0  # tangent of the angle off the axis up to which a pinhole's distortion polynomial can be trusted
 
 
 def project(camera: Camera, world_from_ego: F64, world: F64) -> tuple[F64, F64, Bool]:
-    """Return pixel coordinates (N, 2) with centres at +0.5, depth (N,) in metres, and which points are inside (N,)."""
+    """Return pixel coordinates (N, 2) with centres at +0.5, depth (N,) in metres, and which points are inside (N,).
+
+    Points that the image cannot show have the coordinates (0, 0): nearer than NEAR_M, or behind the fold of the lens.
+    A fisheye also shows points beside and slightly behind the camera, of which the depth is not positive.
+    """
     points = apply(invert(world_from_ego @ camera.ego_from_camera), world)
     depth = points[:, 2]
-    ahead = depth > NEAR_M
-    if camera.model == "pinhole":
-        ahead &= np.hypot(points[:, 0], points[:, 1]) < WIDEST * np.maximum(depth, NEAR_M)
-    uv = np.zeros((len(points), 2))
-    if ahead.any():
-        shaped = np.ascontiguousarray(points[ahead]).reshape(-1, 1, 3)
-        zero = np.zeros(3)
-        if camera.model == "fisheye":
-            found, _ = cv2.fisheye.projectPoints(shaped, zero, zero, camera.k, camera.distortion)
-        else:
-            found, _ = cv2.projectPoints(shaped, zero, zero, camera.k, camera.distortion)
-        uv[ahead] = found.reshape(-1, 2)
-    inside = np.all((uv >= 0) & (uv < (camera.width_px, camera.height_px)), axis=1)
-    return uv, depth, ahead & inside
+    near = np.linalg.norm(points, axis=1) <= NEAR_M if camera.model == "fisheye" else depth <= NEAR_M
+    uv, inside = Lens.of(camera).pixels(points)
+    lost = near | ~np.isfinite(uv).all(axis=1)
+    uv[lost] = 0.0
+    return uv, depth, inside & ~lost
 
 
 def on_ground(xy_m: F64, world_from_ego: F64, ground_z_ego_m: float) -> F64:

@@ -77,20 +77,21 @@ class Views:
 
     def __init__(self, trips: Sequence[Trip], *, holdout_every: int = 0) -> None:
         self._trips = tuple(trips)
-        self._rectifiers = [{c.name: Rectifier.of(c) for c in trip.drive.cameras} for trip in trips]
+        self._faces = [{c.name: Rectifier.faces(c) for c in trip.drive.cameras} for trip in trips]
         self._paths = [{(i, image.camera): image for i, _, image in trip.drive.images()} for trip in trips]
-        self.images: tuple[tuple[int, LabelledImage], ...] = tuple(
-            (number, image)
+        self.images: tuple[tuple[int, LabelledImage, int], ...] = tuple(  # trip, image, face of a wide fisheye
+            (number, image, face)
             for number, trip in enumerate(trips)
             for image in trip.labels.images
             if not held_out(image.frame, holdout_every)
+            for face in range(len(self._faces[number][image.camera]))
         )
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __iter__(self) -> Iterator[View]:
-        return (self.read(trip, image) for trip, image in self.images)
+        return (self.read(trip, image, face) for trip, image, face in self.images)
 
     def ahead(self, order: Iterable[int], *, workers: int) -> Iterator[View]:
         """Yield images in the given order; threads read the next ones while the caller works on one."""
@@ -104,15 +105,18 @@ class Views:
 
     def footprint(self, number: int, reach_m: float) -> tuple[F64, F64]:
         """Return the world box (two corners) of the ground that an image shows within reach, without reading it."""
-        trip, labelled = self.images[number]
+        trip, labelled, face = self.images[number]
         drive = self._trips[trip].drive
         camera = drive.camera(labelled.camera)
         pose = drive.frames[labelled.frame].pose_of(self._paths[trip][labelled.frame, labelled.camera])
-        k = self._rectifiers[trip][labelled.camera].k
-        return box_ahead(k, pose @ camera.ego_from_camera, camera.width_px, camera.height_px, reach_m)
+        view = self._faces[trip][labelled.camera][face]
+        return box_ahead(view.k, pose @ camera.ego_from_camera @ view.camera_from_view, *view.size_px, reach_m)
 
-    def read(self, trip: int, labelled: LabelledImage) -> View:
-        """Return one image; raises ImageInvalid when the file changed since the drive was read, or does not decode."""
+    def read(self, trip: int, labelled: LabelledImage, face: int = 0) -> View:
+        """Return one image, or one face of it.
+
+        Raises ImageInvalid when the file changed since the drive was read, or does not decode.
+        """
         drive, labels = self._trips[trip].drive, self._trips[trip].labels
         image = self._paths[trip][labelled.frame, labelled.camera]
         frame = drive.frames[labelled.frame]
@@ -122,7 +126,7 @@ class Views:
         data = read_inside(drive.root, image.path, where=where, kind=ImageInvalid)
         check_unchanged(data, image.sha256, where=where, kind=ImageInvalid)
         rgb = decode_rgb(data, width_px=camera.width_px, height_px=camera.height_px, where=where)
-        rectifier = self._rectifiers[trip][labelled.camera]
+        rectifier = self._faces[trip][labelled.camera][face]
         found = labels.read(labelled)
         pose = frame.pose_of(image)
         return View(
@@ -137,7 +141,7 @@ class Views:
                 runner_up_confidence=rectifier.ids(found.runner_up_confidence),
             ),
             k=rectifier.k,
-            world_from_camera=pose @ camera.ego_from_camera,
+            world_from_camera=pose @ camera.ego_from_camera @ rectifier.camera_from_view,
             world_from_ego=pose,
             ground_z_ego_m=drive.ground_z_ego_m,
         )

@@ -60,7 +60,7 @@ def test_held_out_frames_are_every_nth() -> None:
 
 def test_views_leave_held_out_frames_out(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=6)
-    assert [image.frame for _, image in Views([Trip(drive=drive, labels=labels)], holdout_every=3).images] == [
+    assert [image.frame for _, image, _ in Views([Trip(drive=drive, labels=labels)], holdout_every=3).images] == [
         0,
         1,
         3,
