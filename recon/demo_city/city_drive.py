@@ -71,7 +71,7 @@ def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) 
         pool.shutdown(cancel_futures=True)
     truth = json.dumps(truth_record(config, scene, log), separators=(",", ":"))
     write_atomic(folder / TRUE_POSES, truth.encode() + b"\n")
-    body = json.dumps(true_map(scene.street, scene.ground), separators=(",", ":"))
+    body = json.dumps(true_map(scene.plan, scene.ground), separators=(",", ":"))
     write_atomic(folder / TRUE_MAP, body.encode() + b"\n")
     return scene, log
 

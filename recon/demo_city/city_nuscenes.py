@@ -42,7 +42,7 @@ def write_demo_nuscenes(folder: Path, config: CityConfig, tick: Tick = silent, *
         scene, log = render_drive(scratch, config, tick, threads=threads)
         location = f"demo-city-{config.seed}"
         elements = json.loads((scratch / TRUE_MAP).read_bytes())["elements"]
-        areas = drivable_areas(scene.street, scene.ground)
+        areas = drivable_areas(scene.plan, scene.ground)
         write_nuscenes(
             log, folder, version=NUSCENES_VERSION, location=location, expansion=map_expansion(location, elements, areas)
         )

@@ -90,6 +90,10 @@ class CityConfig:
     texel_m: float = 0.025  # of the baked ground
     traffic: float = 1.0  # share of the usual moving and parked vehicles and people
 
+    map_log: str = ""  # folder of an Argoverse 2 log, whose map and path take the place of the seed's streets
+    dash_m: float = 3.0  # dashes of a mapped street, and the gaps between them
+    gap_m: float = 6.0
+
     def __post_init__(self) -> None:
         require(0 <= self.seed < 2**31, "city.seed must lie in 0..2^31-1")
         require(1 <= self.frames <= 1000, "city.frames must lie in 1..1000")
@@ -109,6 +113,8 @@ class CityConfig:
         require(0.0 <= self.pose_noise_m <= 5.0, "city.pose_noise_m must lie in 0..5 m")
         require(0.0 <= self.pose_noise_deg <= 10.0, "city.pose_noise_deg must lie in 0..10 degrees")
         require(0.0 <= self.camera_offset_ms <= 200.0, "city.camera_offset_ms must lie in 0..200 ms")
+        require(0.2 <= self.dash_m <= 50.0, "city.dash_m must lie in 0.2..50 m")
+        require(0.2 <= self.gap_m <= 50.0, "city.gap_m must lie in 0.2..50 m")
         require(0.0 <= self.traffic <= 2.0, "city.traffic must lie in 0..2")
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ DRIFT_M = (90.0, 230.0)  # wavelengths of the drift along the drive
 
 
 def drive_name(config: CityConfig) -> str:
-    """Return the name of a drive: seed, condition and trip, so that an evaluation can group by them."""
-    return f"demo-city-{config.seed}-{config.condition}-trip{config.trip}"
+    """Return the name of a drive: mapped place, seed, condition and trip, so that an evaluation can group by them."""
+    place = f"{Path(config.map_log).name[:8]}-" if config.map_log else ""
+    return f"demo-city-{place}{config.seed}-{config.condition}-trip{config.trip}"
 
 
 def camera_offsets_ns(config: CityConfig) -> tuple[int, ...]:

@@ -24,7 +24,9 @@ def city(
     seed: Annotated[int, typer.Option(help="Streets, houses and surfaces.")] = 7,
     condition: Annotated[Literal["day", "dusk", "night", "wet"], typer.Option(help="Light and weather.")] = "day",
     trip: Annotated[int, typer.Option(help="Another trip through the same streets; odd ones run back.")] = 0,
-    frames: Annotated[int, typer.Option(help="Keyframes.")] = 30,
+    frames: Annotated[
+        int | None, typer.Option(help="Keyframes: 30, or with --map as many as its path holds.", show_default=False)
+    ] = None,
     spacing: Annotated[float, typer.Option(help="Metres between keyframes.")] = 4.0,
     width: Annotated[int, typer.Option(help="Image width in pixels.")] = 480,
     height: Annotated[int, typer.Option(help="Image height in pixels.")] = 270,
@@ -32,6 +34,12 @@ def city(
     heading_noise: Annotated[float, typer.Option(help="Noise of the written headings in degrees.")] = 0.0,
     camera_offset: Annotated[float, typer.Option(help="Longest delay of a camera in ms.")] = 0.0,
     lidar: Annotated[bool, typer.Option(help="Write LiDAR turns too.")] = True,
+    map_log: Annotated[
+        Path | None,
+        typer.Option("--map", help="Argoverse 2 log whose map and path take the place of the seed's streets."),
+    ] = None,
+    dash: Annotated[float, typer.Option(help="Length of dashes on a mapped street in metres.")] = 3.0,
+    gap: Annotated[float, typer.Option(help="Gap between dashes on a mapped street in metres.")] = 6.0,
     layout: Annotated[
         Literal["drive_folder", "nuscenes"], typer.Option(help="Write a drive folder, or a data root as nuScenes'.")
     ] = "drive_folder",
@@ -39,13 +47,21 @@ def city(
 ) -> None:
     """Write a synthetic drive with known truth: images, id images, LiDAR, true map and true poses.
 
+    With --map the streets are those of a real map: drivable area, paint, crossings, terrain and the log's own path.
+
     Example: roadscribe city night_drive --seed 12 --condition night
     """
+    if map_log is not None:
+        map_log = map_log.absolute()
+        # Checked here: the drive is written by a child process, whose errors are printed as they are.
+        from recon.demo_city.plan.read_streets import frames_along
+
+        frames = frames if frames is not None else frames_along(map_log, spacing)
     config = CityConfig(
         seed=seed,
         condition=condition,
         trip=trip,
-        frames=frames,
+        frames=30 if frames is None else frames,
         spacing_m=spacing,
         width_px=width,
         height_px=height,
@@ -53,6 +69,9 @@ def city(
         pose_noise_deg=heading_noise,
         camera_offset_ms=camera_offset,
         with_lidar=lidar,
+        map_log=str(map_log or ""),
+        dash_m=dash,
+        gap_m=gap,
     )
     folder = folder.absolute()
     with storage_errors(str(folder)):

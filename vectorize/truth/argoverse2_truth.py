@@ -12,10 +12,10 @@ import numpy as np
 import shapely
 
 from recon.arrays import F64
-from recon.drawn_lines import area_edges, joined_lines, with_height, without_duplicates
 from recon.formats.argoverse2.city_frame import city_code, place_world
 from recon.formats.argoverse2.map_archive import LaneSegment, read_map_archive
 from recon.formats.argoverse2.pose_table import read_poses
+from recon.formats.drawn_lines import area_edges, joined_lines, with_height, without_duplicates
 from recon.geometry import apply
 from vectorize.road_map import Element, RoadMap, Style
 from vectorize.truth.truth_elements import true_element

@@ -16,10 +16,10 @@ import numpy as np
 import shapely
 
 from recon.arrays import F64
-from recon.drawn_lines import area_edges, joined_lines, without_duplicates
 from recon.drive import DriveLog
 from recon.errors import InputInvalid
 from recon.files import read_inside
+from recon.formats.drawn_lines import area_edges, joined_lines, without_duplicates
 from vectorize.road_map import Element, RoadMap, Style
 from vectorize.truth.truth_elements import true_element
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recon.arrays import F64
+from recon.arrays import F32, F64
 from recon.demo_city.noise_kernels import bilinear
 from recon.demo_city.numba_options import KERNEL, POINT
 
@@ -27,6 +27,10 @@ class Plan(NamedTuple):
     right_m: float
     arms: F64  # (J, ARM_COLUMNS)
     islands: F64  # (I, 5)
+    kerb: (
+        F32  # (rows, columns) distance to the kerb where it was surveyed, bilinear; empty where arms and widths say it
+    )
+    kerb_raster: tuple[float, float, float]
 
 
 @njit(**POINT, forceinline=True)
@@ -44,6 +48,8 @@ def locate(plan, x, y):
     """Return metres behind the nearest kerb (negative on the road), the street (-1 main, else arm), and s, t in it."""
     s = bilinear(plan.st[:, :, 0], plan.raster, x, y)
     t = bilinear(plan.st[:, :, 1], plan.raster, x, y)
+    if plan.kerb.shape[0] > 0:
+        return float(bilinear(plan.kerb, plan.kerb_raster, x, y)), -1, s, t
     main = max(t - plan.left_m, plan.right_m - t)
     out = main
     street = -1

@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d
 from scipy.spatial import cKDTree
 
 from recon.arrays import F64
@@ -40,6 +41,28 @@ class ReferenceLine:
         x, y = _integral(np.cos(heading), at_zero), _integral(np.sin(heading), at_zero)
         grade = rng.uniform(-0.02, 0.02) + 0.015 * np.sin(2 * np.pi * s / rng.uniform(120, 200) + phases[1])
         return cls(s=s, xy=np.stack([x, y], axis=-1), heading=heading, z=_integral(grade, at_zero))
+
+    @classmethod
+    def through(cls, xy: F64, *, smooth_m: float = 0.0) -> Self:
+        """Return the curve through points (N, 2), at height 0; `smooth_m` is the sigma of a Gaussian along it.
+
+        ValueError if the points span less than two steps.
+        """
+        for _ in range(2):  # smoothing shortens a line, so it is resampled once more
+            length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(xy, axis=0), axis=1))])
+            if length[-1] < 2 * STEP_M:
+                raise ValueError(f"the points span {length[-1]:.2f} m")
+            at = np.arange(int(length[-1] / STEP_M + 1e-3) + 1) * STEP_M
+            xy = np.stack([np.interp(at, length, xy[:, i]) for i in range(2)], axis=-1)
+            if smooth_m:
+                # Mirrored through its ends, the line keeps them.
+                pad = min(len(xy) - 1, round(4 * smooth_m / STEP_M))
+                before, after = 2 * xy[0] - xy[pad:0:-1], 2 * xy[-1] - xy[-2 : -pad - 2 : -1]
+                smooth = gaussian_filter1d(np.concatenate([before, xy, after]), smooth_m / STEP_M, axis=0)
+                xy = smooth[pad : pad + len(xy)]
+        slope = np.gradient(xy, axis=0)
+        heading = np.unwrap(np.arctan2(slope[:, 1], slope[:, 0]))
+        return cls(s=np.arange(len(xy), dtype=np.float64) * STEP_M, xy=xy, heading=heading, z=np.zeros(len(xy)))
 
     def at(self, s: npt.ArrayLike, t: npt.ArrayLike = 0.0) -> F64:
         """Return world xy (..., 2) of road coordinates."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from recon.arrays import F32, F64, I32, U8
 from recon.demo_city.noise_kernels import bilinear
-from recon.demo_city.plan.glyphs import atlas
+from recon.demo_city.plan.city_plan import CityPlan
 from recon.demo_city.plan.plan_kernels import Plan, signed_kerb_distance
-from recon.demo_city.plan.street import Street
 from recon.demo_city.scene.ground_kernels import CURB_FACE_M, EDGE_STEP_M, TILE, ground_lift
 from recon.demo_city.scene.paint_kernels import (
     ASPHALT,
@@ -65,33 +64,26 @@ class Ground(NamedTuple):
 FLAT_CELLS = 16  # of `flat` along a tile's side
 
 
-def build_ground(street: Street, *, texel_m: float, seed: int, rng: np.random.Generator, threads: int = 2) -> Ground:
-    """Bake the ground around a street."""
-    base_z, plan = _base(street, rng)
+def build_ground(layout: CityPlan, *, texel_m: float, seed: int, rng: np.random.Generator, threads: int = 2) -> Ground:
+    """Bake the ground of a plan."""
+    base_z, plan = _base(layout, rng)
     west, south, _ = plan.raster
     tile_m = TILE * texel_m
     size = np.array(base_z.shape) * BASE_CELL_M
     rows, columns = (np.ceil(size / tile_m)).astype(int)
-    index = _tile_index(street, plan, tile_m, rows, columns)
+    index = _tile_index(layout, plan, tile_m, rows, columns)
     tile_rows, tile_columns = np.nonzero(index >= 0)
     corners = np.stack([west + tile_columns * tile_m, south + tile_rows * tile_m], axis=-1)
-    section = street.section
-    kinds = {"drive": 0.0, "bike": 1.0, "park": 2.0}
-    fixed = (
-        texel_m,
-        plan,
-        (section.left_walk_m, section.right_walk_m),
-        np.array([(lane.t_m, lane.width_m, kinds[lane.kind]) for lane in section.lanes]),
-        np.array([marking.row() for marking in street.markings], dtype=np.float64).reshape(-1, 12),
-        atlas(),
-        street.repairs,
-        street.manholes,
-        palette(rng),
-        seed % 65_536,
-    )
+    fixed = (*layout.surfaces, palette(rng), seed % 65_536)
+
+    def painted(part: F64) -> tuple[U8, U8, U8]:
+        stencil = layout.stencil(plan, part, texel_m, TILE)
+        tiles: tuple[U8, U8, U8] = paint_tiles(part, texel_m, plan, stencil, *fixed)
+        return tiles
+
     # Every texel depends on its place only, so the partition of the tiles does not change the result.
     with ThreadPoolExecutor(max_workers=threads) as pool:
-        parts = list(pool.map(lambda part: paint_tiles(part, *fixed), np.array_split(corners, 4 * threads)))
+        parts = list(pool.map(painted, np.array_split(corners, 4 * threads)))
     color, ids, edge = (np.concatenate([part[i] for part in parts]) for i in range(3))
     shade_cell = 0.1
     return Ground(
@@ -113,45 +105,24 @@ def build_ground(street: Street, *, texel_m: float, seed: int, rng: np.random.Ge
     )
 
 
-def _base(street: Street, rng: np.random.Generator) -> tuple[F64, Plan]:
+def _base(layout: CityPlan, rng: np.random.Generator) -> tuple[F64, Plan]:
     """Return base heights and the plan with road coordinates on the same raster."""
-    line, section = street.line, street.section
+    line = layout.line
     west, south = np.floor(line.xy.min(axis=0) - LAND_MARGIN_M)
     columns, rows = np.ceil((line.xy.max(axis=0) + LAND_MARGIN_M - (west, south)) / BASE_CELL_M).astype(int)
     x, y = np.meshgrid(west + np.arange(columns) * BASE_CELL_M, south + np.arange(rows) * BASE_CELL_M)
     s, t = line.road_coordinates(np.stack([x, y], axis=-1))
-    middle = 0.5 * (section.left_kerb_t_m + section.right_kerb_t_m)
-    half = 0.5 * (section.left_kerb_t_m - section.right_kerb_t_m)
-    across = np.minimum(np.abs(t - middle) / half, 1.0)
-    road = line.z_at(s) + section.crown_m * (1.0 - across**2)
-    # Far from the street, inside bends, road coordinates are discontinuous: the land blends into a plain there.
-    away = np.clip((np.abs(t) - 13.0) / 42.0, 0.0, 1.0)
-    away = away * away * (3.0 - 2.0 * away)
-    waves = rng.uniform(0.0, 2 * np.pi, 4)
-    hills = np.sin(x / 23.0 + waves[0]) * np.sin(y / 29.0 + waves[1]) + 0.5 * np.sin((x + y) / 13.0 + waves[2])
-    # The plain has the road's mean slope, so that side streets stay level.
-    design = np.column_stack([line.xy[::50], np.ones(len(line.xy[::50]))])
-    slope = np.linalg.lstsq(design, line.z[::50], rcond=None)[0]
-    plain = slope[0] * x + slope[1] * y + slope[2] + 0.4 * hills
-    plan = Plan(
-        st=np.stack([s, t], axis=-1),
-        raster=(float(west), float(south), BASE_CELL_M),
-        left_m=section.left_kerb_t_m,
-        right_m=section.right_kerb_t_m,
-        arms=street.arms,
-        islands=street.islands,
-    )
-    return road * (1.0 - away) + plain * away, plan
+    plan = layout.kernels(np.stack([s, t], axis=-1), (float(west), float(south), BASE_CELL_M))
+    return layout.land(x, y, s, t, rng), plan
 
 
-def _tile_index(street: Street, plan: Plan, tile_m: float, rows: int, columns: int) -> I32:
-    section, (west, south, _) = street.section, plan.raster
+def _tile_index(layout: CityPlan, plan: Plan, tile_m: float, rows: int, columns: int) -> I32:
+    west, south, _ = plan.raster
     x, y = np.meshgrid(west + (np.arange(columns) + 0.5) * tile_m, south + (np.arange(rows) + 0.5) * tile_m)
     xy = np.stack([x, y], axis=-1)
-    s, _ = street.line.road_coordinates(xy)
-    reach = tile_m * 0.75 + VERGE_M + max(section.left_walk_m, section.right_walk_m)
+    reach = tile_m * 0.75 + VERGE_M + max(layout.surfaces.walks_m)
     near = signed_kerb_distance(plan, xy.reshape(-1, 2)).reshape(rows, columns) < reach
-    near &= (s > street.line.s[0] - tile_m) & (s < street.line.s[-1] + tile_m)
+    near &= layout.bakes(xy, tile_m)
     index = np.full((rows, columns), -1, dtype=np.int32)
     index[near] = np.arange(int(near.sum()), dtype=np.int32)
     return index

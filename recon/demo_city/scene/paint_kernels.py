@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numba import njit
 
-from recon.demo_city.noise_kernels import bilinear, fractal_noise, hash01, smooth_step, value_noise
+from recon.demo_city.noise_kernels import fractal_noise, hash01, smooth_step, value_noise
 from recon.demo_city.numba_options import KERNEL, POINT
-from recon.demo_city.plan.plan_kernels import arm_coordinates, locate
+from recon.demo_city.plan.marking_kernels import YELLOW
+from recon.demo_city.plan.plan_kernels import locate
 from recon.demo_city.scene.ground_kernels import (
     CURB,
     CURB_FACE_M,
@@ -28,7 +29,6 @@ ASPHALT, BLUE, KERB, SLAB, SLAB_M, PAINT, WEAR, CRACKS, GRAIN, SURFACE, PAVED_BA
     15
 )
 PALETTE_SIZE = 15
-GLYPH_HATCH = 100
 
 
 @njit(**POINT)
@@ -91,31 +91,6 @@ def _asphalt(street, s, t, x, y, lanes, repairs, manholes, palette, seed):
 
 
 @njit(**POINT)
-def _paint_at(street, s, t, markings, near, count, atlas):
-    """Return class and colour (1 yellow) of the marking at a place on the road, or 0."""
-    for k in range(count):
-        m = markings[near[k]]
-        if int(m[8]) != street or s < m[0] or s > m[1] or t < m[2] or t > m[3]:
-            continue
-        glyph = int(m[9])
-        if glyph == GLYPH_HATCH:
-            if (s + t + 1000.0) % m[5] <= m[6]:
-                return int(m[4]), m[10]
-        elif glyph >= 0:
-            a = (s - m[0]) / (m[1] - m[0])
-            b = (t - m[2]) / (m[3] - m[2])
-            if m[11] > 0.0:
-                a, b = 1.0 - a, 1.0 - b
-            row = min(int((1.0 - a) * atlas.shape[1]), atlas.shape[1] - 1)
-            column = min(int((1.0 - b) * atlas.shape[2]), atlas.shape[2] - 1)
-            if atlas[glyph, row, column]:
-                return int(m[4]), m[10]
-        elif m[5] <= 0.0 or (s - m[7]) % m[5] <= m[6]:
-            return int(m[4]), m[10]
-    return 0, 0.0
-
-
-@njit(**POINT)
 def _land(s, t_out, width, x, y, palette, seed):
     """Return albedo and class of the land `t_out` metres behind the foot of the kerb."""
     if t_out < 0.18:
@@ -140,38 +115,18 @@ def _land(s, t_out, width, x, y, palette, seed):
     return red, green, blue, OFF_ROAD
 
 
-@njit(**POINT)
-def _near_markings(markings, plan, x, y, reach, near):
-    """Fill `near` with the markings that may touch a disc; return their number."""
-    count = 0
-    for i in range(markings.shape[0]):
-        street = int(markings[i, 8])
-        if street < 0:
-            s = bilinear(plan.st[:, :, 0], plan.raster, x, y)
-            t = bilinear(plan.st[:, :, 1], plan.raster, x, y)
-        else:
-            s, t = arm_coordinates(plan.arms, street, x, y)
-        inside_s = markings[i, 0] - reach < s < markings[i, 1] + reach
-        if inside_s and markings[i, 2] - reach < t < markings[i, 3] + reach:
-            near[count] = i
-            count += 1
-    return count
-
-
 @njit(**KERNEL, nogil=True)
-def paint_tiles(corners, texel_m, plan, walks, lanes, markings, atlas, repairs, manholes, palette, seed):
+def paint_tiles(corners, texel_m, plan, stencil, walks, lanes, repairs, manholes, palette, seed):
     """Paint tiles of the plan; return colour (n, texels, 3), ids and kerb distance (n, TILE, TILE).
 
-    `corners` (n, 2) world metres of each tile's lower left. Colours are square roots of albedo, 255 = 1.
+    `corners` (n, 2) world metres of each tile's lower left. `stencil` (n, TILE, TILE) is the class of the paint, with
+    the bit YELLOW. Colours are square roots of albedo, 255 = 1.
     """
     n = corners.shape[0]
     color = np.zeros((n, TILE_TEXELS, 3), np.uint8)
     ids = np.zeros((n, TILE, TILE), np.uint8)
     edge = np.zeros((n, TILE, TILE), np.uint8)
-    near = np.empty(markings.shape[0] + 1, np.int64)
     for k in range(n):
-        half = 0.5 * TILE * texel_m
-        count = _near_markings(markings, plan, corners[k, 0] + half, corners[k, 1] + half, 1.7 * half, near)
         for r in range(TILE):
             y = corners[k, 1] + (r + 0.5) * texel_m
             for c in range(TILE):
@@ -185,9 +140,10 @@ def paint_tiles(corners, texel_m, plan, walks, lanes, markings, atlas, repairs, 
                     dirt = 1.0 - 0.3 * gutter
                     red, green, blue = red * dirt, green * dirt, blue * dirt
                     road_class = ROAD
-                    painted, yellow = _paint_at(street, s, t, markings, near, count, atlas)
+                    painted = int(stencil[k, r, c])
                     if painted:
-                        road_class = painted
+                        yellow = 1.0 if painted & YELLOW else 0.0
+                        road_class = painted & ~YELLOW
                         wear = 0.65 * fractal_noise(x * 2.2, y * 2.2, seed + 31) + 0.35 * hash01(
                             int(x * 40), int(y * 40), seed + 34
                         )

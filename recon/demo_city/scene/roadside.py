@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from recon.arrays import F64
 from recon.demo_city.config import CityConfig
-from recon.demo_city.plan.marking import MAIN
-from recon.demo_city.plan.plan_kernels import LEFT, LENGTH, START, signed_kerb_distance
-from recon.demo_city.plan.street import Street
+from recon.demo_city.plan.city_plan import CityPlan
+from recon.demo_city.plan.plan_kernels import signed_kerb_distance
 from recon.demo_city.scene.ground import Ground
 from recon.demo_city.scene.solids import SolidList, upright
 from recon.demo_city.scene.street_furniture import building, fence, lamp, sign, tree
@@ -23,9 +23,9 @@ Rng = np.random.Generator
 class Frontage:
     """One side of one street, along which objects are placed."""
 
-    street: Street
+    plan: CityPlan
     ground: Ground
-    number: int  # MAIN or an arm
+    number: int  # of the plan's line
     side: float  # 1 left, -1 right
     kerb_m: float
     walk_m: float
@@ -34,7 +34,7 @@ class Frontage:
 
     def xy(self, s_m: float, behind_m: float) -> tuple[float, float]:
         """Return the world point so many metres behind the kerb."""
-        x, y = self.street.at(self.number, s_m, self.side * (self.kerb_m + behind_m)).tolist()
+        x, y = self.plan.at(self.number, s_m, self.side * (self.kerb_m + behind_m)).tolist()
         return x, y
 
     def upright_pose(self, s_m: float, behind_m: float, turn_rad: float = 0.0) -> F64 | None:
@@ -42,7 +42,7 @@ class Frontage:
         x, y = self.xy(s_m, behind_m)
         if float(signed_kerb_distance(self.ground.plan, np.array([[x, y]]))[0]) < min(behind_m, 0.4) - 0.05:
             return None
-        return upright(x, y, self.ground.height(x, y), self.street.heading(self.number, s_m) + turn_rad)
+        return upright(x, y, self.ground.height(x, y), self.plan.heading(self.number, s_m) + turn_rad)
 
     def is_free(self, s_m: float, behind_m: float, half_s: float, half_t: float, margin_m: float) -> bool:
         """Return whether a rectangle is clear of every road."""
@@ -82,11 +82,12 @@ class Style:
         )
 
 
-def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
+def furnish(plan: CityPlan, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
     """Return the static solids except parked vehicles, and the lamps (N, 3) in world metres."""
     solids, lamps = SolidList(), list[tuple[float, float, float]]()
     styles = {1.0: Style.random(rng), -1.0: Style.random(rng)}
-    for frontage in _frontages(street, ground):
+    for verge in plan.verges():
+        frontage = Frontage(plan, ground, *dataclasses.astuple(verge))
         style = styles[frontage.side]
         _houses(solids, frontage, style, rng)
         _plants(solids, frontage, style, rng)
@@ -105,29 +106,12 @@ def furnish(street: Street, ground: Ground, rng: Rng) -> tuple[SolidList, F64]:
             if pose is not None:
                 solids.extend(sign(pose, rng))
             s += rng.uniform(14.0, 55.0)
-    for j in range(len(street.arms)):
-        # A house stands at the end of a side street.
-        end = float(street.arms[j, LENGTH]) + 9.0
-        x, y = street.at(j, end, 0.0).tolist()
-        pose = upright(x, y, ground.height(x, y), street.heading(j, end) + np.pi / 2)
+    for number, end in plan.ends():
+        x, y = plan.at(number, end, 0.0).tolist()
+        pose = upright(x, y, ground.height(x, y), plan.heading(number, end) + np.pi / 2)
         if float(signed_kerb_distance(ground.plan, np.array([[x, y]]))[0]) > 5.0:
             solids.extend(building(pose, float(rng.uniform(12.0, 20.0)), 8.0, int(rng.integers(2, 5)), rng))
     return solids, np.array(lamps).reshape(-1, 3)
-
-
-def _frontages(street: Street, ground: Ground) -> list[Frontage]:
-    section = street.section
-    first, last = float(street.line.s[0]) + 8.0, float(street.line.s[-1]) - 8.0
-    frontages = [
-        Frontage(street, ground, MAIN, 1.0, section.left_kerb_t_m, section.left_walk_m, first, last),
-        Frontage(street, ground, MAIN, -1.0, -section.right_kerb_t_m, section.right_walk_m, first, last),
-    ]
-    for j in range(len(street.arms)):
-        arm = street.arms[j]
-        for side in (1.0, -1.0):
-            begin = float(arm[START]) + 10.0
-            frontages.append(Frontage(street, ground, j, side, float(arm[LEFT]), 2.5, begin, float(arm[LENGTH]) - 2.0))
-    return frontages
 
 
 def _houses(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> None:
@@ -140,7 +124,7 @@ def _houses(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> No
         middle = s + length / 2
         if wanted and frontage.is_free(middle, behind, length / 2 + 0.5, depth / 2 + 0.3, frontage.walk_m * 0.8):
             x, y = frontage.xy(middle, behind)
-            pose = upright(x, y, frontage.ground.height(x, y), frontage.street.heading(frontage.number, middle))
+            pose = upright(x, y, frontage.ground.height(x, y), frontage.plan.heading(frontage.number, middle))
             solids.extend(building(pose, length, depth, storeys, rng))
         s += length + style.gap_m * rng.uniform(0.5, 1.5)
 
@@ -170,30 +154,20 @@ def _fences(solids: SolidList, frontage: Frontage, style: Style, rng: Rng) -> No
         s += 4.0
 
 
-def park_vehicles(street: Street, ground: Ground, config: CityConfig, rng: Rng) -> SolidList:
-    """Return the vehicles parked in the parking lanes and the side streets during one trip."""
+def park_vehicles(plan: CityPlan, ground: Ground, config: CityConfig, rng: Rng) -> SolidList:
+    """Return the vehicles parked in the bays of a plan during one trip."""
     solids = SolidList()
-    first, last = float(street.line.s[0]) + 15.0, float(street.line.s[-1]) - 15.0
-    blocked = [(c.s0_m - 7.0, c.s1_m + 7.0) for c in street.crossings if c.street == MAIN]
-    blocked += [(j.s_m - j.reach_m - 6.0, j.s_m + j.reach_m + 6.0) for j in street.junctions]
-    places = [(MAIN, lane.t_m, lane.forward, first, last) for lane in street.section.lanes if lane.kind == "park"]
-    for j in range(len(street.arms)):
-        for side in (1.0, -1.0):
-            arm = street.arms[j]
-            places.append(
-                (j, side * (float(arm[LEFT]) - 1.1), side < 0, float(arm[START]) + 19.0, float(arm[LENGTH]) - 4.0)
-            )
     density = float(rng.uniform(0.15, 0.75)) * config.traffic
-    for number, t, forward, low, high in places:
-        at = low
-        while at < high:
-            free = number != MAIN or not any(a < at < b for a, b in blocked)
+    for bay in plan.bays():
+        at = bay.first_m
+        while at < bay.last_m:
+            free = not any(a < at < b for a, b in bay.closed)
             draw = rng.random()
             if free and draw < density:
-                s, across = at + rng.normal(0.0, 0.3), t + rng.normal(0.0, 0.06)
-                x, y = street.at(number, s, across).tolist()
-                yaw = street.heading(number, s) + (0.0 if forward else np.pi) + rng.normal(0.0, 0.02)
-                large = draw < 0.04 * density and number == MAIN
+                s, across = at + rng.normal(0.0, 0.3), bay.t_m + rng.normal(0.0, 0.06)
+                x, y = plan.at(bay.number, s, across).tolist()
+                yaw = plan.heading(bay.number, s) + (0.0 if bay.forward else np.pi) + rng.normal(0.0, 0.02)
+                large = draw < 0.04 * density and bay.large
                 solids.extend((truck if large else car)(upright(x, y, ground.height(x, y), yaw), rng))
                 at += 4.0 if large else 0.0
             at += 6.1

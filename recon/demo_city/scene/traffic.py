@@ -8,15 +8,17 @@ from typing import Literal
 import numpy as np
 
 from recon.demo_city.config import CityConfig
+from recon.demo_city.plan.mapped_streets import MappedStreets
 from recon.demo_city.plan.marking import MAIN
 from recon.demo_city.plan.street import Street
 
 Kind = Literal["car", "truck", "cyclist", "person"]
+CLEAR_M: dict[Kind, float] = {"car": 6.5, "truck": 9.0, "cyclist": 4.5, "person": 3.5}  # around others on the road
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
-    """A vehicle, cyclist or person in steady motion along or across the main street."""
+    """A vehicle, cyclist or person in steady motion along or across a line of the plan."""
 
     kind: Kind
     s_m: float  # at time 0
@@ -24,6 +26,7 @@ class Agent:
     along_mps: float
     across_mps: float = 0.0
     seed: int = 0
+    number: int = MAIN  # of the plan's line
 
 
 def draw_traffic(
@@ -86,4 +89,43 @@ def draw_traffic(
                     seed=seed(),
                 )
             )
+    return tuple(agents)
+
+
+def draw_lane_traffic(plan: MappedStreets, config: CityConfig, rng: np.random.Generator) -> tuple[Agent, ...]:
+    """Draw the traffic on the lanes, crossings and sidewalks of a map; nobody touches the recording vehicle."""
+    times = np.arange(config.frames) * config.spacing_m / config.speed_mps
+    ego = plan.at(MAIN, np.linspace(0.0, config.driven_m, config.frames), 0.0)
+    tracks = [ego if config.trip % 2 == 0 else ego[::-1]]
+    agents: list[Agent] = []
+
+    def add(kind: Kind, number: int, t_m: float, speed: float) -> None:
+        low, high = plan.span(number)
+        s0 = float(rng.uniform(low, high)) - speed * float(rng.choice(times))
+        s = s0 + speed * times
+        track = plan.at(number, s, t_m)
+        there = (s > low) & (s < high)
+        gaps = [np.linalg.norm(track - other, axis=1)[there].min(initial=np.inf) for other in tracks]
+        if min(gaps) > CLEAR_M[kind]:
+            if kind != "person":
+                tracks.append(np.where(there[:, None], track, np.inf))
+            seed = int(rng.integers(1 << 30))
+            agents.append(Agent(kind=kind, s_m=s0, t_m=t_m, along_mps=speed, seed=seed, number=number))
+
+    span = max(config.driven_m, 20.0)
+    kerbs, lanes, walks = len(plan.kerbs), len(plan.lanes), len(plan.walks)
+    for _ in range(int(rng.poisson(config.traffic * (3.0 + span / 12.0))) if lanes else 0):
+        kind: Kind = "truck" if rng.random() < 0.15 else "car"
+        add(
+            kind,
+            kerbs + int(rng.integers(lanes)),
+            0.0,
+            float(rng.choice([0.0, 1.0], p=[0.2, 0.8]) * rng.uniform(5, 11)),
+        )
+    for _ in range(int(rng.poisson(config.traffic * (2.0 + span / 12.0))) if kerbs else 0):
+        speed = float(rng.choice([-1.3, 0.0, 1.3]))
+        add("person", int(rng.integers(kerbs)), -float(rng.uniform(0.7, 2.3)), speed)
+    for number in range(kerbs + lanes, kerbs + lanes + walks):
+        if rng.random() < 0.5 * config.traffic:
+            add("person", number, float(rng.uniform(-1.0, 1.0)), float(rng.choice([-1.2, 1.2])))
     return tuple(agents)

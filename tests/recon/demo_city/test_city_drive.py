@@ -76,7 +76,7 @@ def test_lidar_points_on_the_road_lie_on_its_surface(drive_folder):
     assert points[:, 3].min() >= 0.0
     assert points[:, 3].max() <= 1.0
     world = apply(frame.world_from_ego @ drive.ego_from_lidar, points[:, :3].astype(np.float64))
-    _, t = scene.street.line.road_coordinates(world[:, :2])
+    _, t = scene.plan.line.road_coordinates(world[:, :2])
     # Close to the driven lane nothing stands: every low point there is road.
     lane = (np.abs(t - scene.ego_t_m) < 1.2) & (np.linalg.norm(points[:, :2], axis=1) < 12.0)
     errors = [z - scene.ground.height(x, y) for x, y, z in world[lane].tolist()]

@@ -69,7 +69,7 @@ def test_boundaries_lie_on_the_feet_of_the_kerbs_around_corners_and_islands():
     turned, closed = 0, 0
     for seed in (15, 22, 27):
         scene = CityScene.build(dataclasses.replace(SMALL, seed=seed, frames=20))
-        for element in true_map(scene.street, scene.ground)["elements"]:
+        for element in true_map(scene.plan, scene.ground)["elements"]:
             if element["class"] != "boundary":
                 continue
             vertices = np.array(element["vertices"])

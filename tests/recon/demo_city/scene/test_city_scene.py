@@ -60,7 +60,7 @@ def test_true_dividers_and_stop_lines_lie_on_their_paint_in_the_images(scene):
     for camera_index in (0, 3):
         for frame in range(0, 12, 3):
             camera, world_from_camera, _, ids, depth = picture(scene, camera_index, frame)
-            for element in true_map(scene.street, scene.ground)["elements"]:
+            for element in true_map(scene.plan, scene.ground)["elements"]:
                 kind = element["class"]
                 if kind not in paint or not (ids == paint[kind]).any():
                     continue
@@ -163,10 +163,10 @@ def test_the_solids_of_a_block_are_those_of_a_search_among_all(scene):
 
 
 def test_kerbs_rise_to_their_real_height(scene):
-    line, section = scene.street.line, scene.street.section
+    line, section = scene.plan.line, scene.plan.section
     for t, out in ((section.left_kerb_t_m, 1.0), (section.right_kerb_t_m, -1.0)):
         # At the mouth of a side street there is no kerb.
-        mouths = [j for j in scene.street.junctions if out in j.sides]
+        mouths = [j for j in scene.plan.junctions if out in j.sides]
         for s in [s for s in np.linspace(-40.0, 90.0, 27) if all(abs(s - j.s_m) > j.reach_m + 3.0 for j in mouths)]:
             foot, top = line.at(s, t - 0.01 * out), line.at(s, t + 0.08 * out)
             step = scene.ground.height(*top) - scene.ground.height(*foot)
@@ -176,7 +176,7 @@ def test_kerbs_rise_to_their_real_height(scene):
 def test_road_coordinates_undo_themselves(scene):
     rng = np.random.default_rng(2)
     s, t = rng.uniform(-40.0, 80.0, 200), rng.uniform(-15.0, 15.0, 200)
-    back_s, back_t = scene.street.line.road_coordinates(scene.street.line.at(s, t))
+    back_s, back_t = scene.plan.line.road_coordinates(scene.plan.line.at(s, t))
     np.testing.assert_allclose(back_s, s, atol=0.02)
     np.testing.assert_allclose(back_t, t, atol=0.002)
 
