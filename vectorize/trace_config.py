@@ -45,12 +45,17 @@ class BoundaryConfig:
     background_min_smoothness: float = 0.3
     background_turn_rad: float = 1.2  # needless turning at which smoothness has fallen to 37 %
     background_turn_window_m: float = 6.0  # over which turning is summed: longer than a vehicle's smeared outline
+    # An edge around what stands on the road, with no kerb and no other ground around it, is none of the road.
+    vehicle_length_m: float = 20.0  # longest of such things: a lorry, two cars that touch
+    vehicle_width_m: float = 4.0  # widest: a bus, smeared by half a metre on both sides
+    wall_width_m: float = 1.2  # narrower ones are barriers and walls, which stay
 
     def __post_init__(self) -> None:
         shares = ("min_contrast", "background_min_trust", "background_min_contrast", "background_min_smoothness")
         check_ranges("boundary", self, **dict.fromkeys(shares, SHARE), probe_m=(0.05, 2), smooth_m=(0.01, 5))
         check_ranges("boundary", self, bridge_gap_m=(0, 50), bridge_angle_deg=(0.1, 90))
         check_ranges("boundary", self, min_island_m2=(0, 1000), min_island_m=(0, 100), min_road_m2=(0, 10_000))
+        check_ranges("boundary", self, vehicle_length_m=(0, 200), vehicle_width_m=(0, 50), wall_width_m=(0, 50))
         check_ranges("boundary", self, background_turn_rad=(0.01, 100), background_turn_window_m=(0.5, 100))
 
 

@@ -20,6 +20,8 @@ from vectorize.trace_config import BoundaryConfig, TraceConfig
 SMOOTH_M = 0.12  # of the raster before contouring: about one cell, against stairs
 LEAST_SMOOTH_PX = 0.7  # below that a Gaussian kernel no longer resembles one
 BEYOND_PROBES = 1.5  # distance of the ground that lies behind a kerb, in probe distances: past its blur
+KERB_M = (0.1, 0.2, 0.3)  # beyond the edge, where a kerb is searched: it is 10 to 30 cm wide
+KERB_SHARE = 0.4  # of a place that is neither road nor BACKGROUND, from which it is a kerb
 NO_OTHER = 1e-3  # probability of anything but road below which its share of BACKGROUND is not divided by it
 SHAKY_SPREAD_M = 1.0  # around a doubtful vertex the edge is doubted too
 GAP_M = 0.5  # of vertices without contrast that a kept stretch may bridge
@@ -70,15 +72,19 @@ def _supported(evidence: Evidence, xy_m: F64, closed: bool, config: TraceConfig)
     beyond = line + BEYOND_PROBES * probe_m * outward
     background = evidence.sample(evidence.background, beyond)
     other = 1.0 - evidence.sample(evidence.drivable, beyond)
-    weak_side = background > 0.5 * np.maximum(other, NO_OTHER)
+    weak_side = (background > 0.5 * np.maximum(other, NO_OTHER)) & ~_has_kerb(evidence, line, outward)
     turning = _needless_turning(line, closed, boundary.background_turn_window_m)
     smoothness = np.exp(-((turning / boundary.background_turn_rad) ** 2))
     shaky = (smoothness < boundary.background_min_smoothness) | (trust < boundary.background_min_trust)
     shaky |= contrast < boundary.background_min_contrast
     keep = ~(weak_side & _spread(shaky, SHAKY_SPREAD_M)) & (contrast > boundary.min_contrast)
+    keep &= ~_around_vehicles(weak_side, smoothness < boundary.background_min_smoothness, boundary.vehicle_length_m)
     value = contrast * np.where(weak_side, BACKGROUND * smoothness, 1.0)
-    if closed and keep.mean() > RING_SHARE:
+    if closed and (np.mean(weak_side) > RING_SHARE or keep.mean() > RING_SHARE):
         road_on_left = bool(np.mean(on_left > on_right) > 0.5)
+        if _stands_on_road(line, road_on_left, weak_side, boundary):
+            return []
+    if closed and keep.mean() > RING_SHARE:
         if _is_speck(line, road_on_left, boundary):
             return []
         return [Edge(strand=_strand(line, value, weak_side), closed=True)]
@@ -95,10 +101,43 @@ def _is_speck(ring: F64, road_on_left: bool, config: BoundaryConfig) -> bool:
     area_m2 = shapely.Polygon(ring).area
     if shapely.LinearRing(ring).is_ccw == road_on_left:
         return bool(area_m2 < config.min_road_m2)
-    sides = np.linalg.norm(
-        np.diff(shapely.get_coordinates(shapely.oriented_envelope(shapely.Polygon(ring))), axis=0), axis=1
-    )
-    return bool(area_m2 < config.min_island_m2 and sides.max() < config.min_island_m)
+    return bool(area_m2 < config.min_island_m2 and _sides(ring).max() < config.min_island_m)
+
+
+def _has_kerb(evidence: Evidence, line: F64, outward: F64) -> Bool:
+    """Return (N,) where a kerb, or other ground, lies between the road and what is beyond it."""
+    rims = [line + away * outward for away in KERB_M]
+    ground = [1.0 - evidence.sample(evidence.drivable, rim) - evidence.sample(evidence.background, rim) for rim in rims]
+    result: Bool = np.max(ground, axis=0) > KERB_SHARE
+    return result
+
+
+def _around_vehicles(weak_side: Bool, turns: Bool, longest_m: float) -> Bool:
+    """Return (N,) the sides of what bulges into the road: short stretches against BACKGROUND between two steps.
+
+    At a step the edge turns to and fro: out to the side of a parked vehicle, and back behind it. The side of a long one
+    is as straight as a wall, but a wall does not step back.
+    """
+    result = np.zeros(len(weak_side), dtype=bool)
+    for start, stop in polyline.runs(weak_side & ~turns):
+        between_steps = start > 0 and stop < len(turns) and turns[start - 1] and turns[stop]
+        result[start:stop] = between_steps and (stop - start) * STEP_M <= longest_m
+    return result
+
+
+def _stands_on_road(ring: F64, road_on_left: bool, weak_side: Bool, config: BoundaryConfig) -> bool:
+    """Return whether a ring goes round a thing of a vehicle's size that no kerb and no other ground surrounds."""
+    if len(ring) < 3 or shapely.LinearRing(ring).is_ccw == road_on_left or np.mean(weak_side) <= RING_SHARE:
+        return False
+    width, length = np.sort(_sides(ring))
+    return bool(config.wall_width_m <= width <= config.vehicle_width_m and length <= config.vehicle_length_m)
+
+
+def _sides(ring: F64) -> F64:
+    """Return the lengths (2,) of the sides of the rectangle around a ring."""
+    corners = shapely.get_coordinates(shapely.oriented_envelope(shapely.Polygon(ring)))
+    result: F64 = np.linalg.norm(np.diff(corners, axis=0), axis=1)[:2]
+    return result
 
 
 def _strand(xy_m: F64, value: F64, weak_side: Bool) -> Strand:
