@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from vectorize import polyline
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.trace.confidence import BACKGROUND
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.ramps import ground_under_ramps, straight_over_ramps
 from vectorize.trace_config import BoundaryConfig, TraceConfig
 
 SMOOTH_M = 0.12  # of the raster before contouring: about one cell, against stairs
@@ -41,6 +42,7 @@ class Edge:
 def find_edges(evidence: Evidence, config: TraceConfig) -> list[Edge]:
     """Return edges of the drivable area with both sides known, rings (islands) first, in a fixed order."""
     cell = evidence.grid.cell_m
+    evidence = replace(evidence, drivable=ground_under_ramps(evidence))
     drivable = smooth_known(evidence.drivable, evidence.known, max(SMOOTH_M / cell, LEAST_SMOOTH_PX))
     # Next to an unseen cell the smoothed value leans on one side only, so that edge is not read.
     trusted = cv2.erode(evidence.known.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0).astype(bool)
@@ -62,12 +64,15 @@ def _supported(evidence: Evidence, xy_m: F64, closed: bool, config: TraceConfig)
     probe_m = boundary.probe_m
     line = polyline.resample(xy_m, STEP_M)
     line = polyline.smooth(line[:-1] if closed else line, boundary.smooth_m / STEP_M, closed=closed)
+    line, ramp = straight_over_ramps(evidence, line, closed=closed)
     normal = polyline.left_normals(polyline.tangents(line, closed=closed))
     left, right = line + probe_m * normal, line - probe_m * normal
     on_left, on_right = evidence.sample(evidence.drivable, left), evidence.sample(evidence.drivable, right)
     outward = np.where((on_left < on_right)[:, None], normal, -normal)
     outside = line + probe_m * outward
     contrast = np.clip(np.abs(on_left - on_right), 0.0, 1.0)
+    if ramp.any():  # paint on both sides has no contrast: the kerb is as sure as before and behind it
+        contrast[ramp] = np.interp(np.flatnonzero(ramp), np.flatnonzero(~ramp), contrast[~ramp])
     trust = np.minimum(evidence.sample(evidence.trust, outside), evidence.sample(evidence.trust, 2 * line - outside))
     beyond = line + BEYOND_PROBES * probe_m * outward
     background = evidence.sample(evidence.background, beyond)

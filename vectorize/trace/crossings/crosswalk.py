@@ -14,6 +14,7 @@ from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crossing_pair import find_line_pairs
 from vectorize.trace.crossings.paint_areas import LEAST, LINE_WIDTH_M, PAD, Area, areas_of, disc
+from vectorize.trace.crossings.stripe_rows import zebras_apart
 from vectorize.trace_config import CrosswalkConfig, TraceConfig
 
 SIMPLIFY = 2.0  # times `simplify_m`: outlines of paint are rougher than lines
@@ -42,17 +43,21 @@ def find_crossings(evidence: Evidence, config: TraceConfig) -> list[tuple[F64, f
     """Return (ring (N, 2) in world metres without repeated end, mean evidence) of each crossing.
 
     Stripes close to each other are one area from the start; stripes farther apart, the two lines of a crossing
-    without stripes and zebras with a worn gap are joined to one polygon. A single line or stripe is dropped. Two lines
+    without stripes and zebras with a worn gap are joined to one polygon. Zebras that meet are told apart by their
+    stripes. A single line or stripe is dropped. Two lines
     across the whole road are a crossing also where only parts of them are labelled as crosswalk.
     """
     pairs = find_line_pairs(evidence, config.crossing_pair)
     of_pairs = shapely.union_all([polygon for polygon, _ in pairs]).buffer(PAIR_MARGIN_M)
-    areas = areas_of(evidence, evidence.crosswalk, config.crosswalk.stripe_gap_m)
+    zebras, rest = zebras_apart(evidence, config.crosswalk)
+    areas = areas_of(evidence, rest, config.crosswalk.stripe_gap_m)
     parts = [part for area in areas if (part := _part(evidence, area))]
     parts = [part for part in parts if not of_pairs.contains(part.polygon.centroid)]
     joined = [(p.polygon, p.value) for p in _joined(evidence, parts, config) if not p.thin]
     found = [(polygon, value) for polygon, value in joined + pairs if polygon.area >= config.min_crossing_m2]
     result = [(_ring(polygon, SIMPLIFY * config.simplify_m, config.crosswalk), value) for polygon, value in found]
+    apart = [z for z in zebras if z[0].area >= config.min_crossing_m2 and not of_pairs.contains(z[0].centroid)]
+    result += [(_corners(polygon.simplify(SIMPLIFY * config.simplify_m)), value) for polygon, value in apart]
     return sorted(result, key=lambda item: (-shapely.Polygon(item[0]).area, *item[0][0].tolist()))
 
 
@@ -171,5 +176,11 @@ def _ring(polygon: shapely.Polygon, simplify_m: float, config: CrosswalkConfig) 
     else:
         hull = even.convex_hull
         shape = hull if even.area > config.convex_share * hull.area else even
-        ring = np.asarray(shape.simplify(simplify_m).exterior.coords)[:-1]
+        return _corners(shape.simplify(simplify_m))
     return ring if shapely.LinearRing(ring).is_ccw else ring[::-1]
+
+
+def _corners(polygon: shapely.Polygon) -> F64:
+    """Return (N, 2) corners of a polygon counter-clockwise, the first not repeated."""
+    ring: F64 = shapely.get_coordinates(polygon.exterior)[:-1]
+    return ring if polygon.exterior.is_ccw else ring[::-1]
