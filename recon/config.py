@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from recon.errors import ConfigInvalid
@@ -12,6 +12,30 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigInvalid with `message` unless `condition` holds."""
     if not condition:
         raise ConfigInvalid(message)
+
+
+def check_size(name: str, size_px: tuple[int, int] | None) -> None:
+    """Raise ConfigInvalid unless `size_px` is None or a width and a height of 32..8192."""
+    sizes = size_px is None or (len(size_px) == 2 and all(32 <= length <= 8192 for length in size_px))
+    require(sizes, f"{name} must be width and height of 32..8192 px")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MovablesConfig:
+    """A second net, for what may move: pixels that it gives to these classes become UNKNOWN."""
+
+    backend: Literal["openvino", "mask2former", "mmseg"] = "openvino"
+    weights: str = ""  # as segment.weights
+    class_map: str = ""  # as segment.class_map; its road classes do not matter here, its names do
+    classes: tuple[str, ...] = ()  # names of the class map; none: those that it marks as dynamic
+    size_px: tuple[int, int] | None = None  # as segment.size_px
+
+    def __post_init__(self) -> None:
+        require(bool(self.weights), "segment.movables.weights: the second net needs a model")
+        named = self.backend == "mask2former" or bool(self.class_map)
+        require(named, f"segment.movables.class_map: {self.backend} needs a class map")
+        require(len(set(self.classes)) == len(self.classes), "segment.movables.classes names a class twice")
+        check_size("segment.movables.size_px", self.size_px)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +54,34 @@ class SegmentConfig:
     tile: bool = False  # cut images into overlapping tiles of the working size instead of shrinking them
     tile_overlap_px: int = 64  # nets need context, so the border of a tile counts less
     allow_download: bool = False  # fetch a hub id that is not in the local cache
+    movables: MovablesConfig | None = None  # for a net that knows no vehicles and calls them BACKGROUND
 
     def __post_init__(self) -> None:
         require(0.0 <= self.max_bad_share <= 1.0, "segment.max_bad_share must lie in 0..1")
         require(0 <= self.dilate_dynamic_px <= 100, "segment.dilate_dynamic_px must lie in 0..100")
         require(1 <= self.batch <= 256, "segment.batch must lie in 1..256")
         require(0 <= self.tile_overlap_px <= 1024, "segment.tile_overlap_px must lie in 0..1024")
-        if self.size_px is not None:
-            sizes = len(self.size_px) == 2 and all(32 <= length <= 8192 for length in self.size_px)
-            require(sizes, "segment.size_px must be width and height of 32..8192 px")
+        check_size("segment.size_px", self.size_px)
         require(
             self.backend == "id_images" or bool(self.weights),
             f"segment.weights: {self.backend} needs a model: a path, or for mask2former demo_city, the shipped net",
         )
         # Its checkpoints need not name their classes, and the number of classes does not identify a data set.
         require(self.backend != "mmseg" or bool(self.class_map), "segment.class_map: mmseg needs a class map")
+
+    def second_net(self) -> SegmentConfig | None:
+        """Return the settings of the net of `movables` in the form of a first one; None without it."""
+        second = self.movables
+        if second is None:
+            return None
+        return replace(
+            self,
+            backend=second.backend,
+            weights=second.weights,
+            class_map=second.class_map,
+            size_px=second.size_px,
+            movables=None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,6 +76,7 @@ class FrameLabels:
     model: str
     weights_sha256: str
     left_out: tuple[dict[str, Any], ...] = ()  # failure records of images that could not be segmented
+    movables: dict[str, Any] | None = None  # model, weights_sha256 and classes of the second net, if there is one
 
     @classmethod
     def open(cls, folder: Path, *, verify: bool = True) -> FrameLabels:
@@ -88,6 +89,7 @@ class FrameLabels:
                 model=meta["model"],
                 weights_sha256=meta["weights_sha256"],
                 left_out=tuple(meta["left_out"]),
+                movables=meta.get("movables"),
             )
         except (KeyError, TypeError) as error:
             raise ArtifactInvalid(f"the metadata do not fit FrameLabels: {error}", where=str(folder)) from error

@@ -25,7 +25,7 @@ from recon.render.auto_settings import resolved_device
 from recon.segment.checkpoint import PixelSpec, find_checkpoint, shipped_map, weight_files, weights_digest
 from recon.segment.image_tiles import cut, ramp, tiles_of
 from recon.segment.net_frame import NetFrame, size_of
-from recon.segment.net_spec import class_map_path
+from recon.segment.net_spec import class_map_path, of_movables
 from recon.segment.segmenter import Segmentation, planes_of
 
 Tensor = torch.Tensor
@@ -40,8 +40,8 @@ class Mask2Former:
 
     source: Literal["pixels", "ids"] = "pixels"
 
-    def __init__(self, config: SegmentConfig) -> None:
-        """Load the checkpoint `config.weights`.
+    def __init__(self, config: SegmentConfig, movable: Sequence[str] | None = None) -> None:
+        """Load the checkpoint `config.weights`; with `movable` it only looks for these classes (`of_movables`).
 
         Raises ModelInvalid when a file is missing, foreign or does not fit the class map, and ConfigInvalid when this
         machine lacks the device. Uses the network only with `config.allow_download`.
@@ -54,6 +54,7 @@ class Mask2Former:
         net = load_net(folder)
         name = config.class_map or spec.class_map
         class_map = ClassMap.load(_map_path(name, net.config.num_labels, folder))
+        class_map = class_map if movable is None else of_movables(class_map, movable)
         self.name = f"mask2former:{Path(config.weights).name}+{class_map.name}.{class_map.version}"
         self.weights_sha256 = weights_digest(folder)
         self._tile, self._overlap_px = config.tile, config.tile_overlap_px

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
-from recon.classes import CLASS_MAP_FOLDER, ClassMap
-from recon.errors import ModelInvalid
+from recon.classes import CLASS_MAP_FOLDER, ClassMap, RoadClass
+from recon.errors import ConfigInvalid, ModelInvalid
 
 
 def class_map_path(name: str) -> Path:
@@ -23,6 +25,24 @@ def class_map_path(name: str) -> Path:
             f"unknown class map {name!r}", hint=f"Shipped: {shipped}; or give a path that ends in .json."
         )
     return path
+
+
+def of_movables(class_map: ClassMap, classes: Sequence[str]) -> ClassMap:
+    """Return a class map of two kinds: what moves (the named classes, or the dynamic ones), and everything else.
+
+    Raises ConfigInvalid for a name that the class map has not, and when no class is left to look for.
+    """
+    unknown = [name for name in classes if name not in class_map.names]
+    if unknown:
+        near = get_close_matches(unknown[0], class_map.names, n=3) or class_map.names[:10]
+        message = f"segment.movables.classes: the class map {class_map.name} has no class {unknown[0]!r}"
+        raise ConfigInvalid(message, hint=f"Its names are spelled like {', '.join(near)}.")
+    moving = tuple(i for i, name in enumerate(class_map.names) if name in classes) if classes else class_map.dynamic
+    if not moving:
+        message = f"segment.movables: the class map {class_map.name} marks no class as dynamic"
+        raise ConfigInvalid(message, hint="Name the classes that move in segment.movables.classes.")
+    targets = tuple(RoadClass.UNKNOWN if i in moving else RoadClass.BACKGROUND for i in range(len(class_map.names)))
+    return replace(class_map, targets=targets, dynamic=moving)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

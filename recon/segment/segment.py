@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -28,7 +28,8 @@ from recon.progress import Tick, silent
 from recon.segment.ego_body import find_mask, given_mask
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels, write_labels
 from recon.segment.id_images import IdImages
-from recon.segment.net_spec import NetSpec, class_map_path
+from recon.segment.movables import Movables
+from recon.segment.net_spec import NetSpec, class_map_path, of_movables
 from recon.segment.openvino_net import OpenVinoNet
 from recon.segment.segmenter import Segmentation, Segmenter
 from recon.sensors.image_file import check_image, decode_ids, decode_rgb
@@ -41,20 +42,34 @@ REFERENCE_WIDTH_PX = 800  # the image width that config.dilate_dynamic_px is mea
 Item: TypeAlias = tuple[LabelledImage, Image]
 
 
-def open_segmenter(config: SegmentConfig) -> Segmenter:
-    """Return the back end that `config` names; raises ModelInvalid when its model cannot be used."""
+def open_segmenter(config: SegmentConfig, movable: Sequence[str] | None = None) -> Segmenter:
+    """Return the back end that `config` names; with `movable` it only tells what moves (`net_spec.of_movables`).
+
+    Raises ModelInvalid when its model cannot be used, and ConfigInvalid when a setting does not fit the model.
+    """
     if config.backend == "openvino":
         spec = NetSpec.load(class_map_path(config.class_map or OPENVINO_MAP))
+        if movable is not None:
+            spec = replace(spec, class_map=of_movables(spec.class_map, movable))
         return OpenVinoNet(Path(config.weights), spec, config)
     if config.backend == "mask2former":
         from recon.segment.mask2former import Mask2Former  # transformers take seconds to import
 
-        return Mask2Former(config)
+        return Mask2Former(config, movable)
     if config.backend == "mmseg":
         from recon.segment.mmsegmentation.mmseg import MmsegMask2Former
 
-        return MmsegMask2Former(config)
+        return MmsegMask2Former(config, movable)
     return IdImages()
+
+
+def open_movables(config: SegmentConfig) -> Movables | None:
+    """Return the second net of `config`, None without one; raises what `open_segmenter` raises."""
+    second = config.second_net()
+    if config.movables is None or second is None:
+        return None
+    classes = config.movables.classes
+    return Movables(segmenter=open_segmenter(second, classes), classes=classes)
 
 
 def segment(
@@ -84,11 +99,13 @@ def segment(
     todo = [group for group in _groups(items, batch) if not all(_is_done(work, n, cameras[i.camera]) for n, i in group)]
     done, left_out = len(items) - sum(map(len, todo)), []
     tick(done, len(items), "images")
-    segmenter = open_segmenter(config)
+    segmenter, movables = open_segmenter(config), open_movables(config)
     masks = {name: _ego_mask(drive, camera, segmenter) for name, camera in cameras.items()} if todo else {}
     with _Writer(work, masks, config.dilate_dynamic_px) as writer:
-        for group in _decoded_ahead(drive, cameras, todo, segmenter.source):
-            sound: list[tuple[LabelledImage, U8]] = []
+        # The second net looks at pixels, also where the first one only passes ids on.
+        sources = tuple(dict.fromkeys((segmenter.source, *(["pixels"] if movables else []))))
+        for group in _decoded_ahead(drive, cameras, todo, sources):
+            sound: list[tuple[LabelledImage, tuple[U8, ...]]] = []
             for name, decoded in group:
                 if isinstance(decoded, RoadscribeError):
                     left_out.append({"frame": name.frame, "camera": name.camera, **decoded.record()})
@@ -96,7 +113,9 @@ def segment(
                     done += 1
                 else:
                     sound.append((name, decoded))
-            results = segmenter.segment([image for _, image in sound])
+            results = segmenter.segment([images[0] for _, images in sound])
+            if movables is not None:
+                results = movables.applied([images[-1] for _, images in sound], results)
             for _ in writer.written(zip((name for name, _ in sound), results, strict=True)):
                 done += 1
                 tick(done, len(items), "images")
@@ -105,7 +124,8 @@ def segment(
         for _ in writer.rest():
             done += 1
             tick(done, len(items), "images")
-    return finish(work, [name for name, _ in items], segmenter, left_out, parents=parents, config_digest=config_digest)
+    names = [name for name, _ in items]
+    return finish(work, names, segmenter, left_out, movables, parents=parents, config_digest=config_digest)
 
 
 def finish(
@@ -113,6 +133,7 @@ def finish(
     images: Sequence[LabelledImage],
     segmenter: Segmenter,
     left_out: Sequence[Mapping[str, Any]] = (),
+    movables: Movables | None = None,
     *,
     parents: Mapping[str, str] | None = None,
     config_digest: str = "",
@@ -126,12 +147,14 @@ def finish(
         for path in itertools.chain((work / "ids").iterdir(), (work / "evidence").iterdir()):
             if path.relative_to(work).as_posix() not in expected:
                 path.unlink()
-    meta = {
+    meta: dict[str, Any] = {
         "images": [asdict(image) for image in kept],
         "model": segmenter.name,
         "weights_sha256": segmenter.weights_sha256,
         "left_out": [dict(entry) for entry in left_out],
     }
+    if movables is not None:
+        meta["movables"] = movables.record()
     seal(work, kind=FrameLabels.kind, schema=FrameLabels.schema, meta=meta, parents=parents, config=config_digest)
     return FrameLabels.open(work, verify=False)
 
@@ -158,11 +181,11 @@ def _groups(items: Sequence[Item], batch: int) -> list[list[Item]]:
 
 
 def _decoded_ahead(
-    drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[Sequence[Item]], source: str
-) -> Iterator[list[tuple[LabelledImage, U8 | RoadscribeError]]]:
-    """Yield the segmenter's input for each batch, in order, while the next ones are decoded."""
+    drive: DriveLog, cameras: Mapping[str, Camera], todo: Sequence[Sequence[Item]], sources: Sequence[str]
+) -> Iterator[list[tuple[LabelledImage, tuple[U8, ...] | RoadscribeError]]]:
+    """Yield what the nets look at for each batch, in order, while the next ones are decoded."""
     calls = (
-        partial(_decode, drive, image, cameras[image.camera], source, f"frame {name.frame}, {image.path}")
+        partial(_decode_all, drive, image, cameras[image.camera], sources, f"frame {name.frame}, {image.path}")
         for group in todo
         for name, image in group
     )
@@ -202,6 +225,18 @@ class _Writer:
     def _write(self, name: LabelledImage, result: Segmentation) -> None:
         labels = _clean(result, self._masks[name.camera], self._dilate_px)
         write_labels(labels, self._work / name.ids, self._work / name.evidence)
+
+
+def _decode_all(
+    drive: DriveLog, image: Image, camera: Camera, sources: Sequence[str], where: str
+) -> tuple[U8, ...] | RoadscribeError:
+    found: list[U8] = []
+    for source in sources:
+        decoded = _decode(drive, image, camera, source, where)
+        if isinstance(decoded, RoadscribeError):
+            return decoded
+        found.append(decoded)
+    return tuple(found)
 
 
 def _decode(drive: DriveLog, image: Image, camera: Camera, source: str, where: str) -> U8 | RoadscribeError:

@@ -14,22 +14,36 @@ from recon.segment.mmsegmentation import mmseg_files
 
 
 def net_paths(segment: SegmentConfig, place: str = "") -> dict[str, str]:
-    """Return JSON pointer -> path of the files of a net; `place` is the pointer of its trip."""
+    """Return JSON pointer -> path of the files of the nets; `place` is the pointer of their trip."""
+    return _paths(segment, f"{place}/segment")
+
+
+def _paths(segment: SegmentConfig, section: str) -> dict[str, str]:
     paths = {}
     shipped = segment.backend == "mask2former" and checkpoint.shipped_net(segment.weights)
     if segment.weights and not shipped:
-        paths[f"{place}/segment/weights"] = segment.weights
+        paths[f"{section}/weights"] = segment.weights
     if segment.class_map.endswith(".json"):
-        paths[f"{place}/segment/class_map"] = segment.class_map
-    return paths
+        paths[f"{section}/class_map"] = segment.class_map
+    second = segment.second_net()
+    return paths | (_paths(second, f"{section}/movables") if second else {})
 
 
 def with_net_paths(segment: SegmentConfig, paths: Mapping[str, str], place: str = "") -> SegmentConfig:
     """Return the settings with other paths in the places that `net_paths` names."""
+    return _with_paths(segment, paths, f"{place}/segment")
+
+
+def _with_paths(segment: SegmentConfig, paths: Mapping[str, str], section: str) -> SegmentConfig:
+    movables, second = segment.movables, segment.second_net()
+    if movables and second:
+        second = _with_paths(second, paths, f"{section}/movables")
+        movables = replace(movables, weights=second.weights, class_map=second.class_map)
     return replace(
         segment,
-        weights=paths.get(f"{place}/segment/weights", segment.weights),
-        class_map=paths.get(f"{place}/segment/class_map", segment.class_map),
+        weights=paths.get(f"{section}/weights", segment.weights),
+        class_map=paths.get(f"{section}/class_map", segment.class_map),
+        movables=movables,
     )
 
 
@@ -48,4 +62,8 @@ def segment_identity(config: SegmentConfig) -> dict[str, Any]:
         record["weights"] = openvino_files.weights_digest(Path(config.weights))
     if config.class_map.endswith(".json") and Path(config.class_map).is_file():
         record["class_map"] = digest_file(Path(config.class_map))
+    second = config.second_net()
+    if second:
+        other = segment_identity(second)
+        record["movables"] |= {name: other[name] for name in ("weights", "class_map")}
     return record

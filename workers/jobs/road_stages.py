@@ -63,8 +63,9 @@ DRAW = Stage(
 
 def segment_stage(config: SegmentConfig) -> Stage:
     """Return the stage segment with its device, its share of a GPU, and the back ends it does not use."""
-    unused = tuple(f"{CHOOSER}:{module}" for name, module in BACKENDS.items() if name != config.backend)
-    if config.backend in ON_CPU:
+    used = {config.backend, *([config.movables.backend] if config.movables else [])}
+    unused = tuple(f"{CHOOSER}:{module}" for name, module in BACKENDS.items() if name not in used)
+    if used <= set(ON_CPU):
         return replace(SEGMENT, unused=unused)
     gpus = 0.0 if config.device == "cpu" else GPU_SHARE
     return replace(SEGMENT, unused=unused, device=config.device, gpus=gpus)

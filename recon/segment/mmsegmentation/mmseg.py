@@ -34,7 +34,7 @@ from recon.segment.mask2former import (
 from recon.segment.mmsegmentation.mmseg_files import Scale, find_files, read_config, scale_of
 from recon.segment.mmsegmentation.mmseg_net import build_net, class_names, load_checkpoint, load_weights, quiet
 from recon.segment.net_frame import size_of
-from recon.segment.net_spec import class_map_path
+from recon.segment.net_spec import class_map_path, of_movables
 from recon.segment.segmenter import Segmentation
 
 Tensor = torch.Tensor
@@ -47,8 +47,10 @@ class MmsegMask2Former:
 
     source: Literal["pixels", "ids"] = "pixels"
 
-    def __init__(self, config: SegmentConfig) -> None:
+    def __init__(self, config: SegmentConfig, movable: Sequence[str] | None = None) -> None:
         """Load the checkpoint `config.weights` and the configuration beside it.
+
+        With `movable` it only looks for these classes (`of_movables`).
 
         Raises ModelInvalid when the packages are missing, or a file is missing, foreign or does not fit the class map;
         ConfigInvalid when this machine lacks the device or a tile has no size.
@@ -67,6 +69,7 @@ class MmsegMask2Former:
         checkpoint = load_checkpoint(files.weights)
         names = class_names(checkpoint)
         class_map = with_unlabelled(class_map, names)
+        class_map = class_map if movable is None else of_movables(class_map, movable)
         self._fold = fold_matrix(class_map, net.num_classes, where=self._where).to(self._device)
         check_names(class_map, names, where=self._where)
         load_weights(net, checkpoint, where=self._where)
