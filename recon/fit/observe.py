@@ -1,6 +1,7 @@
 """The evidence of all images for each cell before fitting: observation counts, a first colour and class shares.
 
 A cell is in the surface only if some valid pixel saw it. Counts are explicit, never inferred from ties of scores.
+Images count as views by how much they differ: those taken from nearly one place share one count and one vote.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from recon.arrays import F32, F64, U8, U16, U64
 from recon.classes import CLASS_COUNT
 from recon.fit import observe_kernels
+from recon.fit.observe_kernels import PLACES
 from recon.progress import Tick
 from recon.segment.frame_labels import Labels
 from recon.surface.cells import Cells
@@ -22,7 +24,7 @@ from recon.views.views import Views
 class Observations:
     """Evidence per cell (N of them, in the order of Cells)."""
 
-    views: U16  # (N,)
+    views: U16  # (N,) looks from places that differ
     trips: U64  # (N,) bit t: some image of trip t saw the cell
     nearest_view_m: F32  # (N,), infinity where unseen
     rgb: F32  # (N, 3) mean colour 0..1
@@ -45,11 +47,13 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
     weight = np.zeros(count, dtype=np.float64)
     color = np.zeros((count, 3), dtype=np.float64)
     votes = np.zeros((count, CLASS_COUNT), dtype=np.float64)
-    for done, view in enumerate(views):
+    places = np.full((count, PLACES, 3), np.inf, dtype=np.float32)
+    for done, (view, share) in enumerate(zip(views, views.shares(), strict=True)):
         tick(done, len(views), "images")
         if view.trip != trip:  # views come trip by trip
             trips[seen > before] |= np.uint64(1 << trip)
             before[:], trip = seen, view.trip
+            places[:] = np.inf  # another day is another look
         ids = cells.window(*view.footprint(max_distance_m)).ids
         observe_kernels.accumulate(
             ids,
@@ -61,6 +65,9 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
             *planes(view.labels),
             view.rgb,
             max_distance_m,
+            view.world_from_camera[:3, 3],
+            share,
+            places,
             seen,
             nearest,
             weight,

@@ -7,6 +7,20 @@ from numba import njit
 
 from recon.classes import RoadClass
 
+PLACES = 4  # last places of cameras that a cell remembers: a rig shows it from no more at once
+APART_SHARE = 0.1  # of the distance to a cell that a camera must move for another look: 6 degrees of parallax
+APART_M = 0.5  # and at least that: cameras on one bar share a look
+
+
+@njit(cache=True, inline="always")
+def _is_new(places, camera_m, apart_m):
+    """Return whether a camera is away from all places (PLACES, 3)."""
+    for k in range(places.shape[0]):
+        dx, dy, dz = camera_m[0] - places[k, 0], camera_m[1] - places[k, 1], camera_m[2] - places[k, 2]
+        if dx * dx + dy * dy + dz * dz < apart_m * apart_m:
+            return False
+    return True
+
 
 @njit(cache=True)
 def accumulate(
@@ -22,6 +36,9 @@ def accumulate(
     runner_up_confidence,
     rgb,
     max_distance_m,
+    camera_m,
+    share,
+    places,
     views,
     nearest,
     weight,
@@ -31,8 +48,9 @@ def accumulate(
     """Add one image's evidence to the cells `ids` with centres x, y, z (M,); return how many were seen.
 
     A cell is seen when its centre falls on a pixel whose class is known, between 1 m and `max_distance_m` away.
-    `color` (N, 3) and `votes` (N, CLASS_COUNT) are sums with weights f_x f_y h / d^3, the pixels per square metre of
-    ground. The image has the same weight for the cell in the fit.
+    `views` (N,) grows where the camera, at `camera_m` (3,), is away from the last PLACES places from which the cell was
+    counted, `places` (N, PLACES, 3). `color` (N, 3) and `votes` (N, CLASS_COUNT) are sums with weights
+    `share` f_x f_y h / d^3, the pixels per square metre of ground. The image has the same weight in the fit.
     """
     height, width = labels.shape
     m = camera_from_world
@@ -53,10 +71,11 @@ def accumulate(
         if label == RoadClass.UNKNOWN:
             continue
         seen += 1
-        if views[i] < 65535:
+        if views[i] < 65535 and _is_new(places[i], camera_m, max(APART_M, APART_SHARE * distance)):
+            places[i, views[i] % PLACES] = camera_m
             views[i] += 1
         nearest[i] = min(nearest[i], distance)
-        w = k[0, 0] * k[1, 1] * abs(cy) / (distance * distance * distance)
+        w = share * k[0, 0] * k[1, 1] * abs(cy) / (distance * distance * distance)
         first = confidence[int(v), int(u)] / 255.0
         second_label = runner_up[int(v), int(u)]
         second = runner_up_confidence[int(v), int(u)] / 255.0 if second_label != RoadClass.UNKNOWN else 0.0

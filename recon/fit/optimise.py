@@ -41,11 +41,11 @@ def optimise(
     weights = {"rgb": config.rgb_weight, "class": config.class_weight, "smooth": config.smooth_weight}
     means = LossMeans({**weights, "lidar": config.lidar_weight, "exposure": float(config.exposure)})
     generator = np.random.default_rng(config.seed)
-    total = config.epochs * len(views)
+    total = config.epochs * len(views.looks())
     done = 0
     for _ in range(config.epochs):
         means.epoch()
-        for view in views.ahead(generator.permutation(len(views)), workers=0 if device == CPU else READERS):
+        for view in views.ahead(views.shuffled(generator), workers=0 if device == CPU else READERS):
             tick(done, total, "steps")
             done += 1
             window = visible_window(tile.cells, view, parameters.heights, config.max_distance_m)

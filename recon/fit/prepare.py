@@ -59,7 +59,7 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
     points = np.zeros((0, 3))
     if config.stereo_weight > 0 and _measured_share(cells, cloud) < SPARSE_SHARE:
-        points, votes = agreed_heights(views, cells, field, tick)
+        points, votes = agreed_heights(views.distinct(), cells, field, tick)
         certainty = np.r_[np.ones(len(cloud)), config.stereo_weight * votes]
         measured = np.concatenate([cloud, points])
         field = height_field(near, measured, corridor_m=config.corridor_m, certainty=certainty)

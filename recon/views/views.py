@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from recon.arrays import F64, U8
+from recon.arrays import F64, I64, U8
 from recon.drive import DriveLog
 from recon.errors import ImageInvalid
 from recon.files import check_unchanged, read_inside
@@ -18,6 +18,7 @@ from recon.prefetch import prefetch
 from recon.segment.frame_labels import FrameLabels, LabelledImage, Labels
 from recon.sensors.image_file import decode_rgb
 from recon.sensors.rectify import Rectifier
+from recon.views.stands import stands
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -86,6 +87,7 @@ class Views:
             if not held_out(image.frame, holdout_every)
             for face in range(len(self._faces[number][image.camera]))
         )
+        self._stand = self._stands()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -100,17 +102,55 @@ class Views:
     def only(self, numbers: Iterable[int]) -> Views:
         """Return the views of some of the images, in the given order."""
         part = copy.copy(self)
-        part.images = tuple(self.images[number] for number in numbers)
+        chosen = list(numbers)
+        part.images = tuple(self.images[number] for number in chosen)
+        part._stand = self._stand[chosen]
         return part
+
+    def looks(self) -> list[I64]:
+        """Return the numbers of the images of every stand, in the order of their first images."""
+        _, first, group = np.unique(self._stand, return_index=True, return_inverse=True)
+        members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+        return [members[number] for number in np.argsort(first)] if len(self) else []
+
+    def distinct(self) -> Views:
+        """Return the first view of every stand."""
+        return self.only(int(look[0]) for look in self.looks())
+
+    def shares(self) -> F64:
+        """Return the weight (len,) of each image: those of a stand weigh as much as one."""
+        _, group, count = np.unique(self._stand, return_inverse=True, return_counts=True)
+        return np.asarray(1.0 / count[group], dtype=np.float64)
+
+    def shuffled(self, generator: np.random.Generator) -> list[int]:
+        """Return the numbers of one image of every stand in a random order."""
+        looks = self.looks()
+        order = generator.permutation(len(looks))
+        return [int(look[0] if len(look) == 1 else generator.choice(look)) for look in (looks[i] for i in order)]
+
+    def _stands(self) -> I64:
+        """Return the number (len,) of the stand of every image, over all trips and cameras."""
+        result = np.zeros(len(self), dtype=np.int64)
+        faces: dict[tuple[int, str, int], list[int]] = {}
+        for number, (trip, image, face) in enumerate(self.images):
+            faces.setdefault((trip, image.camera, face), []).append(number)
+        for numbers in faces.values():
+            poses = np.array([self._world_from_view(number) for number in numbers])
+            result[numbers] = stands(poses) + result.max() + 1
+        return result
+
+    def _world_from_view(self, number: int) -> F64:
+        trip, labelled, face = self.images[number]
+        drive = self._trips[trip].drive
+        pose = drive.frames[labelled.frame].pose_of(self._paths[trip][labelled.frame, labelled.camera])
+        view = self._faces[trip][labelled.camera][face]
+        return pose @ drive.camera(labelled.camera).ego_from_camera @ view.camera_from_view
 
     def footprint(self, number: int, reach_m: float) -> tuple[F64, F64]:
         """Return the world box (two corners) of the ground that an image shows within reach, without reading it."""
         trip, labelled, face = self.images[number]
-        drive = self._trips[trip].drive
-        camera = drive.camera(labelled.camera)
-        pose = drive.frames[labelled.frame].pose_of(self._paths[trip][labelled.frame, labelled.camera])
         view = self._faces[trip][labelled.camera][face]
-        return box_ahead(view.k, pose @ camera.ego_from_camera @ view.camera_from_view, *view.size_px, reach_m)
+        return box_ahead(view.k, self._world_from_view(number), *view.size_px, reach_m)
 
     def read(self, trip: int, labelled: LabelledImage, face: int = 0) -> View:
         """Return one image, or one face of it.

@@ -3,10 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import slope_world as world
 
+from recon.align.alignment import corrected
 from recon.classes import RoadClass
 from recon.fit.observe import observe
+from recon.fit.observe_kernels import APART_M, APART_SHARE, PLACES
 from recon.progress import silent
 from recon.surface.cells import Cells
 from recon.views.views import Trip, View, Views, held_out
@@ -25,16 +28,30 @@ def sighting(view: View, point: np.ndarray, reach_m: float) -> tuple[float, int]
     return distance, int(view.labels.ids[int(v), int(u)])
 
 
-def test_counts_equal_the_slow_loop(tmp_path: Path) -> None:
-    drive, labels = world.write_drive(tmp_path, frames=4)
+def looks(sightings: list[tuple[float, np.ndarray]]) -> int:
+    """Number of sightings (distance, place of the camera) that differ from the last counted ones."""
+    counted: list[np.ndarray] = []
+    for distance, place in sightings:
+        if all(np.linalg.norm(place - one) >= max(APART_M, APART_SHARE * distance) for one in counted[-PLACES:]):
+            counted.append(place)
+    return len(counted)
+
+
+@pytest.mark.parametrize("step", [1.0, 0.1, 0.0])
+def test_counts_equal_the_slow_loop(tmp_path: Path, step: float) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=9)
+    back = np.zeros((9, 4))
+    back[:, 0] = (step - 1.0) * 2.0 * np.arange(9)  # the poses told make the vehicle slower than it was
+    drive = corrected(drive, back)
     views = Views([Trip(drive=drive, labels=labels)])
     cells = Cells.corridor(drive.path_xy_m(), corridor_m=6.0, cell_m=0.5)
     centres = cells.centres()
     z = world.SLOPE * centres[:, 0]
     seen = observe(views, cells, z, max_distance_m=12.0, tick=silent)
     for i in range(0, len(cells), 7):
-        sightings = [s for view in views if (s := sighting(view, np.r_[centres[i], z[i]], 12.0))]
-        assert seen.views[i] == len(sightings)
+        found = [(sighting(view, np.r_[centres[i], z[i]], 12.0), view.world_from_camera[:3, 3]) for view in views]
+        sightings = [s for s, _ in found if s]
+        assert seen.views[i] == looks([(s[0], place) for s, place in found if s])
         if sightings:
             assert np.isclose(seen.nearest_view_m[i], min(d for d, _ in sightings), rtol=1e-5)
             labels_seen = {label for _, label in sightings}
