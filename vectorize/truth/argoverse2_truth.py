@@ -66,7 +66,7 @@ def _dividers(lanes: tuple[LaneSegment, ...]) -> list[Element]:
     return [
         true_element("divider", line, style=style)
         for style, lines in by_style.items()
-        for line in joined_lines(without_duplicates(lines))
+        for line in joined_lines([line for _, line in without_duplicates(lines)])
     ]
 
 

@@ -71,7 +71,7 @@ def _dividers(tables: _Expansion, near: shapely.Geometry) -> list[Element]:
     return [
         true_element("divider", line, style=style)
         for style, lines in by_style.items()
-        for line in joined_lines(without_duplicates(lines))
+        for line in joined_lines([line for _, line in without_duplicates(lines)])
     ]
 
 

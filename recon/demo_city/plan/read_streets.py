@@ -167,17 +167,17 @@ def _lines(
     gap_m: float,
 ) -> tuple[list[Painted], list[tuple[F64, PaintStyle]]]:
     """Return the paint of the lane borders and the dividers that it forms: on the road, between crossings."""
-    marks: dict[int, _Mark] = {}
-    borders = []
+    marks: list[_Mark] = []
+    borders: list[F64] = []
     for lane in lanes:
         for side, border in (("left", lane.left), ("right", lane.right)):
             mark = _mark(lane, side)
             if mark is not None:
                 borders.append(border[:, :2] + shift)
-                marks[id(borders[-1])] = mark
+                marks.append(mark)
     by_mark: dict[_Mark, list[F64]] = {}
-    for border in without_duplicates(borders):
-        by_mark.setdefault(marks[id(border)], []).append(border)
+    for index, border in without_duplicates(borders):
+        by_mark.setdefault(marks[index], []).append(border)
     free = shapely.difference(area, shapely.union_all(walked))
     painted: list[Painted] = []
     dividers: list[tuple[F64, PaintStyle]] = []

@@ -116,8 +116,8 @@ def test_broken_maps_are_named(tmp_path: Path, case: str) -> None:
 
 
 EXPECTED = {
-    "7fab2350-7eaf-3b7e-a39d-6937a4c1bede": {"divider": 26, "ped_crossing": 11, "boundary": 11},
-    "adcf7d18-0510-35b0-a2fa-b4cea13a6d76": {"divider": 42, "ped_crossing": 11, "boundary": 8},
+    "7fab2350-7eaf-3b7e-a39d-6937a4c1bede": {"divider": 24, "ped_crossing": 11, "boundary": 11},
+    "adcf7d18-0510-35b0-a2fa-b4cea13a6d76": {"divider": 41, "ped_crossing": 11, "boundary": 8},
 }
 
 
