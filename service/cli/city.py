@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import typer
 
 from recon.demo_city.config import CityConfig
@@ -53,10 +54,7 @@ def city(
     """
     if map_log is not None:
         map_log = map_log.absolute()
-        # Checked here: the drive is written by a child process, whose errors are printed as they are.
-        from recon.demo_city.plan.read_streets import frames_along
-
-        frames = frames if frames is not None else frames_along(map_log, spacing)
+        frames = _frames_on(map_log, frames, spacing)
     config = CityConfig(
         seed=seed,
         condition=condition,
@@ -82,3 +80,22 @@ def city(
     changed = {name: getattr(config, name) for name in names if getattr(config, name) != getattr(plain, name)}
     write_city(folder, changed | ({"layout": layout} if layout != "drive_folder" else {}))
     print(json.dumps({"folder": str(folder), "seed": seed, "condition": condition}) if as_json else folder)
+
+
+def _frames_on(log: Path, frames: int | None, spacing_m: float) -> int:
+    """Return the number of frames along a log's path; a log that cannot be used is refused before anything is drawn."""
+    # numba takes a second to import, and other commands do without.
+    from recon.demo_city.plan.read_streets import frames_along, read_streets
+
+    if not 0.1 <= spacing_m <= 20.0:
+        return 1 if frames is None else frames  # the settings are checked next
+    count = frames_along(log, spacing_m) if frames is None else frames
+    plain = CityConfig()
+    read_streets(
+        log,
+        driven_m=(count - 1) * spacing_m,
+        dash_m=plain.dash_m,
+        gap_m=plain.gap_m,
+        rng=np.random.default_rng(0),
+    )
+    return count

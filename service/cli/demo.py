@@ -96,9 +96,8 @@ def _write_drive(out: Path) -> Path:
 def write_city(drive: Path, settings: dict[str, Any]) -> None:
     """Write a drive through the demo city in a child process; `settings` = CityConfig fields that are not default."""
     command = [sys.executable, "-m", "service.cli.demo_drive", str(drive), json.dumps(settings)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with StageBars() as bars:
+    with StageBars() as bars, subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         bars.show("stage.started", {"stage": "drive", "index": 0, "count": 1})
         started = time.monotonic()
         for line in process.stdout:

@@ -71,7 +71,7 @@ def read_streets(
     Raises InputInvalid naming what is missing or faulty, or DriveInvalid for a broken raster.
     """
     line = read_path(root)
-    if float(line.s[-1]) < driven_m:
+    if float(line.s[-1]) < driven_m - 1e-6:
         message = f"the trajectory is too short: {line.s[-1]:.1f} m for a drive of {driven_m:.1f} m"
         raise InputInvalid(message, where=str(root), hint="Ask for fewer frames or a smaller spacing.")
     root = root.resolve()
