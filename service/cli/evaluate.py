@@ -57,6 +57,8 @@ def evaluate(
             print_table(_beside_flat_ground(record["reprojection"]))
         elif "flat_ground_left_out" in record["reprojection"]:
             print_line(f"not compared with flat ground: {record['reprojection']['flat_ground_left_out']}")
+        if "check" in record["reprojection"]:
+            _print_check(record["reprojection"]["check"])
     for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
         print_line(f"note: {note}")
     if html is not None:
@@ -120,6 +122,17 @@ def _reprojection(reprojection: Mapping[str, Any]) -> Table:
         numbers = ["" if entry[k] is None else f"{entry[k]:.2f}" for k in ("median_px", "p90_px")]
         table.add_row(name, str(entry["images"]), str(entry["samples"]), *numbers, entry["why"])
     return table
+
+
+def _print_check(check: dict[str, Any]) -> None:
+    from vectorize.evaluate.paint_check import remarks
+
+    table = table_of("what the reprojection error cannot see", "remark from")
+    for said, limit in remarks(check):
+        table.add_row(said, limit)
+    print_table(table)
+    print_line(check["verdict"], style="bold")
+    print_line()
 
 
 def _beside_flat_ground(reprojection: Mapping[str, Any]) -> Table:

@@ -77,6 +77,8 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
             f"held out     median {held_out['median_px']:.2f} px from painted divider to the nearest mark pixel,"
             f" {100 * held_out['marks_met']:.0f} % of mark pixels met, in {held_out['images']} images"
         )
+    if held_out and "check" in held_out:
+        facts.append(f"verdict      {held_out['check']['verdict']}")
     facts.append(
         f"total        {report['seconds']:.1f} s, peak memory {report['peak_memory_mb']:.0f} MB in one process"
     )

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 from vectorize.evaluate.match_pictures import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
+from vectorize.evaluate.paint_check import remarks
 
 TEMPLATE = Path(__file__).with_name("page.html")
 
@@ -24,7 +25,11 @@ def page(record: Mapping[str, Any], pictures: Mapping[str, bytes]) -> str:
     rows = {row["name"]: row for row in record["patches"]["rows"]} if record["patches"] else {}
     colours = {"found": FOUND_RGB, "missed": MISSED_RGB, "false": FALSE_RGB, "beyond": BEYOND_RGB}
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    return template.render(record=record, images=images, rows=rows, colours=colours, scopes=_scopes(record))
+    check = (record["reprojection"] or {}).get("check")
+    said = remarks(check) if check else []
+    return template.render(
+        record=record, images=images, rows=rows, colours=colours, scopes=_scopes(record), remarks=said
+    )
 
 
 def _scopes(record: Mapping[str, Any]) -> list[tuple[str, str, Mapping[str, Any]]]:

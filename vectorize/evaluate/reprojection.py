@@ -24,6 +24,7 @@ from recon.drive import Camera, DriveLog
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.project import project
+from vectorize.evaluate.paint_check import PaintCheck, verdict
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.polyline import resample
 from vectorize.road_map import ElementClass, RoadMap
@@ -33,6 +34,7 @@ SAMPLE_M = 0.5
 NEAREST_M, FARTHEST_M = 3.0, 20.0
 WITHIN_PX = (1, 2, 4)
 DENSE_M = 0.02  # 3 m ahead of a camera with a focal length of 1000 px these are 3 px apart
+ROW_STEPS = 20_000  # of the ground ahead, of which each row gets its share
 PAINTED = 0.3  # marking probability from which a cell counts as painted
 
 
@@ -55,17 +57,19 @@ def reprojection_error(
     `marks_within_px` is the other direction. It takes the middles of all marks of these images, in the rows of flat
     ground 3 m to 20 m ahead, and gives the share within so many pixels of a seen stretch of a divider; `marks_met` is
     the share within 4 px.
-    `classes` holds the error of every class.
+    `classes` holds the error of every class. `check` holds what these errors cannot see (`paint_check`), the share of
+    painted metres that no divider meets, and a verdict.
     """
+    check = PaintCheck(road_map, np.array([frame.world_from_ego[:2, 3] for frame in drive.frames]))
     points, dense = sample_points(road_map, "divider"), sample_points(road_map, "divider", step_m=DENSE_M)
     painted = _painted(bev, points) if bev is not None else np.ones(len(points), dtype=bool)
     common = painted & _close_to(points, sample_points(beside, "divider")) if beside is not None else painted
     wanted = set(frames)
     images = {(image.frame, image.camera): image for image in labels.images}
-    distances, chosen, left = [np.zeros(0)], [np.zeros((0, 2), bool)], [np.zeros(0)]
+    distances, chosen, left = [np.zeros(0)], [np.zeros((0, 2), bool)], [np.zeros((0, 2))]
     skipped = used = 0
     by_class = ClassErrors(road_map)
-    rows = {camera.name: ground_rows(camera, drive.ground_z_ego_m) for camera in drive.cameras}
+    rows = {camera.name: row_metres(camera, drive.ground_z_ego_m) for camera in drive.cameras}
     todo = [entry for entry in drive.images() if entry[0] in wanted]
     for done, (index, frame, image) in enumerate(todo, start=1):
         labelled = images.get((index, image.camera))
@@ -73,6 +77,7 @@ def reprojection_error(
             continue
         ids, camera, pose = labels.read(labelled).ids, drive.camera(image.camera), frame.pose_of(image)
         by_class.add(ids, camera, pose)
+        check.add(ids, camera, pose)
         uv, inside = _ahead(camera, pose, points)
         inside[inside] = _unoccluded(ids, uv[inside])
         marks = ids == RoadClass.LANE_MARKING
@@ -88,15 +93,22 @@ def reprojection_error(
     figures = {"all": _figures(every), "painted": _figures(every[picks[:, 0]])}
     if beside is not None:
         figures["common"] = _figures(every[picks[:, 1]])
+    missed_px, painted_m = missed.T
+    checked = {
+        **check.record(),
+        "paint_missed": _share(missed_px > WITHIN_PX[-1], painted_m),
+        "median_px": figures["painted"]["median_px"],
+    }
     return {
         "images": used,
         "images_skipped": skipped,
-        "marks": int(missed.size),
-        "marks_within_px": _within(missed),
-        "marks_met": _within(missed)["4"],
+        "marks": len(missed),
+        "marks_within_px": _within(missed_px),
+        "marks_met": _within(missed_px)["4"],
         **{f"{name}_{key}": value for name, entry in figures.items() for key, value in entry.items()},
         "median_px": figures["painted"]["median_px"],
         "classes": by_class.record(),
+        "check": {**checked, "verdict": verdict(checked)},
     }
 
 
@@ -179,6 +191,24 @@ def ground_rows(camera: Camera, ground_z_ego_m: float) -> tuple[int, int]:
     return (int(row.min()), int(np.ceil(row.max()))) if row.size else (0, 0)
 
 
+def row_metres(camera: Camera, ground_z_ego_m: float) -> F64:
+    """Return (H,) how many metres of flat ground each row of an image spans ahead; 0 in rows without such ground."""
+    first, end = ground_rows(camera, ground_z_ego_m)
+    metres = np.zeros(camera.height_px)
+    forward = camera.ego_from_camera[:2, 2]
+    if np.linalg.norm(forward) < 0.5:
+        metres[first:end] = 1.0
+        return metres
+    away = np.linspace(NEAREST_M, FARTHEST_M, ROW_STEPS)
+    ahead = away[:, None] * forward / np.linalg.norm(forward)
+    ground = np.c_[camera.ego_from_camera[:2, 3] + ahead, np.full(len(ahead), ground_z_ego_m)]
+    uv, depth, _ = project(camera, np.eye(4), ground)
+    row = np.floor(uv[depth > 0, 1]).astype(int)
+    counts = np.bincount(row[(row >= first) & (row < end)], minlength=camera.height_px)[: camera.height_px]
+    metres[first:end] = counts[first:end] * (FARTHEST_M - NEAREST_M) / ROW_STEPS
+    return metres
+
+
 def _ahead(camera: Camera, world_from_ego: F64, points: F64) -> tuple[F64, Bool]:
     uv, depth, inside = project(camera, world_from_ego, points)
     result: Bool = inside & (depth >= NEAREST_M) & (depth <= FARTHEST_M)
@@ -214,22 +244,27 @@ def _distance_to(pixels: Bool, uv: F64) -> F64:
     return result
 
 
-def _from_marks(marks: Bool, rows: tuple[int, int], dense: tuple[F64, Bool]) -> F64:
-    """Return the distances in pixels from middles of marks in some rows to the nearest projected point, or infinity.
+def _from_marks(marks: Bool, row_m: F64, dense: tuple[F64, Bool]) -> F64:
+    """Return (M, 2) of the middles of marks in the rows of the ground: pixels to the nearest projected point, metres.
 
-    Near the camera a mark is many pixels wide, so its outline is far from the middle, along which a divider runs.
+    Without a projected point the distance is infinite. The metres are those of ground that the pixel's row spans. Near
+    the camera a mark is many pixels wide, so its outline is far from the middle, along which a divider runs.
     """
     middles: Bool = skeletonize(marks)  # type: ignore[no-untyped-call]
-    wanted = np.zeros_like(marks)
-    wanted[slice(*rows)] = middles[slice(*rows)]
+    where = np.argwhere(middles & (row_m > 0)[:, None])
     uv, inside = dense
     if not inside.any():
-        return np.full(int(wanted.sum()), np.inf)
+        return np.stack([np.full(len(where), np.inf), row_m[where[:, 0]]], axis=1)
     drawn = np.zeros_like(marks)
     column, row = np.floor(uv[inside]).astype(int).T
     drawn[row, column] = True
-    where = np.argwhere(wanted)[:, ::-1]
-    return _distance_to(drawn, where.astype(np.float64))
+    away = _distance_to(drawn, where[:, ::-1].astype(np.float64))
+    return np.stack([away, row_m[where[:, 0]]], axis=1)
+
+
+def _share(chosen: Bool, weight: F64) -> float | None:
+    total = float(weight.sum())
+    return round(float(weight[chosen].sum()) / total, 4) if total > 0 else None
 
 
 def _within(distances: F64) -> dict[str, float | None]:
