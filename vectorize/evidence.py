@@ -16,6 +16,7 @@ from recon.grid import Grid
 from vectorize import polyline
 
 HALF_TRUST_VIEWS = 4.0  # views from which a cell is trusted half: the curves of confidence were fitted with it
+GAMMA = 2.2  # of the images' colours, near enough to compare places of one map
 PAINT_M = 0.4  # each side of the axis of a line
 LEAST_KNOWN = 1e-3  # share of known classes or cells below which nothing is divided by it
 
@@ -32,6 +33,7 @@ class Evidence:
     stop_line: F32
     other_marking: F32
     background: F32
+    light: F32  # 0..1, proportional to light: the images' colours without their gamma
     trust: F32
     height_m: F32
     views: U16
@@ -62,6 +64,7 @@ class Evidence:
             stop_line=share(RoadClass.STOP_LINE),
             other_marking=share(RoadClass.OTHER_MARKING),
             background=share(RoadClass.BACKGROUND),
+            light=((bev.rgb.mean(axis=-1) / 255.0) ** GAMMA).astype(np.float32),
             trust=np.where(known, views / (views + HALF_TRUST_VIEWS), 0.0).astype(np.float32),
             height_m=bev.height_m,
             views=bev.views,

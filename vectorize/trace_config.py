@@ -120,10 +120,17 @@ class DividerConfig:
     isolated_probability: float = 0.33  # mean marking probability that a dash without continuation needs
     smooth_m: float = 0.8  # along a joined line; at a radius of 20 m it moves the line by 16 mm
     double_apart_m: float = 0.55  # largest distance between the axes of the two lines of a double line
+    # Gutters and rows of setts: wide in the classes and in the colours, and never sure.
+    strip_width_m: float = 0.5  # width of the marking probability from which a line may be such a strip
+    strip_light_m: float = 0.37  # width of its brightness: a single line is 0.3 m wide at most
+    strip_probability: float = 0.65  # stronger paint stays, also two lines side by side
+    strip_trips_m: float = 0.15  # wider for several trips, which place a line a little apart
 
     def __post_init__(self) -> None:
         check_ranges("divider", self, max_width_m=(0.05, 10), wide_keep_m=(0, 1000), faint_gap_m=(0, 50))
         check_ranges("divider", self, longest_dash_m=(0, 100), isolated_probability=SHARE)
+        check_ranges("divider", self, strip_width_m=(0, 10), strip_light_m=(0, 10), strip_trips_m=(0, 10))
+        check_ranges("divider", self, strip_probability=SHARE)
         check_ranges("divider", self, smooth_m=(0.01, 20), double_apart_m=(0, 3))
 
 

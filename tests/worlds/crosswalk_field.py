@@ -27,6 +27,7 @@ def crosswalk_field(count: int, tile: tuple[int, int]) -> Evidence:
         stop_line=none,
         other_marking=none,
         background=none,
+        light=none,
         trust=ones,
         height_m=none,
         views=none.astype(np.uint16),

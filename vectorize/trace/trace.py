@@ -24,6 +24,7 @@ from vectorize.trace.crossings.stop_line import find_stop_lines
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.lines.strip import is_strip
 from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
 from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
@@ -142,14 +143,11 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
     elements = []
     for strand, is_double in zip(strands, double, strict=True):
         seen = evidence.is_known(strand.xy_m)
-        style = style_of(
-            strand,
-            seen,
-            config,
-            twin=is_double,
-            apart_m=lines_apart_m(evidence, strand, config.style),
-            trips=trips_along(evidence, strand),
-        )
+        trips = trips_along(evidence, strand)
+        apart_m = lines_apart_m(evidence, strand, config.style)
+        if not is_double and is_strip(evidence, strand, config.divider, trips=trips):
+            continue
+        style = style_of(strand, seen, config, twin=is_double, apart_m=apart_m, trips=trips)
         bright = replace(strand, paint=_brightness(evidence, strand))
         elements.append(_element(evidence, bright, config, element_class="divider", style=style))
     lengths = [polyline.length_of(e.vertices) for e in elements]
