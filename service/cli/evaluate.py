@@ -29,15 +29,20 @@ def evaluate(
         typer.Option("--truth", help="A drive folder with a true map, a true map, or a map.geojson to compare with."),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with tables and pictures here.")] = None,
+    fill_holes: Annotated[
+        bool, typer.Option("--fill-holes", help="Count unknown ground inside the observed area as observed.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole record on stdout.")] = False,
 ) -> None:
     """Measure a result against a true map; without one, print the reprojection error on held-out frames.
 
     Example: roadscribe evaluate out --truth my_drive --html evaluation.html
     """
+    from vectorize.evaluate.config import EvaluateConfig
     from vectorize.evaluate.evaluate_result import evaluate_result
 
-    record, pictures = evaluate_result(out, truth, processes=min(4, len(os.sched_getaffinity(0))))
+    config = EvaluateConfig(fill_holes=fill_holes)
+    record, pictures = evaluate_result(out, truth, config, processes=min(4, len(os.sched_getaffinity(0))))
     if html is not None:
         from vectorize.evaluate.page import page
 

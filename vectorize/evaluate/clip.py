@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
+from scipy.ndimage import binary_fill_holes
 
 from recon.arrays import F64, I64, Bool
 from recon.grid import Grid
@@ -41,6 +42,10 @@ class Region:
         scale = 1.0 / grid.cell_m
         matrix = np.array([[scale, 0.0, -grid.west_m * scale], [0.0, -scale, grid.north_m * scale]])
         return cls(known, matrix)
+
+    def filled(self) -> Region:
+        """Return the region without holes: what known cells surround counts as known."""
+        return replace(self, known=binary_fill_holes(self.known))
 
     def to_px(self, xy_m: F64) -> F64:
         """Return (N, 2) column, row; cell (r, c) covers [c, c + 1) x [r, r + 1)."""

@@ -28,6 +28,7 @@ class EvaluateConfig:
     # Unknown stretches up to this length do not cut an element. Otherwise a hole of a few cells would split one line
     # into two, and split truth and prediction at different places.
     join_gap_m: float = 1.0
+    fill_holes: bool = False  # of the observed area, as where a data set has an outline of it only, such as Argoverse 2
     step_m: float = 0.5  # between the points at which lines are compared by length
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,8 @@ def evaluate_result(
     body["about"]["truth"] = {"name": source.path.name, "sha256": source.sha256, "seed": source.seed}
     truth = TruthIndex(source.road_map)
     trips = result.patches(truth)
+    if config.fill_holes:
+        trips = [[replace(patch, region=patch.region.filled()) for patch in trip] for trip in trips]
     patches = [patch for trip in trips for patch in trip]
     check_frame(truth, [p.world_from_ego for p in patches], patches[0].size_m if patches else (0, 0), str(source.path))
     body["patches"] = evaluate_patches(

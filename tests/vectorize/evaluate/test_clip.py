@@ -142,3 +142,17 @@ def test_what_lies_outside_the_raster_is_not_known():
     region = region_of(np.ones((4, 4), bool))
     assert clip([element([[-9, 0], [9, 0]])], region)[0].vertices.tolist() == [[-1, 0], [1, 0]]
     assert clip([element([[5, 5], [9, 9]]), box(5, 5, 8, 8)], region) == ()
+
+
+def test_a_filled_region_has_no_holes_and_the_same_rim():
+    known = np.zeros((12, 16), bool)
+    known[2:10, 2:14] = True
+    known[4:7, 5:9] = False  # a hole
+    known[2:5, 11] = False  # a bay, open to the outside
+    filled = region_of(known).filled().known
+    assert filled[4:7, 5:9].all()
+    assert not filled[2:5, 11].any()
+    assert filled.sum() == known.sum() + 12
+    line = element([[-2.0, 0.25], [2.0, 0.25]])
+    assert len(clip([line], region_of(known))) == 2
+    assert len(clip([line], region_of(known).filled())) == 1

@@ -14,6 +14,7 @@ from real_data import real_data
 from recon.drive import DriveLog
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputInvalid
 from vectorize.config import PackConfig
+from vectorize.evaluate.config import EvaluateConfig
 from vectorize.evaluate.evaluate_result import evaluate_result, patches_to_draw
 from vectorize.evaluate.evaluate_site import evaluate_site
 from vectorize.evaluate.match_pictures import BEYOND_RGB, FALSE_RGB, FOUND_RGB, MISSED_RGB
@@ -220,3 +221,12 @@ def test_the_worst_patches_are_shown_and_some_others():
     assert len(chosen) == 6
     assert patches_to_draw([]) == []
     assert patches_to_draw([{"f1": None}]) == [0]
+
+
+def test_filled_holes_count_as_observed(folders):
+    out, drive = folders[1], folders[0]
+    plain, _ = evaluate_result(out, drive)
+    filled, _ = evaluate_result(out, drive, EvaluateConfig(fill_holes=True))
+    for key in ("patches", "site"):
+        assert filled[key]["coverage"]["area"] >= plain[key]["coverage"]["area"]
+    assert filled["about"]["config"]["fill_holes"] is True
