@@ -48,17 +48,17 @@ class ReferenceLine:
 
         ValueError if the points span less than two steps.
         """
-        for _ in range(2):  # smoothing shortens a line, so it is resampled once more
+        for sigma_m in (smooth_m, 0.0):  # smoothing shortens a line, so it is resampled once more
             length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(xy, axis=0), axis=1))])
             if length[-1] < 2 * STEP_M:
                 raise ValueError(f"the points span {length[-1]:.2f} m")
             at = np.arange(int(length[-1] / STEP_M + 1e-3) + 1) * STEP_M
             xy = np.stack([np.interp(at, length, xy[:, i]) for i in range(2)], axis=-1)
-            if smooth_m:
+            if sigma_m:
                 # Mirrored through its ends, the line keeps them.
-                pad = min(len(xy) - 1, round(4 * smooth_m / STEP_M))
+                pad = min(len(xy) - 1, round(4 * sigma_m / STEP_M))
                 before, after = 2 * xy[0] - xy[pad:0:-1], 2 * xy[-1] - xy[-2 : -pad - 2 : -1]
-                smooth = gaussian_filter1d(np.concatenate([before, xy, after]), smooth_m / STEP_M, axis=0)
+                smooth = gaussian_filter1d(np.concatenate([before, xy, after]), sigma_m / STEP_M, axis=0)
                 xy = smooth[pad : pad + len(xy)]
         slope = np.gradient(xy, axis=0)
         heading = np.unwrap(np.arctan2(slope[:, 1], slope[:, 0]))
