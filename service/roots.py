@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
-from recon.errors import PathRefused
+from recon.errors import ModelInvalid, PathRefused
+from recon.segment.openvino_files import external_files
 
 HINT = "Allowed are existing files and folders below ROADSCRIBE_ROOTS, without links on the way."
 
@@ -40,7 +40,10 @@ def _companions_allowed(root: Path, path: Path) -> bool:
     if path.suffix == ".xml":
         companions = [path.with_suffix(".bin")]
     elif path.suffix == ".onnx":
-        companions = list(path.parent.glob(f"{glob.escape(path.name)}[._]data"))
+        try:
+            companions = external_files(path)
+        except (ModelInvalid, OSError):
+            return False
     elif path.suffix == ".pth":
         companions = list(path.parent.glob("*.py"))
     else:

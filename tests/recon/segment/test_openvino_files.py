@@ -32,3 +32,30 @@ def test_a_missing_file_is_named_with_a_way_out(tmp_path: Path, name: str) -> No
     with pytest.raises(ModelInvalid, match="does not exist") as caught:
         weight_files(tmp_path / name)
     assert "segment.weights" in caught.value.hint
+
+
+def named(location: str) -> bytes:
+    """Return the bytes of an ONNX tensor's entry that names a file of weights, between others."""
+    text = location.encode()
+    return b"\x08\x01" + b"\x0a\x08location\x12" + bytes([len(text)]) + text + b"\x0a\x06offset\x12\x010"
+
+
+def test_files_that_a_net_names_belong_to_its_digest_whatever_they_are_called(tmp_path: Path) -> None:
+    net = tmp_path / "one.onnx"
+    net.write_bytes(named("weights.bin") + b"..." + named("more/w.data"))
+    with pytest.raises(ModelInvalid, match=r"does not exist, and the net keeps weights in it"):
+        weight_files(net)
+    (tmp_path / "more").mkdir()
+    for name in ("weights.bin", "more/w.data"):
+        (tmp_path / name).write_bytes(b"a")
+    assert [path.name for path in weight_files(net)] == ["one.onnx", "w.data", "weights.bin"]
+    before = weights_digest(net)
+    (tmp_path / "more" / "w.data").write_bytes(b"b")
+    assert weights_digest(net) != before
+
+
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "a/../../w"])
+def test_weights_outside_the_folder_are_refused(tmp_path: Path, location: str) -> None:
+    (tmp_path / "one.onnx").write_bytes(named(location))
+    with pytest.raises(ModelInvalid, match="outside its folder"):
+        weight_files(tmp_path / "one.onnx")
