@@ -82,3 +82,16 @@ def test_a_smaller_crop_keeps_the_magnification_of_the_working_size() -> None:
     widths = [(e.share[RoadClass.LANE_MARKING] > 127).sum(axis=1).max() * 2 for e in seen]
     whole = [width for width in widths if width]
     assert 12 * 0.7 < np.median(whole) < 12 * 1.7
+
+
+def test_a_crop_of_a_wide_image_has_the_scale_at_which_the_net_sees_the_whole() -> None:
+    """Bands of 100 px: at the scale of the frame, 0.08, a crop shows 1200 px over its zoom, which is 1.7 at most."""
+    ids = np.full((300, 1200), int(RoadClass.ROAD), np.uint8)
+    for left in range(0, 1200, 200):
+        ids[:, left : left + 100] = int(RoadClass.OFF_ROAD)
+    image = np.zeros((300, 1200, 3), np.uint8)
+    config = TrainConfig(size_px=(96, 64), paint_share=0.0)
+    for seed in range(10):
+        share = example_of(image, ids, np.random.default_rng(seed), config, 2).share[RoadClass.ROAD]
+        row = share[share.max(axis=1).argmax()] > 127
+        assert np.count_nonzero(row[1:] != row[:-1]) >= 5
