@@ -102,6 +102,7 @@ class FitConfig:
     exposure: bool = True  # fitted for each camera; False: one exposure for all
     stereo_weight: float = 1.0  # of heights found by matching images, where there is no LiDAR
     most_jump_m: float = 1.0  # of the poses of a trip fitted alone, beyond what speed explains; a longer one is refused
+    loop_closure: bool = True  # where one trip passes a place again, correct poses that disagree, or refuse the drive
     pose_deltas: bool = False  # correct each frame of a trip that is fitted alone; labels take the corrected poses
     renderer: Literal["auto", "cpu", "gsplat", "reference"] = "auto"  # gsplat needs CUDA; reference is for tiny tests
 

@@ -9,15 +9,16 @@ import numpy as np
 import shapely
 from scipy.spatial import cKDTree
 
-from recon.align.alignment import AlignedTrip, Alignment, in_world_of
+from recon.align.alignment import AlignedTrip, Alignment, corrected, in_world_of
 from recon.align.landmarks import landmarks
+from recon.align.loop_closure import height_closure, only_up, passes_of
 from recon.align.overlap import drive_area, meetings, sites
 from recon.align.pose_jump import pose_jump
 from recon.align.register import Registration, TripLandmarks, register
 from recon.arrays import F64
 from recon.config import AlignConfig
 from recon.drive import DriveLog
-from recon.errors import TripsApart
+from recon.errors import PoseInvalid, TripsApart
 from recon.heights.height_field import HeightField, height_field
 from recon.progress import Tick, silent
 from recon.sensors.lidar import world_points
@@ -45,6 +46,16 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         for i, drive in enumerate(drives)
         if i not in reasons and (reason := pose_jump(drive, config.most_jump_m))
     }
+    rises: dict[int, F64] = {}
+    for i in range(len(trips)):
+        if i not in reasons and config.enabled:
+            try:
+                rise, _ = height_closure(drives[i])
+            except PoseInvalid as fault:
+                reasons[i] = fault.message
+                continue
+            if rise is not None:
+                rises[i], drives[i] = only_up(rise), corrected(drives[i], only_up(rise))
     reasons |= _outside_largest_group([i for i in range(len(trips)) if i not in reasons], drives)
     kept = [i for i in range(len(trips)) if i not in reasons]
     result = {i: _untouched(drives[i], reason) for i, reason in reasons.items()}
@@ -56,7 +67,7 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
     fields = {i: _field(drives[i]) for i in kept}
     marks = {i: landmarks(drives[i], trips[i].labels, fields[i], reach_m=config.reach_m, tick=tick) for i in kept}
     while True:
-        found = register([TripLandmarks.of(drives[i], marks[i]) for i in kept], tick)
+        found = register([TripLandmarks.of(drives[i], marks[i], part=passes_of(drives[i])) for i in kept], tick)
         up = height_offsets([drives[i].path_xy_m() for i in kept], [fields[i] for i in kept])
         fits = [
             _described(drives[i], found, n, raised_m=float(up[n]), config=config, alone=len(trips) == 1)
@@ -75,6 +86,8 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         result[i] = replace(fits[worst], correction=np.zeros_like(fits[worst].correction))
         if len(kept) < 2:
             raise _apart(drives, reasons)
+    for i in set(kept) & set(rises):
+        result[i] = replace(result[i], correction=result[i].correction + rises[i])
     return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
 
 

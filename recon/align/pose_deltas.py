@@ -102,6 +102,14 @@ def pose_report(views: Views, drive: DriveLog, *, corridor_m: float, tick: Tick)
     }
 
 
+def added(later: dict[str, Any], earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Return the poses' entry of two corrections after each other: the second of poses that the first has moved."""
+    if earlier is None:
+        return later
+    total = np.array(earlier["correction"]) + np.array(later["correction"])
+    return {**earlier, **later, "correction": np.round(total, 6).tolist()}
+
+
 def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: Tick) -> Iterator[Picture]:
     """Yield the picture of each frame that has images, in the order of the views."""
     half = round(AHEAD_M / CELL_M)

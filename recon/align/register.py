@@ -5,9 +5,10 @@ Unknown for frame f: a shift (x, y) of its position and a turn about the vertica
     sum over pairs (i, j) rho(n . (x_i - x_j)) + sum over neighbouring frames |c_f - c_g|^2 / walk^2
     + sum over frames |c_f|^2 / prior^2
 
-by Gauss-Newton with reweighting (rho: Cauchy). Pairs join landmarks of different trips, and of one trip where it
-sees the same ground again from farther on: only the latter reveal a constant error of the heading. The common position
-of all trips is fixed by the prior alone, so their corrections balance: an error that all trips share is unobservable.
+by Gauss-Newton with reweighting (rho: Cauchy). Pairs join landmarks of different trips, of different passes of one
+trip over a place, and of one pass where it sees the same ground again from farther on: only the last reveal a constant
+error of the heading. The common position of all trips is fixed by the prior alone, so their corrections balance: an
+error that all trips share is unobservable.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.spatial import cKDTree
 
 from recon.align.landmarks import END, GROUPS, Landmarks
-from recon.arrays import F64, I8, I64
+from recon.align.passes import driven_m
+from recon.arrays import F64, I8, I64, Bool
 from recon.drive import DriveLog
 from recon.least_squares import cauchy_weight, gauss_newton_step
 from recon.progress import Tick, silent
@@ -42,13 +44,13 @@ class TripLandmarks:
     pose: F64  # (F, 4, 4) world_from_ego
     driven_m: F64  # (F,) path length up to each frame
     marks: Landmarks
+    part: I64 | None = None  # (F,) the pass of the trip, from 0; None: it passes every place once
 
     @classmethod
-    def of(cls, drive: DriveLog, marks: Landmarks) -> TripLandmarks:
+    def of(cls, drive: DriveLog, marks: Landmarks, *, part: I64 | None = None) -> TripLandmarks:
         """Return the poses of a drive with its landmarks."""
         pose = np.array([frame.world_from_ego for frame in drive.frames]).reshape(-1, 4, 4)
-        step = np.linalg.norm(np.diff(pose[:, :2, 3], axis=0), axis=1)
-        return cls(pose=pose, driven_m=np.r_[0.0, np.cumsum(step)], marks=marks)
+        return cls(pose=pose, driven_m=driven_m(drive), marks=marks, part=part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -58,6 +60,7 @@ class Registration:
     corrections: tuple[F64, ...]  # per trip (F, 3): metres east, metres north, radians counter-clockwise
     residual_m: tuple[F64, ...]  # per trip: |n . (x_i - x_j)| of its pairs with other trips after the last round
     shared: tuple[float, ...]  # per trip: share of its landmarks that have a partner in another trip
+    passes_m: tuple[F64, F64]  # |n . (x_i - x_j)| of pairs of one trip's passes before the first and after the last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,6 +68,7 @@ class _Points:
     """All landmarks with a direction, of all trips."""
 
     trip: I64  # (N,)
+    part: I64  # (N,) the pass, counted over all trips
     frame: I64  # (N,) counted over all trips
     group: I8
     arm_m: F64  # (N, 2) from the vehicle to the point, world axes, before correction
@@ -87,6 +91,8 @@ def register(trips: Sequence[TripLandmarks], tick: Tick = silent) -> Registratio
     pairs = _pairs(points, correction, ROUNDS[-1][0])
     across = points.trip[pairs[:, 0]] != points.trip[pairs[:, 1]]
     distance = np.abs(_residual(points, pairs, correction)[0])
+    told = _pairs(points, np.zeros_like(correction), ROUNDS[0][0])
+    told_m = np.abs(_residual(points, told, np.zeros_like(correction))[0])
     owner = points.trip[pairs[:, 0]]
     met = np.zeros(len(points.trip), dtype=bool)
     met[pairs[across, 0]] = True
@@ -95,18 +101,27 @@ def register(trips: Sequence[TripLandmarks], tick: Tick = silent) -> Registratio
         corrections=tuple(correction[first[i] : first[i + 1]] for i in every),
         residual_m=tuple(distance[across & (owner == i)] for i in every),
         shared=tuple(float(met[points.trip == i].mean()) if np.any(points.trip == i) else 0.0 for i in every),
+        passes_m=(told_m[_of_two_passes(points, told)], distance[_of_two_passes(points, pairs)]),
     )
+
+
+def _of_two_passes(points: _Points, pairs: I64) -> Bool:
+    i, j = pairs.T
+    result: Bool = (points.trip[i] == points.trip[j]) & (points.part[i] != points.part[j])
+    return result
 
 
 def _points(trips: Sequence[TripLandmarks]) -> _Points:
     columns: dict[str, list[npt.NDArray[np.generic]]] = {name: [] for name in _Points.__slots__}
-    first = 0
+    first, passes = 0, 0
     for number, trip in enumerate(trips):
         marks = trip.marks
         frame = marks.frame
         rotation = trip.pose[frame, :3, :3]
         normal = np.einsum("nij,nj->ni", rotation[:, :2, :2], marks.normal)
         columns["trip"].append(np.full(len(frame), number, dtype=np.int64))
+        part = np.zeros(len(trip.pose), dtype=np.int64) if trip.part is None else trip.part
+        columns["part"].append(part[frame] + passes)
         columns["frame"].append(frame.astype(np.int64) + first)
         columns["group"].append(marks.group)
         columns["arm_m"].append(np.einsum("nij,nj->ni", rotation, marks.ego_xyz_m)[:, :2])
@@ -114,6 +129,7 @@ def _points(trips: Sequence[TripLandmarks]) -> _Points:
         columns["normal"].append(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9))
         columns["block"].append((trip.driven_m[frame] // BLOCK_M).astype(np.int64))
         first += len(trip.pose)
+        passes += int(part.max(initial=0)) + 1
     return _Points(**{name: np.concatenate(parts) for name, parts in columns.items()})
 
 
@@ -132,13 +148,13 @@ def _pairs(points: _Points, correction: F64, radius_m: float) -> I64:
     found = [np.zeros((0, 2), np.int64)]
     for group in range(GROUPS):
         own = np.flatnonzero(points.group == group)
-        for trip in np.unique(points.trip[own]):
-            there = own[points.trip[own] == trip]
-            found.append(_nearest(points, xy, own[points.trip[own] != trip], there, radius_m))
+        for part in np.unique(points.part[own]):
+            there = own[points.part[own] == part]
+            found.append(_nearest(points, xy, own[points.part[own] != part], there, radius_m))
             # Two blocks on: near enough to see the same ground, far enough to see it at another distance.
-            for part in range(4):
-                here = there[points.block[there] % 4 == part]
-                ahead = there[points.block[there] % 4 == (part + 2) % 4]
+            for phase in range(4):
+                here = there[points.block[there] % 4 == phase]
+                ahead = there[points.block[there] % 4 == (phase + 2) % 4]
                 found.append(_nearest(points, xy, here, ahead, radius_m))
     return np.concatenate(found)
 

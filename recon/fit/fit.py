@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from recon.align.alignment import corrected
-from recon.align.pose_deltas import pose_report, posed
+from recon.align.loop_closure import loop_closure
+from recon.align.pose_deltas import added, pose_report, posed
 from recon.align.pose_jump import pose_jump
 from recon.config import FitConfig
 from recon.drive import DriveLog
@@ -59,11 +60,15 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
     try:
         with kept_memory():
             poses: dict[str, Any] = {}
+            if config.loop_closure and len(trips) == 1 and (closure := loop_closure(trips[0], tick)):
+                poses = {"poses": closure.record()}
+                trips = [replace(trips[0], drive=posed(trips[0].drive, poses))]
             if config.pose_deltas and len(trips) == 1:  # the poses of several trips were corrected by `align`
                 drive = trips[0].drive
                 views = Views(trips, holdout_every=config.holdout_every)
-                poses = {"poses": pose_report(views, drive, corridor_m=config.corridor_m, tick=tick)}
-                trips = [replace(trips[0], drive=posed(drive, poses))]
+                deltas = {"poses": pose_report(views, drive, corridor_m=config.corridor_m, tick=tick)}
+                trips = [replace(trips[0], drive=posed(drive, deltas))]
+                poses = {"poses": added(deltas["poses"], poses.get("poses"))}
             datum_m = datum_of([trip.drive for trip in trips])
             trips = [replace(trip, drive=_raised(trip.drive, -datum_m)) for trip in trips]
             views = Views(trips, holdout_every=config.holdout_every)
