@@ -22,6 +22,8 @@ PUBLISHED_M = 0.6  # a cell this close to an element is explained by it
 PAINT = 0.3  # probability from which a cell counts as evidence of paint
 PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", "ped_crossing")
 WITHHELD_M = 0.8
+HIDING = 0.5  # share of BACKGROUND from which a cell hides the ground
+HIDDEN_M = 8.0  # from the edge of the road to where BACKGROUND may hide more of it
 EDGE_M = 2.0  # at the edge of a window evidence and what is withheld for it may lie beyond
 SPARE_M = 40.0  # driven before a new window is made
 SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
@@ -37,11 +39,29 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     near = np.ones((3, 3), np.uint8)
     edge = road & cv2.dilate(other.astype(np.uint8), near).astype(bool)
     painted = known & (np.maximum(np.maximum(evidence.marking, evidence.stop_line), evidence.crosswalk) > PAINT)
-    bare = (edge & ~_drawn(bev, road_map, ("boundary",))) | (painted & ~_drawn(bev, road_map, PAINTED_CLASSES))
-    unexplained = bare.astype(np.uint8)
+    open_edge = edge & ~_drawn(bev, road_map, ("boundary",))
+    unexplained = open_edge | (painted & ~_drawn(bev, road_map, PAINTED_CLASSES))
     size = 2 * round(WITHHELD_M / cell) + 1
-    withheld = cv2.dilate(unexplained, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))).astype(bool)
-    result: Bool = known & ~withheld
+    near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    withheld = cv2.dilate(unexplained.astype(np.uint8), near).astype(bool)
+    result: Bool = known & ~withheld & ~_behind(evidence, open_edge)
+    return result
+
+
+def _behind(evidence: Evidence, open_edge: Bool) -> Bool:
+    """Return (H, W) cells of BACKGROUND into which the road may run on: it hides the ground under it.
+
+    They are joined to an open edge of the road through BACKGROUND, and lie within HIDDEN_M of it.
+    """
+    reach = max(1, round(HIDDEN_M / evidence.grid.cell_m))
+    hiding = evidence.known & (evidence.background > HIDING)
+    away = cv2.distanceTransform((~open_edge).astype(np.uint8), cv2.DIST_L2, 5)
+    zone = (hiding & (away <= reach)) | open_edge
+    _, labels = cv2.connectedComponents(zone.astype(np.uint8), connectivity=8)
+    touched = np.zeros(int(labels.max()) + 1, dtype=bool)
+    touched[labels[open_edge]] = True
+    touched[0] = False
+    result: Bool = hiding & touched[labels]
     return result
 
 

@@ -17,6 +17,7 @@ from recon.demo_city.scene.street_furniture import building, fence, lamp, sign, 
 from recon.demo_city.scene.vehicles import car, truck
 
 Rng = np.random.Generator
+BENT_RAD = 0.2  # turn of a kerb over half a house; streets of a seed turn less, corners of a map more
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class Frontage:
         return upright(x, y, self.ground.height(x, y), self.plan.heading(self.number, s_m) + turn_rad)
 
     def is_free(self, s_m: float, behind_m: float, half_s: float, half_t: float, margin_m: float) -> bool:
-        """Return whether a rectangle is clear of every road."""
+        """Return whether a rectangle is clear of every road; none fits where the kerb bends."""
+        heading = self.plan.heading(self.number, s_m)
+        ends = [self.plan.heading(self.number, s_m + sign * half_s) for sign in (-1.0, 1.0)]
+        if max(abs(end - heading) for end in ends) > BENT_RAD:
+            return False
         grid = [(a, b) for a in (-1.0, -0.5, 0.0, 0.5, 1.0) for b in (-1.0, 0.0, 1.0)]
         points = [self.xy(s_m + a * half_s, behind_m + b * half_t) for a, b in grid]
         return bool(signed_kerb_distance(self.ground.plan, np.array(points)).min() > margin_m)

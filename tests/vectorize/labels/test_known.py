@@ -1,0 +1,55 @@
+"""What a label may claim to be complete: not the ground that BACKGROUND hides where a road runs into it."""
+
+import numpy as np
+import pytest
+from painter import Canvas
+
+from recon.classes import RoadClass
+from recon.grid import Grid
+from vectorize.labels.known import HIDDEN_M, known_cells
+from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
+
+GRID = Grid(west_m=-30.0, north_m=20.0, cell_m=0.1, width=600, height=400)
+
+
+# What hides the ground ends raggedly, where the view of one image after the other ends: that is no kerb.
+RAGGED = [(4.0 + 1.2 * (i % 2), 7.0 + 0.7 * i) for i in range(19)]
+
+
+def side_street(*, house=(*RAGGED, (25.0, 20.0), (25.0, 7.0))):
+    """Return a street along x and one that leaves it to the north; a house at the corner hides the latter's east."""
+    canvas = Canvas(GRID)
+    canvas.area([(-30, -4), (30, -4), (30, 4), (-30, 4)], RoadClass.ROAD)
+    canvas.area([(-4, 3), (6, 3), (6, 20), (-4, 20)], RoadClass.ROAD)
+    canvas.area(house, RoadClass.BACKGROUND)
+    bev = canvas.bev()
+    return bev, known_cells(bev, trace(bev, TraceConfig()))
+
+
+def share(known, west, south, east, north):
+    """Return the known share of a rectangle."""
+    columns = slice(*np.round((np.array([west, east]) + 30.0) / 0.1).astype(int))
+    rows = slice(*np.round((20.0 - np.array([north, south])) / 0.1).astype(int))
+    return float(known[rows, columns].mean())
+
+
+def test_a_road_that_runs_into_background_may_run_on_behind_it():
+    _, known = side_street()
+    assert share(known, 5.5, 8.0, 4.0 + HIDDEN_M - 1.0, 18.0) == 0.0  # the street's east kerb lies in there
+    assert share(known, 4.0 + HIDDEN_M + 2.0, 10.0, 24.0, 18.0) == 1.0  # far behind the edge of the road
+    assert share(known, -3.0, 5.0, 3.0, 18.0) == 1.0
+    assert share(known, -25.0, 6.0, -6.0, 18.0) == 1.0
+
+
+@pytest.mark.parametrize("front_m", [4.0, 4.5, 6.0])
+def test_background_beyond_a_published_kerb_hides_no_road(front_m):
+    # A hedge or a row of houses stands along the street, at the kerb or behind a sidewalk.
+    _, known = side_street(house=[(-30, front_m), (-5, front_m), (-5, 20), (-30, 20)])
+    assert share(known, -28.0, front_m + 1.0, -8.0, 19.0) > 0.98
+
+
+def test_background_behind_a_sidewalk_is_not_reached_from_a_road_elsewhere():
+    # The sidewalk between the road and the house bars the way, however near the open edge is.
+    _, known = side_street(house=((8.0, 7.0), (8.0, 20.0), (25.0, 20.0), (25.0, 7.0)))
+    assert share(known, 9.0, 8.0, 24.0, 18.0) > 0.98
