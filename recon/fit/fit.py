@@ -23,6 +23,7 @@ from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, PoseInvalid
 from recon.fit.allocator import kept_memory
+from recon.fit.levels import Levels, prepare_levels
 from recon.fit.optimise import optimise
 from recon.fit.prepare import prepare
 from recon.fit.stitch import Stitcher
@@ -97,11 +98,15 @@ def fit_tiles(
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     tiles = tiles_of(path, corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells)
     stitcher = Stitcher(scratch)
+    levels = Levels.of(drives, corridor_m=config.corridor_m)
     for number, tile in enumerate(tiles, start=1):
         one = len(tiles) == 1
         near = views if one else tile.seen_by(views, config.max_distance_m)
         tell = tick if one else _of_tile(tick, number, len(tiles))
-        prepared = prepare(drives, near, tile, config, tell)
+        if levels is None:
+            prepared = prepare(drives, near, tile, config, tell)
+        else:
+            prepared = prepare_levels(levels, drives, near, tile, config, tell)
         if prepared.road_m2 < LEAST_ROAD_M2:
             stitcher.leave_out(prepared, near)
             continue

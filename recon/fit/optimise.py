@@ -48,7 +48,9 @@ def optimise(
         for view in views.ahead(views.shuffled(generator), workers=0 if device == CPU else READERS):
             tick(done, total, "steps")
             done += 1
-            window = visible_window(tile.cells, view, parameters.heights, config.max_distance_m)
+            window = visible_window(
+                tile.cells, view, parameters.heights, config.max_distance_m, tile.shown_by(view.trip, view.frame)
+            )
             rays_target = rays_and_target(view, window, config.max_distance_m)
             if rays_target is None or not len(window.ids):
                 continue
@@ -108,5 +110,6 @@ def _surface(tile: PreparedTile, parameters: F32, exposure: Exposure, means: Los
             "losses": means.report(),
             "lidar_cells": int(np.isfinite(tile.lidar_z).sum()),
             "stereo_points": tile.stereo_points,
+            "withheld_m2": round(tile.withheld_m2, 2),
         },
     )

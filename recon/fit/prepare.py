@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from recon.arrays import F32, F64
+from recon.arrays import F32, F64, I64, U64, Bool
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
@@ -37,6 +37,17 @@ class PreparedTile:
     observations: Observations
     lidar_z: F32  # (N,) mean LiDAR height, NaN without a return
     stereo_points: int  # heights on which images agreed; 0 where LiDAR measured enough
+    level: I64 | None = None  # (N,) of a site with several levels: see `recon.fit.levels`
+    members: tuple[U64, ...] = ()  # per trip (F,) bit l: the images of a frame show cells of level l
+    withheld_m2: float = 0.0  # of the tile and its halo, for it cannot be told which level lies there
+
+    def shown_by(self, trip: int, frame: int) -> Bool | None:
+        """Return which cells (N,) the images of a frame may show, or None for all."""
+        if self.level is None:
+            return None
+        levels = self.members[trip][frame] >> self.level.astype(np.uint64)
+        result: Bool = (levels & np.uint64(1)) > 0
+        return result
 
     @property
     def road_m2(self) -> float:
@@ -45,8 +56,13 @@ class PreparedTile:
         return float((share > 0.5).sum()) * self.cells.grid.cell_m**2
 
 
-def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick) -> PreparedTile:
-    """Return the cells of a tile and its halo that some valid pixel of `views` saw, possibly none."""
+def prepare(
+    drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick, *, cells: Cells | None = None
+) -> PreparedTile:
+    """Return the cells of a tile and its halo that some valid pixel of `views` saw, possibly none.
+
+    `cells` are those of the corridor to choose from, all of them by default.
+    """
     low, high = tile.box_m()
     # Poses beyond the tile still influence the height field a little at its edge.
     reach_m = max(LIDAR_RANGE_M, config.corridor_m + BLOCK_CELLS * config.cell_m)
@@ -56,7 +72,8 @@ def prepare(drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitCon
     cloud = np.concatenate([np.zeros((0, 3)), *clouds])
     field = height_field(near, cloud, corridor_m=config.corridor_m)
     path = np.concatenate([drive.path_xy_m() for drive in drives])
-    cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
+    if cells is None:
+        cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
     points = np.zeros((0, 3))
     if config.stereo_weight > 0 and _measured_share(cells, cloud) < SPARSE_SHARE:
         points, votes = agreed_heights(views.distinct(), cells, field, tick)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from recon.arrays import F32
+from recon.arrays import F32, Bool
 from recon.classes import GROUND, RoadClass
 from recon.fit import observe_kernels
 from recon.fit.ground_ray_kernels import ground_rays
@@ -17,14 +17,19 @@ from recon.views.views import View
 MARGIN_PX = 8.0  # around the image: the footprint of a cell outside may reach in
 
 
-def visible_window(cells: Cells, view: View, z_m: F32, max_distance_m: float) -> Window:
-    """Return the cells (heights `z_m` (N,)) that the view can see: the others would cost time and get no gradient."""
+def visible_window(cells: Cells, view: View, z_m: F32, max_distance_m: float, shown: Bool | None = None) -> Window:
+    """Return the cells (heights `z_m` (N,)) that the view can see: the others would cost time and get no gradient.
+
+    `shown` (N,) leaves out cells of other levels.
+    """
     window = cells.window(*view.footprint(max_distance_m))
     xy = window.corner_m + (np.stack([window.column, window.row], axis=1) + 0.5) * cells.grid.cell_m
     height, width = view.labels.ids.shape
     visible = observe_kernels.in_view(
         xy[:, 0], xy[:, 1], z_m[window.ids], view.camera_from_world, width, height, view.k, MARGIN_PX, max_distance_m
     )
+    if shown is not None:
+        visible &= shown[window.ids]
     index = np.full_like(window.index, -1)
     row, column = window.row[visible], window.column[visible]
     index[row, column] = np.arange(len(row), dtype=np.int32)

@@ -1,0 +1,152 @@
+"""Levels of a site: where one road lies above another, each cell belongs to one of them or to none.
+
+A surface has one height at a place. The paths tell where that is not enough: two passes within the corridor whose road
+planes lie more than LEVEL_M apart are on different levels. Each level has its own height field, and only its own images
+vote for its cells. A cell belongs to the level of the nearest path. Where another level is nearly as near, as at the
+crossing itself, the cell is withheld: it stays unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, Self
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from recon.align.passes import LEVEL_M, Paths, driven_m
+from recon.arrays import F64, I64, U64
+from recon.config import FitConfig
+from recon.drive import DriveLog
+from recon.fit.observe import Observations
+from recon.fit.prepare import PreparedTile, prepare
+from recon.fit.tiles import Tile
+from recon.progress import Tick
+from recon.surface.cells import Cells, block_order
+from recon.views.views import Views
+
+OVERLAP_M = 20.0  # driven beyond the end of a level's pass, that both levels use: the road goes on there
+CLEAR_M = 4.0  # that the path of a cell's level must be nearer than that of another
+BESIDE_M = 8.0  # from the path, where another level lies in the corridor too: what lies beyond is the other's
+APART_M = 1.0  # between the heights of two levels at a place, from which on it is withheld
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Levels:
+    """Which frames of several drives belong to which level."""
+
+    paths: Paths
+    level: I64  # (N,) of every place of the paths
+    members: tuple[U64, ...]  # per drive (F,) bit l: level l uses the frame
+    corridor_m: float
+
+    @classmethod
+    def of(cls, drives: Sequence[DriveLog], *, corridor_m: float) -> Self | None:
+        """Return the levels of a site, or None where no road lies above another."""
+        paths = Paths.of(drives)
+        pairs, above = paths.meetings(corridor_m)
+        pairs = pairs[np.abs(above) > LEVEL_M]
+        if not len(pairs):
+            return None
+        number = paths.passes(pairs)
+        level = _coloured(number, pairs)[number]
+        count = int(level.max()) + 1
+        barred = np.zeros((len(level), count), dtype=bool)  # a place may not serve the level of a place above it
+        for one, other in (pairs.T, pairs.T[::-1]):
+            barred[one, level[other]] = True
+        members = []
+        for index, drive in enumerate(drives):
+            own = np.flatnonzero(paths.drive == index)
+            serves = np.eye(count, dtype=bool)[level[own]]
+            for cut in np.flatnonzero(np.diff(level[own])):
+                driven = paths.driven_m[own]
+                serves[(driven <= driven[cut]) & (driven > driven[cut + 1] - OVERLAP_M), level[own][cut + 1]] = True
+                serves[(driven > driven[cut]) & (driven < driven[cut] + OVERLAP_M), level[own][cut]] = True
+            serves = serves & ~barred[own] | np.eye(count, dtype=bool)[level[own]]
+            at = np.searchsorted(paths.driven_m[own], driven_m(drive), side="right") - 1
+            members.append((serves[at] * (np.uint64(1) << np.arange(count, dtype=np.uint64))).sum(axis=1))
+        return cls(paths=paths, level=level, members=tuple(members), corridor_m=corridor_m)
+
+    @property
+    def count(self) -> int:
+        """Return the number of levels."""
+        return int(self.level.max()) + 1
+
+    def owners(self, xy_m: F64) -> I64:
+        """Return the level of places (N, 2), -1 where they are withheld."""
+        away, height = np.full((self.count, len(xy_m)), np.inf), np.zeros((self.count, len(xy_m)))
+        for level in range(self.count):
+            own = np.flatnonzero(self.level == level)
+            distance, near = cKDTree(self.paths.xyz_m[own, :2]).query(xy_m)
+            place = own[near]
+            offset = xy_m - self.paths.xyz_m[place, :2]
+            away[level] = distance
+            height[level] = self.paths.xyz_m[place, 2] + (self.paths.slope[place] * offset).sum(axis=1)
+        owner = away.argmin(axis=0)
+        nearest, at = away.min(axis=0), height[owner, np.arange(len(xy_m))]
+        unclear = (away < self.corridor_m) & (np.abs(height - at) > APART_M)
+        unclear &= (away < nearest + CLEAR_M) | (nearest > BESIDE_M)
+        return np.where(unclear.any(axis=0), -1, owner)
+
+    def sees(self, level: int, trip: int, frame: int) -> bool:
+        """Return whether a frame belongs to a level."""
+        return bool(int(self.members[trip][frame]) >> level & 1)
+
+    def drives(self, level: int, drives: Sequence[DriveLog]) -> list[DriveLog]:
+        """Return the drives with the frames of a level."""
+        return [
+            replace(drive, frames=tuple(f for i, f in enumerate(drive.frames) if self.sees(level, trip, i)))
+            for trip, drive in enumerate(drives)
+        ]
+
+
+def prepare_levels(
+    levels: Levels, drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick
+) -> PreparedTile:
+    """Return the cells of a tile that were seen, each with the heights and the evidence of its own level."""
+    path = np.concatenate([drive.path_xy_m() for drive in drives])
+    cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
+    owner = levels.owners(cells.centres())
+    parts, names = [], []
+    for level in range(levels.count):
+        if not np.any(owner == level):
+            continue
+        own = Cells.of(cells.grid, cells.row[owner == level], cells.column[owner == level])
+        near = views.only(n for n, (trip, image, _) in enumerate(views.images) if levels.sees(level, trip, image.frame))
+        parts.append(prepare(levels.drives(level, drives), near, tile, config, tick, cells=own))
+        names.append(np.full(len(parts[-1].cells), level, dtype=np.int64))
+    if not parts:
+        return prepare(drives, views, tile, config, tick, cells=Cells.of(cells.grid, cells.row[:0], cells.column[:0]))
+    row, column = (np.concatenate([getattr(part.cells, name) for part in parts]) for name in ("row", "column"))
+    order = block_order(row, column)
+
+    def joined(*path: str) -> Any:
+        return np.concatenate([reduce(getattr, path, part) for part in parts])[order]
+
+    fields = ("views", "trips", "nearest_view_m", "rgb", "class_share")
+    return PreparedTile(
+        cells=Cells.of(cells.grid, row, column),
+        z=joined("z"),
+        tilt=joined("tilt"),
+        observations=Observations(**{name: joined("observations", name) for name in fields}),
+        lidar_z=joined("lidar_z").astype(np.float32),
+        stereo_points=sum(part.stereo_points for part in parts),
+        level=np.concatenate(names)[order],
+        members=levels.members,
+        withheld_m2=float((owner < 0).sum()) * cells.grid.cell_m**2,
+    )
+
+
+def _coloured(number: I64, pairs: I64) -> I64:
+    """Return the least level of each pass that no pass above or below it has, in their order."""
+    count = int(number.max()) + 1
+    apart = np.zeros((count, count), dtype=bool)
+    for one, other in (pairs.T, pairs.T[::-1]):
+        apart[number[one], number[other]] = True
+    level = np.full(count, -1, dtype=np.int64)
+    for each in range(count):
+        taken = set(level[apart[each]].tolist())
+        level[each] = next(one for one in range(count) if one not in taken)
+    return level
