@@ -42,8 +42,8 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     open_edge = edge & ~_drawn(bev, road_map, ("boundary",))
     unexplained = open_edge | (painted & ~_drawn(bev, road_map, PAINTED_CLASSES))
     size = 2 * round(WITHHELD_M / cell) + 1
-    near = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
-    withheld = cv2.dilate(unexplained.astype(np.uint8), near).astype(bool)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    withheld = cv2.dilate(unexplained.astype(np.uint8), disc).astype(bool)
     result: Bool = known & ~withheld & ~_behind(evidence, open_edge)
     return result
 
