@@ -8,7 +8,8 @@ Confidence of a vertex = curve(evidence x trust(views)) x discount, all 0..1:
 - curve(x) = c x^n / (x^n + h^n) with h and n of the class (`CURVES`) and c = 0.98 (`CEILING`): the share of metres
   within 0.5 m of the truth that places of such evidence reached.
 - discount of a bridged stretch, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half of it
-  where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Elsewhere 1.
+  where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Of a divider nearly as wide and pale
+  as a gutter: 0.5. Elsewhere 1.
 The score of an element is the mean confidence along its length.
 """
 
@@ -49,6 +50,7 @@ CURVES: dict[ElementClass, Curve] = {
 # Not settings: the curves were fitted with these values. After a change, run `make confidence` and enter its curves.
 FADE_M = 60.0  # gap over which the confidence in a bridge falls to 37 %
 UNSEEN = 0.5  # of the confidence in a bridge that remains where no image saw the gap
+STRIP = 0.5  # of the confidence in a divider that remains where it may be a strip of another surface (`lines.strip`)
 BACKGROUND = 0.5  # of the confidence in an edge that remains against BACKGROUND: it may hide a vehicle
 
 

@@ -17,14 +17,14 @@ from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Element, ElementClass, RoadMap, Style
-from vectorize.trace.confidence import BACKGROUND, bridge_discount, curve
+from vectorize.trace.confidence import BACKGROUND, STRIP, bridge_discount, curve
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.crossings.stop_line import find_stop_lines
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace.lines.strip import is_strip
+from vectorize.trace.lines.strip import Breadth
 from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
 from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
@@ -145,11 +145,15 @@ def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], con
         seen = evidence.is_known(strand.xy_m)
         trips = trips_along(evidence, strand)
         apart_m = lines_apart_m(evidence, strand, config.style)
-        if not is_double and is_strip(evidence, strand, config.divider, trips=trips):
+        breadth = Breadth.of(evidence, strand)
+        if not is_double and breadth.is_strip(config.divider, trips=trips):
             continue
         style = style_of(strand, seen, config, twin=is_double, apart_m=apart_m, trips=trips)
         bright = replace(strand, paint=_brightness(evidence, strand))
-        elements.append(_element(evidence, bright, config, element_class="divider", style=style))
+        element = _element(evidence, bright, config, element_class="divider", style=style)
+        if style != "double" and breadth.is_doubtful(config.divider, trips=trips):
+            element = replace(element, confidence=STRIP * element.confidence, score=STRIP * element.score)
+        elements.append(element)
     lengths = [polyline.length_of(e.vertices) for e in elements]
     spans = uncross(
         [e.vertices[:, :2] for e in elements], [n * e.score for n, e in zip(lengths, elements, strict=True)]

@@ -87,3 +87,22 @@ def test_without_colours_width_alone_drops_nothing() -> None:
     canvas, line = road(np.inf, 0.1)
     bev = with_strip(canvas, cover(canvas, line, 0.55), certainty=0.55, bright=100)
     assert len(dividers(bev)) == 1
+
+
+def test_a_line_nearly_as_wide_keeps_half_of_its_confidence() -> None:
+    canvas, line = road(np.inf, 0.1)
+    (kept,) = dividers(with_strip(canvas, cover(canvas, line, 0.45), certainty=0.5))
+    assert kept.confidence.max() <= 0.5
+    assert kept.score <= 0.5
+    (sure,) = dividers(with_strip(canvas, cover(canvas, line, 0.3), certainty=0.95, bright=220))
+    assert sure.score > 0.9
+
+
+def test_a_gutter_beside_a_bright_kerb_is_never_sure() -> None:
+    """The kerb is a second crest of brightness, as the other line of a double one is, but it has another class."""
+    canvas, line = road(np.inf, 0.1)
+    gutter, kerb = cover(canvas, line, 0.5), cover(canvas, shifted(line, -0.55), 0.2)
+    bev = with_strip(canvas, gutter, certainty=0.4)
+    grey = np.maximum(bev.rgb[..., 0], (100 + 110 * kerb).astype(np.uint8))
+    found = dividers(replace(bev, rgb=np.repeat(grey[..., None], 3, axis=-1)))
+    assert all(e.confidence.max() <= 0.5 for e in found)
