@@ -27,7 +27,7 @@ from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
 from recon.align.alignment import corrected
 from recon.arrays import F32, F64, I64, Bool
 from recon.drive import DriveLog
-from recon.heights import plane_sweep_kernels
+from recon.heights import ground_light_kernels
 from recon.heights.height_field import HeightField, height_field
 from recon.heights.plane_sweep import light_of
 from recon.least_squares import solve_robust
@@ -115,7 +115,6 @@ def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: T
     half = round(AHEAD_M / CELL_M)
     columns, rows = np.meshgrid(np.arange(2 * half), np.arange(2 * half))
     cells = np.stack([columns, rows], axis=-1).reshape(-1, 2)
-    drivable = np.ones(256, dtype=np.float32)
     for frame, images in groupby(views, key=lambda view: view.frame):
         tick(frame, len(drive.frames), "frames")
         pose = drive.frames[frame].world_from_ego
@@ -125,14 +124,13 @@ def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: T
         inside = np.flatnonzero((np.abs(ego[:, 0]) < AHEAD_M) & (np.abs(ego[:, 1]) < BESIDE_M))
         x, y = (np.ascontiguousarray(column) for column in xy[inside].T)
         z = field.at(xy[inside])[0]
-        road = np.zeros(len(inside), np.float32)
-        weight, total, square = (np.zeros((len(inside), 1), np.float32) for _ in range(3))
+        weight, total = (np.zeros(len(inside), np.float32) for _ in range(2))
         for view in images:
-            look = (view.camera_from_world, view.k, view.labels.ids, drivable, _flattened(view), NEAR_M, AHEAD_M)
-            plane_sweep_kernels.sweep(x, y, z, *look, np.zeros(1), road, weight, total, square)
-        seen = weight[:, 0] > 0
+            look = (view.camera_from_world, view.k, view.labels.ids, _flattened(view), NEAR_M, AHEAD_M)
+            ground_light_kernels.add_light(x, y, z, *look, weight, total)
+        seen = weight > 0
         light, valid = np.zeros(len(cells), np.float32), np.zeros(len(cells), dtype=bool)
-        light[inside[seen]] = total[seen, 0] / weight[seen, 0]
+        light[inside[seen]] = total[seen] / weight[seen]
         valid[inside[seen]] = True
         shape = columns.shape
         yield Picture(

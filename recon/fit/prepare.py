@@ -14,8 +14,8 @@ from recon.config import FitConfig
 from recon.drive import DriveLog, Frame
 from recon.fit.observe import Observations, observe
 from recon.fit.tiles import Tile
+from recon.heights.ground_heights import GroundHeights, from_images
 from recon.heights.height_field import HeightField, height_field, local_lift
-from recon.heights.plane_sweep import agreed_heights
 from recon.progress import Tick
 from recon.sensors.lidar import world_points
 from recon.surface.cells import BLOCK_CELLS, Cells
@@ -74,15 +74,13 @@ def prepare(
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     if cells is None:
         cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
-    points = np.zeros((0, 3))
+    ground = GroundHeights(road=field, beside=field, raised=None, points=0)
     if config.stereo_weight > 0 and _measured_share(cells, cloud) < SPARSE_SHARE:
-        points, votes = agreed_heights(views.distinct(), cells, field, tick)
-        certainty = np.r_[np.ones(len(cloud)), config.stereo_weight * votes]
-        measured = np.concatenate([cloud, points])
-        field = height_field(near, measured, corridor_m=config.corridor_m, certainty=certainty)
+        sizes = {"corridor_m": config.corridor_m, "weight": config.stereo_weight}
+        ground = from_images(near, views.distinct(), cells, field, cloud, **sizes, tick=tick)
     xy = cells.centres()
-    z, tilt = field.at(xy)
-    lidar_z = _lidar_heights(cells, field, cloud)
+    z, tilt = ground.at(xy)
+    lidar_z = _lidar_heights(cells, ground.road, cloud)
     z = z + local_lift(xy, lidar_z - z)
     seen = observe(views, cells, z, max_distance_m=config.max_distance_m, tick=tick)
     kept = np.flatnonzero(seen.views > 0)
@@ -100,7 +98,7 @@ def prepare(
         tilt=tilt[kept],
         observations=observations,
         lidar_z=lidar_z[kept],
-        stereo_points=len(points),
+        stereo_points=ground.points,
     )
 
 

@@ -122,11 +122,17 @@ def _weight_of_cell(cells: I64, grid: Grid, weight: F64) -> F64:
 
 
 def height_field(
-    drives: Iterable[DriveLog], measured_xyz_m: F64, *, corridor_m: float, certainty: F64 | None = None
+    drives: Iterable[DriveLog],
+    measured_xyz_m: F64,
+    *,
+    corridor_m: float,
+    certainty: F64 | None = None,
+    gate_m: float = LIDAR_GATE_M,
 ) -> HeightField:
     """Return the ground height within `corridor_m` (and a margin) of the paths.
 
-    Measured points (L, 3) come from LiDAR or the plane sweep, L may be 0. Each has weight 1, or `certainty` (L,).
+    Measured points (L, 3) come from LiDAR or the plane sweep, L may be 0. Each has weight 1, or `certainty` (L,). Those
+    farther than `gate_m` from the field through the path do not count.
     """
     under = np.concatenate([ground_under(f, drive.ground_z_ego_m) for drive in drives for f in drive.frames])
     weight = np.tile([PATH_WEIGHT, *[BESIDE_WEIGHT] * 4], len(under) // 5)
@@ -147,7 +153,7 @@ def height_field(
     solution = solve(prior, [path])
 
     matrix, kept = _bilinear(grid, active, measured_xyz_m[:, :2])
-    close = np.abs(measured_xyz_m[kept, 2] - matrix @ solution) < LIDAR_GATE_M
+    close = np.abs(measured_xyz_m[kept, 2] - matrix @ solution) < gate_m
     matrix, points = matrix[close], measured_xyz_m[kept][close]
     votes = np.ones(len(points)) if certainty is None else certainty[kept][close]
     cells, _ = grid.cells(points[:, :2])

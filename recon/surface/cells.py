@@ -65,7 +65,7 @@ class Cells:
         starts = (
             np.flatnonzero(np.r_[True, np.any(np.diff(keys, axis=0) != 0, axis=1)]) if len(row) else np.zeros(0, int)
         )
-        stops = np.r_[starts[1:], len(row)]
+        stops = np.r_[starts[1:], len(row)] if len(row) else starts
         names = [(int(r), int(c)) for r, c in keys[starts]]
         spans = [(int(a), int(b)) for a, b in zip(starts, stops, strict=True)]
         return cls(grid=grid, row=row_i, column=column_i, blocks=dict(zip(names, spans, strict=True)))
