@@ -28,8 +28,11 @@ class Painted:
 
 
 def style_of(left: StrokeKind | None, right: StrokeKind) -> PaintStyle:
-    """Return the style of a line of one stroke, or of two as seen along the line."""
-    if left is None:
+    """Return the style of a line of one stroke, or of two as seen along the line.
+
+    Two dashed lines side by side may be crossed like one.
+    """
+    if left is None or (left == "dashed" and right == "dashed"):
         return right
     if left == right:
         return "double"

@@ -71,6 +71,13 @@ def test_points_that_do_not_move_are_no_line():
         ReferenceLine.through(np.zeros((5, 2)))
 
 
+def test_a_style_names_the_left_stroke_first():
+    assert [style_of(None, kind) for kind in ("solid", "dashed")] == ["solid", "dashed"]
+    assert style_of("solid", "solid") == "double"
+    assert style_of("dashed", "dashed") == "dashed"
+    assert style_of("dashed", "solid") == "dashed_solid"
+
+
 def test_the_two_strokes_of_a_mixed_line_lie_on_their_sides():
     line = shapely.LineString([(0.0, 0.0), (30.0, 0.0)])
     assert style_of("solid", "dashed") == "solid_dashed"
