@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from recon.align.alignment import corrected
+from recon.align.levels import Levels
 from recon.align.loop_closure import loop_closure
 from recon.align.pose_deltas import added, pose_report, posed
 from recon.align.pose_jump import pose_jump
@@ -23,9 +24,8 @@ from recon.config import FitConfig
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, PoseInvalid
 from recon.fit.allocator import kept_memory
-from recon.fit.levels import Levels, prepare_levels
 from recon.fit.optimise import optimise
-from recon.fit.prepare import prepare
+from recon.fit.prepare import prepare, prepare_levels
 from recon.fit.stitch import Stitcher
 from recon.fit.tiles import tiles_of
 from recon.progress import Tick, silent

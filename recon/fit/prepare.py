@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from recon.align.levels import Levels
 from recon.arrays import F32, F64, I64, U64, Bool
 from recon.classes import DRIVABLE
 from recon.config import FitConfig
@@ -18,7 +21,7 @@ from recon.heights.ground_heights import GroundHeights, from_images
 from recon.heights.height_field import HeightField, height_field, local_lift
 from recon.progress import Tick
 from recon.sensors.lidar import world_points
-from recon.surface.cells import BLOCK_CELLS, Cells
+from recon.surface.cells import BLOCK_CELLS, Cells, block_order
 from recon.views.views import Views
 
 LIDAR_RANGE_M = 40.0
@@ -37,7 +40,7 @@ class PreparedTile:
     observations: Observations
     lidar_z: F32  # (N,) mean LiDAR height, NaN without a return
     stereo_points: int  # heights on which images agreed; 0 where LiDAR measured enough
-    level: I64 | None = None  # (N,) of a site with several levels: see `recon.fit.levels`
+    level: I64 | None = None  # (N,) of a site with several levels: see `recon.align.levels`
     members: tuple[U64, ...] = ()  # per trip (F,) bit l: the images of a frame show cells of level l
     withheld_m2: float = 0.0  # of the tile and its halo, for it cannot be told which level lies there
 
@@ -99,6 +102,43 @@ def prepare(
         observations=observations,
         lidar_z=lidar_z[kept],
         stereo_points=ground.points,
+    )
+
+
+def prepare_levels(
+    levels: Levels, drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick
+) -> PreparedTile:
+    """Return the cells of a tile that were seen, each with the heights and the evidence of its own level."""
+    path = np.concatenate([drive.path_xy_m() for drive in drives])
+    cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
+    owner = levels.owners(cells.centres())
+    parts, names = [], []
+    for level in range(levels.count):
+        if not np.any(owner == level):
+            continue
+        own = Cells.of(cells.grid, cells.row[owner == level], cells.column[owner == level])
+        near = views.only(n for n, (trip, image, _) in enumerate(views.images) if levels.sees(level, trip, image.frame))
+        parts.append(prepare(levels.drives(level, drives), near, tile, config, tick, cells=own))
+        names.append(np.full(len(parts[-1].cells), level, dtype=np.int64))
+    if not parts:
+        return prepare(drives, views, tile, config, tick, cells=Cells.of(cells.grid, cells.row[:0], cells.column[:0]))
+    row, column = (np.concatenate([getattr(part.cells, name) for part in parts]) for name in ("row", "column"))
+    order = block_order(row, column)
+
+    def joined(*path: str) -> Any:
+        return np.concatenate([reduce(getattr, path, part) for part in parts])[order]
+
+    fields = ("views", "trips", "nearest_view_m", "rgb", "class_share")
+    return PreparedTile(
+        cells=Cells.of(cells.grid, row, column),
+        z=joined("z"),
+        tilt=joined("tilt"),
+        observations=Observations(**{name: joined("observations", name) for name in fields}),
+        lidar_z=joined("lidar_z").astype(np.float32),
+        stereo_points=sum(part.stereo_points for part in parts),
+        level=np.concatenate(names)[order],
+        members=levels.members,
+        withheld_m2=float((owner < 0).sum()) * cells.grid.cell_m**2,
     )
 
 

@@ -22,7 +22,7 @@ from recon.geometry import apply, invert
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import CropConfig
-from vectorize.labels.known import KnownWindow, mask_of
+from vectorize.labels.known import OTHER_LEVEL_M, KnownWindow, mask_of
 from vectorize.labels.label_set import LabelSet, PseudoLabels, mask_shape
 from vectorize.road_map import Element, RoadMap
 
@@ -49,6 +49,7 @@ def crop(
     for done, (index, frame) in enumerate(keyframes, start=1):
         pose = frame.world_from_ego
         pieces = [piece for e in road_map.elements for piece in crop_element(e, invert(pose), config)]
+        pieces = [piece for piece in pieces if _on_level(piece, drive.ground_z_ego_m)]
         mask = mask_of(
             *near.at(pose[:2, 3], reach_m), pose, drive.ground_z_ego_m, shape, (config.length_m, config.width_m)
         )
@@ -65,6 +66,11 @@ def crop(
         provenance=dict(provenance or {}),
         trips=road_map.trips,
     )
+
+
+def _on_level(piece: Element, ground_z_ego_m: float) -> bool:
+    """Return whether a piece in the ego frame lies on the vehicle's road, and not on one above or below it."""
+    return bool(np.abs(piece.vertices[:, 2] - ground_z_ego_m).min() < OTHER_LEVEL_M)
 
 
 def crop_element(element: Element, ego_from_world: F64, config: CropConfig) -> list[Element]:

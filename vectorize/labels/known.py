@@ -27,6 +27,7 @@ HIDDEN_M = 8.0  # from the edge of the road to where BACKGROUND may hide more of
 EDGE_M = 2.0  # at the edge of a window evidence and what is withheld for it may lie beyond
 SPARE_M = 40.0  # driven before a new window is made
 SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
+OTHER_LEVEL_M = 3.0  # of a place above or below the vehicle's ground plane: it belongs to a bridge, or lies below one
 ROUNDS = 2  # of reading the height under a point: the slope of a road leaves millimetres after two
 
 
@@ -116,7 +117,7 @@ def mask_of(
     y = width / 2 - (np.arange(columns) + 0.5) * width / columns
     ego = np.stack([*np.meshgrid(x, y, indexing="ij"), np.full(shape, ground_z_ego_m)], axis=-1).reshape(-1, 3)
     up = world_from_ego[:3, 2]
-    world = apply(world_from_ego, ego)
+    plane = world = apply(world_from_ego, ego)
     for _ in range(ROUNDS):  # slide along the ego's z axis until the point lies on the surface
         cells, inside = bev.grid.cells(world[:, :2])
         r, c = (np.clip(cells[:, k], 0, bev.grid.shape[k] - 1) for k in (0, 1))
@@ -124,5 +125,6 @@ def mask_of(
         world = world + np.where(inside & bev.seen[r, c], lift, 0.0)[:, None] * up
     cells, inside = bev.grid.cells(world[:, :2])
     r, c = (np.clip(cells[:, k], 0, bev.grid.shape[k] - 1) for k in (0, 1))
-    result: Bool = (known[r, c] & inside).reshape(shape)
+    same_level = np.abs((world - plane) @ up) < OTHER_LEVEL_M
+    result: Bool = (known[r, c] & inside & same_level).reshape(shape)
     return result

@@ -82,7 +82,7 @@ class AggregateJob(DrivesJob):
         plan += [_of_trip(CROP, t, {"ingest": f"place {t + 1}"} | same("bake", "trace")) for t in trips]
         for t in trips:
             plan.append(_of_trip(PACK, t, {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"}))
-        plan.append(replace(DRAW, parents=every("place") | every("crop") | same("align", "bake", "trace")))
+        plan.append(replace(DRAW, parents=every("place") | every("crop") | same("align", "fit", "bake", "trace")))
         return tuple(plan)
 
     def publishes(self) -> dict[str, str]:

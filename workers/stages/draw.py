@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.align.alignment import Alignment
-from recon.artifact import atomic_folder, read
+from recon.artifact import atomic_folder, read, read_manifest
 from recon.bev.bev_map import BevBlocks
 from recon.drive import DriveLog
 from recon.segment.frame_labels import FrameLabels
+from recon.surface.road_surface import RoadSurface
 from recon.views.views import held_out
 from vectorize.evaluate.flat_ground import compare_with_flat_ground
 from vectorize.evaluate.reprojection import reprojection_error
@@ -45,6 +46,8 @@ def draw(given: StageInput) -> None:
         summary["trips"] = [trip.record() for trip in alignment.trips]
     else:
         drives = [posed_drive(given)]
+    surface = read_manifest(given.parents["fit"], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
+    summary["surface"] = _surface_summary(surface.meta["report"])
     if given.config.fit.holdout_every:
         summary["reprojection"] = _on_held_out(given, drives[0], blocks, road_map)
     with atomic_folder(given.folder) as scratch:
@@ -53,6 +56,12 @@ def draw(given: StageInput) -> None:
         run_draw(drives[0], blocks.coarser(PICTURE_CELLS), road_map, pictures)
         write_geojson(road_map, scratch / "map.geojson", name=" + ".join(drive.name for drive in drives))
         seal_files(scratch, given, "Publication", summary)
+
+
+def _surface_summary(report: dict[str, Any]) -> dict[str, Any]:
+    """Return what was withheld where roads lie above each other, and how far passes of a drive lay apart."""
+    apart = report.get("poses", {}).get("passes_apart_m")
+    return {"withheld_m2": report.get("withheld_m2", 0.0), **({"passes_apart_m": apart} if apart else {})}
 
 
 def _on_held_out(given: StageInput, drive: DriveLog, blocks: BevBlocks, road_map: RoadMap) -> dict[str, Any]:

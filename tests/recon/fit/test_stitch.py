@@ -105,7 +105,7 @@ def test_a_site_without_road_in_any_tile_is_refused(tmp_path: Path) -> None:
 def test_views_of_a_tile_are_those_that_see_it(trip: Trip) -> None:
     views = Views([trip])
     part = views.only([2, 0])
-    assert [image.frame for _, image in part.images] == [2, 0]
+    assert [image.frame for _, image, _ in part.images] == [2, 0]
     assert len(views) == 10
     low, high = views.footprint(0, 12.0)
     assert (low < high).all()

@@ -113,6 +113,21 @@ def test_rows_of_the_mask_run_from_far_to_near_and_columns_from_left_to_right():
     assert one.known[behind, left].all()
 
 
+@pytest.mark.parametrize(("rise", "shown"), [(0.0, True), (1.0, True), (6.0, False), (-5.0, False)])
+def test_what_lies_on_a_bridge_or_below_one_is_no_part_of_a_label(rise: float, shown: bool):
+    canvas, centre = street()
+    x = canvas.grid.centres()[..., 0]
+    canvas.hide((x > 40) & (x < 50))  # the crossing itself is withheld
+    bev = canvas.bev()
+    bev = replace(bev, height_m=np.where(x > 45, rise, 0.0).astype(np.float32))
+    drive = drive_along(centre, every=600)
+    one = crop(drive, bev, trace(bev, TraceConfig()), CropConfig()).labels[1]
+    far = [e for e in one.elements if e.vertices[:, 0].min() > 19.0]
+    assert bool(far) == shown
+    assert one.known[:60, 90:110].mean() == pytest.approx(float(shown), abs=0.1)
+    assert one.known[140:260, 90:110].all()
+
+
 def test_where_no_boundary_was_dared_the_rim_is_not_known():
     canvas, centre = street()
     x, y = np.moveaxis(canvas.grid.centres(), -1, 0)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recon.align.levels import Levels
 from recon.artifact import seal
 from recon.bev.bake import bake
 from recon.classes import RoadClass
 from recon.config import BakeConfig, FitConfig
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.fit.fit import fit
-from recon.fit.levels import Levels
 from recon.geometry import rotation_from_euler, transform
 from recon.segment.frame_labels import FrameLabels, Labels, write_labels
 from recon.views.views import Trip

@@ -10,22 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from recon.align.passes import LEVEL_M, Paths, driven_m
 from recon.arrays import F64, I64, U64
-from recon.config import FitConfig
 from recon.drive import DriveLog
-from recon.fit.observe import Observations
-from recon.fit.prepare import PreparedTile, prepare
-from recon.fit.tiles import Tile
-from recon.progress import Tick
-from recon.surface.cells import Cells, block_order
-from recon.views.views import Views
 
 OVERLAP_M = 20.0  # driven beyond the end of a level's pass, that both levels use: the road goes on there
 CLEAR_M = 4.0  # that the path of a cell's level must be nearer than that of another
@@ -100,43 +92,6 @@ class Levels:
             replace(drive, frames=tuple(f for i, f in enumerate(drive.frames) if self.sees(level, trip, i)))
             for trip, drive in enumerate(drives)
         ]
-
-
-def prepare_levels(
-    levels: Levels, drives: Sequence[DriveLog], views: Views, tile: Tile, config: FitConfig, tick: Tick
-) -> PreparedTile:
-    """Return the cells of a tile that were seen, each with the heights and the evidence of its own level."""
-    path = np.concatenate([drive.path_xy_m() for drive in drives])
-    cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
-    owner = levels.owners(cells.centres())
-    parts, names = [], []
-    for level in range(levels.count):
-        if not np.any(owner == level):
-            continue
-        own = Cells.of(cells.grid, cells.row[owner == level], cells.column[owner == level])
-        near = views.only(n for n, (trip, image, _) in enumerate(views.images) if levels.sees(level, trip, image.frame))
-        parts.append(prepare(levels.drives(level, drives), near, tile, config, tick, cells=own))
-        names.append(np.full(len(parts[-1].cells), level, dtype=np.int64))
-    if not parts:
-        return prepare(drives, views, tile, config, tick, cells=Cells.of(cells.grid, cells.row[:0], cells.column[:0]))
-    row, column = (np.concatenate([getattr(part.cells, name) for part in parts]) for name in ("row", "column"))
-    order = block_order(row, column)
-
-    def joined(*path: str) -> Any:
-        return np.concatenate([reduce(getattr, path, part) for part in parts])[order]
-
-    fields = ("views", "trips", "nearest_view_m", "rgb", "class_share")
-    return PreparedTile(
-        cells=Cells.of(cells.grid, row, column),
-        z=joined("z"),
-        tilt=joined("tilt"),
-        observations=Observations(**{name: joined("observations", name) for name in fields}),
-        lidar_z=joined("lidar_z").astype(np.float32),
-        stereo_points=sum(part.stereo_points for part in parts),
-        level=np.concatenate(names)[order],
-        members=levels.members,
-        withheld_m2=float((owner < 0).sum()) * cells.grid.cell_m**2,
-    )
 
 
 def _coloured(number: I64, pairs: I64) -> I64:
