@@ -36,6 +36,7 @@ class BoundaryConfig:
     min_contrast: float = 0.15  # of drivable probability across the edge
     bridge_gap_m: float = 3.0  # longest gap between two pieces; gaps of dashes would close driveways
     bridge_angle_deg: float = 20.0  # kerbs turn faster than painted lines
+    soft_gap_m: float = 8.0  # longest soft stretch of one edge: its sides differ little, but it goes on steadily
     min_island_m2: float = 1.5  # a smaller ring that is also shorter than the next is a speck of the class map
     min_island_m: float = 2.0  # separators are narrow, so their area alone would drop them
     min_road_m2: float = 20.0  # of road with other ground all around: no vehicle fits on less
@@ -53,6 +54,7 @@ class BoundaryConfig:
     def __post_init__(self) -> None:
         shares = ("min_contrast", "background_min_trust", "background_min_contrast", "background_min_smoothness")
         check_ranges("boundary", self, **dict.fromkeys(shares, SHARE), probe_m=(0.05, 2), smooth_m=(0.01, 5))
+        check_ranges("boundary", self, soft_gap_m=(0, 100))
         check_ranges("boundary", self, bridge_gap_m=(0, 50), bridge_angle_deg=(0.1, 90))
         check_ranges("boundary", self, min_island_m2=(0, 1000), min_island_m=(0, 100), min_road_m2=(0, 10_000))
         check_ranges("boundary", self, vehicle_length_m=(0, 200), vehicle_width_m=(0, 50), wall_width_m=(0, 50))

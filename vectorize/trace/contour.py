@@ -25,6 +25,8 @@ KERB_M = (0.1, 0.2, 0.3)  # beyond the edge, where a kerb is searched: it is 10 
 KERB_SHARE = 0.4  # of a place that is neither road nor BACKGROUND, from which it is a kerb
 NO_OTHER = 1e-3  # probability of anything but road below which its share of BACKGROUND is not divided by it
 SHAKY_SPREAD_M = 1.0  # around a doubtful vertex the edge is doubted too
+STEADY = 0.6  # smoothness of an edge that may be soft
+FAINT_CONTRAST = 0.05  # of a soft edge: with less there is none
 GAP_M = 0.5  # of vertices without contrast that a kept stretch may bridge
 RING_SHARE = 0.8  # of a ring that must be kept for it to stay a ring
 HEADING_SMOOTH_M = 0.5  # the ripple of single cells is no tooth
@@ -94,9 +96,15 @@ def _supported(evidence: Evidence, xy_m: F64, closed: bool, config: TraceConfig)
             return []
         return [Edge(strand=_strand(line, value, weak_side), closed=True)]
     keep = polyline.close_gaps(keep, round(GAP_M / STEP_M))
+    steady = (smoothness >= STEADY) & (trust >= boundary.background_min_trust) & (contrast > FAINT_CONTRAST)
+    soft = _steady_gaps(keep, steady, boundary.soft_gap_m)
+    keep |= soft
     shortest = config.min_boundary_m / STEP_M
     spans = [(a, b) for a, b in polyline.runs(keep) if b - a >= 0.5 * shortest]
-    return [Edge(strand=_strand(line[a:b], value[a:b], weak_side[a:b]), closed=False) for a, b in spans]
+    return [
+        Edge(strand=replace(_strand(line[a:b], value[a:b], weak_side[a:b]), bridged=soft[a:b]), closed=False)
+        for a, b in spans
+    ]
 
 
 def _is_speck(ring: F64, road_on_left: bool, config: BoundaryConfig) -> bool:
@@ -114,6 +122,15 @@ def _has_kerb(evidence: Evidence, line: F64, outward: F64) -> Bool:
     rims = [line + away * outward for away in KERB_M]
     ground = [1.0 - evidence.sample(evidence.drivable, rim) - evidence.sample(evidence.background, rim) for rim in rims]
     result: Bool = np.max(ground, axis=0) > KERB_SHARE
+    return result
+
+
+def _steady_gaps(keep: Bool, steady: Bool, longest_m: float) -> Bool:
+    """Return (N,) the gaps between kept stretches over which the same edge goes on steadily, only softer."""
+    result = np.zeros(len(keep), dtype=bool)
+    for start, stop in polyline.runs(~keep):
+        inner = start > 0 and stop < len(keep) and (stop - start) * STEP_M <= longest_m
+        result[start:stop] = inner and bool(steady[start:stop].all())
     return result
 
 

@@ -94,3 +94,18 @@ def test_a_wide_place_without_road_keeps_its_boundary() -> None:
     canvas = street()
     canvas.area(box(-10, 0, 16, 6.0), RoadClass.BACKGROUND)
     assert sum(e.closed for e in boundaries(canvas)) == 1
+
+
+@pytest.mark.parametrize(("length_m", "pieces"), [(3.0, 1), (5.0, 1), (14.0, 2)])
+def test_an_edge_goes_on_over_a_soft_stretch_but_not_over_a_long_one(length_m: float, pieces: int) -> None:
+    """There the net hesitates between road and BACKGROUND on both sides of the edge."""
+    canvas = street(beside=RoadClass.BACKGROUND)
+    xy = canvas.grid.centres()
+    soft = (np.abs(xy[..., 0]) < length_m / 2) & (np.abs(xy[..., 1] - HALF_ROAD_M) < 1.5)
+    road = canvas.probability[..., RoadClass.ROAD].copy()
+    canvas.probability[soft] = 0.0
+    canvas.probability[soft, RoadClass.ROAD] = np.where(road[soft] > 0.5, 0.56, 0.44)
+    canvas.probability[soft, RoadClass.BACKGROUND] = 1.0 - canvas.probability[soft, RoadClass.ROAD]
+    upper = [e for e in boundaries(canvas) if e.vertices[:, 1].mean() > 0]
+    assert len(upper) == pieces
+    assert max(map(away_from_kerbs_m, upper)) < 0.1
