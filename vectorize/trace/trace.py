@@ -20,6 +20,7 @@ from vectorize.road_map import Element, ElementClass, RoadMap, Style
 from vectorize.trace.confidence import BACKGROUND, STRIP, bridge_discount, curve
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
+from vectorize.trace.crossings.seen_ring import moved_inward, with_ends_of_view
 from vectorize.trace.crossings.stop_line import find_stop_lines
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
@@ -36,7 +37,6 @@ STEPS = 4  # of progress: areas, lines, their elements, boundaries
 BARRIER_SHARES = 0.8, 0.2  # of a stop line and of its middle, in the line that stops bridges: edge lines pass its ends
 BRIGHT_OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # in cells across a line, where its brightest paint is searched
 BRIGHT_VERTICES = 5  # over which that is averaged along the line
-INWARD_M = 0.2  # from a crossing's outline to where its cells are read
 
 
 def trace(
@@ -210,9 +210,8 @@ def _distance_m(one: Element, other: Element) -> float:
 
 
 def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
-    inward = ring + INWARD_M * (ring.mean(axis=0) - ring) / np.maximum(
-        np.linalg.norm(ring.mean(axis=0) - ring, axis=1, keepdims=True), INWARD_M
-    )
+    ring = with_ends_of_view(evidence, ring)
+    inward = moved_inward(ring, ring.mean(axis=0))
     confidence = curve("ped_crossing", value * evidence.sample(evidence.trust, inward))
     views, trips = _ring_views_and_trips(evidence, inward)
     return Element(
