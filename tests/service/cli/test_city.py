@@ -17,6 +17,7 @@ def city(*arguments):
     return result
 
 
+@pytest.mark.slow
 def test_a_mapped_drive_is_as_long_as_its_path(tmp_path):
     # The small log drives 4.8 m: three frames of 2 m.
     log = small_argoverse2.write(tmp_path, images=False)
