@@ -10,7 +10,7 @@ import shapely
 from scipy.spatial import cKDTree
 
 from recon.align.alignment import AlignedTrip, Alignment, corrected, in_world_of
-from recon.align.landmarks import landmarks
+from recon.align.levels import landmarks_by_level
 from recon.align.loop_closure import height_closure, only_up, passes_of
 from recon.align.overlap import drive_area, meetings, sites
 from recon.align.pose_jump import pose_jump
@@ -65,10 +65,11 @@ def align(trips: Sequence[Trip], config: AlignConfig, tick: Tick = silent) -> Al
         result |= {i: _untouched(drives[i], "") for i in kept}
         return Alignment(trips=tuple(result[i] for i in range(len(trips))), origin=origin)
     fields = {i: _field(drives[i]) for i in kept}
-    marks = {i: landmarks(drives[i], trips[i].labels, fields[i], reach_m=config.reach_m, tick=tick) for i in kept}
+    marks = {i: landmarks_by_level(drives[i], trips[i].labels, _field, reach_m=config.reach_m, tick=tick) for i in kept}
     while True:
-        found = register([TripLandmarks.of(drives[i], marks[i], part=passes_of(drives[i])) for i in kept], tick)
         up = height_offsets([drives[i].path_xy_m() for i in kept], [fields[i] for i in kept])
+        own = [(drives[i], marks[i], float(rise)) for i, rise in zip(kept, up, strict=True)]
+        found = register([TripLandmarks.of(d, m, raised_m=r, part=passes_of(d)) for d, m, r in own], tick)
         fits = [
             _described(drives[i], found, n, raised_m=float(up[n]), config=config, alone=len(trips) == 1)
             for n, i in enumerate(kept)

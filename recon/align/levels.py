@@ -8,17 +8,22 @@ crossing itself, the cell is withheld: it stays unseen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
 from scipy.spatial import cKDTree
 
+from recon.align.landmarks import Landmarks, landmarks
 from recon.align.passes import LEVEL_M, Paths, driven_m
 from recon.arrays import F64, I64, U64
 from recon.drive import DriveLog
+from recon.heights.height_field import HeightField
+from recon.progress import Tick
+from recon.segment.frame_labels import FrameLabels
 
+CORRIDOR_M = 15.0  # in which landmarks of a level may be those of another
 OVERLAP_M = 20.0  # driven beyond the end of a level's pass, that both levels use: the road goes on there
 CLEAR_M = 4.0  # that the path of a cell's level must be nearer than that of another
 BESIDE_M = 8.0  # from the path, where another level lies in the corridor too: what lies beyond is the other's
@@ -92,6 +97,24 @@ class Levels:
             replace(drive, frames=tuple(f for i, f in enumerate(drive.frames) if self.sees(level, trip, i)))
             for trip, drive in enumerate(drives)
         ]
+
+
+def landmarks_by_level(
+    drive: DriveLog, labels: FrameLabels, field_of: Callable[[DriveLog], HeightField], *, reach_m: float, tick: Tick
+) -> Landmarks:
+    """Return the landmarks of a drive, each on the ground of its frame's level: `field_of` returns its heights."""
+    levels = Levels.of([drive], corridor_m=CORRIDOR_M)
+    if levels is None:
+        return landmarks(drive, labels, field_of(drive), reach_m=reach_m, tick=tick)
+    place = np.searchsorted(levels.paths.frame, np.arange(len(drive.frames)), side="right") - 1
+    level = levels.level[place]
+    parts = []
+    for one in range(levels.count):
+        images = tuple(image for image in labels.images if level[image.frame] == one)
+        (own,) = levels.drives(one, [drive])
+        parts.append(landmarks(drive, replace(labels, images=images), field_of(own), reach_m=reach_m, tick=tick))
+    joined = {f.name: np.concatenate([getattr(part, f.name) for part in parts]) for f in fields(Landmarks)}
+    return Landmarks(**joined)
 
 
 def _coloured(number: I64, pairs: I64) -> I64:

@@ -18,13 +18,13 @@ import numpy as np
 from scipy.sparse import coo_matrix, csr_matrix, diags
 
 from recon.align.alignment import corrected
-from recon.align.landmarks import landmarks
+from recon.align.levels import landmarks_by_level
 from recon.align.passes import LEVEL_M, Paths, driven_m
 from recon.align.register import TripLandmarks, register
 from recon.arrays import F64, I64
 from recon.drive import DriveLog
 from recon.errors import PoseInvalid
-from recon.heights.height_field import height_field
+from recon.heights.height_field import HeightField, height_field
 from recon.least_squares import Term, cauchy_weight, solve, solve_robust
 from recon.progress import Tick, silent
 from recon.views.views import Trip
@@ -134,8 +134,7 @@ def _plan_closure(trip: Trip, tick: Tick) -> tuple[F64 | None, float]:
     part = passes_of(drive)
     if part is None:
         return None, 0.0
-    field = height_field([drive], np.zeros((0, 3)), corridor_m=CORRIDOR_M)
-    marks = landmarks(drive, trip.labels, field, reach_m=PLAN_REACH_M, tick=tick)
+    marks = landmarks_by_level(drive, trip.labels, _field, reach_m=PLAN_REACH_M, tick=tick)
     one = TripLandmarks.of(drive, marks, part=part)
     found = register([one], tick)
     before, after = found.passes_m
@@ -148,6 +147,10 @@ def _plan_closure(trip: Trip, tick: Tick) -> tuple[F64 | None, float]:
             hint="Repair its poses, or cut the drive between its passes.",
         )
     return found.corrections[0], float(np.median(before))
+
+
+def _field(drive: DriveLog) -> HeightField:
+    return height_field([drive], np.zeros((0, 3)), corridor_m=CORRIDOR_M)
 
 
 def only_up(rise: F64) -> F64:

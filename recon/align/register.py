@@ -22,7 +22,7 @@ from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.spatial import cKDTree
 
 from recon.align.landmarks import END, GROUPS, Landmarks
-from recon.align.passes import driven_m
+from recon.align.passes import LEVEL_M, driven_m
 from recon.arrays import F64, I8, I64, Bool
 from recon.drive import DriveLog
 from recon.least_squares import cauchy_weight, gauss_newton_step
@@ -44,13 +44,14 @@ class TripLandmarks:
     pose: F64  # (F, 4, 4) world_from_ego
     driven_m: F64  # (F,) path length up to each frame
     marks: Landmarks
+    raised_m: float = 0.0  # by which its heights differ from those of the others: see `align.height_offsets`
     part: I64 | None = None  # (F,) the pass of the trip, from 0; None: it passes every place once
 
     @classmethod
-    def of(cls, drive: DriveLog, marks: Landmarks, *, part: I64 | None = None) -> TripLandmarks:
+    def of(cls, drive: DriveLog, marks: Landmarks, *, raised_m: float = 0.0, part: I64 | None = None) -> TripLandmarks:
         """Return the poses of a drive with its landmarks."""
         pose = np.array([frame.world_from_ego for frame in drive.frames]).reshape(-1, 4, 4)
-        return cls(pose=pose, driven_m=driven_m(drive), marks=marks, part=part)
+        return cls(pose=pose, driven_m=driven_m(drive), marks=marks, raised_m=raised_m, part=part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +74,7 @@ class _Points:
     group: I8
     arm_m: F64  # (N, 2) from the vehicle to the point, world axes, before correction
     start_m: F64  # (N, 2) position of the vehicle before correction
+    z_m: F64  # (N,) world height, raised to that of the other trips
     normal: F64  # (N, 2) world axes, before correction
     block: I64  # (N,) of BLOCK_M driven metres
 
@@ -124,7 +126,9 @@ def _points(trips: Sequence[TripLandmarks]) -> _Points:
         columns["part"].append(part[frame] + passes)
         columns["frame"].append(frame.astype(np.int64) + first)
         columns["group"].append(marks.group)
-        columns["arm_m"].append(np.einsum("nij,nj->ni", rotation, marks.ego_xyz_m)[:, :2])
+        arm = np.einsum("nij,nj->ni", rotation, marks.ego_xyz_m)
+        columns["arm_m"].append(arm[:, :2])
+        columns["z_m"].append(trip.pose[frame, 2, 3] + arm[:, 2] + trip.raised_m)
         columns["start_m"].append(trip.pose[frame, :2, 3])
         columns["normal"].append(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9))
         columns["block"].append((trip.driven_m[frame] // BLOCK_M).astype(np.int64))
@@ -169,7 +173,8 @@ def _nearest(points: _Points, xy: F64, here: I64, there: I64, radius_m: float) -
     cosine = np.einsum("ni,nki->nk", points.normal[here], points.normal[other])
     # The normal of a line has no sign. That of an end has: a dash's beginning is not the end of the dash before.
     parallel = np.where(points.group[here][:, None] == END, cosine, np.abs(cosine)) > PARALLEL
-    distance = np.where(parallel, distance, np.inf)
+    same_level = np.abs(points.z_m[here][:, None] - points.z_m[other]) < LEVEL_M
+    distance = np.where(parallel & same_level, distance, np.inf)
     best = distance.argmin(axis=1)
     rows = np.flatnonzero(np.isfinite(distance[np.arange(len(here)), best]))
     return np.stack([here[rows], other[rows, best[rows]]], axis=1)

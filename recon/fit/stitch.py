@@ -109,7 +109,9 @@ def merged(tiles: Sequence[dict[str, Any]]) -> dict[str, Any]:
             if key not in ("weight", "live") and isinstance(value, float | int)
         }
         losses[term] = {"weight": first["weight"], "live": bool(live), **mean}
-    measured = {name: sum(tile.get(name, 0) for tile in fitted) for name in ("lidar_cells", "stereo_points", "withheld_m2")}
+    measured = {
+        name: sum(tile.get(name, 0) for tile in fitted) for name in ("lidar_cells", "stereo_points", "withheld_m2")
+    }
     return {"losses": losses, **measured}
 
 

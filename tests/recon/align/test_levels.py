@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,11 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recon.align.align import align
+from recon.align.alignment import corrected
 from recon.align.levels import Levels
 from recon.artifact import seal
 from recon.bev.bake import bake
 from recon.classes import RoadClass
-from recon.config import BakeConfig, FitConfig
+from recon.config import AlignConfig, BakeConfig, FitConfig
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.fit.fit import fit
 from recon.geometry import rotation_from_euler, transform
@@ -98,6 +101,19 @@ def test_no_line_bends_where_one_road_lies_above_another(tmp_path: Path, angle_d
         assert np.abs(np.abs(across) - true).max() < 0.4
         length["high" if high else "low"] += float(np.linalg.norm(np.diff(xyz[:, :2], axis=0), axis=1).sum())
     assert min(length.values()) > 60.0
+
+
+def test_trips_over_and_under_a_bridge_are_aligned_level_by_level(tmp_path: Path) -> None:
+    first, second = (flyover(tmp_path / name, np.pi / 2, 6.0) for name in "ab")
+    count = len(second.drive.frames)
+    moved = corrected(second.drive, np.tile([0.3, 0.2, 0.4, 0.0], (count, 1)))
+    found = align([first, replace(second, drive=replace(moved, name="second"))], AlignConfig())
+    assert found.used == (0, 1)
+    gap = found.trips[0].correction - found.trips[1].correction
+    np.testing.assert_allclose(gap[:, 2], 0.4, atol=0.05)
+    low, high = gap[: count // 2], gap[count // 2 :]
+    assert float(low[:, 1].mean()) == pytest.approx(0.2, abs=0.05)  # the road below runs along x
+    assert float(high[:, 0].mean()) == pytest.approx(0.3, abs=0.05)
 
 
 @given(

@@ -11,10 +11,11 @@ import slope_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from recon.align.align import align
 from recon.align.alignment import corrected
 from recon.align.loop_closure import NEAR_M, height_closure, loop_closure
 from recon.align.passes import LEVEL_M, Paths
-from recon.config import FitConfig
+from recon.config import AlignConfig, FitConfig
 from recon.drive import DriveLog, Frame
 from recon.errors import PoseInvalid
 from recon.fit.fit import fit
@@ -140,6 +141,16 @@ def test_passes_that_drift_in_height_make_one_road(trip: Trip) -> None:
         for s, p, n in ((once, xy, near[0]), (surface, again, near[1]))
     ]
     assert level[1] < level[0] + 0.02
+
+
+def test_a_trip_whose_passes_drift_is_evened_out_among_others(trip: Trip) -> None:
+    drifting = twice(trip, (0.0, 0.4, 0.6))
+    other = replace(trip, drive=replace(trip.drive, name="other"))
+    found = align([other, drifting], AlignConfig())
+    assert found.used == (0, 1)
+    first, second = found.trips[1].correction[:10], found.trips[1].correction[10:]
+    np.testing.assert_allclose((first - second)[:, 2], 0.6, atol=0.05)
+    assert float((first - second)[:, 1].mean()) == pytest.approx(0.4, abs=0.06)
 
 
 def test_passes_that_drift_in_plan_are_brought_together(trip: Trip) -> None:
