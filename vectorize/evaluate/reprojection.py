@@ -15,7 +15,6 @@ from typing import Any
 import cv2
 import numpy as np
 from scipy.spatial import cKDTree
-from skimage.morphology import skeletonize
 
 from recon.arrays import F64, U8, Bool
 from recon.bev.bev_map import BevMap
@@ -24,6 +23,7 @@ from recon.drive import Camera, DriveLog
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.project import project
+from vectorize.centre_lines import centre_lines
 from vectorize.evaluate.paint_check import PaintCheck, verdict
 from vectorize.evidence import Evidence, smooth_known
 from vectorize.polyline import resample
@@ -250,8 +250,7 @@ def _from_marks(marks: Bool, row_m: F64, dense: tuple[F64, Bool]) -> F64:
     Without a projected point the distance is infinite. The metres are those of ground that the pixel's row spans. Near
     the camera a mark is many pixels wide, so its outline is far from the middle, along which a divider runs.
     """
-    middles: Bool = skeletonize(marks)  # type: ignore[no-untyped-call]
-    where = np.argwhere(middles & (row_m > 0)[:, None])
+    where = np.argwhere(centre_lines(marks) & (row_m > 0)[:, None])
     uv, inside = dense
     if not inside.any():
         return np.stack([np.full(len(where), np.inf), row_m[where[:, 0]]], axis=1)

@@ -6,11 +6,12 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 from skimage.filters import apply_hysteresis_threshold
-from skimage.morphology import skeletonize
 
 from recon.arrays import F32, F64, Bool
 from vectorize import polyline
+from vectorize.centre_lines import centre_lines
 from vectorize.evidence import Evidence, smooth_known
+from vectorize.trace.lines.ends import to_paint_ends
 from vectorize.trace.lines.skeleton import trace_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace_config import RidgeConfig
@@ -25,6 +26,7 @@ CREST_SMOOTH_M = 0.3  # of the skeleton's stairs before the crest is searched
 CREST_SIGMAS_M = (0.4, 0.3)  # along the line, of the shifts onto the crest in each of two rounds
 FLAT = -1e-4  # second difference above which a profile has no crest
 PROFILE_M, PROFILE_STEP_M = 1.0, 0.05  # how far across a line its width is read
+LEAST_VERTICES = 3  # of a strand: its direction and its curvature need as many
 FULL_WIDTH = 2.355  # full width at half maximum of a Gaussian, in sigmas
 
 
@@ -51,23 +53,25 @@ def find_strands(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[
 
 def _strands(evidence: Evidence, smoothed: F32, mask: Bool, config: RidgeConfig, *, faint: bool) -> list[Strand]:
     cell = evidence.grid.cell_m
-    strands = []
-    for line in trace_lines(_crest(mask), spur_px=config.spur_m / cell):
-        for xy in _split_at_corners(evidence.grid.to_m(line), config.corner_deg):
-            if polyline.length_of(xy) < config.min_length_m - cell:
-                continue
+    lines = []
+    for raw in trace_lines(centre_lines(mask), spur_px=config.spur_m / cell):
+        for xy in _split_at_corners(evidence.grid.to_m(raw), config.corner_deg):
             refined = _bright_part(evidence, smoothed, _refine(evidence, smoothed, xy))
-            if len(refined) < 3:
-                continue
-            strands.append(
-                Strand(
-                    xy_m=refined,
-                    paint=evidence.sample(smoothed, refined),
-                    bridged=np.zeros(len(refined), dtype=bool),
-                    faint=np.full(len(refined), faint),
-                    width_m=_width(evidence, smoothed, refined),
-                )
-            )
+            if len(refined) >= LEAST_VERTICES:
+                lines.append(refined)
+    if not faint:
+        lines = to_paint_ends(evidence, smoothed, lines)
+    strands = [
+        Strand(
+            xy_m=line,
+            paint=evidence.sample(smoothed, line),
+            bridged=np.zeros(len(line), dtype=bool),
+            faint=np.full(len(line), faint),
+            width_m=_width(evidence, smoothed, line),
+        )
+        for line in lines
+        if polyline.length_of(line) >= config.min_length_m - cell
+    ]
     return sorted(strands, key=lambda s: (-s.length_m, *s.xy_m[0].tolist()))
 
 
@@ -103,16 +107,6 @@ def _ridge_curvature(smoothed: F32, sigma_px: float) -> F32:
     xy = cv2.filter2D(smoothed, -1, cross)
     spread = np.sqrt(((xx - yy) / 2) ** 2 + xy**2)
     result: F32 = (-((xx + yy) / 2 - spread) * sigma_px**2).astype(np.float32)
-    return result
-
-
-def _crest(mask: Bool) -> Bool:
-    """Return the skeleton, computed only on the rows and columns that hold anything."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    result = np.zeros_like(mask)
-    if rows.size:
-        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        result[window] = skeletonize(mask[window])  # type: ignore[no-untyped-call]
     return result
 
 
