@@ -13,7 +13,9 @@ from recon.artifact import Parts
 from recon.geo_origin import GeoOrigin
 
 ElementClass = Literal["divider", "ped_crossing", "boundary", "stop_line", "centerline"]
-Style = Literal["solid", "dashed", "double", "unknown"]
+# Of a pair of one solid and one dashed line, the first word names the left one as the vertices run.
+Style = Literal["solid", "dashed", "double", "solid_dashed", "dashed_solid", "unknown"]
+MIRRORED: dict[Style, Style] = {"solid_dashed": "dashed_solid", "dashed_solid": "solid_dashed"}
 
 PER_VERTEX = ("seen", "confidence", "views", "trips")
 
@@ -48,6 +50,11 @@ class Element:
         """Return the element with the vertices that `order` picks."""
         arrays = {name: getattr(self, name)[order] for name in ("vertices", *PER_VERTEX)}
         return replace(self, closed=closed, **arrays)
+
+    def reversed(self) -> Element:
+        """Return the same element walked from its last vertex: what was on its left is on its right then."""
+        turned = self.take(np.s_[::-1], closed=self.closed)
+        return replace(turned, style=MIRRORED.get(self.style, self.style))
 
     def at(self, where: F64, vertices: F64, *, closed: bool = False) -> Element:
         """Return new `vertices` (M, 2 or 3) that lie at `where` (M,) along this element, with what is known there.

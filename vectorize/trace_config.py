@@ -97,6 +97,30 @@ class BridgeConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RowConfig:
+    """Which dashes form a row: equal ones at one period on one curve, whatever the pattern of the country."""
+
+    longest_dash_m: float = 13.0  # 8 m to 12 m on expressways, and half a metre of blur at each end
+    longest_gap_m: float = 14.5  # of a row without holes
+    longest_link_m: float = 45.0  # between the middles of two dashes of a row with holes
+    circle_deg: float = 14.0  # between two dashes, off one circle through both: a curve into another one
+    lateral_m: float = 1.25  # sideways step that this may amount to
+    period_share: float = 0.2  # by which the periods of a row may differ
+    least_dashes: int = 3  # of a row
+    dot_m: float = 0.8  # shorter paint shows no direction: studs and dots
+    dot_probability: float = 0.06  # of a dot of 10 cm, smoothed
+    longest_dot_gap_m: float = 5.0
+    dot_turn_deg: float = 35.0  # from dot to dot
+    least_dots: int = 5  # of a row: a dot has no direction that could tell against it
+
+    def __post_init__(self) -> None:
+        check_ranges("row", self, longest_dash_m=(0.5, 50), longest_gap_m=(0.1, 50), longest_link_m=(1, 200))
+        check_ranges("row", self, circle_deg=(0.1, 90), lateral_m=(0, 5), period_share=(0, 0.5), least_dashes=(3, 100))
+        check_ranges("row", self, dot_m=(0.1, 5), dot_probability=SHARE, longest_dot_gap_m=(0, 20))
+        check_ranges("row", self, dot_turn_deg=(0, 90), least_dots=(3, 100))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuideConfig:
     """Which pieces of a worn edge line follow the boundary beside them (`guided_gap_m`)."""
 
@@ -121,7 +145,7 @@ class DividerConfig:
     longest_dash_m: float = 6.0  # a piece that stays this short is straightened, and judged by the next value
     isolated_probability: float = 0.33  # mean marking probability that a dash without continuation needs
     smooth_m: float = 0.8  # along a joined line; at a radius of 20 m it moves the line by 16 mm
-    double_apart_m: float = 0.55  # largest distance between the axes of the two lines of a double line
+    double_apart_m: float = 0.52  # largest distance between the axes of the two lines of a double line
     # Gutters and rows of setts: wide in the classes and in the colours, and never sure.
     strip_width_m: float = 0.5  # width of the marking probability from which a line may be such a strip
     strip_light_m: float = 0.37  # width of its brightness: a single line is 0.3 m wide at most
@@ -138,10 +162,13 @@ class DividerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleConfig:
-    """Solid, dashed or double."""
+    """Solid, dashed, double or a pair of both, stretch by stretch."""
 
-    min_gap_m: float = 0.7  # between dashes; shorter breaks are wear
-    solid_run_m: float = 8.0  # no dash is this long
+    min_stretch_m: float = 5.0  # a shorter stretch of another style belongs to its neighbour
+    min_gap_m: float = 0.7  # between dashes; shorter breaks are wear, but for many equal ones
+    longest_dash_m: float = 13.0  # longer runs of paint are solid
+    solid_run_m: float = 8.0  # where gaps are irregular, no dash is this long
+    two_lines_m: float = 0.3  # width of paint from which it may be two lines, where the line is narrower elsewhere
     double_probability: float = 0.5  # paint this strong shows its true width: worn paint is as wide as its haze
     double_width_m: float = 0.42  # two lines of 12 cm with their gap; a wide single line is 0.3 m at most
     crest_min_apart_m: float = 0.15  # between the axes of a double line, seen as two crests across one ridge
@@ -153,7 +180,8 @@ class StyleConfig:
 
     def __post_init__(self) -> None:
         shares = ("double_probability", "crest_share", "valley_share", "crested_share")
-        check_ranges("style", self, **dict.fromkeys(shares, SHARE), min_gap_m=(0, 50), solid_run_m=(0.1, 1000))
+        check_ranges("style", self, **dict.fromkeys(shares, SHARE), min_gap_m=(0.1, 50), solid_run_m=(0.1, 1000))
+        check_ranges("style", self, min_stretch_m=(0, 100), longest_dash_m=(0.5, 50), two_lines_m=(0.1, 2))
         check_ranges("style", self, double_width_m=(0, 10), crest_min_apart_m=(0, 1.2), crest_max_apart_m=(0, 1.2))
         check_ranges("style", self, trips_apart_m=(0, 10))
 
@@ -236,6 +264,7 @@ class TraceConfig:
     boundary: BoundaryConfig = field(default_factory=BoundaryConfig)
     ridge: RidgeConfig = field(default_factory=RidgeConfig)
     bridge: BridgeConfig = field(default_factory=BridgeConfig)
+    row: RowConfig = field(default_factory=RowConfig)
     guide: GuideConfig = field(default_factory=GuideConfig)
     divider: DividerConfig = field(default_factory=DividerConfig)
     style: StyleConfig = field(default_factory=StyleConfig)

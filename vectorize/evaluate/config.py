@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 from recon.config import require
-from vectorize.road_map import ElementClass
+from vectorize.road_map import ElementClass, Style
 
 CLASSES: tuple[ElementClass, ...] = ("divider", "ped_crossing", "boundary", "stop_line")
 MEAN_CLASSES: tuple[ElementClass, ...] = ("divider", "ped_crossing", "boundary")  # of mAP, as published
 AREAS: tuple[ElementClass, ...] = ("ped_crossing",)  # polygons; a closed boundary is a line
-STYLES = ("solid", "dashed", "double", "unknown")
+STYLES = get_args(Style)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

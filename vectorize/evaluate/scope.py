@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from vectorize.evaluate.config import CLASSES, MEAN_CLASSES, STYLES, EvaluateConfig
-from vectorize.evaluate.metrics.class_record import class_record, style_confusion
+from vectorize.evaluate.metrics.class_record import class_record
 from vectorize.evaluate.metrics.extent import Extent, extent, size_of, total
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.pairing import ElementCache, Pairs, pair
+from vectorize.evaluate.metrics.style_metres import StyleMetres, style_metres, style_record
 from vectorize.road_map import Element, ElementClass
 
 
@@ -22,6 +23,7 @@ class Scope:
 
     pairs: dict[ElementClass, list[Pairs]] = field(default_factory=lambda: {name: [] for name in CLASSES})
     extents: dict[ElementClass, list[Extent]] = field(default_factory=lambda: {name: [] for name in CLASSES})
+    style_metres: list[StyleMetres] = field(default_factory=list)  # of dividers
 
     def add(
         self,
@@ -48,27 +50,29 @@ class Scope:
                     continue
             self.pairs[name].append(pair(ours, theirs, config, batch, cache=cache))
             self.extents[name].append(extent(ours, theirs, config))
+        lines, true_lines = (of_class(side, "divider") for side in (predicted, true))
+        self.style_metres.append(style_metres(lines, true_lines, config.thresholds_m[0], config.step_m))
 
     def extend(self, other: Scope) -> None:
         """Append what another process compared."""
         for name in CLASSES:
             self.pairs[name] += other.pairs[name]
             self.extents[name] += other.extents[name]
+        self.style_metres += other.style_metres
 
     def record(self, config: EvaluateConfig) -> dict[str, Any]:
-        """Return mAP, the metrics of every class and divider style, and the confusion of styles."""
+        """Return mAP, the metrics of every class and divider style, and how many metres have the right style."""
         classes = {name: class_record(name, self.pairs[name], self.extents[name], config) for name in CLASSES}
         styles = {}
         for style in STYLES:
             part = [p.of_style(style) for p in self.pairs["divider"]]
             if any(p.chamfer.size or len(p.scores) or p.chamfer.shape[1] for p in part):
                 styles[style] = class_record(f"{style} divider", part, None, config)
-        middle = config.thresholds_m[len(config.thresholds_m) // 2]
         return {
             "mean": {kind: _mean(classes, kind) for kind in ("chamfer", "frechet", "raster")},
             "classes": classes,
             "styles": styles,
-            "style_confusion": {"threshold_m": middle, "true": style_confusion(self.pairs["divider"], middle)},
+            "style_accuracy": style_record(self.style_metres, config.thresholds_m[0]),
         }
 
 

@@ -20,7 +20,7 @@ from vectorize.formats.drivable_area import (
 from vectorize.formats.exported_files import ExportedFiles, json_bytes
 from vectorize.formats.simple_features import SimpleFeature, require_heights, simple_features
 from vectorize.formats.strips import Strip, find_strips, neighbours
-from vectorize.road_map import Element, RoadMap
+from vectorize.road_map import MIRRORED, Element, RoadMap, Style
 
 LOSES = (
     "separate dividers and boundaries: a line exists only as the side of a lane segment, so only stretches with a"
@@ -32,7 +32,14 @@ LOSES = (
     OUTLINE_NOTE,
     SMALL_AREAS_NOTE,
 )
-MARK = {"solid": "SOLID_WHITE", "dashed": "DASHED_WHITE", "double": "DOUBLE_SOLID_WHITE", "unknown": "UNKNOWN"}
+MARK: dict[Style, str] = {
+    "solid": "SOLID_WHITE",
+    "dashed": "DASHED_WHITE",
+    "double": "DOUBLE_SOLID_WHITE",
+    "solid_dashed": "SOLID_DASH_WHITE",
+    "dashed_solid": "DASH_SOLID_WHITE",
+    "unknown": "UNKNOWN",
+}
 
 
 def write_argoverse2(name: str, road_map: RoadMap, bev: BevMap) -> ExportedFiles:
@@ -83,9 +90,9 @@ def _segments(strips: list[Strip], ids: list[int], elements: list[Element]) -> I
                 "is_intersection": False,
                 "lane_type": "VEHICLE",
                 "left_lane_boundary": _points(strip.left_m),
-                "left_lane_mark_type": _mark(elements[strip.left]),
+                "left_lane_mark_type": _mark(elements[strip.left], strip.left_m, is_left=True),
                 "right_lane_boundary": _points(strip.right_m),
-                "right_lane_mark_type": _mark(elements[strip.right]),
+                "right_lane_mark_type": _mark(elements[strip.right], strip.right_m, is_left=False),
                 "successors": [],
                 "predecessors": [],
                 "right_neighbor_id": right.get(k),
@@ -94,8 +101,16 @@ def _segments(strips: list[Strip], ids: list[int], elements: list[Element]) -> I
         )
 
 
-def _mark(element: Element) -> str:
-    return MARK[element.style] if element.element_class == "divider" else "NONE"
+def _mark(element: Element, side_m: F64, *, is_left: bool) -> str:
+    """Return the mark type of a side of a segment, whose direction may be opposite to that of the element.
+
+    Of a solid line beside a dashed one, the first word of the type names the line beside the lane.
+    """
+    if element.element_class != "divider":
+        return "NONE"
+    line = shapely.LineString(element.vertices[:, :2])
+    first, last = (line.project(shapely.Point(point)) for point in side_m[[0, -1], :2])
+    return MARK[MIRRORED.get(element.style, element.style) if (first > last) != is_left else element.style]
 
 
 def _crossing(own: int, feature: SimpleFeature) -> tuple[str, dict[str, Any]]:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from vectorize.formats.exported_files import ExportedFiles, origin_of
 from vectorize.formats.simple_features import SimpleFeature, degrees, simple_features
-from vectorize.road_map import Element, RoadMap
+from vectorize.road_map import Element, RoadMap, Style
 
 LOSES = (
     "lanelets, lanes and regulations: not measured, so the file holds only line strings and areas",
@@ -19,7 +19,13 @@ LOSES = (
     "double lines: tagged `solid_solid`, because the style does not describe each of the two lines",
     "classes of crossings: zebra and plain crossings are both `crosswalk`",
 )
-DIVIDER_SUBTYPE = {"solid": "solid", "dashed": "dashed", "double": "solid_solid"}
+DIVIDER_SUBTYPE: dict[Style, str] = {
+    "solid": "solid",
+    "dashed": "dashed",
+    "double": "solid_solid",
+    "solid_dashed": "solid_dashed",
+    "dashed_solid": "dashed_solid",
+}
 TYPE = {"divider": "line_thin", "boundary": "road_border", "stop_line": "stop_line", "centerline": "virtual"}
 
 

@@ -20,7 +20,7 @@ LOSES = (
     "height: nodes have two coordinates",
     "seen, confidence, score, views and trips: only in the member `roadscribe`, which the devkit does not read",
     "styles: segment types combine pattern and colour; the colour is not measured and is written as white; dashed"
-    " lines are NIL, because the format has no single dashed type",
+    " lines and pairs of a solid and a dashed line are NIL, because the format has no type for them",
     "boundaries and stop lines: only in the member `roadscribe` (the format derives boundaries from lane areas and"
     " draws stop lines as areas)",
     "lanes, road segments, connectivity: not measured, so those layers are empty and every divider is a lane_divider",

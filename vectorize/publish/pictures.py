@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from recon.classes import COLORS_RGB, RoadClass
 from recon.drive import DriveLog
 from vectorize import polyline
 from vectorize.publish.overlay import draw_overlays
-from vectorize.road_map import Element, RoadMap
+from vectorize.road_map import Element, RoadMap, Style
 
 LONG_SIDE_PX = 2000
 COLORS_BGR = {
@@ -29,6 +29,8 @@ COLORS_BGR = {
     "centerline": (220, 200, 200),
 }
 WIDTH_PX = {"divider": 2, "boundary": 3, "ped_crossing": 2, "stop_line": 4, "centerline": 1}
+PAIRS = {"double": (False, False), "solid_dashed": (False, True), "dashed_solid": (True, False)}  # left, right dashed
+DASH_PX, DASH_SHARE = 24.0, 0.6  # of the dashed line of a pair
 PALE_DIVIDER = (195, 230, 245)  # of unknown style: solid and dashed ones have the full colour
 NIGHT = (26, 22, 20)
 HATCH = (46, 40, 37)
@@ -179,12 +181,21 @@ def _strokes(element: Element, viewport: Viewport) -> list[tuple[F64, int]]:
             first = max(0, start - 1) if element.style != "dashed" else start
             if stop - first >= 2:
                 strokes.append((viewport.to_px(dense[first:stop]), size))
-    if element.style != "double":
+    if element.style not in PAIRS:
         return strokes
     result = []
     for points, size in strokes:
+        # Rows of a picture grow downwards, so its left normal is the right one of the map.
         normal = polyline.left_normals(polyline.tangents(points))
-        result += [(points + sign * 2.5 * normal, size) for sign in (-1, 1)]
+        for sign, dashed in zip((-1, 1), PAIRS[element.style], strict=True):
+            ink = _along_px(points) % DASH_PX < DASH_SHARE * DASH_PX if dashed else np.ones(len(points), dtype=bool)
+            line = points + sign * 2.5 * normal
+            result += [(line[a:b], size) for a, b in polyline.runs(ink) if b - a >= 2]
+    return result
+
+
+def _along_px(points: F64) -> F64:
+    result: F64 = np.r_[0.0, np.cumsum(np.hypot(*np.diff(points, axis=0).T))]
     return result
 
 
@@ -225,9 +236,7 @@ def _foot(road_map: RoadMap, viewport: Viewport, name: str) -> U8:
 def _legend(road_map: RoadMap, name: str) -> list[LegendEntry]:
     styles = {e.style for e in road_map.of("divider")}
     present = {e.element_class for e in road_map.elements}
-    lines: list[tuple[str, str]] = [
-        ("divider", style) for style in ("solid", "dashed", "double", "unknown") if style in styles
-    ]
+    lines: list[tuple[str, str]] = [("divider", style) for style in get_args(Style) if style in styles]
     lines += [(c, "") for c in ("boundary", "ped_crossing", "stop_line") if c in present]
     entries = []
     for element_class, style in lines:
@@ -246,8 +255,9 @@ def _legend(road_map: RoadMap, name: str) -> list[LegendEntry]:
 
 def _line_symbol(element_class: str, style: str, foot: U8, x: int, y: int) -> None:
     color, width = _color(element_class, style), WIDTH_PX[element_class]
-    for a, b in [(0, 14), (21, 35), (42, 56)] if style == "dashed" else [(0, 56)]:
-        for dy in (-3, 3) if style == "double" else (0,):
+    sides = zip((-3, 3), PAIRS[style], strict=True) if style in PAIRS else [(0, style == "dashed")]
+    for dy, dashed in sides:
+        for a, b in [(0, 14), (21, 35), (42, 56)] if dashed else [(0, 56)]:
             _stroke(foot, (x + a, y + dy), (x + b, y + dy), color, width)
 
 

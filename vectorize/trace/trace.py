@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.ndimage import uniform_filter1d
-from shapely import LineString, Polygon
+from shapely import Geometry, LineString, Polygon
 
-from recon.arrays import F64, U16, U64, Bool
+from recon.arrays import F64, I64, U16, U64, Bool
 from recon.bev.bev_map import BevMap
 from recon.errors import NoRoadFound
 from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.road_map import Element, ElementClass, RoadMap, Style
+from vectorize.road_map import Element, ElementClass, RoadMap
 from vectorize.trace.confidence import BACKGROUND, STRIP, bridge_discount, curve
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
@@ -26,7 +26,8 @@ from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.lines.strip import Breadth
-from vectorize.trace.lines.style import lines_apart_m, style_of, trips_along
+from vectorize.trace.lines.style import Stretch, stretches_of, trips_along
+from vectorize.trace.lines.twins import Line
 from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
 from vectorize.trace_config import TraceConfig
@@ -63,11 +64,11 @@ def trace(
     evidence = evidence.with_markings(edge_lines)
     tick(1, STEPS, "classes")
     # A divider ends at a crossing or a stop line: no bridge may run through them.
-    barriers = [LineString(np.concatenate([ring, ring[:1]])) for ring, _ in crossings]
+    barriers: list[Geometry] = [Polygon(ring) for ring, _ in crossings]
     barriers += [LineString(BARRIER_SHARES[0] * line + BARRIER_SHARES[1] * line.mean(axis=0)) for line, _ in stop_lines]
     lines = find_lines(evidence, config, barriers, sides)
     tick(2, STEPS, "classes")
-    dividers = _dividers(evidence, lines.dividers, lines.double, config)
+    dividers = _dividers(evidence, lines.dividers, config)
     stops = [_straight(evidence, line, value) for line, value in stop_lines]
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_distance_m(p, s) > config.stop_line.same_m for s in stops)]
@@ -110,61 +111,72 @@ def _element(
     config: TraceConfig,
     *,
     element_class: ElementClass,
-    style: Style = "unknown",
     closed: bool = False,
-) -> Element:
-    """Simplify a strand; vertices stay where what was seen or inferred changes."""
+    keep: Sequence[int] = (),
+) -> tuple[Element, I64]:
+    """Return a simplified strand and the indices of its vertices.
+
+    Vertices stay where what was seen or inferred changes, and at those in `keep`.
+    """
     seen = evidence.is_known(strand.xy_m)
     dense = _confidence(evidence, strand, seen, element_class)
     state = seen.astype(np.int8) + 2 * strand.bridged
     change = np.concatenate([[False], state[1:] != state[:-1]])
     change[:-1] |= change[1:]
+    change[list(keep)] = True
     kept = polyline.simplify(strand.xy_m, config.simplify_m, keep=change, closed=closed)
     vertices = evidence.with_height(strand.xy_m)[kept]
     borders = polyline.stretches(kept, len(dense))
     sums = np.concatenate([[0.0], np.cumsum(dense)])
     mean = (sums[borders[1:]] - sums[borders[:-1]]) / np.maximum(np.diff(borders), 1)
     views, trips = evidence.views_and_trips(strand.xy_m, kept)
-    return Element(
+    element = Element(
         element_class=element_class,
         vertices=vertices,
         seen=seen[kept],
         confidence=mean.astype(np.float32),
         score=float(dense.mean()),
-        style=style,
         closed=closed,
         views=views,
         trips=trips,
     )
+    return element, kept
 
 
-def _dividers(evidence: Evidence, strands: list[Strand], double: list[bool], config: TraceConfig) -> list[Element]:
-    """Return divider elements of which no two cross, checked on the very vertices that are published."""
-    elements = []
-    for strand, is_double in zip(strands, double, strict=True):
-        seen = evidence.is_known(strand.xy_m)
-        trips = trips_along(evidence, strand)
-        apart_m = lines_apart_m(evidence, strand, config.style)
-        breadth = Breadth.of(evidence, strand)
-        if not is_double and breadth.is_strip(config.divider, trips=trips):
+def _dividers(evidence: Evidence, lines: list[Line], config: TraceConfig) -> list[Element]:
+    """Return divider elements of one style each, no two of which cross, checked on the vertices that are published."""
+    elements, styles = [], []
+    for line in lines:
+        trips = trips_along(evidence, line.strand)
+        breadth = Breadth.of(evidence, line.strand)
+        if not line.beside.any() and breadth.is_strip(config.divider, trips=trips):
             continue
-        style = style_of(strand, seen, config, twin=is_double, apart_m=apart_m, trips=trips)
-        bright = replace(strand, paint=_brightness(evidence, strand))
-        element = _element(evidence, bright, config, element_class="divider", style=style)
-        if style != "double" and breadth.is_doubtful(config.divider, trips=trips):
+        stretches = stretches_of(evidence, line, config.style)
+        bright = replace(line.strand, paint=_brightness(evidence, line.strand))
+        borders = [one.start for one in stretches[1:]]
+        element, kept = _element(evidence, bright, config, element_class="divider", keep=borders)
+        is_double = any(one.style == "double" for one in stretches)
+        if not is_double and breadth.is_doubtful(config.divider, trips=trips):
             element = replace(element, confidence=STRIP * element.confidence, score=STRIP * element.score)
         elements.append(element)
+        cuts = [0, *np.searchsorted(kept, borders).tolist(), len(kept) - 1]
+        styles.append([Stretch(a, b, one.style) for a, b, one in zip(cuts, cuts[1:], stretches, strict=False)])
     lengths = [polyline.length_of(e.vertices) for e in elements]
     spans = uncross(
         [e.vertices[:, :2] for e in elements], [n * e.score for n, e in zip(lengths, elements, strict=True)]
     )
     result = []
-    for element, kept in zip(elements, spans, strict=True):
-        for start, stop in kept:
-            part = element.take(slice(start, stop), closed=False)
-            if polyline.length_of(part.vertices) >= config.min_divider_m:
-                result.append(part)
+    for element, stretches, kept_spans in zip(elements, styles, spans, strict=True):
+        for start, stop in kept_spans:
+            if polyline.length_of(element.vertices[start:stop]) >= config.min_divider_m:
+                result += _split(element, stretches, start, stop - 1)
     return sorted(result, key=_order)
+
+
+def _split(element: Element, stretches: Sequence[Stretch], first: int, last: int) -> list[Element]:
+    """Return the vertices first..last of an element as one element a style; neighbours share their vertex."""
+    spans = ((max(first, one.start), min(last, one.stop), one.style) for one in stretches)
+    return [replace(element.take(slice(a, b + 1), closed=False), style=style) for a, b, style in spans if b > a]
 
 
 def _order(element: Element) -> tuple[float, ...]:
@@ -172,13 +184,13 @@ def _order(element: Element) -> tuple[float, ...]:
 
 
 def _boundaries(evidence: Evidence, edges: list[Edge], config: TraceConfig) -> list[Element]:
-    result = [_element(evidence, e.strand, config, element_class="boundary", closed=True) for e in edges if e.closed]
+    result = [_element(evidence, e.strand, config, element_class="boundary", closed=True)[0] for e in edges if e.closed]
     boundary = config.boundary
     gap_m = min(boundary.bridge_gap_m, config.bridge_gap_m)
     near = replace(config, bridge_gap_m=gap_m, bridge_angle_deg=boundary.bridge_angle_deg)
     for strand in bridge([e.strand for e in edges if not e.closed], near, []):
         if strand.length_m >= config.min_boundary_m:
-            result.append(_element(evidence, strand, config, element_class="boundary"))
+            result.append(_element(evidence, strand, config, element_class="boundary")[0])
     return result
 
 

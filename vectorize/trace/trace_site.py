@@ -130,7 +130,7 @@ def _welded(pieces: list[Piece]) -> list[Element]:
             index, enter = at
             done.add(index)
             element = pieces[index].element
-            chain.append(element if enter == 0 else element.take(np.s_[::-1], closed=False))
+            chain.append(element if enter == 0 else element.reversed())
             at = partner.get((index, 1 - enter))
         result.append(_joined(chain, closed=at is not None and len(chain) > 1))
     return result

@@ -17,7 +17,7 @@ from recon.formats.argoverse2.map_archive import LaneSegment, read_map_archive
 from recon.formats.argoverse2.pose_table import read_poses
 from recon.formats.drawn_lines import area_edges, joined_lines, with_height, without_duplicates
 from recon.geometry import apply
-from vectorize.road_map import Element, RoadMap, Style
+from vectorize.road_map import MIRRORED, Element, RoadMap, Style
 from vectorize.truth.truth_elements import true_element
 
 _STYLES: dict[str, Style | None] = {
@@ -25,11 +25,12 @@ _STYLES: dict[str, Style | None] = {
     "UNKNOWN": "unknown",
     **dict.fromkeys(("SOLID_WHITE", "SOLID_YELLOW", "SOLID_BLUE"), "solid"),
     **dict.fromkeys(("DASHED_WHITE", "DASHED_YELLOW"), "dashed"),
-    **{
-        f"{kind}_{color}": "double"
-        for kind in ("DOUBLE_SOLID", "DOUBLE_DASH", "SOLID_DASH", "DASH_SOLID")
-        for color in ("WHITE", "YELLOW")
-    },
+    **dict.fromkeys(("DOUBLE_SOLID_WHITE", "DOUBLE_SOLID_YELLOW"), "double"),
+    # Two dashed lines side by side may be crossed like one.
+    **dict.fromkeys(("DOUBLE_DASH_WHITE", "DOUBLE_DASH_YELLOW"), "dashed"),
+    # Of a right border: the first word names the line beside the lane.
+    **dict.fromkeys(("SOLID_DASH_WHITE", "SOLID_DASH_YELLOW"), "solid_dashed"),
+    **dict.fromkeys(("DASH_SOLID_WHITE", "DASH_SOLID_YELLOW"), "dashed_solid"),
 }
 
 
@@ -59,15 +60,28 @@ def read_argoverse2_truth(root: Path, archive: str) -> RoadMap:
 def _dividers(lanes: tuple[LaneSegment, ...]) -> list[Element]:
     by_style: dict[Style, list[F64]] = {}
     for lane in lanes:
-        for mark, line in ((lane.left_mark, lane.left), (lane.right_mark, lane.right)):
+        for mark, border, is_left in ((lane.left_mark, lane.left, True), (lane.right_mark, lane.right, False)):
             style = _STYLES[mark]
-            if style is not None:
-                by_style.setdefault(style, []).append(line)
+            if style is None:
+                continue
+            # Two lanes of opposite directions state one pair in both ways: all get their solid line on the left.
+            turned = style in MIRRORED and (style == "dashed_solid") != is_left
+            name: Style = "solid_dashed" if style in MIRRORED else style
+            by_style.setdefault(name, []).append(border[::-1] if turned else border)
     return [
         true_element("divider", line, style=style)
         for style, lines in by_style.items()
-        for line in joined_lines([line for _, line in without_duplicates(lines)])
+        for line in _joined([line for _, line in without_duplicates(lines)], style)
     ]
+
+
+def _joined(lines: list[F64], style: Style) -> list[F64]:
+    """Return lines joined end to end; a pair of a solid and a dashed line keeps its direction."""
+    if style not in MIRRORED:
+        return joined_lines(lines)
+    every = shapely.MultiLineString([shapely.LineString(line) for line in lines])
+    merged = shapely.line_merge(every, directed=True)
+    return [shapely.get_coordinates(part, include_z=True) for part in shapely.get_parts(merged)]
 
 
 def _boundaries(areas: tuple[F64, ...]) -> list[Element]:

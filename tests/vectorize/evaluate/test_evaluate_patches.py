@@ -146,7 +146,9 @@ def test_a_wrong_style_is_a_miss_and_a_false_find_of_styles_only():
     styles = record["full_range"]["styles"]
     assert styles["solid"]["chamfer"]["ap"] == 0.0
     assert styles["dashed"]["chamfer"]["precision_at"] == [0.0] * 3
-    assert record["full_range"]["style_confusion"] == {"threshold_m": 1.0, "true": {"solid": {"dashed": 1}}}
+    accuracy = record["full_range"]["style_accuracy"]
+    assert (accuracy["threshold_m"], accuracy["right"]) == (0.5, 0.0)
+    assert accuracy["true"] == {"solid": {"dashed": accuracy["matched_m"]}}
 
 
 def test_rows_count_what_the_patch_pictures_show():

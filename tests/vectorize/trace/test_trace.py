@@ -70,10 +70,12 @@ def test_dashes_of_which_the_segmentation_is_half_sure_are_one_divider_and_a_was
     assert length_of(divider.vertices) == pytest.approx(30.0, abs=1.0)
 
 
-def test_dashes_farther_apart_than_the_gap_stay_apart():
-    canvas, centre = street()
-    canvas.dashes(centre, dash_m=4.0, gap_m=11.0)
-    assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == 4
+@pytest.mark.parametrize(("length_m", "gap_m", "count"), [(20.0, 11.0, 2), (60.0, 11.0, 1), (70.0, 16.0, 4)])
+def test_dashes_farther_apart_than_the_gap_stay_apart(length_m, gap_m, count):
+    """Two of them, or too far for any row; four at one period are a row."""
+    canvas, centre = street(length_m=length_m)
+    canvas.dashes(centre, dash_m=4.0, gap_m=gap_m)
+    assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == count
 
 
 def test_a_sideways_step_is_not_bridged():

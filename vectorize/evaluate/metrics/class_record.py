@@ -104,17 +104,6 @@ def extent_record(name: str, sizes: Extent) -> dict[str, Any]:
     }
 
 
-def style_confusion(pairs: Sequence[Pairs], threshold: float) -> dict[str, dict[str, int]]:
-    """Return true style -> predicted style -> dividers matched within the Chamfer threshold, whatever their style."""
-    body: dict[str, dict[str, int]] = {}
-    for p in pairs:
-        for i, j in enumerate(nearest_match(p.chamfer, p.scores, threshold).tolist()):
-            if j >= 0:
-                row = body.setdefault(p.true_styles[j], {})
-                row[p.predicted_styles[i]] = row.get(p.predicted_styles[i], 0) + 1
-    return {true: dict(sorted(row.items())) for true, row in sorted(body.items())}
-
-
 def _share(part: float, whole: float) -> float | None:
     return _rounded(part / whole) if whole > 0 else None
 

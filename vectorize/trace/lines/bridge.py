@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.spatial import cKDTree
-from shapely import LineString
+from shapely import Geometry
 
 from recon.arrays import F64
-from vectorize.trace.lines.linker import Link, link
+from vectorize.trace.lines.linker import Link, arc_between, link
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace_config import BridgeConfig, TraceConfig
 
 GAP_SHARES = (0.4, 0.7, 1.0)  # of the longest gap, in the order in which gaps are closed
 MOST_ROUNDS = 8  # for each of them; joined pieces may fit new partners, and real maps settle after two or three
+ROW_GAPS = 1.2  # times the gap of a row over which another line may continue it
 TOUCH_M = 0.15  # ends closer than this have no measurable direction between them
 APART_M = 1e-9  # between the ends of a bridge over no gap: a line needs two different points
 MOST_TURNS = 2.0  # times `bridge_angle_deg` that two long dashes on a curve may turn with the gap between them
 MOST_BEND_RAD = np.pi / 3  # between an end and the way to the other: more is a hook, whatever the turn
 
 
-def bridge(strands: list[Strand], config: TraceConfig, barriers: list[LineString]) -> list[Strand]:
+def bridge(strands: list[Strand], config: TraceConfig, barriers: list[Geometry]) -> list[Strand]:
     """Join strands whose ends continue each other, best pair first, each end once, never across a line.
 
     Two ends fit when the turn between them is at most `bridge_angle_deg`, the gap at most `bridge_gap_m`, and the
@@ -36,7 +37,7 @@ def bridge(strands: list[Strand], config: TraceConfig, barriers: list[LineString
     return strands
 
 
-def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: list[LineString]) -> list[Strand]:
+def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: list[Geometry]) -> list[Strand]:
     if len(strands) < 2:
         return strands
     ends = np.array([point for s in strands for point in (s.xy_m[0], s.xy_m[-1])])
@@ -51,11 +52,13 @@ def _round(strands: list[Strand], config: TraceConfig, gap_m: float, barriers: l
     hypotheses = (straight, *curved)
     reach = np.array([r for s in strands for r in (_reach(s.reversed(), config.bridge), _reach(s, config.bridge))])
     dashes_m = np.repeat([s.length_m if s.length_m < curve_m else 0.0 for s in strands], 2)
-    pairs = cKDTree(ends).query_pairs(gap_m, output_type="ndarray")
+    # A row goes on over a gap like its own.
+    far = np.repeat([max(gap_m, ROW_GAPS * s.gap_m) for s in strands], 2)
+    pairs = cKDTree(ends).query_pairs(float(far.max()), output_type="ndarray")
     pairs = pairs[pairs[:, 0] // 2 != pairs[:, 1] // 2]
     links = []
     for a, b in pairs.tolist():
-        if np.hypot(*(ends[b] - ends[a])) > min(reach[a], reach[b]):
+        if np.hypot(*(ends[b] - ends[a])) > min(reach[a], reach[b], max(far[a], far[b])):
             continue
         judged = (_judge(a, b, ends, out, config, (dashes_m[a] + dashes_m[b]) / 2) for out in hypotheses)
         fits = [fit for fit in judged if fit is not None]
@@ -100,18 +103,9 @@ def _judge(a: int, b: int, ends: F64, out: F64, config: TraceConfig, dash_m: flo
     if lateral > config.bridge_lateral_m:
         return None
     cost = distance / config.bridge_gap_m + lateral / config.bridge_lateral_m + abs(turn) / limit
-    return Link(cost, a, b, _hermite(ends[a], ends[b], out[a], -out[b]))
+    return Link(cost, a, b, arc_between(ends[a], ends[b], out[a], -out[b]))
 
 
 def _angle(u: F64, v: F64) -> float:
     """Return the signed angle from u to v in radians."""
     return float(np.arctan2(u[0] * v[1] - u[1] * v[0], u @ v))
-
-
-def _hermite(start: F64, end: F64, leave: F64, arrive: F64) -> F64:
-    """Return a curve about STEP_M apart that leaves and arrives in the given directions."""
-    distance = float(np.hypot(*(end - start)))
-    t = np.linspace(0.0, 1.0, max(2, round(distance / STEP_M) + 1))[:, None]
-    basis = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, -2 * t**3 + 3 * t**2, t**3 - t**2)
-    result: F64 = basis[0] * start + distance * (basis[1] * leave + basis[3] * arrive) + basis[2] * end
-    return result

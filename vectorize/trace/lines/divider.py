@@ -6,15 +6,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import cKDTree
-from shapely import LineString
+from shapely import Geometry, LineString
 
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.guide import bridge_along
-from vectorize.trace.lines.ridge import find_strands
+from vectorize.trace.lines.pattern import pattern_along
+from vectorize.trace.lines.ridge import find_dots, find_strands
+from vectorize.trace.lines.rows import join_rows
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.lines.style import painted_along, sharp_along
+from vectorize.trace.lines.twins import Line, join_twins
 from vectorize.trace.road_sides import RoadSides
 from vectorize.trace_config import DividerConfig, StopLineConfig, TraceConfig
 
@@ -27,24 +31,17 @@ EVERY = 5  # of the vertices of a strand that stand for its direction among neig
 MOST_WEIGHT_M = 30.0  # length from which a neighbour's direction weighs no more: it may curve away
 LEAST_NEIGHBOURS = 10  # points that must show the direction of the lanes for paint across it to be a stop line
 NO_FIELD = 1e-6  # of summed directions that cancel each other out
-MERGED_M = 0.15  # closer twins were one ridge: the raster could not separate them there
-BOX_M = 1.0  # around a strand, beyond any distance of twins
-TWIN_SHARE = 0.6  # of a strand that runs beside a longer one
-DOUBLE_SHARE, DOUBLE_LEAST_M = 0.5, 5.0  # of the longer one's length, and least length, of the second line of a double
-FADE_M = 0.3  # beyond the twin's distance over which the middle line returns to the single one
-MIDDLE_SMOOTH_M = 0.5  # of the middle line, where the nearest twin vertex jumps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Lines:
     """Painted lines of one site."""
 
-    dividers: list[Strand]
-    double: list[bool]  # same length
+    dividers: list[Line]
     stop_lines: list[Strand]
 
 
-def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[LineString], sides: RoadSides) -> Lines:
+def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[Geometry], sides: RoadSides) -> Lines:
     """Return dividers joined over their gaps, and wide transverse paint as stop lines.
 
     No bridge crosses a barrier; the sides of the road guide edge lines over long worn stretches.
@@ -53,7 +50,10 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[LineStrin
     clear, faint = find_strands(evidence, evidence.marking, config.ridge)
     clear = [s for s in clear if s.width_m <= divider.max_width_m or s.length_m > divider.wide_keep_m]
     clear = [s for s in clear if _beside_road(evidence, s)]
-    along, stop_lines = _split_transverse(clear, sides, config.stop_line)
+    rows = join_rows([*clear, *find_dots(evidence, evidence.marking, clear, config)], config.row, barriers)
+    # What is too short for a line by itself was only asked whether it belongs to a row.
+    rows = [s for s in rows if s.gap_m > 0 or s.length_m >= config.ridge.min_length_m - evidence.grid.cell_m]
+    along, stop_lines = _split_transverse(rows, sides, config.stop_line)
     walls = barriers + [LineString(_shrunk(s.xy_m, WALL_ENDS_M)) for s in stop_lines if s.length_m > WALL_M]
     joined = bridge(along, config, walls)
     links = [s for s in faint if s.length_m >= LEAST_LINK_M and s.width_m <= divider.max_width_m]
@@ -68,8 +68,14 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[LineStrin
     joined = bridge_along(bridge(joined, config, walls), sides.lines, config, walls)
     joined = [replace(s, paint=np.where(s.bridged, _raster(evidence, s), s.paint)) for s in joined]
     joined = [s for s in joined if s.length_m >= config.min_divider_m and _is_paint(s, divider)]
-    dividers, double = _merge_twins([_smoothed(s, divider) for s in joined], divider.double_apart_m)
-    return Lines(dividers=dividers, double=double, stop_lines=stop_lines)
+    lines = [_with_pattern(evidence, _smoothed(s, divider), config) for s in joined]
+    return Lines(dividers=join_twins(lines, divider.double_apart_m, config.min_divider_m), stop_lines=stop_lines)
+
+
+def _with_pattern(evidence: Evidence, strand: Strand, config: TraceConfig) -> Line:
+    seen = evidence.is_known(strand.xy_m)
+    pattern = pattern_along(painted_along(strand), sharp_along(evidence, strand), seen, config.style)
+    return Line(strand=strand, pattern=pattern, beside=np.zeros_like(pattern))
 
 
 def _is_paint(strand: Strand, config: DividerConfig) -> bool:
@@ -141,44 +147,8 @@ def _trim(strand: Strand) -> Strand | None:
     if not clear.size:
         return None
     part = strand.part(int(clear[0]), int(clear[-1]) + 1)
+    if strand.gap_m > 0:  # a row is proved by its period, however little of it is paint
+        return part
     if len(part.xy_m) < 3 or (~part.faint & ~part.bridged).mean() < LEAST_CLEAR_SHARE:
         return None
     return part
-
-
-def _merge_twins(strands: list[Strand], apart_m: float) -> tuple[list[Strand], list[bool]]:
-    """Drop strands that run beside a longer one; where both are long they were the two lines of a double line."""
-    order = sorted(strands, key=lambda s: (-s.length_m, *s.xy_m[0].tolist()))
-    kept: list[Strand] = []
-    double: list[bool] = []
-    for strand in order:
-        twin = -1
-        for i, other in enumerate(kept):
-            low, high = other.xy_m.min(0) - BOX_M, other.xy_m.max(0) + BOX_M
-            if np.any(strand.xy_m.min(0) > high) or np.any(strand.xy_m.max(0) < low):
-                continue
-            distance, _ = cKDTree(other.xy_m).query(strand.xy_m)
-            if np.mean(distance < apart_m) > TWIN_SHARE:
-                twin = i
-                break
-        if twin < 0:
-            kept.append(strand)
-            double.append(False)
-        elif strand.length_m > DOUBLE_SHARE * kept[twin].length_m and strand.length_m > DOUBLE_LEAST_M:
-            kept[twin] = _middle(kept[twin], strand, apart_m)
-            double[twin] = True
-    return kept, double
-
-
-def _middle(strand: Strand, twin: Strand, apart_m: float) -> Strand:
-    """Return the line halfway between a strand and its twin, where it has one."""
-    tree = cKDTree(twin.xy_m)
-    distance, index = tree.query(strand.xy_m)
-    # Where both run together at an end the raster could not part them, and their middle is not the line's.
-    apart = np.flatnonzero(np.asarray(distance) > MERGED_M)
-    if apart.size > 2:
-        strand = strand.part(int(apart[0]), int(apart[-1]) + 1)
-        distance, index = tree.query(strand.xy_m)
-    share = 0.5 * np.clip((apart_m + FADE_M - distance) / FADE_M, 0.0, 1.0)[:, None]
-    moved = polyline.smooth(strand.xy_m + share * (twin.xy_m[index] - strand.xy_m), MIDDLE_SMOOTH_M / STEP_M)
-    return replace(strand, xy_m=moved)

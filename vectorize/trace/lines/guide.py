@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from scipy.spatial import cKDTree
-from shapely import LineString
+from shapely import Geometry
 
 from recon.arrays import F64
 from vectorize import polyline
@@ -18,7 +18,7 @@ HEADING_SMOOTH_M = 1.0  # of a boundary's heading: its ripple is no corner
 
 
 def bridge_along(
-    strands: list[Strand], guides: Sequence[F64], config: TraceConfig, barriers: list[LineString]
+    strands: list[Strand], guides: Sequence[F64], config: TraceConfig, barriers: list[Geometry]
 ) -> list[Strand]:
     """Join strands that keep one distance to the same boundary, over gaps of at most `guided_gap_m`.
 

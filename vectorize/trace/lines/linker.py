@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from shapely import LineString, STRtree
+from shapely import Geometry, LineString, STRtree
 
 from recon.arrays import F64
-from vectorize.trace.lines.strand import Strand
+from vectorize.trace.lines.strand import STEP_M, Strand
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Link:
     curve: F64  # (M, 2) from end a to end b
 
 
-def link(strands: list[Strand], candidates: Sequence[Link], barriers: Sequence[LineString]) -> list[Strand]:
+def link(strands: list[Strand], candidates: Sequence[Link], barriers: Sequence[Geometry]) -> list[Strand]:
     """Join strands along the candidates of least cost whose ends are free and which cross nothing.
 
     A link may touch its own two strands, but no other strand, no barrier and no link that was accepted before it.
@@ -67,22 +67,35 @@ def _chained(strands: list[Strand], links: list[Link]) -> list[Strand]:
             if following is None:
                 break
             entry, curve = following
-            if entry // 2 not in done and len(curve) > 2:
-                inner = curve[1:-1]
-                pieces.append(
-                    Strand(
-                        xy_m=inner,
-                        paint=np.zeros(len(inner)),
-                        bridged=np.ones(len(inner), dtype=bool),
-                        faint=np.zeros(len(inner), dtype=bool),
-                        width_m=0.0,
-                    )
-                )
-        result.append(_concatenated(pieces))
+            if entry // 2 not in done:
+                pieces += bridge_strand(curve[1:-1])
+        result.append(concatenated(pieces))
     return result
 
 
-def _concatenated(pieces: list[Strand]) -> Strand:
+def bridge_strand(inner: F64) -> list[Strand]:
+    """Return the strand of a bridge from its inner vertices (N, 2), none if it has none."""
+    if not len(inner):
+        return []
+    nothing = np.zeros(len(inner), dtype=bool)
+    return [Strand(xy_m=inner, paint=np.zeros(len(inner)), bridged=~nothing, faint=nothing, width_m=0.0)]
+
+
+def arc_between(start: F64, end: F64, leave: F64, arrive: F64) -> F64:
+    """Return a curve (N, 2) about STEP_M apart that leaves and arrives in the given unit directions.
+
+    It is the cubic whose middle lies on the circle, where both directions belong to one.
+    """
+    distance = float(np.hypot(*(end - start)))
+    t = np.linspace(0.0, 1.0, max(2, round(distance / STEP_M) + 1))[:, None]
+    basis = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, -2 * t**3 + 3 * t**2, t**3 - t**2)
+    turn = float(np.arccos(np.clip(leave @ arrive, -1.0, 1.0)))
+    speed = distance / np.cos(turn / 4) ** 2
+    result: F64 = basis[0] * start + speed * (basis[1] * leave + basis[3] * arrive) + basis[2] * end
+    return result
+
+
+def concatenated(pieces: list[Strand]) -> Strand:
     """Return the pieces as one strand; its width is the widths' mean, weighted by length."""
     if len(pieces) == 1:
         return pieces[0]
@@ -94,4 +107,5 @@ def _concatenated(pieces: list[Strand]) -> Strand:
         bridged=np.concatenate([p.bridged for p in pieces]),
         faint=np.concatenate([p.faint for p in pieces]),
         width_m=float(np.average([p.width_m for p in painted], weights=weights)),
+        gap_m=max(p.gap_m for p in pieces),
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
+from scipy.ndimage import center_of_mass, find_objects, gaussian_filter1d, label, maximum
+from scipy.spatial import cKDTree
 from skimage.filters import apply_hysteresis_threshold
 
 from recon.arrays import F32, F64, Bool
@@ -14,7 +17,7 @@ from vectorize.evidence import Evidence, smooth_known
 from vectorize.trace.lines.ends import to_paint_ends
 from vectorize.trace.lines.skeleton import trace_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace_config import RidgeConfig
+from vectorize.trace_config import RidgeConfig, TraceConfig
 
 SMOOTH_M = 0.12  # of the raster: about the width of a line, so that its ridge has one crest
 LEAST_SMOOTH_PX = 0.7  # below that a Gaussian kernel no longer resembles one
@@ -26,8 +29,42 @@ CREST_SMOOTH_M = 0.3  # of the skeleton's stairs before the crest is searched
 CREST_SIGMAS_M = (0.4, 0.3)  # along the line, of the shifts onto the crest in each of two rounds
 FLAT = -1e-4  # second difference above which a profile has no crest
 PROFILE_M, PROFILE_STEP_M = 1.0, 0.05  # how far across a line its width is read
+LEAST_DASH_M = 0.25  # of clear paint; what is shorter than a line counts in a row only
+NOWHERE_M = 1e9  # a place away from every site
+DOT_M = 0.2  # of a dot: what the smoothing leaves of its size says little
+DOT_NEAR_M, DOT_LEVEL = 0.3, 0.5  # a dot is what reaches that share of the brightest place so near
+DOT_CLEAR_M = 0.5  # from strands: their ends are crests too
 LEAST_VERTICES = 3  # of a strand: its direction and its curvature need as many
 FULL_WIDTH = 2.355  # full width at half maximum of a Gaussian, in sigmas
+
+
+def find_dots(evidence: Evidence, raster: F32, strands: Sequence[Strand], config: TraceConfig) -> list[Strand]:
+    """Return paint too short for a ridge, away from strands, as strands of one size in any direction."""
+    cell = evidence.grid.cell_m
+    smoothed = smooth_known(raster, evidence.known, max(SMOOTH_M / cell, LEAST_SMOOTH_PX))
+    around = np.ones((2 * round(DOT_NEAR_M / cell) + 1,) * 2, np.uint8)
+    core = evidence.known & (smoothed >= config.row.dot_probability)
+    core &= smoothed >= DOT_LEVEL * cv2.dilate(smoothed, around)
+    labels, _ = label(core, structure=np.ones((3, 3), dtype=bool))
+    most = config.row.dot_m / cell
+    boxes = find_objects(labels)
+    small = [k for k, (rows, columns) in enumerate(boxes, 1) if max(_extent(rows), _extent(columns)) <= most]
+    if not small:
+        return []
+    xy = evidence.grid.to_m(np.array(center_of_mass(smoothed, labels, small))[:, ::-1] + 0.5)
+    level = np.asarray(maximum(smoothed, labels, small))
+    lines = [s.xy_m for s in strands]
+    away = cKDTree(np.concatenate([np.full((1, 2), NOWHERE_M), *lines])).query(xy)[0]
+    dot = np.linspace(-DOT_M / 2, DOT_M / 2, LEAST_VERTICES)[:, None] * np.array([1.0, 0.0])
+    nothing = np.zeros(LEAST_VERTICES, dtype=bool)
+    return [
+        Strand(xy_m=xy[k] + dot, paint=np.full(LEAST_VERTICES, level[k]), bridged=nothing, faint=nothing, width_m=DOT_M)
+        for k in np.flatnonzero(away > DOT_CLEAR_M)
+    ]
+
+
+def _extent(span: slice) -> int:
+    return int(span.stop - span.start)
 
 
 def find_strands(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[list[Strand], list[Strand]]:
@@ -70,7 +107,7 @@ def _strands(evidence: Evidence, smoothed: F32, mask: Bool, config: RidgeConfig,
             width_m=_width(evidence, smoothed, line),
         )
         for line in lines
-        if polyline.length_of(line) >= config.min_length_m - cell
+        if polyline.length_of(line) >= (config.min_length_m - cell if faint else LEAST_DASH_M)
     ]
     return sorted(strands, key=lambda s: (-s.length_m, *s.xy_m[0].tolist()))
 

@@ -23,6 +23,8 @@ class Strand:
     bridged: Bool  # (N,) whether the stretch was inferred between two painted ones
     faint: Bool  # (N,) whether the ridge was too weak there to be paint by itself
     width_m: float  # full width at half maximum, median over the painted stretch
+    gap_m: float = 0.0  # between the dashes, where it is a row of them
+    dots: int = 0  # of which it was joined, where it is a row of dots
 
     @property
     def length_m(self) -> float:
@@ -39,7 +41,7 @@ class Strand:
 
     def _take(self, span: slice) -> Strand:
         arrays = {name: getattr(self, name)[span] for name in ("xy_m", "paint", "bridged", "faint")}
-        return Strand(**arrays, width_m=self.width_m)
+        return Strand(**arrays, width_m=self.width_m, gap_m=self.gap_m, dots=self.dots)
 
     def end_direction(self, base_m: float) -> F64:
         """Return the unit direction in which the strand leaves its last vertex, fitted over its last `base_m`."""

@@ -1,6 +1,9 @@
-"""What kind of paint a divider is, from the profile of paint along it."""
+"""The styles of a divider, stretch by stretch: its own pattern, that of a line beside it, and the crests across it."""
 
 from __future__ import annotations
+
+import itertools
+from typing import NamedTuple
 
 import numpy as np
 
@@ -8,26 +11,53 @@ from recon.arrays import F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Style
+from vectorize.trace.lines.companion import companion_along
+from vectorize.trace.lines.pattern import DASHED, SOLID, UNKNOWN
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace_config import StyleConfig, TraceConfig
+from vectorize.trace.lines.twins import Line
+from vectorize.trace_config import StyleConfig
 
 USUAL_QUANTILE, WEAK_SHARE = 0.75, 0.35  # paint weaker than that share of the line's usual paint is a gap
+SHARP_OFFSETS = (-1.0, 0.0, 1.0)  # in cells across a line, where its brightest paint is read
+SHARP_SHARE = 0.65  # of that paint below which a place lies between two short dashes
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
 WINDOW_M = 5.0  # over which profiles are averaged: the line meets the cells at every phase
 ROUNDING = 1e-9  # m, of sums of profile steps
-WEAR_M = 0.3  # longest break within one dash
-SEEN_SHARE = 0.7  # of a gap that must have been seen for it to separate dashes
-GAP_SLACK_M = 1.0  # beyond `bridge_gap_m`: the ends of worn dashes make a gap look longer
-SOLID_SHARE = 0.5  # of the painted length that must lie in long runs
-DASHED_GAPS = 2  # gaps from which a line is dashed whatever its pieces
-LONGEST_DASH_M = 6.0  # of a line with a single gap: with longer pieces its style is unknown
-SHORTEST_SOLID_M = 6.0  # of a line without gaps: a shorter one may be a single dash
+# Own pattern and the pattern of the line beside it, which is negative on the right.
+STYLES: dict[tuple[int, int], Style] = {
+    (SOLID, 0): "solid",
+    (DASHED, 0): "dashed",
+    **dict.fromkeys([(SOLID, SOLID), (SOLID, -SOLID), (UNKNOWN, SOLID), (UNKNOWN, -SOLID)], "double"),
+    **dict.fromkeys([(DASHED, DASHED), (DASHED, -DASHED), (UNKNOWN, DASHED), (UNKNOWN, -DASHED)], "dashed"),
+    **dict.fromkeys([(SOLID, -DASHED), (DASHED, SOLID)], "solid_dashed"),
+    **dict.fromkeys([(SOLID, DASHED), (DASHED, -SOLID)], "dashed_solid"),
+}
+
+
+class Stretch(NamedTuple):
+    """Vertices of one style."""
+
+    start: int
+    stop: int
+    style: Style
 
 
 def painted_along(strand: Strand) -> Bool:
     """Return (N,) where there is paint: not bridged, and not far weaker than the rest of the line."""
-    usual = float(np.quantile(strand.paint[~strand.bridged], USUAL_QUANTILE)) if (~strand.bridged).any() else 0.0
-    painted: Bool = ~strand.bridged & (strand.faint | (strand.paint >= WEAK_SHARE * usual))
+    return _bright(strand, strand.paint, WEAK_SHARE)
+
+
+def sharp_along(evidence: Evidence, strand: Strand) -> Bool:
+    """Return (N,) where there is paint in the cells themselves: smoothing fills the gaps between short dashes."""
+    normal = polyline.left_normals(polyline.tangents(strand.xy_m))
+    reach = evidence.grid.cell_m
+    across = [evidence.sample(evidence.marking, strand.xy_m + k * reach * normal) for k in SHARP_OFFSETS]
+    return _bright(strand, np.max(across, axis=0), SHARP_SHARE)
+
+
+def _bright(strand: Strand, paint: F64, share: float) -> Bool:
+    usual = float(np.quantile(paint[~strand.bridged], USUAL_QUANTILE)) if (~strand.bridged).any() else 0.0
+    painted: Bool = ~strand.bridged & (strand.faint | (paint >= share * usual))
     return painted
 
 
@@ -71,39 +101,58 @@ def _crests_apart_m(profile: F64, config: StyleConfig) -> float:
     return 0.0
 
 
-def style_of(strand: Strand, seen: Bool, config: TraceConfig, *, twin: bool, apart_m: float, trips: int) -> Style:
-    """Return the style; only a gap that was seen is evidence, so an occluded solid line stays solid.
-
-    `twin`: it was found as two lines; `apart_m`: as one with a gap along its middle, between crests so far apart.
-    Dashes that several `trips` place a little apart have such a gap too. Therefore only a continuous line is double for
-    such a gap, and a short piece only if one trip saw it or its crests lie too far apart for that reason.
-    """
-    style_config = config.style
-    # Only strong paint shows its width: the ridge of worn paint is as wide as the haze around it.
-    painted = strand.paint[~strand.bridged]
-    strong = painted.size > 0 and float(np.median(painted)) >= style_config.double_probability
-    wide = strand.width_m >= style_config.double_width_m and strand.length_m >= style_config.solid_run_m
-    if twin or (strong and wide):
-        return "double"
-    style = _along(strand, seen, config)
-    surely = style == "solid" or (style == "unknown" and (trips == 1 or apart_m >= style_config.trips_apart_m))
-    return "double" if apart_m > 0 and surely else style
-
-
-def _along(strand: Strand, seen: Bool, config: TraceConfig) -> Style:
-    """Return the style by gaps and painted runs along a strand."""
-    painted = polyline.close_gaps(painted_along(strand), round(WEAR_M / STEP_M))
-    gaps = [
-        (b - a) * STEP_M
-        for a, b in polyline.runs(~painted)
-        if a > 0 and b < len(painted) and seen[a:b].mean() > SEEN_SHARE and (b - a) * STEP_M >= config.style.min_gap_m
+def stretches_of(evidence: Evidence, line: Line, config: StyleConfig) -> list[Stretch]:
+    """Return the stretches of one style of a line, which together are the whole of it."""
+    strand = line.strand
+    beside = np.where(line.beside != 0, line.beside, companion_along(evidence, strand, config))
+    pairs = np.stack([line.pattern, beside], axis=1)
+    borders = [0, *(np.flatnonzero(np.any(pairs[1:] != pairs[:-1], axis=1)) + 1).tolist(), len(pairs)]
+    found = [
+        Stretch(a, b, STYLES.get((int(pairs[a, 0]), int(pairs[a, 1])), "unknown"))
+        for a, b in itertools.pairwise(borders)
     ]
-    gaps = [gap for gap in gaps if gap <= config.bridge_gap_m + GAP_SLACK_M]
-    # Over an unseen gap the paint is taken to go on, else two halves of a solid line would look like dashes.
-    lengths = [(b - a) * STEP_M for a, b in polyline.runs(painted | ~seen)]
-    long_share = sum(length for length in lengths if length >= config.style.solid_run_m) / max(sum(lengths), STEP_M)
-    if long_share >= SOLID_SHARE:
-        return "solid"
-    if len(gaps) >= DASHED_GAPS or (gaps and max(lengths) <= LONGEST_DASH_M):
-        return "dashed"
-    return "solid" if not gaps and strand.length_m >= SHORTEST_SOLID_M else "unknown"
+    whole = _cleaned(found, config)
+    return _cleaned([_doubled(evidence, strand, one, config) for one in whole], config)
+
+
+def _cleaned(stretches: list[Stretch], config: StyleConfig) -> list[Stretch]:
+    """Return the stretches with the short and the unknown ones given to the longer one of their neighbours."""
+    done = _merged(stretches)
+    while len(done) > 1:
+        lengths = [(one.stop - one.start) * STEP_M for one in done]
+        weak = [k for k, one in enumerate(done) if one.style == "unknown" or lengths[k] < config.min_stretch_m]
+        if not weak:
+            break
+        k = min(weak, key=lambda index: (done[index].style != "unknown", lengths[index]))
+        heir = max((n for n in (k - 1, k + 1) if 0 <= n < len(done)), key=lambda index: lengths[index])
+        done[k] = done[k]._replace(style=done[heir].style)
+        done = _merged(done)
+    return done
+
+
+def _merged(stretches: list[Stretch]) -> list[Stretch]:
+    result = [stretches[0]]
+    for one in stretches[1:]:
+        if one.style == result[-1].style:
+            result[-1] = result[-1]._replace(stop=one.stop)
+        else:
+            result.append(one)
+    return result
+
+
+def _doubled(evidence: Evidence, strand: Strand, stretch: Stretch, config: StyleConfig) -> Stretch:
+    """Return a stretch of one line as double where its profile across shows two, though one ridge was traced.
+
+    Dashes that several trips place a little apart have two crests too. Therefore only a solid line is double for them,
+    and a short piece only if one trip saw it or its crests lie too far apart for that reason.
+    """
+    if stretch.style not in ("solid", "unknown"):
+        return stretch
+    part = strand.part(stretch.start, stretch.stop)
+    # Only strong paint shows its width: the ridge of worn paint is as wide as the haze around it.
+    painted = part.paint[~part.bridged]
+    strong = painted.size > 0 and float(np.median(painted)) >= config.double_probability
+    wide = strand.width_m >= config.double_width_m and part.length_m >= config.solid_run_m
+    apart_m = lines_apart_m(evidence, part, config)
+    surely = stretch.style == "solid" or trips_along(evidence, part) == 1 or apart_m >= config.trips_apart_m
+    return stretch._replace(style="double") if (strong and wide) or (apart_m > 0 and surely) else stretch

@@ -1,0 +1,96 @@
+"""The second line beside a painted one where both are one ridge: it is wider there, and displaced."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from scipy.ndimage import binary_closing, uniform_filter1d
+
+from recon.arrays import F64, I64, Bool
+from vectorize import polyline
+from vectorize.evidence import Evidence
+from vectorize.trace.lines.pattern import DASHED, SOLID, UNKNOWN, is_row, runs_of
+from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace_config import StyleConfig
+
+PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
+ALONG_VERTICES = 5  # over which profiles are averaged: half a metre, less than any dash
+VALLEY_M = 0.2  # between two lines whose paint still counts as one width
+HALF = 0.5  # of the brightest paint across: where its width is measured
+NARROW_QUANTILE = 0.1  # of the widths along a line: those of the single one
+WIDER = 1.6  # times that width, from which there are two lines,
+PAINT_SHARE = 1.5  # times its paint: the haze around worn paint is wide without being more
+LEVEL_SHARE = 0.7  # of the brightness of the single line
+BREAK_M = 0.3  # within a wide stretch
+PATH_M = 8.0  # before and after a dash of the second line, where the path of the first one is fitted
+LEAST_PATH = 8  # vertices of that fit
+LEAST_SHIFT_M = 0.04  # of the ridge towards the second line, half of their distance at least
+
+
+def companion_along(evidence: Evidence, strand: Strand, config: StyleConfig) -> I64:
+    """Return (N,) the pattern of a second line that is one ridge with `strand`: negative on the right, 0 for none."""
+    codes = np.zeros(len(strand.xy_m), dtype=np.int64)
+    on = ~strand.bridged & ~strand.faint
+    if on.sum() * STEP_M < config.solid_run_m:
+        return codes
+    width, centre, level = _widths(evidence, strand)
+    narrow = float(np.quantile(width[on], NARROW_QUANTILE))
+    single = on & (width <= WIDER * narrow)
+    if not single.any():
+        return codes
+    paint = width * level
+    wide = on & (width >= max(WIDER * narrow, config.two_lines_m))
+    wide &= (level >= LEVEL_SHARE * np.median(level[single])) & (paint >= PAINT_SHARE * np.median(paint[single]))
+    wide = polyline.close_gaps(wide, round(BREAK_M / STEP_M))
+    runs = runs_of(wide, np.ones(len(wide), dtype=bool), BREAK_M)
+    dashes = [run for run in runs if run.length_m <= config.longest_dash_m]
+    if is_row(dashes):
+        side = _side(strand, centre, [(run.start, run.stop) for run in dashes], single)
+        first, last = dashes[0], dashes[-1]
+        # The row of the second line begins and ends with half a gap.
+        gap = int(np.median([b.start - a.stop for a, b in itertools.pairwise(dashes)]))
+        codes[max(0, first.start - gap) : last.stop + gap] = side * DASHED
+    for run in runs:
+        if run.length_m > config.longest_dash_m or (not is_row(dashes) and run.length_m >= config.solid_run_m):
+            codes[run.start : run.stop] = SOLID
+    return codes
+
+
+def _widths(evidence: Evidence, strand: Strand) -> tuple[F64, F64, F64]:
+    """Return (N,) the width of the paint across a strand, the offset of its middle to the left, its mean brightness."""
+    offset = np.arange(-PROFILE_M, PROFILE_M + PROFILE_STEP_M / 2, PROFILE_STEP_M)
+    normal = polyline.left_normals(polyline.tangents(strand.xy_m))
+    across = evidence.sample(evidence.marking, strand.xy_m[:, None] + offset[:, None] * normal[:, None])
+    across = uniform_filter1d(across, ALONG_VERTICES, axis=0, mode="nearest")
+    above = across >= HALF * np.maximum(across.max(axis=1, keepdims=True), PROFILE_STEP_M)
+    closing = np.ones((1, round(VALLEY_M / PROFILE_STEP_M)), dtype=bool)
+    above = binary_closing(np.pad(above, ((0, 0), (len(offset), len(offset)))), closing)[:, len(offset) : -len(offset)]
+    middle = len(offset) // 2
+    count = len(strand.xy_m)
+    right = np.argmin(np.c_[above[:, middle::-1], np.zeros(count, bool)], axis=1)
+    left = np.argmin(np.c_[above[:, middle:], np.zeros(count, bool)], axis=1)
+    width = np.maximum(left + right - 1, 1) * PROFILE_STEP_M
+    inside = (np.arange(len(offset)) > middle - right[:, None]) & (np.arange(len(offset)) < middle + left[:, None])
+    level = (across * inside).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
+    return width, (left - right) / 2 * PROFILE_STEP_M, level
+
+
+def _side(strand: Strand, centre: F64, dashes: list[tuple[int, int]], single: Bool) -> int:
+    """Return 1 if the dashes lie on the left of the line that goes on between them, -1 on the right, 0 if unclear."""
+    reach = round(PATH_M / STEP_M)
+    tangent = polyline.tangents(strand.xy_m)
+    places = strand.xy_m + centre[:, None] * polyline.left_normals(tangent)
+    shifts = []
+    for start, stop in dashes:
+        at = np.arange(max(0, start - reach), min(len(places), stop + reach))
+        path = at[single[at]]
+        if len(path) < LEAST_PATH:
+            continue
+        middle = (start + stop) // 2
+        axis = tangent[middle]
+        local = (places - places[middle]) @ np.c_[axis, [-axis[1], axis[0]]]
+        fitted = np.polyfit(local[path, 0], local[path, 1], 2)
+        shifts.append(float(np.mean(local[start:stop, 1] - np.polyval(fitted, local[start:stop, 0]))))
+    shift = float(np.median(shifts)) if shifts else 0.0
+    return int(np.sign(shift)) if abs(shift) >= LEAST_SHIFT_M else UNKNOWN

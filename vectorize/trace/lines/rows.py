@@ -1,0 +1,363 @@
+"""Rows of dashes: which dashes follow each other on one curve at one period, whatever the country's pattern.
+
+A link joins two dashes that lie on one circle: the angle at which the first leaves towards the second equals the angle
+at which the second is reached. A link alone proves little over a long gap, for neighbouring lanes have dashes too. It
+counts where another one continues it: a row is a chain of links with one period. Where a dash is worn away or hidden,
+a link may span two or three periods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+from shapely import Geometry, LineString, STRtree
+
+from recon.arrays import F64, Bool
+from vectorize import polyline
+from vectorize.trace.lines.linker import arc_between, bridge_strand, concatenated
+from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace_config import RowConfig
+
+MOST_LEAVING_RAD = 1.05  # between a dash and the way to the next: more is beside it, not after it
+UNSURE_M = 0.08  # across, by which the ends of a dash may be off its axis
+MOST_PERIODS = 3  # that one link spans: two dashes of a row may be missing
+PERIOD_SLACK_M = 0.15  # of a period: half a cell at each end of two dashes
+ALIKE = 2.0  # times the shorter one of two dashes of a row that the longer one may measure,
+ALIKE_SLACK_M = 0.4  # and this much more
+TRIPLE_BEND_RAD = 0.35  # change of the bend from link to link: a row goes from a curve into another one
+CLEAR_M = 0.2  # beside a link, where no other dash lies: it would be the next one of the row
+DOT_SHARE = 0.5  # of the members of a row that make it one of dots
+BLOCKING_SHARE = 0.4  # of a dash that another one must measure to stand in its row: a stud between dashes does not
+LEAST_WITH_HOLE = 4  # dashes of a row with a hole: three could be anything
+LEAST_GAP_SHARE = 0.2  # of a dash that the gap measures: less is a worn solid line
+LEAST_GROUP = 4  # dots that may be one dash of a row of such groups
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """Dash `i` is followed by dash `j`; an end of a dash is 2 * dash + (0 first vertex, 1 last vertex)."""
+
+    i: int
+    j: int
+    a: int  # the end of i that faces j
+    b: int  # the end of j that faces i
+    period_m: float  # between the middles
+    gap_m: float
+    bend_rad: float  # half of the turn from i to j
+    off_rad: float  # from one circle through both
+    way: complex  # unit direction from i to j
+
+    @property
+    def turned(self) -> _Link:
+        """Return the same link from j to i."""
+        return replace(self, i=self.j, j=self.i, a=self.b, b=self.a, bend_rad=-self.bend_rad, way=-self.way)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Dashes:
+    """Dashes as middles, directions and lengths."""
+
+    middle: F64  # (N, 2)
+    direction: F64  # (N, 2) unit
+    length_m: F64  # (N,)
+    is_dot: Bool  # (N,) too short to have a direction
+
+    @classmethod
+    def of(cls, strands: Sequence[Strand], config: RowConfig) -> _Dashes:
+        ends = np.array([s.xy_m[[0, -1]] for s in strands]).reshape(-1, 2, 2)
+        length_m = np.array([s.length_m for s in strands])
+        direction = np.array([s.end_direction(config.longest_dash_m) for s in strands]).reshape(-1, 2)
+        return cls(ends.mean(axis=1), direction, length_m, length_m < config.dot_m)
+
+
+def join_rows(strands: Sequence[Strand], config: RowConfig, barriers: Sequence[Geometry]) -> list[Strand]:
+    """Return the strands with the dashes of each row joined to one; no link crosses a strand or a barrier."""
+    groups = _round(list(strands), replace(config, least_dots=min(LEAST_GROUP, config.least_dots)), barriers)
+    joined = _round(groups, config, barriers)
+    # A few dots are a dash of a row of such groups, or nothing.
+    few = [s for s in joined if s.dots and s.dots < config.least_dots]
+    return [s for s in joined if s.length_m >= config.dot_m and s not in few]
+
+
+def _round(strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry]) -> list[Strand]:
+    pieces = [s for s in strands if s.length_m <= config.longest_dash_m]
+    others = [s for s in strands if s.length_m > config.longest_dash_m]
+    if len(pieces) < config.least_dashes:
+        return strands
+    dashes = _Dashes.of(pieces, config)
+    graph = _Graph(dashes, config, pieces, [LineString(s.xy_m) for s in others] + list(barriers))
+    links = _candidates(dashes, config)
+    graph.accept(_supported(links, dashes, config))
+    for _ in range(MOST_PERIODS):
+        graph.accept(graph.over_holes(links))
+    rows, used = [], set()
+    for chain in graph.chains():
+        if _is_row(chain, dashes, config):
+            members = [chain[0].i, *(link.j for link in chain)]
+            used.update(members)
+            rows.append(_row(chain, pieces, dashes))
+    return rows + others + [s for k, s in enumerate(pieces) if k not in used]
+
+
+def _candidates(dashes: _Dashes, config: RowConfig) -> list[_Link]:
+    """Return every link between two dashes that lie on one circle, nearest first."""
+    pairs = cKDTree(dashes.middle).query_pairs(config.longest_link_m, output_type="ndarray")
+    if not len(pairs):
+        return []
+    i, j = pairs.T
+    step = dashes.middle[j] - dashes.middle[i]
+    period = np.hypot(*step.T)
+    dots = dashes.is_dot[i] | dashes.is_dot[j]
+    way, u, v = (w @ np.array([1.0, 1.0j]) for w in (step, dashes.direction[i], dashes.direction[j]))
+    way = way / period
+    # Directions of dashes have no sign: both are turned along the way.
+    u = u * np.where((way * np.conj(u)).real < 0, -1, 1)
+    v = v * np.where((way * np.conj(v)).real < 0, -1, 1)
+    leave, arrive = np.angle(way / u), np.angle(v / way)
+    gap = period - (dashes.length_m[i] + dashes.length_m[j]) / 2
+    alike = np.maximum(dashes.length_m[i], dashes.length_m[j]) <= ALIKE_SLACK_M + ALIKE * np.minimum(
+        dashes.length_m[i], dashes.length_m[j]
+    )
+    # A short dash shows its direction badly.
+    unsure = UNSURE_M / dashes.length_m[i] + UNSURE_M / dashes.length_m[j]
+    off = np.maximum(np.abs(leave - arrive) - unsure, 0.0)
+    limit = np.radians(config.circle_deg)
+    good = (gap > 0) & alike & (dots | (period * np.sin(off / 2) <= config.lateral_m))
+    good &= dots | ((np.abs(leave) < MOST_LEAVING_RAD) & (np.abs(arrive) < MOST_LEAVING_RAD) & (off < limit))
+    good &= ~dots | (gap <= config.longest_dot_gap_m)
+    ahead_u = (dashes.direction[i] @ np.array([1.0, 1.0j]) * np.conj(way)).real > 0
+    ahead_v = (dashes.direction[j] @ np.array([1.0, 1.0j]) * np.conj(way)).real > 0
+    links = [
+        _Link(
+            i=int(i[k]),
+            j=int(j[k]),
+            a=int(2 * i[k] + ahead_u[k]),
+            b=int(2 * j[k] + (not ahead_v[k])),
+            period_m=float(period[k]),
+            gap_m=float(gap[k]),
+            bend_rad=0.0 if dots[k] else float(leave[k] + arrive[k]) / 2,
+            off_rad=0.0 if dots[k] else float(off[k]),
+            way=complex(way[k]),
+        )
+        for k in np.flatnonzero(good)
+    ]
+    return sorted(links, key=lambda link: (link.period_m, link.i, link.j))
+
+
+def _triple(one: _Link, two: _Link, dashes: _Dashes, config: RowConfig) -> float | None:
+    """Return how badly link `two` continues link `one` at their common dash, None where it does not."""
+    if one.j != two.i or one.i == two.j:
+        return None
+    turn = abs(float(np.angle(two.way / one.way)))
+    if dashes.is_dot[one.j]:
+        if turn > np.radians(config.dot_turn_deg):
+            return None
+    elif one.b == two.a:
+        return None
+    times = _times(one, two, config)
+    if times is None:
+        return None
+    bend = abs(one.bend_rad / times[0] - two.bend_rad / times[1])
+    if bend > TRIPLE_BEND_RAD:
+        return None
+    uneven = abs(one.period_m / times[0] - two.period_m / times[1]) / min(one.period_m, two.period_m)
+    return bend / TRIPLE_BEND_RAD + uneven / config.period_share + (turn if dashes.is_dot[one.j] else 0.0)
+
+
+def _times(one: _Link, two: _Link, config: RowConfig) -> tuple[int, int] | None:
+    """Return how many periods each of two neighbouring links spans, None where they share none."""
+    for m, n in ((1, 1), (1, 2), (2, 1)):
+        period, other = one.period_m / m, two.period_m / n
+        same = abs(period - other) <= config.period_share * min(period, other) + PERIOD_SLACK_M
+        # The last dash of a row may be cut: its middle is out of step, and its gap is not.
+        same |= m == n and abs(one.gap_m - two.gap_m) <= config.period_share * min(one.gap_m, two.gap_m)
+        if same and max(one.gap_m if m == 1 else 0.0, two.gap_m if n == 1 else 0.0) <= config.longest_gap_m:
+            return m, n
+    return None
+
+
+def _cost(link: _Link, config: RowConfig) -> float:
+    return float(link.off_rad / np.radians(config.circle_deg) + link.period_m / config.longest_link_m)
+
+
+def _supported(links: list[_Link], dashes: _Dashes, config: RowConfig) -> list[tuple[float, _Link]]:
+    """Return links that another link continues, with their cost."""
+    leaving: dict[int, list[_Link]] = {}
+    for link in links:
+        leaving.setdefault(link.i, []).append(link)
+        leaving.setdefault(link.j, []).append(link.turned)
+    result = []
+    for link in links:
+        if link.gap_m > config.longest_gap_m:
+            continue
+        fits = [
+            cost + _cost(after, config)
+            for way in (link, link.turned)
+            for after in leaving.get(way.j, ())
+            if (cost := _triple(way, after, dashes, config)) is not None
+        ]
+        if fits:
+            result.append((_cost(link, config) + min(fits), link))
+    return result
+
+
+class _Graph:
+    """Accepted links, at most one at each end of a dash."""
+
+    def __init__(
+        self, dashes: _Dashes, config: RowConfig, pieces: Sequence[Strand], walls: Sequence[Geometry]
+    ) -> None:
+        self.dashes, self.config = dashes, config
+        self._pieces = pieces
+        self._dash_tree = STRtree([LineString(s.xy_m) for s in pieces])
+        self._walls = STRtree(walls)
+        self._at: dict[int, list[_Link]] = {}  # by dash, each link leaving it
+        self._curves: list[LineString] = []
+
+    def accept(self, scored: Sequence[tuple[float, _Link]]) -> None:
+        """Accept links in the order of their cost whose ends are free, which fit their neighbours and cross nothing."""
+        for _, link in sorted(scored, key=lambda one: (one[0], one[1].i, one[1].j)):
+            if self._fits(link) and self._is_clear(link):
+                self._at.setdefault(link.i, []).append(link)
+                self._at.setdefault(link.j, []).append(link.turned)
+                self._curves.append(LineString(_curve(link, self._pieces)))
+
+    def _fits(self, link: _Link) -> bool:
+        if any(other.j == link.j for other in self._at.get(link.i, ())):
+            return False
+        for way in (link, link.turned):
+            before = self._at.get(way.i, ())
+            if len(before) > 1 or any(
+                _triple(other.turned, way, self.dashes, self.config) is None and not self._spans(other, way)
+                for other in before
+            ):
+                return False
+        return not self._closes(link)
+
+    def _closes(self, link: _Link) -> bool:
+        """Return whether a link joins both ends of one chain."""
+        before, here = -1, link.i
+        while True:
+            ahead = [other for other in self._at.get(here, ()) if other.j != before]
+            if here == link.j:
+                return True
+            if not ahead:
+                return False
+            before, here = here, ahead[0].j
+
+    def _spans(self, other: _Link, way: _Link) -> bool:
+        """Return whether a link goes on over a hole of so many periods of its neighbour."""
+        if not self.dashes.is_dot[way.i] and other.a == way.a:
+            return False
+        if self.dashes.is_dot[way.i] and abs(np.angle(-way.way / other.way)) > np.radians(self.config.dot_turn_deg):
+            return False
+        times = way.period_m / other.period_m
+        return _is_whole(times, self.config) and abs(-other.bend_rad - way.bend_rad / round(times)) < TRIPLE_BEND_RAD
+
+    def over_holes(self, links: Sequence[_Link]) -> list[tuple[float, _Link]]:
+        """Return links from the ends of rows over two or three periods, or over one to a dash that stood alone."""
+        result = []
+        for link in links:
+            sides = [self._at.get(link.i, []), self._at.get(link.j, [])]
+            if max(len(side) for side in sides) > 1 or not any(sides):
+                continue
+            times = [link.period_m / side[0].period_m for side in sides if side]
+            if all(_is_whole(n, self.config) for n in times):
+                result.append((_cost(link, self.config) + max(times), link))
+        return result
+
+    def _is_clear(self, link: _Link) -> bool:
+        curve = LineString(_curve(link, self._pieces))
+        if len(self._walls.query(curve, predicate="intersects")):
+            return False
+        near = self._dash_tree.query(curve, predicate="dwithin", distance=CLEAR_M)
+        least = BLOCKING_SHARE * min(self.dashes.length_m[link.i], self.dashes.length_m[link.j])
+        if any(k not in (link.i, link.j) and self.dashes.length_m[k] >= least for k in near.tolist()):
+            return False
+        return not any(curve.crosses(other) for other in self._curves)
+
+    def chains(self) -> list[list[_Link]]:
+        """Return the accepted links as chains, each from one loose end to the other."""
+        done: set[int] = set()
+        result = []
+        for start, leaving in sorted(self._at.items()):
+            if len(leaving) != 1 or start in done:
+                continue
+            chain = [leaving[0]]
+            done.add(start)
+            while True:
+                here = chain[-1].j
+                done.add(here)
+                ahead = [link for link in self._at[here] if link.j != chain[-1].i]
+                if not ahead:
+                    break
+                chain.append(ahead[0])
+            result.append(chain)
+        return result
+
+
+def _is_whole(times: float, config: RowConfig) -> bool:
+    number = round(times)
+    return 1 <= number <= MOST_PERIODS and abs(times - number) <= config.period_share
+
+
+def _is_row(chain: Sequence[_Link], dashes: _Dashes, config: RowConfig) -> bool:
+    """Return whether a chain has enough dashes, and gaps that are no wear."""
+    members = [chain[0].i, *(link.j for link in chain)]
+    least = config.least_dots if _are_dots(members, dashes) else config.least_dashes
+    periods = np.array([link.period_m for link in chain])
+    if (periods > 1.5 * periods.min()).any():
+        least = max(least, LEAST_WITH_HOLE)
+    gap_m = float(np.median([link.gap_m for link in chain]))
+    dash_m = float(np.median(dashes.length_m[members]))
+    return len(members) >= least and LEAST_GAP_SHARE * dash_m <= gap_m
+
+
+def _are_dots(members: Sequence[int], dashes: _Dashes) -> bool:
+    return float(dashes.is_dot[members].mean()) > DOT_SHARE
+
+
+def _row(chain: Sequence[_Link], pieces: Sequence[Strand], dashes: _Dashes) -> Strand:
+    """Return a chain as one strand."""
+    parts = []
+    gap_m = float(np.median([link.gap_m for link in chain]))
+    members = [chain[0].i, *(link.j for link in chain)]
+    middles = dashes.middle[members]
+    courses = polyline.tangents(middles)
+    oriented = []
+    for member, course in zip(members, courses, strict=True):
+        piece = pieces[member]
+        if dashes.is_dot[member]:  # what was traced there has no direction of its own
+            half = 0.5 * dashes.length_m[member] * course
+            line = dashes.middle[member] + np.linspace(-1.0, 1.0, len(piece.xy_m))[:, None] * half
+            oriented.append(replace(piece, xy_m=line))
+        else:
+            oriented.append(piece if (piece.xy_m[-1] - piece.xy_m[0]) @ course >= 0 else piece.reversed())
+    for number, piece in enumerate(oriented):
+        parts.append(piece)
+        if number < len(chain):
+            link = chain[number]
+            curve = _between(piece.xy_m[-1], oriented[number + 1].xy_m[0], link)
+            parts += bridge_strand(curve[1:-1])
+    return replace(concatenated(parts), gap_m=gap_m, dots=len(members) if _are_dots(members, dashes) else 0)
+
+
+def _curve(link: _Link, pieces: Sequence[Strand]) -> F64:
+    """Return the bridge of a link, between the ends that face each other."""
+    ends = [pieces[end // 2].xy_m[-(end % 2)] for end in (link.a, link.b)]
+    return _between(ends[0], ends[1], link)
+
+
+def _between(start: F64, end: F64, link: _Link) -> F64:
+    half = link.bend_rad * link.gap_m / link.period_m
+    chord = end - start
+    return arc_between(start, end, _rotated(chord, -half), _rotated(chord, half))
+
+
+def _rotated(vector: F64, angle_rad: float) -> F64:
+    c, s = np.cos(angle_rad), np.sin(angle_rad)
+    unit = vector / max(float(np.hypot(*vector)), STEP_M / 100)
+    return np.array([c * unit[0] - s * unit[1], s * unit[0] + c * unit[1]])
