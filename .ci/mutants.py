@@ -17,7 +17,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 FAILED = 1  # pytest's exit status if it ran tests and some failed
 CONFIG = "vectorize.trace_config"
-TRACE, LINES, CROSSINGS = "tests/vectorize/trace", "tests/vectorize/trace/lines", "tests/vectorize/trace/crossings"
+TRACE, STYLES, CROSSINGS = "tests/vectorize/trace", "tests/vectorize/trace/styles", "tests/vectorize/trace/crossings"
 
 
 class Mutant(NamedTuple):
@@ -58,7 +58,7 @@ MUTANTS = (
         CONFIG,
         "StyleConfig.solid_run_m",
         20.0,
-        f"{LINES}/test_style.py::test_a_solid_line_that_was_repaired_here_and_there_is_solid",
+        f"{STYLES}/test_style.py::test_a_solid_line_that_was_repaired_here_and_there_is_solid",
     ),
     Mutant(
         CONFIG,
@@ -106,19 +106,19 @@ MUTANTS = (
         CONFIG,
         "StyleConfig.double_width_m",
         1.5,
-        f"{LINES}/test_style.py::test_a_line_half_a_metre_wide_is_double_though_no_gap_is_visible",
+        f"{STYLES}/test_style.py::test_a_line_half_a_metre_wide_is_double_though_no_gap_is_visible",
     ),
     Mutant(
         CONFIG,
         "StyleConfig.min_gap_m",
         4.0,
-        f"{LINES}/test_style.py::test_short_breaks_are_wear_and_longer_ones_are_gaps_between_dashes",
+        f"{STYLES}/test_style.py::test_short_breaks_are_wear_and_longer_ones_are_gaps_between_dashes",
     ),
     Mutant(
         CONFIG,
         "StyleConfig.min_gap_m",
         0.1,
-        f"{LINES}/test_style.py::test_short_breaks_are_wear_and_longer_ones_are_gaps_between_dashes",
+        f"{STYLES}/test_style.py::test_short_breaks_are_wear_and_longer_ones_are_gaps_between_dashes",
     ),
     Mutant(
         CONFIG,

@@ -131,3 +131,14 @@ def test_a_map_made_of_no_images_has_no_views():
     assert line.trip_numbers == []
     with pytest.raises(ValueError, match="2 vertices"):
         replace(line, views=np.zeros(3, np.uint16))
+
+
+def test_an_element_walked_from_its_other_end_exchanges_left_and_right():
+    line = np.array([[0.0, 0.0], [5.0, 1.0], [9.0, 0.0]])
+    for style, turned in (("solid_dashed", "dashed_solid"), ("dashed_solid", "solid_dashed"), ("double", "double")):
+        element = Element(
+            element_class="divider", vertices=line, seen=np.ones(3, bool), confidence=np.ones(3, np.float32), score=1.0,
+            style=style,
+        )  # fmt: skip
+        assert element.reversed().style == turned
+        assert np.array_equal(element.reversed().vertices, line[::-1])

@@ -26,10 +26,10 @@ from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.lines.strip import Breadth
-from vectorize.trace.lines.style import Stretch, stretches_of, trips_along
-from vectorize.trace.lines.twins import Line
 from vectorize.trace.lines.uncross import uncross
 from vectorize.trace.road_sides import RoadSides
+from vectorize.trace.styles.style import Stretch, lines_of, stretches_of, trips_along
+from vectorize.trace.styles.twins import Line
 from vectorize.trace_config import TraceConfig
 
 CROSSING_MARGIN_M = 0.3  # around a crossing: its paint is blurred
@@ -68,7 +68,7 @@ def trace(
     barriers += [LineString(BARRIER_SHARES[0] * line + BARRIER_SHARES[1] * line.mean(axis=0)) for line, _ in stop_lines]
     lines = find_lines(evidence, config, barriers, sides)
     tick(2, STEPS, "classes")
-    dividers = _dividers(evidence, lines.dividers, config)
+    dividers = _dividers(evidence, lines_of(evidence, lines.dividers, config), config)
     stops = [_straight(evidence, line, value) for line, value in stop_lines]
     painted = [_straight(evidence, s.xy_m[[0, -1]], float(s.paint.mean())) for s in lines.stop_lines]
     stops += [p for p in painted if all(_distance_m(p, s) > config.stop_line.same_m for s in stops)]

@@ -145,3 +145,24 @@ def test_real_maps_fit_their_own_lidar(log: str) -> None:
             gaps += (near[np.abs(near[:, 2] - z) < 0.5][:, 2] - z).tolist()
     assert len(gaps) > 500
     assert abs(float(np.median(gaps))) < 0.08
+
+
+@pytest.mark.parametrize(
+    ("side", "mark", "left_is_solid"),
+    [("right", "SOLID_DASH_WHITE", True), ("right", "DASH_SOLID_YELLOW", False), ("left", "SOLID_DASH_YELLOW", False),
+     ("left", "DASH_SOLID_WHITE", True)],
+)  # fmt: skip
+def test_the_first_word_of_a_mixed_mark_is_the_line_beside_the_lane(tmp_path, side, mark, left_is_solid):
+    root = small.write(tmp_path)
+    body = small.archive()
+    lane = body["lane_segments"]["1"]
+    for one in body["lane_segments"].values():
+        one.update(left_lane_mark_type="NONE", right_lane_mark_type="NONE")
+    lane[f"{side}_lane_mark_type"] = mark
+    next(root.glob("map/log_map*")).write_text(json.dumps(body))
+    (divider,) = read(root).of("divider")
+    assert divider.style == "solid_dashed"
+    border = lane[f"{side}_lane_boundary"]
+    way = np.array([border[-1][k] - border[0][k] for k in "xy"])
+    found = in_log_metres(divider.vertices)
+    assert ((found[-1] - found[0])[:2] @ way > 0) == left_is_solid

@@ -1,1 +1,1 @@
-"""Lines of paint along the road: ridges, skeletons, strands, dividers and their styles."""
+"""Lines of paint along the road: ridges, skeletons, strands, rows of dashes, dividers."""

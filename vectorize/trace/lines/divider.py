@@ -13,12 +13,9 @@ from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.guide import bridge_along
-from vectorize.trace.lines.pattern import pattern_along
 from vectorize.trace.lines.ridge import find_dots, find_strands
 from vectorize.trace.lines.rows import join_rows
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace.lines.style import painted_along, sharp_along
-from vectorize.trace.lines.twins import Line, join_twins
 from vectorize.trace.road_sides import RoadSides
 from vectorize.trace_config import DividerConfig, StopLineConfig, TraceConfig
 
@@ -37,7 +34,7 @@ NO_FIELD = 1e-6  # of summed directions that cancel each other out
 class Lines:
     """Painted lines of one site."""
 
-    dividers: list[Line]
+    dividers: list[Strand]
     stop_lines: list[Strand]
 
 
@@ -68,14 +65,7 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[Geometry]
     joined = bridge_along(bridge(joined, config, walls), sides.lines, config, walls)
     joined = [replace(s, paint=np.where(s.bridged, _raster(evidence, s), s.paint)) for s in joined]
     joined = [s for s in joined if s.length_m >= config.min_divider_m and _is_paint(s, divider)]
-    lines = [_with_pattern(evidence, _smoothed(s, divider), config) for s in joined]
-    return Lines(dividers=join_twins(lines, divider.double_apart_m, config.min_divider_m), stop_lines=stop_lines)
-
-
-def _with_pattern(evidence: Evidence, strand: Strand, config: TraceConfig) -> Line:
-    seen = evidence.is_known(strand.xy_m)
-    pattern = pattern_along(painted_along(strand), sharp_along(evidence, strand), seen, config.style)
-    return Line(strand=strand, pattern=pattern, beside=np.zeros_like(pattern))
+    return Lines(dividers=[_smoothed(s, divider) for s in joined], stop_lines=stop_lines)
 
 
 def _is_paint(strand: Strand, config: DividerConfig) -> bool:

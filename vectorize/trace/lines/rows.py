@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import shapely
+import shapely.ops
 from scipy.spatial import cKDTree
 from shapely import Geometry, LineString, STRtree
 
@@ -28,6 +30,7 @@ PERIOD_SLACK_M = 0.15  # of a period: half a cell at each end of two dashes
 ALIKE = 2.0  # times the shorter one of two dashes of a row that the longer one may measure,
 ALIKE_SLACK_M = 0.4  # and this much more
 TRIPLE_BEND_RAD = 0.35  # change of the bend from link to link: a row goes from a curve into another one
+INNER = (0.25, 0.75)  # of a link, as shares of its length
 CLEAR_M = 0.2  # beside a link, where no other dash lies: it would be the next one of the row
 DOT_SHARE = 0.5  # of the members of a row that make it one of dots
 BLOCKING_SHARE = 0.4  # of a dash that another one must measure to stand in its row: a stud between dashes does not
@@ -207,9 +210,7 @@ def _supported(links: list[_Link], dashes: _Dashes, config: RowConfig) -> list[t
 class _Graph:
     """Accepted links, at most one at each end of a dash."""
 
-    def __init__(
-        self, dashes: _Dashes, config: RowConfig, pieces: Sequence[Strand], walls: Sequence[Geometry]
-    ) -> None:
+    def __init__(self, dashes: _Dashes, config: RowConfig, pieces: Sequence[Strand], walls: Sequence[Geometry]) -> None:
         self.dashes, self.config = dashes, config
         self._pieces = pieces
         self._dash_tree = STRtree([LineString(s.xy_m) for s in pieces])
@@ -273,7 +274,9 @@ class _Graph:
         curve = LineString(_curve(link, self._pieces))
         if len(self._walls.query(curve, predicate="intersects")):
             return False
-        near = self._dash_tree.query(curve, predicate="dwithin", distance=CLEAR_M)
+        # Beside its ends lie the dashes of a second row, between them would lie the next one of this row.
+        gap = shapely.ops.substring(curve, INNER[0], INNER[1], normalized=True)
+        near = self._dash_tree.query(gap, predicate="dwithin", distance=CLEAR_M)
         least = BLOCKING_SHARE * min(self.dashes.length_m[link.i], self.dashes.length_m[link.j])
         if any(k not in (link.i, link.j) and self.dashes.length_m[k] >= least for k in near.tolist()):
             return False

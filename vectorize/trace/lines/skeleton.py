@@ -13,7 +13,7 @@ from recon.arrays import F64, I64, Bool
 FREE = -1  # the node of a branch end that meets nothing
 STRAIGHT_DEG = 35.0  # largest bend at which a line runs through a junction
 PASSES = 2  # of pruning: a spur on a spur is short once the first is gone
-BASE_PX = 15  # over which the direction of a branch is taken
+NEAR_PX, BASE_PX = 6, 15  # from its node, between which the direction of a branch is taken
 OFFSETS = ((0, 1), (1, 0), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, -1), (-1, 1))
 
 
@@ -122,11 +122,25 @@ def _nodes(pixels: I64, links: list[list[int]], degree: I64) -> tuple[I64, F64]:
     return node_of, np.stack(sums, axis=1)
 
 
-def _outward(branch: Branch, at_first: bool) -> F64:
+def _outward(branch: Branch, at_first: bool) -> tuple[F64, F64]:
+    """Return where a branch has left its node, and the unit direction in which it goes on from there."""
     points = branch.points if at_first else branch.points[::-1]
-    direction = points[min(BASE_PX, len(points) - 1)] - points[0]
+    near, far = (NEAR_PX, BASE_PX) if len(points) > BASE_PX else (0, len(points) - 1)
+    direction = points[far] - points[near]
     result: F64 = direction / max(float(np.hypot(*direction)), 1e-9)
-    return result
+    return points[near], result
+
+
+def _bend_deg(one: tuple[F64, F64], other: tuple[F64, F64]) -> tuple[float, float]:
+    """Return the turn from one branch into another, and the same with the sideways step between them.
+
+    Two lines side by side meet in a node midway: through it, the step from one to the other would look straight.
+    """
+    turn = float(np.degrees(np.arccos(np.clip(-one[1] @ other[1], -1, 1))))
+    step = other[0] - one[0]
+    length = float(np.hypot(*step))
+    aside = abs(float(step[0] * one[1][1] - step[1] * one[1][0])) / length if length > 0 else 0.0
+    return turn, turn + float(np.degrees(np.arcsin(min(aside, 1.0))))
 
 
 def _join(branches: list[Branch], *, straight_deg: float, only_degree_two: bool) -> list[Branch]:
@@ -140,14 +154,12 @@ def _join(branches: list[Branch], *, straight_deg: float, only_degree_two: bool)
     for ends in incident.values():
         if only_degree_two and len(ends) != 2:
             continue
-        directions = [_outward(branches[i], at_first) for i, at_first in ends]
+        leaving = [_outward(branches[i], at_first) for i, at_first in ends]
         bends = sorted(
-            (float(np.degrees(np.arccos(np.clip(-directions[a] @ directions[b], -1, 1)))), a, b)
-            for a in range(len(ends))
-            for b in range(a + 1, len(ends))
+            (*_bend_deg(leaving[a], leaving[b])[::-1], a, b) for a in range(len(ends)) for b in range(a + 1, len(ends))
         )
-        for bend, a, b in bends:
-            if bend <= straight_deg and ends[a] not in partner and ends[b] not in partner:
+        for _, turn, a, b in bends:
+            if turn <= straight_deg and ends[a] not in partner and ends[b] not in partner:
                 partner[ends[a]], partner[ends[b]] = ends[b], ends[a]
     done: set[int] = set()
     joined: list[Branch] = []

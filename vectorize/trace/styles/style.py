@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,11 @@ from recon.arrays import F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Style
-from vectorize.trace.lines.companion import companion_along
-from vectorize.trace.lines.pattern import DASHED, SOLID, UNKNOWN
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace.lines.twins import Line
-from vectorize.trace_config import StyleConfig
+from vectorize.trace.styles.companion import companion_along
+from vectorize.trace.styles.pattern import DASHED, SOLID, UNKNOWN, pattern_along
+from vectorize.trace.styles.twins import Line, join_twins
+from vectorize.trace_config import StyleConfig, TraceConfig
 
 USUAL_QUANTILE, WEAK_SHARE = 0.75, 0.35  # paint weaker than that share of the line's usual paint is a gap
 SHARP_OFFSETS = (-1.0, 0.0, 1.0)  # in cells across a line, where its brightest paint is read
@@ -99,6 +100,16 @@ def _crests_apart_m(profile: F64, config: StyleConfig) -> float:
         if twins and high_enough and valley <= config.valley_share * profile[other]:
             return apart_m
     return 0.0
+
+
+def lines_of(evidence: Evidence, strands: Sequence[Strand], config: TraceConfig) -> list[Line]:
+    """Return strands with their patterns; two that run side by side are one line."""
+    lines = []
+    for strand in strands:
+        seen = evidence.is_known(strand.xy_m)
+        pattern = pattern_along(painted_along(strand), sharp_along(evidence, strand), seen, config.style)
+        lines.append(Line(strand=strand, pattern=pattern, beside=np.zeros_like(pattern)))
+    return join_twins(lines, config.divider.double_apart_m, config.min_divider_m)
 
 
 def stretches_of(evidence: Evidence, line: Line, config: StyleConfig) -> list[Stretch]:

@@ -10,8 +10,8 @@ from scipy.ndimage import binary_closing, uniform_filter1d
 from recon.arrays import F64, I64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
-from vectorize.trace.lines.pattern import DASHED, SOLID, UNKNOWN, is_row, runs_of
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.styles.pattern import DASHED, SOLID, UNKNOWN, is_row, runs_of
 from vectorize.trace_config import StyleConfig
 
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read

@@ -20,6 +20,7 @@ LIKE = (0.5, 1.6)  # times the usual dash or gap that one like it measures
 TOO_LONG = 2.2  # times the usual dash, and
 TOO_LONG_M = 4.0  # at least: a run that is no dash of its row
 SHORT_M, LEAST_SHORT = 2.5, 6  # period of short dashes, whose gaps may be as short as wear; many prove them
+SHORT_SHARE = 0.7  # of a line that they make up: elsewhere noise looks like them
 LEAST_RUNS = 3  # of a row that is judged by its period
 LEAST_GAP_SHARE = 0.2  # of the dash that the gap of a row measures: less is a repaired solid line
 LONG_SHARE = 0.5  # of the paint that long runs make up, where runs are irregular, for it to be solid
@@ -45,7 +46,7 @@ def pattern_along(painted: Bool, sharp: Bool, seen: Bool, config: StyleConfig) -
     """
     codes = np.zeros(len(painted), dtype=np.int64)
     fine = runs_of(sharp, seen, WEAR_M)
-    runs = fine if is_row(fine) and _is_short(fine) else runs_of(painted, seen, config.min_gap_m - STEP_M)
+    runs = fine if is_row(fine) and _is_short(fine, len(sharp)) else runs_of(painted, seen, config.min_gap_m - STEP_M)
     if not runs:
         return codes
     judged = [UNKNOWN] * len(runs)
@@ -98,8 +99,10 @@ def is_row(runs: list[Run]) -> bool:
     return regular and gap >= LEAST_GAP_SHARE * usual and gap > WEAR_M
 
 
-def _is_short(runs: list[Run]) -> bool:
-    return float(np.median(np.diff([run.start for run in runs]))) * STEP_M < SHORT_M and len(runs) >= LEAST_SHORT
+def _is_short(runs: list[Run], count: int) -> bool:
+    """Return whether runs are short dashes along most of a line of `count` vertices."""
+    period = float(np.median(np.diff([run.start for run in runs])))
+    return period * STEP_M < SHORT_M and len(runs) >= LEAST_SHORT and period * len(runs) > SHORT_SHARE * count
 
 
 def _groups(runs: list[Run], config: StyleConfig) -> list[tuple[int, int]]:

@@ -1,0 +1,103 @@
+"""A divider has one style: it is cut where its style changes, and two lines close together are one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from painter import distance_to, shifted, street
+
+from vectorize.polyline import length_of, resample
+from vectorize.trace.trace import trace
+from vectorize.trace_config import TraceConfig
+
+
+def styles_along(canvas) -> list[tuple[str, int, int]]:
+    """Return (style, first, last) of the dividers in whole metres along x, from west to east."""
+    found = trace(canvas.bev(), TraceConfig()).of("divider")
+    ends = [(e.style, *sorted(round(float(x)) for x in e.vertices[[0, -1], 0])) for e in found]
+    return sorted(ends, key=lambda one: one[1:])
+
+
+def style_from_the_west(canvas) -> str:
+    """Return the style of the only divider as seen when it runs eastwards."""
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    return (divider if divider.vertices[0, 0] < divider.vertices[-1, 0] else divider.reversed()).style
+
+
+@pytest.mark.parametrize(("dash_m", "gap_m"), [(3.0, 6.0), (3.0, 3.0), (3.05, 9.14), (6.0, 12.0), (1.0, 1.0)])
+def test_a_line_that_is_solid_and_then_dashed_is_cut_there(dash_m, gap_m):
+    canvas, centre = street(length_m=30.0 + 4 * (dash_m + gap_m), half_width_m=3.0)
+    canvas.stroke(centre[:601])
+    canvas.dashes(centre[round((30 + gap_m) / 0.05) :], dash_m=dash_m, gap_m=gap_m)
+    found = styles_along(canvas)
+    assert [one[0] for one in found] == ["solid", "dashed"]
+    assert found[0][2] == found[1][1] == 30
+
+
+def test_a_double_line_that_goes_on_as_one_is_cut_where_the_second_ends():
+    canvas, centre = street(length_m=40.0, half_width_m=3.0, heading_rad=0.05)
+    canvas.stroke(shifted(centre, -0.15), width_m=0.12)
+    canvas.stroke(shifted(centre, 0.15)[:401], width_m=0.12)
+    found = styles_along(canvas)
+    assert [one[0] for one in found] == ["double", "solid"]
+    assert found[0][2] == pytest.approx(20, abs=1)
+
+
+@pytest.mark.parametrize("apart_m", [0.24, 0.3, 0.4, 0.48])
+@pytest.mark.parametrize("heading_rad", [0.0, 0.35])
+@pytest.mark.parametrize(("solid_left", "style"), [(True, "solid_dashed"), (False, "dashed_solid")])
+def test_a_solid_line_beside_a_dashed_one_is_one_divider_that_names_both(apart_m, heading_rad, solid_left, style):
+    canvas, centre = street(length_m=41.0, half_width_m=3.0, heading_rad=heading_rad)
+    side = apart_m / 2 if solid_left else -apart_m / 2
+    canvas.stroke(shifted(centre, side), width_m=0.12)
+    canvas.dashes(shifted(centre, -side)[20:], dash_m=3.0, gap_m=6.0, width_m=0.12)
+    assert style_from_the_west(canvas) == style
+
+
+@pytest.mark.parametrize("apart_m", [0.24, 0.3, 0.4, 0.48])
+def test_two_solid_lines_are_one_double_line_in_their_middle(apart_m):
+    canvas, centre = street(length_m=30.0, half_width_m=3.0, heading_rad=0.2)
+    for side in (-apart_m / 2, apart_m / 2):
+        canvas.stroke(shifted(centre, side), width_m=0.12)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "double"
+    assert distance_to(centre, resample(divider.vertices[:, :2], 0.2)).max() < 0.2
+    assert length_of(divider.vertices) == pytest.approx(30.0, abs=1.5)
+
+
+def test_lines_that_part_are_double_only_while_they_are_close():
+    canvas, centre = street(length_m=60.0)
+    x = centre[:, 0]
+    away = 0.12 + np.clip((x - 30.0) * 0.05, 0.0, None)
+    for sign in (-1, 1):
+        canvas.stroke(np.stack([x, sign * away], axis=1), width_m=0.12)
+    found = styles_along(canvas)
+    assert sorted(one[0] for one in found) == ["double", "solid", "solid"]
+    double = next(one for one in found if one[0] == "double")
+    assert double[1] == 0
+    assert 28 <= double[2] <= 35
+
+
+def test_two_dashed_lines_side_by_side_are_dashed():
+    canvas, centre = street(length_m=48.0, half_width_m=3.0, heading_rad=0.3)
+    for side in (-0.15, 0.15):
+        canvas.dashes(shifted(centre, side), dash_m=3.0, gap_m=6.0, width_m=0.12)
+    assert {e.style for e in trace(canvas.bev(), TraceConfig()).of("divider")} == {"dashed"}
+
+
+def test_a_row_with_a_hidden_dash_stays_one_dashed_divider():
+    canvas, centre = street(length_m=66.1, half_width_m=3.0)
+    canvas.dashes(centre, dash_m=3.0, gap_m=6.0)
+    canvas.hide(np.abs(canvas.grid.centres()[..., 0] - 28.5) < 4.0)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "dashed"
+    assert length_of(divider.vertices) == pytest.approx(66.0, abs=1.0)
+
+
+def test_neighbouring_elements_of_one_line_share_their_vertex():
+    canvas, centre = street(length_m=57.0, half_width_m=3.0)
+    canvas.stroke(centre[:601])
+    canvas.dashes(centre[721:], dash_m=3.0, gap_m=6.0)
+    solid, dashed = sorted(trace(canvas.bev(), TraceConfig()).of("divider"), key=lambda e: e.vertices[:, 0].min())
+    ends = [{tuple(v) for v in e.vertices[[0, -1]].tolist()} for e in (solid, dashed)]
+    assert len(ends[0] & ends[1]) == 1

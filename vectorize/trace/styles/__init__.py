@@ -1,0 +1,1 @@
+"""The styles of dividers: patterns along them, and lines beside them."""
