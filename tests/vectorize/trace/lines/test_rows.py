@@ -45,7 +45,8 @@ def rows_of(strands, config=None, barriers=()) -> list[Strand]:
 def test_a_row_of_any_pattern_is_one_dashed_divider(country):
     dash_m, gap_m = PATTERNS[country]
     canvas, centre = street(length_m=max(15.0, 4 * dash_m + 3 * gap_m + 0.1), half_width_m=3.0, heading_rad=0.3)
-    canvas.dashes(centre, dash_m=dash_m, gap_m=gap_m)
+    # A stroke ends round, half of its width beyond its line.
+    canvas.dashes(centre, dash_m=dash_m - 0.15, gap_m=gap_m + 0.15, width_m=0.15)
     (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
     assert divider.style == "dashed"
     count = int((length_of(centre) - dash_m) // (dash_m + gap_m)) + 1
