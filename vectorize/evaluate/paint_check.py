@@ -59,8 +59,10 @@ LIMITS = (
     Limit("crowded", 0.1, "{} % of the divider metres lie closer to another divider than a lane is wide", percent=True),
     Limit("slanted", 0.1, "{} % of the divider metres slant across the way that was driven", percent=True),
     Limit("sides_disagree_p90_m", 0.2, "images from different sides see a divider up to {} m apart (90 %)"),
-    Limit("untested", 0.5, "{} % of the divider metres are seen from one side only, which hides a wrong height", True),
     Limit("median_px", 2.0, "painted dividers lie {} px from their marks (median)"),
+)
+UNTESTED = Limit(
+    "untested", 0.5, "{} % of the divider metres are seen from one side only, which hides a wrong height", True
 )
 
 
@@ -160,20 +162,25 @@ class PaintCheck:
 
 
 def verdict(figures: dict[str, Any]) -> str:
-    """Return one sentence that names the figure farthest beyond its limit, or nearest to it."""
+    """Return a sentence that names the figure farthest beyond its limit, or nearest to it, and one on what is untested.
+
+    What nothing tests is no error, so it is said beside the worst figure and does not hide it.
+    """
     known = [(figures[limit.name] / limit.most, limit) for limit in LIMITS if figures.get(limit.name) is not None]
     if not known:
         return "Nothing could be checked: no held-out image shows a divider."
     worst, limit = max(known, key=lambda pair: pair[0])
     said = _said(limit, figures[limit.name])
-    if worst <= 1.0:
-        return f"No figure stands out; the nearest to its limit: {said}."
-    return f"Worst: {said}."
+    text = f"Worst: {said}." if worst > 1.0 else f"No figure stands out; the nearest to its limit: {said}."
+    untested = figures.get(UNTESTED.name)
+    if untested is not None and untested > UNTESTED.most:
+        text += f" But {_said(UNTESTED, untested)}."
+    return text
 
 
 def remarks(figures: dict[str, Any]) -> list[tuple[str, str]]:
     """Return every figure in words, each with the value from which it is worth a remark."""
-    known = [limit for limit in LIMITS if figures.get(limit.name) is not None]
+    known = [limit for limit in (*LIMITS, UNTESTED) if figures.get(limit.name) is not None]
     return [(_said(limit, figures[limit.name]), _number(limit, limit.most)) for limit in known]
 
 

@@ -83,12 +83,14 @@ def test_a_right_map_has_nothing_that_stands_out_but_what_nothing_tests() -> Non
     found = checked([straight(-3.5), straight(3.5)], DRIVE)
     assert found["false_paint"] == 0.0
     assert found["untested"] == 1.0
-    assert "seen from one side only" in found["verdict"]
+    assert found["verdict"].startswith("No figure stands out")
+    assert "But 100 % of the divider metres are seen from one side only" in found["verdict"]
     beside = [(camera(), pose(x, 2.5)) for x in range(0, 31, 3)]
     both = checked([straight(-3.5), straight(3.5)], DRIVE + beside)
     assert both["untested"] < 0.2
     assert both["sides_disagree_p90_m"] < 0.1
     assert both["verdict"].startswith("No figure stands out")
+    assert "one side only" not in both["verdict"]
 
 
 def test_twenty_lines_without_paint_are_false_paint_although_the_error_is_zero() -> None:
@@ -109,7 +111,7 @@ def test_twenty_lines_without_paint_are_false_paint_although_the_error_is_zero()
     assert figures["median_px"] == 0.0
     assert figures["false_paint"] > 0.7
     assert verdict(figures).startswith("Worst: ")
-    assert "meet paint in no image" in verdict(figures)
+    assert "% of the divider metres meet paint in no image." in verdict(figures)
 
 
 @pytest.mark.parametrize("lift", [0.3, -0.3])
