@@ -39,7 +39,7 @@ ROUNDS = 4  # at each scale
 MOST_LEFT_M = 0.15  # median difference of heights after the correction; with more the poses are refused
 PLAN_AGREES_M = 0.12  # median distance of landmarks of two passes that is left as it is
 PLAN_REACH_M = 12.0  # of landmarks
-PLAN_LEAST = 100  # landmarks seen on two passes
+PLAN_LEAST = 100  # landmarks seen on two passes; as many must lie across the way to correct the place along it
 PLAN_MOST_LEFT_M = 0.2
 CORRIDOR_M = 15.0
 
@@ -146,7 +146,13 @@ def _plan_closure(trip: Trip, tick: Tick) -> tuple[F64 | None, float]:
             where=f"drive {drive.name}",
             hint="Repair its poses, or cut the drive between its passes.",
         )
-    return found.corrections[0], float(np.median(before))
+    plan = found.corrections[0].copy()
+    if found.passes_along < PLAN_LEAST:
+        # Lines along the way leave the place along it open, and what remains of their noise would fill it.
+        pose = np.array([frame.world_from_ego for frame in drive.frames])
+        ahead = pose[:, :2, 0] / np.maximum(np.linalg.norm(pose[:, :2, 0], axis=1, keepdims=True), 1e-9)
+        plan[:, :2] -= (plan[:, :2] * ahead).sum(axis=1, keepdims=True) * ahead
+    return plan, float(np.median(before))
 
 
 def _field(drive: DriveLog) -> HeightField:

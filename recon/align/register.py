@@ -33,6 +33,7 @@ WALK = np.array([0.02, 0.02, np.radians(0.03)])  # per square root of metre driv
 # Rounds of (search radius, scale of rho), both in metres: first gather, then fit.
 ROUNDS = ((1.6, 0.4), (1.6, 0.4), (1.2, 0.3), (1.2, 0.3), (0.8, 0.2), (0.8, 0.15), (0.6, 0.1), (0.6, 0.1), (0.6, 0.1))
 PARALLEL = 0.94  # least |cosine| between the normals of a pair: 20 degrees
+ACROSS = 0.7  # cosine between its normal and the heading from which a line lies across the way
 BLOCK_M = 8.0  # of one trip, points are paired over at least this much driving
 POINT_M = 0.05  # standard deviation of a landmark
 
@@ -61,6 +62,9 @@ class Registration:
     corrections: tuple[F64, ...]  # per trip (F, 3): metres east, metres north, radians counter-clockwise
     residual_m: tuple[F64, ...]  # per trip: |n . (x_i - x_j)| of its pairs with other trips after the last round
     shared: tuple[float, ...]  # per trip: share of its landmarks that have a partner in another trip
+    passes_along: (
+        int  # of those pairs after the last round, whose line lies across the way and so fixes the place along
+    )
     passes_m: tuple[F64, F64]  # |n . (x_i - x_j)| of pairs of one trip's passes before the first and after the last
 
 
@@ -76,6 +80,7 @@ class _Points:
     start_m: F64  # (N, 2) position of the vehicle before correction
     z_m: F64  # (N,) world height, raised to that of the other trips
     normal: F64  # (N, 2) world axes, before correction
+    along: F64  # (N,) |cosine| between normal and heading
     block: I64  # (N,) of BLOCK_M driven metres
 
 
@@ -103,6 +108,7 @@ def register(trips: Sequence[TripLandmarks], tick: Tick = silent) -> Registratio
         corrections=tuple(correction[first[i] : first[i + 1]] for i in every),
         residual_m=tuple(distance[across & (owner == i)] for i in every),
         shared=tuple(float(met[points.trip == i].mean()) if np.any(points.trip == i) else 0.0 for i in every),
+        passes_along=int((points.along[pairs[_of_two_passes(points, pairs), 0]] > ACROSS).sum()),
         passes_m=(told_m[_of_two_passes(points, told)], distance[_of_two_passes(points, pairs)]),
     )
 
@@ -130,7 +136,9 @@ def _points(trips: Sequence[TripLandmarks]) -> _Points:
         columns["arm_m"].append(arm[:, :2])
         columns["z_m"].append(trip.pose[frame, 2, 3] + arm[:, 2] + trip.raised_m)
         columns["start_m"].append(trip.pose[frame, :2, 3])
-        columns["normal"].append(normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9))
+        normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
+        columns["normal"].append(normal)
+        columns["along"].append(np.abs(marks.normal[:, 0]))
         columns["block"].append((trip.driven_m[frame] // BLOCK_M).astype(np.int64))
         first += len(trip.pose)
         passes += int(part.max(initial=0)) + 1
