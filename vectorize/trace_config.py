@@ -253,7 +253,7 @@ class TraceConfig:
     """How rasters become polylines; docs/tracing.md explains every setting."""
 
     simplify_m: float = 0.1
-    bridge_gap_m: float = 9.0  # longest gap between dashes of one divider
+    bridge_gap_m: float = 9.4  # longest gap between two pieces of one divider: 30 feet, and what blur takes of them
     bridge_angle_deg: float = 10.0
     bridge_lateral_m: float = 0.3
     min_divider_m: float = 2.0
