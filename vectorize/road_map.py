@@ -12,10 +12,12 @@ from recon.arrays import F32, F64, I64, U16, U64, AnyArray, Bool
 from recon.artifact import Parts
 from recon.geo_origin import GeoOrigin
 
-ElementClass = Literal["divider", "ped_crossing", "boundary", "stop_line", "centerline"]
+ElementClass = Literal["divider", "ped_crossing", "boundary", "stop_line", "centerline", "hatched"]
 # Of a pair of one solid and one dashed line, the first word names the left one as the vertices run.
 Style = Literal["solid", "dashed", "double", "solid_dashed", "dashed_solid", "unknown"]
 MIRRORED: dict[Style, Style] = {"solid_dashed": "dashed_solid", "dashed_solid": "solid_dashed"}
+
+AREA_CLASSES: tuple[ElementClass, ...] = ("ped_crossing", "hatched")  # closed ones are polygons, not lines
 
 PER_VERTEX = ("seen", "confidence", "views", "trips")
 

@@ -249,6 +249,37 @@ class StopLineConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HatchingConfig:
+    """Which paint is not a line of traffic: bars at a period, lattices, combs of parking bays, arrows, symbols."""
+
+    off_deg: float = 15.0  # between a bar and the road around it; lines of traffic part at less
+    least_bars: int = 3
+    near_m: float = 2.2  # between the axes of bars that need nothing else: no lane is as narrow
+    wide_m: float = 7.0  # between bars that rest on a kerb or a line: a bay along the kerb is 6 m long
+    least_apart_m: float = 0.35  # closer pieces are parts of one bar, or a double line
+    shortest_bar_m: float = 0.8
+    longest_bar_m: float = 20.0  # a diagonal of a box junction
+    straight_share: float = 0.9  # of a bar's length that its chord reaches
+    zebra_bars: int = 5  # from this many bars along the road on, closer than `zebra_m`, they are a zebra
+    zebra_m: float = 1.6
+    zebra_long_m: float = 6.0  # longest bar of such a zebra
+    rest_line_m: float = 8.0  # length from which a line along the road carries a comb
+    road_m: float = 8.0  # in which sides of the road and long lines show its direction best
+    line_m: float = 20.0  # length from which a line does
+    symbol_long_m: float = 9.0  # a longer piece of paint is no arrow, letter or sign
+    symbol_wide_m: float = 0.65  # across the curve that fits it best: a line is narrower
+    symbol_filled: float = 0.7  # share of its rectangle that is painted: more is a wide line
+    min_area_m2: float = 2.0  # smaller hatched areas are not published
+
+    def __post_init__(self) -> None:
+        check_ranges("hatching", self, off_deg=(1, 90), least_bars=(2, 100), near_m=(0, 20), wide_m=(0, 50))
+        check_ranges("hatching", self, least_apart_m=(0, 5), shortest_bar_m=(0, 50), longest_bar_m=(0, 200))
+        check_ranges("hatching", self, straight_share=SHARE, symbol_filled=SHARE, zebra_bars=(2, 100), zebra_m=(0, 20))
+        check_ranges("hatching", self, zebra_long_m=(0, 50), rest_line_m=(0, 100), road_m=(0.5, 100), line_m=(1, 200))
+        check_ranges("hatching", self, symbol_long_m=(0, 50), symbol_wide_m=(0.1, 5), min_area_m2=(0, 1000))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceConfig:
     """How rasters become polylines; docs/tracing.md explains every setting."""
 
@@ -271,6 +302,7 @@ class TraceConfig:
     crosswalk: CrosswalkConfig = field(default_factory=CrosswalkConfig)
     crossing_pair: CrossingPairConfig = field(default_factory=CrossingPairConfig)
     stop_line: StopLineConfig = field(default_factory=StopLineConfig)
+    hatching: HatchingConfig = field(default_factory=HatchingConfig)
 
     def __post_init__(self) -> None:
         require(0.0 <= self.guided_gap_m <= 200.0, "trace.guided_gap_m must lie in 0..200 m")

@@ -28,7 +28,7 @@ LOSES = (
     "directions, successors and predecessors: not measured; a segment has the direction of its first traced side",
     "lane types: every strip is a VEHICLE lane, even where cars park",
     "styles: mark types combine pattern and colour; the colour is not measured and is written as white",
-    "stop lines, seen, confidence, score, views and trips",
+    "stop lines, hatched areas, seen, confidence, score, views and trips",
     OUTLINE_NOTE,
     SMALL_AREAS_NOTE,
 )
@@ -51,7 +51,7 @@ def write_argoverse2(name: str, road_map: RoadMap, bev: BevMap) -> ExportedFiles
     lines = [
         feature for feature in features if feature.element.element_class in ("divider", "boundary") and not feature.area
     ]
-    crossings = [feature for feature in features if feature.area]
+    crossings = [f for f in features if f.area and f.element.element_class == "ped_crossing"]
     require_heights([*lines, *crossings], "Argoverse 2")
     elements = [feature.element for feature in lines]
     strips = find_strips(elements)

@@ -12,7 +12,7 @@ import shapely
 from recon.arrays import F64
 from recon.artifact import write_atomic
 from vectorize.polyline import length_of
-from vectorize.road_map import Element, RoadMap, numbers_of
+from vectorize.road_map import AREA_CLASSES, Element, RoadMap, numbers_of
 
 LOCAL_NOTE = "local metres (x, y, z) of the drive's own frame, not longitude and latitude: the drive has no origin"
 
@@ -53,7 +53,7 @@ def _feature(index: int, element: Element, road_map: RoadMap) -> dict[str, Any]:
         order = np.r_[0:count, 0] if forward else np.r_[count - 1 : -1 : -1, count - 1]
         element = element.take(order, closed=True)
     points = _coordinates(element.vertices, road_map).tolist()
-    area = element.closed and element.element_class == "ped_crossing"
+    area = element.closed and element.element_class in AREA_CLASSES
     geometry = {"type": "Polygon", "coordinates": [points]} if area else {"type": "LineString", "coordinates": points}
     return {
         "type": "Feature",

@@ -12,7 +12,7 @@ import numpy as np
 from vectorize.formats.exported_files import ExportedFiles, missing_package, origin_of
 from vectorize.formats.feature_table import FeatureRow, feature_row, flat_note
 from vectorize.formats.simple_features import SimpleFeature, simple_features
-from vectorize.road_map import ElementClass, RoadMap
+from vectorize.road_map import AREA_CLASSES, ElementClass, RoadMap
 
 LOSES = (
     "lists: `seen`, `confidence`, `views` and `trips` of each vertex are JSON texts in a column",
@@ -73,7 +73,7 @@ def _write_layer(path: Path, layer: str, features: list[SimpleFeature], rows: li
 
 def _geometry_type(layer: str, features: list[SimpleFeature]) -> str:
     """Return the geometry type of a layer; `Unknown` (any) where areas and lines, or heights and no heights, mix."""
-    areas = {feature.area for feature in features} or {layer == "ped_crossing"}
+    areas = {feature.area for feature in features} or {layer in AREA_CLASSES}
     heights = {feature.has_height for feature in features} or {True}
     if len(areas) > 1 or len(heights) > 1:
         return "Unknown"

@@ -26,6 +26,7 @@ DIVIDER_SUBTYPE: dict[Style, str] = {
     "solid_dashed": "solid_dashed",
     "dashed_solid": "dashed_solid",
 }
+AREA_TYPE = {"ped_crossing": "crosswalk", "hatched": "keepout"}
 TYPE = {"divider": "line_thin", "boundary": "road_border", "stop_line": "stop_line", "centerline": "virtual"}
 
 
@@ -77,7 +78,9 @@ def _node_tags(element: Element, i: int) -> dict[str, str]:
 def _tags(feature: SimpleFeature, trips: Sequence[str]) -> dict[str, str]:
     element = feature.element
     tags = (
-        {"area": "yes", "type": "crosswalk"} if feature.area else {"type": TYPE.get(element.element_class, "virtual")}
+        {"area": "yes", "type": AREA_TYPE[element.element_class]}
+        if feature.area
+        else {"type": TYPE.get(element.element_class, "virtual")}
     )
     if element.element_class == "divider" and element.style in DIVIDER_SUBTYPE:
         tags["subtype"] = DIVIDER_SUBTYPE[element.style]

@@ -21,8 +21,8 @@ LOSES = (
     "seen, confidence, score, views and trips: only in the member `roadscribe`, which the devkit does not read",
     "styles: segment types combine pattern and colour; the colour is not measured and is written as white; dashed"
     " lines and pairs of a solid and a dashed line are NIL, because the format has no type for them",
-    "boundaries and stop lines: only in the member `roadscribe` (the format derives boundaries from lane areas and"
-    " draws stop lines as areas)",
+    "boundaries, stop lines and hatched areas: only in the member `roadscribe` (the format derives boundaries from"
+    " lane areas and draws stop lines as areas)",
     "lanes, road segments, connectivity: not measured, so those layers are empty and every divider is a lane_divider",
     OUTLINE_NOTE,
     SMALL_AREAS_NOTE,
@@ -41,9 +41,11 @@ def write_nuscenes(name: str, road_map: RoadMap, bev: BevMap) -> ExportedFiles:
     for feature in features:
         tables.add(feature)
     tables.add_drivable(drivable_polygons(bev))
-    elsewhere = sum(not feature.area and feature.element.element_class != "divider" for feature in features)
+    elsewhere = sum(feature.element.element_class not in ("divider", "ped_crossing") for feature in features)
     if elsewhere:
-        notes.append(f"{elsewhere} boundaries, stop lines and centre lines are in the member `roadscribe` only")
+        notes.append(
+            f"{elsewhere} boundaries, stop lines, centre lines and hatched areas are in the member `roadscribe` only"
+        )
     return ExportedFiles(files={f"{name}_nuscenes_map.json": json_bytes(tables.body())}, notes=tuple(notes))
 
 
@@ -77,7 +79,9 @@ class _ExpansionTables:
         element = feature.element
         if feature.area:
             polygon = self._polygon(feature.vertices[:, :2], [])
-            token = self._add("ped_crossing", {"polygon_token": polygon, "road_segment_token": ""})
+            token = polygon
+            if element.element_class == "ped_crossing":
+                token = self._add("ped_crossing", {"polygon_token": polygon, "road_segment_token": ""})
         else:
             nodes = self._nodes(feature.vertices[:, :2])
             nodes += nodes[:1] if feature.closed else []

@@ -11,7 +11,7 @@ from recon.arrays import F64, I64
 from recon.errors import ArtifactInvalid
 from recon.geo_origin import GeoOrigin
 from vectorize.polyline import arc_length
-from vectorize.road_map import Element, RoadMap
+from vectorize.road_map import AREA_CLASSES, Element, RoadMap
 
 SMALLEST_M2 = 1e-4  # a part of a self-crossing outline below this area is a rounding error
 
@@ -104,7 +104,7 @@ def _feature(index: int, element: Element) -> SimpleFeature:
     element = replace(element, vertices=vertices)
     if element.closed and not shapely.LinearRing(vertices[:, :2]).is_ccw:
         element = element.take(np.s_[::-1], closed=True)
-    return SimpleFeature(index=index, element=element, area=element.closed and element.element_class == "ped_crossing")
+    return SimpleFeature(index=index, element=element, area=element.closed and element.element_class in AREA_CLASSES)
 
 
 def _simple_areas(feature: SimpleFeature) -> list[SimpleFeature]:

@@ -24,7 +24,8 @@ from vectorize import polyline
 from vectorize.config import CropConfig
 from vectorize.labels.known import OTHER_LEVEL_M, KnownWindow, mask_of
 from vectorize.labels.label_set import LabelSet, PseudoLabels, mask_shape
-from vectorize.road_map import Element, RoadMap
+from vectorize.labels.sample import CLASS_TYPE
+from vectorize.road_map import AREA_CLASSES, Element, RoadMap
 
 SHORTEST_PIECE_M = 0.5  # of a line that the edge of the patch cuts off: a shorter piece is a sliver
 SMALLEST_PIECE_M2 = 0.5  # of an area
@@ -46,9 +47,10 @@ def crop(
     shape = mask_shape(config.length_m, config.width_m, config.mask_cell_m)
     keyframes = [(i, frame) for i, frame in enumerate(drive.frames) if frame.keyframe]
     labels = []
+    trained = [e for e in road_map.elements if e.element_class in CLASS_TYPE]  # samples have no class for the others
     for done, (index, frame) in enumerate(keyframes, start=1):
         pose = frame.world_from_ego
-        pieces = [piece for e in road_map.elements for piece in crop_element(e, invert(pose), config)]
+        pieces = [piece for e in trained for piece in crop_element(e, invert(pose), config)]
         pieces = [piece for piece in pieces if _on_level(piece, drive.ground_z_ego_m)]
         mask = mask_of(
             *near.at(pose[:2, 3], reach_m), pose, drive.ground_z_ego_m, shape, (config.length_m, config.width_m)
@@ -82,7 +84,7 @@ def crop_element(element: Element, ego_from_world: F64, config: CropConfig) -> l
     high = np.array([config.length_m / 2, config.width_m / 2])
     if np.any(ego[:, :2].max(axis=0) < -high) or np.any(ego[:, :2].min(axis=0) > high):
         return []
-    if element.closed and element.element_class == "ped_crossing":
+    if element.closed and element.element_class in AREA_CLASSES:
         return _crop_area(element, ego, high)
     if element.closed:  # an island's outline is a line: it stays closed only if the whole ring is inside
         if np.all(np.abs(ego[:, :2]) <= high):

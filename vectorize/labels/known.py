@@ -15,12 +15,12 @@ from recon.arrays import F64, Bool
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.geometry import apply
 from vectorize.evidence import Evidence
-from vectorize.road_map import ElementClass, RoadMap
+from vectorize.road_map import AREA_CLASSES, ElementClass, RoadMap
 from vectorize.windows import is_one_window
 
 PUBLISHED_M = 0.6  # a cell this close to an element is explained by it
 PAINT = 0.3  # probability from which a cell counts as evidence of paint
-PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", "ped_crossing")
+PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", *AREA_CLASSES)
 WITHHELD_M = 0.8
 HIDING = 0.5  # share of BACKGROUND from which a cell hides the ground
 HIDDEN_M = 8.0  # from the edge of the road to where BACKGROUND may hide more of it
@@ -97,7 +97,7 @@ def _drawn(bev: BevMap, road_map: RoadMap, classes: tuple[ElementClass, ...]) ->
     for element_class in classes:
         for element in road_map.of(element_class):
             px = np.round((bev.grid.to_px(element.vertices[:, :2]) - 0.5) * 2**SHIFT).astype(np.int32)
-            if element_class == "ped_crossing":
+            if element_class in AREA_CLASSES:
                 cv2.fillPoly(drawn, [px], 1, cv2.LINE_8, SHIFT)
             cv2.polylines(drawn, [px], element.closed, 1, thickness, cv2.LINE_8, SHIFT)
     return drawn.astype(bool)

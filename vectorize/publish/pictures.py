@@ -18,7 +18,7 @@ from recon.classes import COLORS_RGB, RoadClass
 from recon.drive import DriveLog
 from vectorize import polyline
 from vectorize.publish.overlay import draw_overlays
-from vectorize.road_map import Element, RoadMap, Style
+from vectorize.road_map import AREA_CLASSES, Element, RoadMap, Style
 
 LONG_SIDE_PX = 2000
 COLORS_BGR = {
@@ -27,8 +27,9 @@ COLORS_BGR = {
     "ped_crossing": (255, 170, 70),
     "stop_line": (110, 230, 60),
     "centerline": (220, 200, 200),
+    "hatched": (220, 120, 196),
 }
-WIDTH_PX = {"divider": 2, "boundary": 3, "ped_crossing": 2, "stop_line": 4, "centerline": 1}
+WIDTH_PX = {"divider": 2, "boundary": 3, "ped_crossing": 2, "stop_line": 4, "centerline": 1, "hatched": 1}
 PAIRS = {"double": (False, False), "solid_dashed": (False, True), "dashed_solid": (True, False)}  # left, right dashed
 DASH_PX, DASH_SHARE = 24.0, 0.6  # of the dashed line of a pair
 PALE_DIVIDER = (195, 230, 245)  # of unknown style: solid and dashed ones have the full colour
@@ -142,10 +143,11 @@ def _lines(picture: U8, road_map: RoadMap, drive: DriveLog, viewport: Viewport) 
     path = viewport.to_px(drive.path_xy_m())
     cv2.polylines(picture, [_fixed(path)], False, PATH, 1, cv2.LINE_AA, 4)
     areas = picture.copy()
-    for element in road_map.of("ped_crossing"):
-        cv2.fillPoly(areas, [_fixed(viewport.to_px(element.vertices))], COLORS_BGR["ped_crossing"], cv2.LINE_AA, 4)
+    for element in (e for name in AREA_CLASSES for e in road_map.of(name)):
+        points = [_fixed(viewport.to_px(element.vertices))]
+        cv2.fillPoly(areas, points, COLORS_BGR[element.element_class], cv2.LINE_AA, 4)
     cv2.addWeighted(areas, 0.35, picture, 0.65, 0, dst=picture)
-    order = ("centerline", "ped_crossing", "boundary", "divider", "stop_line")
+    order = ("centerline", "hatched", "ped_crossing", "boundary", "divider", "stop_line")
     for element in sorted(road_map.elements, key=lambda e: order.index(e.element_class)):
         for stretch, width in _strokes(element, viewport):
             points = [_fixed(stretch)]
@@ -237,7 +239,7 @@ def _legend(road_map: RoadMap, name: str) -> list[LegendEntry]:
     styles = {e.style for e in road_map.of("divider")}
     present = {e.element_class for e in road_map.elements}
     lines: list[tuple[str, str]] = [("divider", style) for style in get_args(Style) if style in styles]
-    lines += [(c, "") for c in ("boundary", "ped_crossing", "stop_line") if c in present]
+    lines += [(c, "") for c in ("boundary", "ped_crossing", "stop_line", "hatched") if c in present]
     entries = []
     for element_class, style in lines:
         text = f"{element_class.replace('_', ' ')} {style}".strip().replace("unknown", "(style unknown)")

@@ -13,7 +13,7 @@ from vectorize.road_map import RoadMap
 def map_summary(road_map: RoadMap) -> dict[str, Any]:
     """Return elements, metres and mean score per class."""
     classes: dict[str, dict[str, Any]] = {}
-    for name in ("divider", "boundary", "ped_crossing", "stop_line"):
+    for name in ("divider", "boundary", "ped_crossing", "stop_line", "hatched"):
         elements = [e for e in road_map.elements if e.element_class == name]
         lengths = [length_of(e.vertices, closed=e.closed) for e in elements]
         styles = [e.style for e in elements]

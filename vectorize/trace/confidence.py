@@ -46,6 +46,7 @@ CURVES: dict[ElementClass, Curve] = {
     "ped_crossing": Curve(0.1348, 2.0),
     "boundary": Curve(0.1874, 4.0),
     "stop_line": Curve(0.1874, 2.0),
+    "hatched": Curve(0.1348, 2.0),  # the city has too few to fit one: as that of crossings
 }
 # Not settings: the curves were fitted with these values. After a change, run `make confidence` and enter its curves.
 FADE_M = 60.0  # gap over which the confidence in a bridge falls to 37 %

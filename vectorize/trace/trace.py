@@ -22,6 +22,7 @@ from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.crossings.seen_ring import moved_inward, with_ends_of_view
 from vectorize.trace.crossings.stop_line import find_stop_lines
+from vectorize.trace.hatching.hatched import find_hatched
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.divider import find_lines
 from vectorize.trace.lines.strand import STEP_M, Strand
@@ -34,6 +35,7 @@ from vectorize.trace_config import TraceConfig
 
 CROSSING_MARGIN_M = 0.3  # around a crossing: its paint is blurred
 CROSSING_SHARE = 0.8  # of a line that lies in a crossing
+HATCHED_IN_CROSSING = 0.3  # of an area of bars that lies in a crossing whose stripes they are
 STEPS = 4  # of progress: areas, lines, their elements, boundaries
 BARRIER_SHARES = 0.8, 0.2  # of a stop line and of its middle, in the line that stops bridges: edge lines pass its ends
 BRIGHT_OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # in cells across a line, where its brightest paint is searched
@@ -60,6 +62,8 @@ def trace(
     crossings = find_crossings(evidence, config)
     edges = find_edges(evidence, config)
     sides = RoadSides.of([e.strand.xy_m for e in edges])
+    hatched = find_hatched(evidence, [e.strand.xy_m for e in edges], config)
+    evidence = hatched.rest
     stop_lines, edge_lines = find_stop_lines(evidence, [ring for ring, _ in crossings], sides, config.stop_line)
     evidence = evidence.with_markings(edge_lines)
     tick(1, STEPS, "classes")
@@ -77,7 +81,9 @@ def trace(
     stops, dividers = ([e for e in found if not _lies_in(e, within)] for found in (stops, dividers))
     tick(3, STEPS, "classes")
     boundaries = _boundaries(evidence, edges, config)
-    areas = [_crossing(evidence, ring, value) for ring, value in crossings]
+    areas = [_area(evidence, ring, value, "ped_crossing") for ring, value in crossings]
+    free = [(ring, value) for ring, value in hatched.areas if not _mostly_in(Polygon(ring), within)]
+    areas += [_area(evidence, ring, value, "hatched") for ring, value in free]
     tick(4, STEPS, "classes")
     names = trips or [f"trip {number + 1}" for number in range(int(evidence.trips.max(initial=0)).bit_length())]
     return RoadMap(elements=(*dividers, *boundaries, *areas, *stops), origin=origin, trips=tuple(names))
@@ -221,13 +227,17 @@ def _distance_m(one: Element, other: Element) -> float:
     return float(LineString(one.vertices[:, :2]).distance(LineString(other.vertices[:, :2])))
 
 
-def _crossing(evidence: Evidence, ring: F64, value: float) -> Element:
+def _mostly_in(area: Polygon, others: Sequence[Polygon]) -> bool:
+    return any(area.intersection(other).area > HATCHED_IN_CROSSING * area.area for other in others)
+
+
+def _area(evidence: Evidence, ring: F64, value: float, element_class: ElementClass) -> Element:
     ring = with_ends_of_view(evidence, ring)
     inward = moved_inward(ring, ring.mean(axis=0))
-    confidence = curve("ped_crossing", value * evidence.sample(evidence.trust, inward))
+    confidence = curve(element_class, value * evidence.sample(evidence.trust, inward))
     views, trips = _ring_views_and_trips(evidence, inward)
     return Element(
-        element_class="ped_crossing",
+        element_class=element_class,
         vertices=evidence.with_height(ring),
         seen=evidence.is_known(inward),
         confidence=confidence.astype(np.float32),

@@ -21,7 +21,7 @@ from recon.errors import NoRoadFound
 from recon.geo_origin import GeoOrigin
 from recon.progress import Tick, silent
 from vectorize import polyline
-from vectorize.road_map import PER_VERTEX, Element, RoadMap
+from vectorize.road_map import AREA_CLASSES, PER_VERTEX, Element, RoadMap
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 from vectorize.windows import CORE_BLOCKS, Core, cores_of, is_one_window, window
@@ -32,7 +32,7 @@ CONTEXT_M = 10.0  # around a core beyond those: their ends need some length to b
 WELD_M = 0.3  # between the cut ends of one line: each window simplifies by itself
 STRAIGHT_M = 0.02  # a seam's vertex this close to its neighbours' chord is redundant
 NO_LENGTH_M = 1e-6  # keeps weights of pieces without length above zero
-CLASS_ORDER = ("divider", "boundary", "ped_crossing", "stop_line", "centerline")
+CLASS_ORDER = ("divider", "boundary", "ped_crossing", "stop_line", "centerline", "hatched")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -89,7 +89,7 @@ def _kept(element: Element, core: Core, reach_m: float) -> list[Piece]:
     """Return what a core keeps of an element."""
     xy = element.vertices[:, :2]
     small = element.closed and float(np.ptp(xy, axis=0).max()) <= reach_m
-    if element.element_class in ("ped_crossing", "stop_line") or small:
+    if element.element_class in (*AREA_CLASSES, "stop_line") or small:
         return [Piece(element=element, cut=(False, False))] if core.holds(xy.mean(axis=0)) else []
     inside = core.holds(xy)
     if inside.all():

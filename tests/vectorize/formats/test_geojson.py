@@ -135,3 +135,18 @@ def test_foreign_json_is_refused_with_a_typed_error(tmp_path_factory, body):
     path.write_text(json.dumps(body))
     with pytest.raises(InputInvalid):
         read_true_map(path)
+
+
+def test_a_hatched_area_is_a_polygon_of_its_class():
+    ring = np.array([[0.0, 0.0, 0.0], [4.0, 0.0, 0.0], [4.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
+    area = Element(
+        element_class="hatched",
+        vertices=ring,
+        seen=np.ones(4, bool),
+        confidence=np.full(4, 0.9, np.float32),
+        score=0.9,
+        closed=True,
+    )
+    (feature,) = to_geojson(RoadMap(elements=(area,)))["features"]
+    assert feature["geometry"]["type"] == "Polygon"
+    assert feature["properties"]["class"] == "hatched"

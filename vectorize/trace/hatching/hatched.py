@@ -1,0 +1,109 @@
+"""Hatched areas, and the paint that remains for lines of traffic when all that is none is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import shapely
+from scipy.spatial import cKDTree
+
+from recon.arrays import F64, U8, Bool
+from vectorize import polyline
+from vectorize.evidence import Evidence
+from vectorize.trace.hatching.bar_groups import SAME_DEG, BarGroup, bar_groups
+from vectorize.trace.hatching.symbols import symbol_cells
+from vectorize.trace.lines.ridge import find_strands
+from vectorize.trace.lines.strand import Strand
+from vectorize.trace_config import TraceConfig
+
+BAR_BLUR_M = 0.25  # beyond a bar's width, where its paint ends
+END_M = 0.3  # beyond the ends of its ridge
+OUTLINE_M = 0.25  # each side of a line along the road, whose paint stays though bars touch it
+TURN_SMOOTH = 3.0  # vertices over which the direction of a strand is smoothed
+LATTICE_M = 0.45  # around a lattice: its outline is part of it
+RING_SIMPLIFY_M = 0.15
+SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hatched:
+    """Paint that is not a line of traffic."""
+
+    areas: list[tuple[F64, float]]  # ring (N, 2) in world metres without repeated end, mean evidence
+    rest: Evidence  # without that paint
+
+
+def find_hatched(evidence: Evidence, edges: Sequence[F64], config: TraceConfig) -> Hatched:
+    """Return hatched areas, and the evidence without the paint of bars, lattices, bays, arrows and signs.
+
+    `edges` are the sides of the road, dense lines (N, 2). The lines beside a hatched area stay; those around a box
+    junction are part of it. Lines between bays and signs are no hatched areas: they are only taken away.
+    """
+    paint = np.maximum(evidence.marking, evidence.other_marking)
+    strands, _ = find_strands(evidence, paint, config.ridge)
+    groups = bar_groups(strands, edges, config.hatching)
+    away: U8 = np.zeros(paint.shape, np.uint8)
+    bars = {int(i) for group in groups for i in group.members}
+    for i in bars:
+        strand = strands[i]
+        _draw(evidence, away, _longer(strand), strand.width_m + 2 * BAR_BLUR_M, 1)
+    for strand in (s for i, s in enumerate(strands) if i not in bars):
+        as_bar = _like_a_bar(strand, groups, strands, config.hatching.near_m)
+        for first, last in polyline.runs(as_bar):
+            _draw(evidence, away, strand.xy_m[first:last], strand.width_m + 2 * BAR_BLUR_M, 1)
+        for first, last in polyline.runs(~as_bar):
+            _draw(evidence, away, strand.xy_m[first:last], 2 * OUTLINE_M, 0)
+    for group in groups:
+        if group.lattice:
+            for part in shapely.get_parts(group.place.buffer(LATTICE_M, join_style="mitre")):
+                px = np.round((evidence.grid.to_px(shapely.get_coordinates(part.exterior)) - 0.5) * 2**SHIFT)
+                cv2.fillPoly(away, [px.astype(np.int32)], 1, cv2.LINE_8, SHIFT)
+    symbols = symbol_cells(paint, evidence.grid.cell_m, config.hatching)
+    away |= cv2.dilate(symbols.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.uint8)
+    areas = [area for group in groups if not group.comb for area in _areas(evidence, group, strands, config)]
+    rest = replace(evidence, marking=np.where(away > 0, np.float32(0), evidence.marking))
+    return Hatched(areas=areas, rest=rest)
+
+
+def _like_a_bar(strand: Strand, groups: Sequence[BarGroup], strands: Sequence[Strand], near_m: float) -> Bool:
+    """Return (N,) where a strand is a bar of a group: at a small angle the ridge of an outline turns into one."""
+    result = np.zeros(len(strand.xy_m), dtype=bool)
+    way = polyline.doubled(polyline.tangents(polyline.smooth(strand.xy_m, TURN_SMOOTH)))
+    for group in groups:
+        # The bar beside the last one found may be the one that hides in an outline.
+        around = group.place.buffer(near_m if group.across else 0.0)
+        inside = shapely.contains_xy(around, strand.xy_m)
+        if inside.any():
+            ends = np.array([strands[i].xy_m[[0, -1]] for i in group.members])
+            nearest = np.asarray(cKDTree(ends.mean(axis=1)).query(strand.xy_m)[1])
+            turn = np.angle(way / polyline.doubled(ends[:, 1] - ends[:, 0])[nearest]) / 2
+            result |= inside & (np.abs(turn) < np.radians(SAME_DEG))
+    return result
+
+
+def _areas(
+    evidence: Evidence, group: BarGroup, strands: Sequence[Strand], config: TraceConfig
+) -> list[tuple[F64, float]]:
+    """Return the outlines of a group and the evidence of its bars."""
+    value = float(np.mean([float(strands[i].paint.mean()) for i in group.members]))
+    result = []
+    for part in shapely.get_parts(group.place.simplify(RING_SIMPLIFY_M)):
+        if part.area >= config.hatching.min_area_m2:
+            ring = shapely.get_coordinates(part.exterior)[:-1]
+            result.append((ring if part.exterior.is_ccw else ring[::-1], value))
+    return result
+
+
+def _longer(strand: Strand) -> F64:
+    """Return the line of a strand up to the ends of its paint: a ridge ends before them."""
+    directions = polyline.tangents(strand.xy_m)
+    ends = strand.xy_m[0] - END_M * directions[0], strand.xy_m[-1] + END_M * directions[-1]
+    return np.concatenate([ends[0][None], strand.xy_m, ends[1][None]])
+
+
+def _draw(evidence: Evidence, cells: U8, line: F64, wide_m: float, value: int) -> None:
+    px = np.round((evidence.grid.to_px(line) - 0.5) * 2**SHIFT).astype(np.int32)
+    cv2.polylines(cells, [px], False, value, max(1, round(wide_m / evidence.grid.cell_m)), cv2.LINE_8, SHIFT)
