@@ -71,7 +71,9 @@ def test_an_empty_map_is_a_valid_file(tmp_path):
 
 def test_what_the_layers_cannot_hold_travels_beside_them():
     written = write_nuscenes("a", small_site.road_map(), small_site.bev())
-    assert written.notes == ("5 boundaries, stop lines and centre lines are in the member `roadscribe` only",)
+    assert written.notes == (
+        "5 boundaries, stop lines, centre lines and hatched areas are in the member `roadscribe` only",
+    )
     body = json.loads(next(iter(written.files.values())))
     facts = body["roadscribe"]["elements"]
     assert [fact["class"] for fact in facts] == [e.element_class for e in small_site.road_map().elements]

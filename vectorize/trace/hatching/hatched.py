@@ -20,8 +20,7 @@ from vectorize.trace.lines.strand import Strand
 from vectorize.trace_config import TraceConfig
 
 BAR_BLUR_M = 0.25  # beyond a bar's width, where its paint ends
-END_M = 0.3  # beyond the ends of its ridge
-OUTLINE_M = 0.25  # each side of a line along the road, whose paint stays though bars touch it
+END_M = 1.0  # beyond the ends of its ridge, which ends before an outline
 TURN_SMOOTH = 3.0  # vertices over which the direction of a strand is smoothed
 LATTICE_M = 0.45  # around a lattice: its outline is part of it
 RING_SIMPLIFY_M = 0.15
@@ -55,7 +54,7 @@ def find_hatched(evidence: Evidence, edges: Sequence[F64], config: TraceConfig) 
         for first, last in polyline.runs(as_bar):
             _draw(evidence, away, strand.xy_m[first:last], strand.width_m + 2 * BAR_BLUR_M, 1)
         for first, last in polyline.runs(~as_bar):
-            _draw(evidence, away, strand.xy_m[first:last], 2 * OUTLINE_M, 0)
+            _draw(evidence, away, strand.xy_m[first:last], strand.width_m, 0)
     for group in groups:
         if group.lattice:
             for part in shapely.get_parts(group.place.buffer(LATTICE_M, join_style="mitre")):

@@ -143,16 +143,16 @@ def test_dashes_side_by_side_on_a_wide_road_stay_dividers(lanes, dash_m, radius_
 def test_the_lanes_of_a_side_street_are_not_bars_across_the_main_street():
     canvas = Canvas(Grid(west_m=-22, north_m=30, cell_m=0.1, width=440, height=420))
     canvas.area([(-22, -6), (22, -6), (22, 6), (-22, 6)], RoadClass.ROAD)
-    canvas.area([(-7, 5.9), (7, 5.9), (7, 30), (-7, 30)], RoadClass.ROAD)
-    for x_m in (-3.4, 0.0, 3.4):
+    canvas.area([(-4.7, 5.9), (4.7, 5.9), (4.7, 30), (-4.7, 30)], RoadClass.ROAD)
+    for x_m in (-2.4, 0.0, 2.4):
         canvas.stroke(np.array([[x_m, 9.0], [x_m, 17.0]]), width_m=0.15)
-    canvas.stroke(np.array([[-6.5, 8.3], [-0.3, 8.3]]), width_m=0.4)
+    canvas.stroke(np.array([[-4.4, 8.0], [-0.5, 8.0]]), width_m=0.4, road_class=RoadClass.STOP_LINE)
     canvas.dashes(np.stack([np.linspace(-22, 22, 881), np.zeros(881)], axis=1))
     road_map = _traced(canvas)
     assert not road_map.of("hatched")
     assert len([e for e in road_map.of("divider") if np.ptp(e.vertices[:, 1]) > 6.0]) == 3
     (stop,) = road_map.of("stop_line")
-    assert np.abs(stop.vertices[:, 1] - 8.3).max() < 0.15
+    assert np.abs(stop.vertices[:, 1] - 8.0).max() < 0.15
 
 
 def test_double_lines_and_a_line_that_branches_off_stay_dividers():
