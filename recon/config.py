@@ -89,8 +89,8 @@ class FitConfig:
     """How the road surface is fitted."""
 
     cell_m: float = 0.1  # surfel spacing; 0.05 is the `fine` profile
-    corridor_m: float = 15.0  # each side of the path: half the default patch width
-    max_distance_m: float = 20.0  # ground farther from the camera has pixels too flat to trust
+    corridor_m: float = 22.0  # each side of the path: beyond half the default patch width, for bends and wide roads
+    max_distance_m: float = 30.0  # of ground from the camera: farther pixels weigh less by their size on the ground
     epochs: int = 2
     seed: int = 17
     tile_cells: int = 1_000_000  # fitted at once, half a kilobyte each; a larger site is fitted in tiles and stitched
@@ -100,6 +100,7 @@ class FitConfig:
     smooth_weight: float = 1.0
     lidar_weight: float = 0.5
     exposure: bool = True  # fitted for each camera; False: one exposure for all
+    mount: Literal["images", "typed"] = "images"  # without LiDAR: height of the road and camera pitch of a single trip
     stereo_weight: float = 1.0  # of heights found by matching images, where there is no LiDAR
     most_jump_m: float = 1.0  # of the poses of a trip fitted alone, beyond what speed explains; a longer one is refused
     loop_closure: bool = True  # where one trip passes a place again, correct poses that disagree, or refuse the drive

@@ -28,6 +28,7 @@ from recon.fit.optimise import optimise
 from recon.fit.prepare import prepare, prepare_levels
 from recon.fit.stitch import Stitcher
 from recon.fit.tiles import tiles_of
+from recon.heights.mount import mount_report, mounted
 from recon.progress import Tick, silent
 from recon.render.choice import choose
 from recon.render.surfels import Renderer
@@ -43,6 +44,7 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
     """Fit one road surface to one trip or to several aligned ones; the same input, config and seed give the same bytes.
 
     With `pose_deltas` the surface is fitted under corrected poses, which its report holds: see `pose_deltas.posed`.
+    A single trip without LiDAR gets the height of the road and the pitch of its cameras from its images: see `mount`.
     A site of more than `tile_cells` cells is fitted tile by tile; finished tiles are kept in files in `scratch`.
 
     Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (among
@@ -70,12 +72,17 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
                 deltas = {"poses": pose_report(views, drive, corridor_m=config.corridor_m, tick=tick)}
                 trips = [replace(trips[0], drive=posed(drive, deltas))]
                 poses = {"poses": added(deltas["poses"], poses.get("poses"))}
+            mount = {}
+            if len(trips) == 1 and not _has_lidar(trips[0].drive, config):
+                views = Views(trips, holdout_every=config.holdout_every).distinct()
+                mount = {"mount": mount_report(views, trips[0].drive, use=config.mount == "images", tick=tick)}
+                trips = [replace(trips[0], drive=mounted(trips[0].drive, mount))]
             datum_m = datum_of([trip.drive for trip in trips])
             trips = [replace(trip, drive=_raised(trip.drive, -datum_m)) for trip in trips]
             views = Views(trips, holdout_every=config.holdout_every)
             drives = [trip.drive for trip in trips]
             surface = fit_tiles(drives, views, config, renderer, tick=tick, scratch=scratch, datum_m=datum_m)
-            return replace(surface, report={**surface.report, **poses})
+            return replace(surface, report={**surface.report, **poses, **mount})
     finally:
         torch.set_num_threads(threads)
 
@@ -116,6 +123,10 @@ def fit_tiles(
             return surface
         stitcher.add(surface, tile, near)
     return stitcher.surface(f"drive {', '.join(drive.name for drive in drives)}: {len(views)} images")
+
+
+def _has_lidar(drive: DriveLog, config: FitConfig) -> bool:
+    return config.lidar_weight > 0 and any(frame.lidar_path for frame in drive.frames)
 
 
 def datum_of(drives: Sequence[DriveLog]) -> float:

@@ -59,6 +59,8 @@ def _facts(report: Mapping[str, Any]) -> list[str]:
     facts = []
     if report.get("coverage") is not None:
         facts.append(f"coverage     {100.0 * report['coverage']:.1f} % of the labels' area was seen")
+    if report.get("mount"):
+        facts.append(f"rig          {report['mount']['message']}")
     for trip in report.get("trips", []):
         moved = f"moved by {trip['shift_m']:.2f} m, raised by {trip['raised_m']:.2f} m"
         if trip["residual_m"] is not None:

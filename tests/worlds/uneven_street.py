@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +60,23 @@ class Street:
         return 110.0 + self.contrast * total
 
 
+class Listed(list[View]):
+    """Views in memory, with what `Views` offers beside."""
+
+    @property
+    def images(self) -> list[tuple[int, View]]:
+        """Return trip and image of every view."""
+        return [(view.trip, view) for view in self]
+
+    def only(self, numbers: Iterable[int]) -> Listed:
+        """Return some of the views."""
+        return Listed(self[number] for number in numbers)
+
+    def footprint(self, number: int, reach_m: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the box of the ground that a view shows."""
+        return self[number].footprint(reach_m)
+
+
 def pose(street: Street, x: float, y: float) -> np.ndarray:
     """Return world_from_ego on the road, pitched and rolled by it."""
     roll = float(np.arctan(street.bank - street.crown * np.sign(y)))
@@ -79,14 +96,14 @@ def views(
     noise: float = 1.5,
     down_deg: float = 8.0,
     camera_z_m: float = CAMERA_Z_M,
-) -> tuple[DriveLog, list[View]]:
+) -> tuple[DriveLog, Listed]:
     """Return the log of a drive along the street and what its cameras see."""
     width, height = size
     k = np.array([[0.7 * width, 0, width / 2], [0, 0.7 * width, height / 2], [0, 0, 1.0]])
     generator = np.random.default_rng(4)
     columns, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     rays = np.stack([columns, rows, np.ones_like(rows)], axis=-1).reshape(-1, 3) @ np.linalg.inv(k).T
-    cameras, found, logged = [], [], []
+    cameras, found, logged = [], Listed(), []
     for number, yaw in enumerate(yaws_deg):
         turn = rotation_from_euler(yaw_rad=float(np.radians(yaw))) @ rotation_from_euler(
             yaw_rad=0.0, pitch_rad=float(np.radians(down_deg))

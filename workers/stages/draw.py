@@ -22,7 +22,7 @@ from vectorize.publish.pictures import draw as run_draw
 from vectorize.publish.summary import map_summary
 from vectorize.road_map import RoadMap
 from workers.stages.folder import seal_files
-from workers.stages.poses import posed_drive
+from workers.stages.poses import posed_drive, surface_report
 from workers.stages.trips import folders_of
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def draw(given: StageInput) -> None:
         summary["trips"] = [trip.record() for trip in alignment.trips]
     else:
         drives = [posed_drive(given)]
+        summary |= {"mount": mount} if (mount := surface_report(given).get("mount")) else {}
     surface = read_manifest(given.parents["fit"], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
     summary["surface"] = _surface_summary(surface.meta["report"])
     if given.config.fit.holdout_every:

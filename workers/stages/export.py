@@ -11,6 +11,7 @@ from recon.align.pose_deltas import posed
 from recon.artifact import atomic_folder, read, read_manifest
 from recon.drive import DriveLog
 from recon.geo_origin import GeoOrigin
+from recon.heights.mount import mounted
 from recon.surface.road_surface import RoadSurface
 from vectorize.formats.catalog import format_named
 from vectorize.road_map import RoadMap
@@ -30,7 +31,8 @@ def write_format(
     surface = read_manifest(folders[RoadSurface.kind], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
     artifacts: list[Any] = [read(kind, folders[kind.kind]) for kind in chosen.needs]
     # Labels were cropped under the poses that the surface was fitted with.
-    artifacts = [posed(one, surface.meta["report"]) if isinstance(one, DriveLog) else one for one in artifacts]
+    report = surface.meta["report"]
+    artifacts = [mounted(posed(one, report), report) if isinstance(one, DriveLog) else one for one in artifacts]
     if origin is not None:
         place = GeoOrigin(**origin.model_dump())
         # Only a map carries an origin into a file; a drive's own metres stay what they are.
