@@ -33,7 +33,7 @@ FINE_RAISES_M: F64 = np.arange(-6.0, 7.0, dtype=np.float64) * 0.02
 FINE_PITCHES_DEG: F64 = np.arange(-5.0, 6.0, dtype=np.float64) * 0.1
 LEAST_LOOKS = 200.0  # of a camera at the best height: a few square metres that are seen twice
 RAISE_APART_M, RAISE_DEPTH = 0.2, 0.02  # heights so far from the best must cost so much more
-PITCH_APART_DEG, PITCH_DEPTH = 1.0, 0.02
+PITCH_APART_DEG, PITCH_DEPTH = 0.4, 0.005
 LEAST_SECTIONS, MOST_ERROR_M = 2, 0.03  # of the height: sections that agree within this standard error
 AGREES_M, AGREES_DEG = 0.03, 0.2  # smaller differences are within the noise of the estimate
 NEAR_PATH = replace(COARSE, spacing_m=0.2, far_m=16.0)
@@ -150,9 +150,8 @@ def estimate(views: Views, drive: DriveLog, field: HeightField, tick: Tick) -> M
     if best in (0, len(cost) - 1) or cost[away].min() - cost[best] < RAISE_DEPTH:
         return unknown
     pitches = {name: float(t.pitches_deg[t.of()[:, best].argmin()]) for name, t in tables.items()}
-    sure = {name: _pitch_is_told(t, pitches[name], best) for name, t in tables.items()}
     raises = COARSE_RAISES_M[best] + FINE_RAISES_M
-    grids = {n: (pitches[n] + FINE_PITCHES_DEG if sure[n] else np.zeros(1), raises) for n in tables}
+    grids = {name: (pitch + FINE_PITCHES_DEG, raises) for name, pitch in pitches.items()}
     fine = _tables(views, cells, section, field, grids, tick)
     if not fine:
         return unknown
@@ -160,7 +159,7 @@ def estimate(views: Views, drive: DriveLog, field: HeightField, tick: Tick) -> M
     raise_m, error_m = _between_sections(fine, raises, at)
     if not error_m <= MOST_ERROR_M:
         return unknown
-    told = {n: float(t.pitches_deg[t.of()[:, at].argmin()]) for n, t in fine.items() if sure[n]}
+    told = {n: float(t.pitches_deg[t.of()[:, at].argmin()]) for n, t in fine.items() if _pitch_is_told(t, at)}
     return replace(unknown, raise_m=raise_m, error_m=error_m, pitch_deg={**unknown.pitch_deg, **told})
 
 
@@ -227,12 +226,12 @@ def _joint(tables: Mapping[str, _Costs]) -> F64:
     return np.asarray(np.average(costs, axis=0, weights=weights), dtype=np.float64)
 
 
-def _pitch_is_told(table: _Costs, pitch_deg: float, level: int) -> bool:
-    """Return whether all other pitches are clearly worse, at whatever height."""
+def _pitch_is_told(table: _Costs, level: int) -> bool:
+    """Return whether pitches away from the best one are clearly worse, at whatever height."""
     cost = table.of()
-    away = np.abs(table.pitches_deg - pitch_deg) >= PITCH_APART_DEG - 1e-9
-    inner = table.pitches_deg[0] < pitch_deg < table.pitches_deg[-1]
-    return bool(inner and cost[away].min() - cost[:, level].min() > PITCH_DEPTH)
+    best = int(cost[:, level].argmin())
+    away = np.abs(table.pitches_deg - table.pitches_deg[best]) >= PITCH_APART_DEG - 1e-9
+    return bool(0 < best < len(cost) - 1 and cost[away].min() - cost[best, level] > PITCH_DEPTH)
 
 
 def _between_sections(tables: Mapping[str, _Costs], raises: F64, level: int) -> tuple[float, float]:
