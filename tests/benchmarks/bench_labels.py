@@ -45,6 +45,7 @@ from vectorize.evaluate.evaluate_result import source_commit
 FIRST_SEED = 7001  # neither trained on (1000 to 1189) nor validated on (2000 to 2007)
 TRIPS, FRAMES = 4, 30
 NOISE_M, NOISE_DEG = 0.3, 0.5
+RUNS = ("ids_1", "net_1", "net_4", "ids_4", "noisy_4")
 NET = ("--segmenter", "mask2former", "--weights", "demo_city")
 COLUMNS = {
     "ids, 1 trip: mAP observed": "ids_1_observed",
@@ -160,13 +161,13 @@ def noise_removed(out: Path, drives: Sequence[Path]) -> float:
     return 1.0 - size[1] / size[0]
 
 
-def figures_of(seed: int, folder: Path, *, measure: bool) -> dict[str, Any]:
-    """Return every figure of one seed; without `measure`, those that have been measured."""
+def figures_of(seed: int, folder: Path, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of one seed: `wanted` runs are measured, others are shown if they have been measured."""
     exact = [folder / f"exact-{trip}" for trip in range(TRIPS)]
     noisy = [folder / f"noisy-{trip}" for trip in range(TRIPS)]
-    if measure:
-        for trip, (drive, copy) in enumerate(zip(exact, noisy, strict=True)):
-            noisy_city(copy, city(drive, seed, trip), seed, trip)
+    if wanted:
+        for trip in range(TRIPS if any(name.endswith(f"_{TRIPS}") for name in wanted) else 1):
+            noisy_city(noisy[trip], city(exact[trip], seed, trip), seed, trip)
     runs: dict[str, tuple[Sequence[Path], Sequence[str]]] = {
         "ids_1": (exact[:1], ()),
         "net_1": (exact[:1], NET),
@@ -176,7 +177,7 @@ def figures_of(seed: int, folder: Path, *, measure: bool) -> dict[str, Any]:
     }
     flat: dict[str, Any] = {}
     for name, (drives, options) in runs.items():
-        if measure or (folder / f"{name}.json").is_file():
+        if name in wanted or (folder / f"{name}.json").is_file():
             flat |= {f"{name}_{key}": value for key, value in measured(folder / name, drives, options).items()}
     return flat
 
@@ -187,14 +188,14 @@ def logs() -> list[Path]:
     return [folder.parent for folder in sorted(root.glob("argoverse2/*/*/map"))]
 
 
-def mapped_figures(log: Path, folder: Path, *, measure: bool) -> dict[str, Any]:
-    """Return the figures of the streets of one log, or those that have been measured."""
+def mapped_figures(log: Path, folder: Path, wanted: Sequence[str]) -> dict[str, Any]:
+    """Return the figures of the streets of one log, as `figures_of` does."""
     drive = folder / "drive"
-    if measure and not (drive / "true_map.json").is_file():
+    if wanted and not (drive / "true_map.json").is_file():
         roadscribe("city", drive, "--map", log, *MAPPED)
     flat: dict[str, Any] = {}
     for name, options in (("ids_1", ()), ("net_1", NET)):
-        if measure or (folder / f"{name}.json").is_file():
+        if name in wanted or (folder / f"{name}.json").is_file():
             flat |= {f"{name}_{key}": value for key, value in measured(folder / name, [drive], options).items()}
     return flat
 
@@ -221,19 +222,21 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=FIRST_SEED, help=f"the first seed ({FIRST_SEED})")
     parser.add_argument("--work", type=Path, default=Path("figures_out"), help="where drives and results are kept")
     parser.add_argument("--jobs", type=int, default=2, help="seeds at a time (2)")
+    parser.add_argument("--runs", nargs="*", choices=RUNS, default=RUNS, help="what to measure (all)")
     parser.add_argument("--kept", action="store_true", help="measure nothing, show what is there")
     parser.add_argument("--write", type=Path, help="Markdown file for the table, e.g. docs/figures.md")
     given = parser.parse_args()
+    wanted = () if given.kept else tuple(given.runs)
     rows: dict[int, dict[str, Any]] = {}
     mapped: dict[str, dict[str, Any]] = {}
     seeds = range(given.first, given.first + given.seeds)
     with ThreadPoolExecutor(max_workers=given.jobs) as pool:
-        found = pool.map(lambda seed: figures_of(seed, given.work / str(seed), measure=not given.kept), seeds)
+        found = pool.map(lambda seed: figures_of(seed, given.work / str(seed), wanted), seeds)
         for seed, row in zip(seeds, found, strict=True):
             rows |= {seed: row} if row else {}
             print(table(rows, COLUMNS, "seed"), flush=True)
         works = [given.work / log.name for log in logs()]
-        found = pool.map(lambda log, work: mapped_figures(log, work, measure=not given.kept), logs(), works)
+        found = pool.map(lambda log, work: mapped_figures(log, work, wanted), logs(), works)
         for log, row in zip(logs(), found, strict=True):
             mapped |= {log.name[:8]: row} if row else {}
     if mapped:
