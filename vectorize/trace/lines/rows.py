@@ -26,6 +26,7 @@ from vectorize.trace_config import RowConfig
 MOST_LEAVING_RAD = 1.05  # between a dash and the way to the next: more is beside it, not after it
 UNSURE_M = 0.08  # across, by which the ends of a dash may be off its axis
 MOST_PERIODS = 3  # that one link spans: two dashes of a row may be missing
+BEAT_SHARE = 0.05  # of a period, by which dashes are off the beat after a hole: behind a side street it begins anew
 PERIOD_SLACK_M = 0.15  # of a period: half a cell at each end of two dashes
 ALIKE = 2.0  # times the shorter one of two dashes of a row that the longer one may measure,
 ALIKE_SLACK_M = 0.4  # and this much more
@@ -36,6 +37,10 @@ DOT_SHARE = 0.5  # of the members of a row that make it one of dots
 BLOCKING_SHARE = 0.4  # of a dash that another one must measure to stand in its row: a stud between dashes does not
 LEAST_WITH_HOLE = 4  # dashes of a row with a hole: three could be anything
 LEAST_GAP_SHARE = 0.2  # of a dash that the gap measures: less is a worn solid line
+LEAST_AFTER_LINE = 2  # dashes that show a row together with a line that ends in its first one
+PAIR_CIRCLE_DEG = 5.0  # off one circle through such a pair and its line: two dashes prove less than three
+EVEN_SHARE = 0.15  # by which two dashes alone may differ that follow a line
+LEAST_PAIR_M = 1.5  # length of such dashes: shorter ones show no direction
 LEAST_GROUP = 4  # dots that may be one dash of a row of such groups
 
 
@@ -88,7 +93,7 @@ def join_rows(strands: Sequence[Strand], config: RowConfig, barriers: Sequence[G
 def _round(strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry]) -> list[Strand]:
     pieces = [s for s in strands if s.length_m <= config.longest_dash_m]
     others = [s for s in strands if s.length_m > config.longest_dash_m]
-    if len(pieces) < config.least_dashes:
+    if len(pieces) < LEAST_AFTER_LINE:
         return strands
     dashes = _Dashes.of(pieces, config)
     graph = _Graph(dashes, config, pieces, [LineString(s.xy_m) for s in others] + list(barriers))
@@ -102,7 +107,62 @@ def _round(strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry
             members = [chain[0].i, *(link.j for link in chain)]
             used.update(members)
             rows.append(_row(chain, pieces, dashes))
-    return rows + others + [s for k, s in enumerate(pieces) if k not in used]
+    alone = [s for k, s in enumerate(pieces) if k not in used]
+    return rows + _after_lines(alone, others, rows, config, barriers)
+
+
+def _after_lines(
+    alone: list[Strand], others: list[Strand], rows: Sequence[Strand], config: RowConfig, barriers: Sequence[Geometry]
+) -> list[Strand]:
+    """Return the strands with pairs of dashes joined to the line that they follow, which ends in the first dash.
+
+    Before a junction a dashed line becomes solid: of a short one, two dashes are left and the third is its end.
+    """
+    dashes = _Dashes.of(alone, config)
+    strands: list[Strand | None] = [*alone, *others]
+    for link in _candidates(dashes, config):
+        i, j = link.i, link.j
+        dash_m = 0.5 * float(dashes.length_m[i] + dashes.length_m[j])
+        even = abs(dashes.length_m[i] - dashes.length_m[j]) <= EVEN_SHARE * dash_m
+        if dash_m < LEAST_PAIR_M or not even or link.gap_m > config.longest_gap_m:
+            continue
+        for way in (link, link.turned):
+            first, second = strands[way.i], strands[way.j]
+            if first is None or second is None:
+                break
+            before = first.xy_m[-(1 - way.a % 2)]  # the end of the first dash that looks back
+            expected = before - link.gap_m * np.array([way.way.real, way.way.imag])
+            for k, line in enumerate(strands):
+                if line is None or k in (i, j) or line.length_m <= ALIKE_SLACK_M + ALIKE * dash_m:
+                    continue
+                ends = np.hypot(*(line.xy_m[[0, -1]] - expected).T)
+                if ends.min() > config.period_share * link.period_m:
+                    continue
+                towards = line if ends[1] <= ends[0] else line.reversed()
+                count = len(towards.xy_m)
+                cut = count - round(dash_m / STEP_M) - 1
+                body, group = towards.part(0, cut + 1), [towards.part(cut, count), first, second]
+                walls = [s for n, s in enumerate(strands) if s is not None and n not in (i, j, k)]
+                row = _only_row(group, [*walls, *rows, body], config, barriers)
+                if row is not None:
+                    strands[i], strands[j], strands[k] = row, None, body
+                    break
+    return [s for s in strands if s is not None]
+
+
+def _only_row(
+    group: list[Strand], walls: Sequence[Strand], config: RowConfig, barriers: Sequence[Geometry]
+) -> Strand | None:
+    """Return dashes joined to one row, None if they are none."""
+    config = replace(config, circle_deg=min(PAIR_CIRCLE_DEG, config.circle_deg))
+    dashes = _Dashes.of(group, config)
+    # The last vertex of the line that a row continues is its own: it is no wall.
+    graph = _Graph(dashes, config, group, [LineString(s.xy_m[:-1]) for s in walls if len(s.xy_m) > 2] + list(barriers))
+    graph.accept(_supported(_candidates(dashes, config), dashes, config))
+    for chain in graph.chains():
+        if len(chain) == len(group) - 1 and _is_row(chain, dashes, config):
+            return _row(chain, group, dashes)
+    return None
 
 
 def _candidates(dashes: _Dashes, config: RowConfig) -> list[_Link]:
@@ -174,7 +234,8 @@ def _times(one: _Link, two: _Link, config: RowConfig) -> tuple[int, int] | None:
     """Return how many periods each of two neighbouring links spans, None where they share none."""
     for m, n in ((1, 1), (1, 2), (2, 1)):
         period, other = one.period_m / m, two.period_m / n
-        same = abs(period - other) <= config.period_share * min(period, other) + PERIOD_SLACK_M
+        share = config.period_share if m == n else BEAT_SHARE
+        same = abs(period - other) <= share * min(period, other) + PERIOD_SLACK_M
         # The last dash of a row may be cut: its middle is out of step, and its gap is not.
         same |= m == n and abs(one.gap_m - two.gap_m) <= config.period_share * min(one.gap_m, two.gap_m)
         if same and max(one.gap_m if m == 1 else 0.0, two.gap_m if n == 1 else 0.0) <= config.longest_gap_m:
@@ -304,7 +365,7 @@ class _Graph:
 
 def _is_whole(times: float, config: RowConfig) -> bool:
     number = round(times)
-    return 1 <= number <= MOST_PERIODS and abs(times - number) <= config.period_share
+    return 1 <= number <= MOST_PERIODS and abs(times - number) <= (config.period_share if number == 1 else BEAT_SHARE)
 
 
 def _is_row(chain: Sequence[_Link], dashes: _Dashes, config: RowConfig) -> bool:

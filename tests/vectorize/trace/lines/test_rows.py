@@ -134,3 +134,54 @@ def test_a_row_that_a_solid_line_continues_is_one_line_of_two_styles():
     canvas.dashes(centre[round(59.14 / 0.05) :], dash_m=3.05, gap_m=9.14)
     found = trace(canvas.bev(), TraceConfig()).of("divider")
     assert [e.style for e in sorted(found, key=lambda e: e.vertices[:, 0].min())] == ["solid", "dashed"]
+
+
+@pytest.mark.parametrize("gap_first", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize(("dash_m", "gap_m"), [(3.05, 9.14), (3.0, 6.0), (2.0, 4.0), (6.0, 12.0)])
+@pytest.mark.parametrize("radius_m", [np.inf, 80.0])
+def test_two_dashes_after_a_solid_line_continue_it(gap_first, turned, dash_m, gap_m, radius_m):
+    # The line ends with the first dash, which touches it, or a gap follows it.
+    solid_m = 20.0
+    line = arc(radius_m=radius_m, length_m=solid_m + 60.0, heading_rad=0.4)
+    at = solid_m + (0.0 if gap_first else dash_m)
+    pieces = [dash(line[: round(at / 0.05) + 1])]
+    for _ in range(2):
+        at += gap_m
+        pieces.append(dash(line[round(at / 0.05) : round((at + dash_m) / 0.05) + 1]))
+        at += dash_m
+    strands = [p.reversed() for p in pieces] if turned else pieces
+    found = join_rows(strands, RowConfig(), [])
+    (dashed,) = [s for s in found if s.gap_m > 0]
+    (solid,) = [s for s in found if s.gap_m == 0]
+    assert dashed.length_m == pytest.approx(3 * dash_m + 2 * gap_m, abs=0.3)
+    assert solid.length_m == pytest.approx(solid_m - (dash_m if gap_first else 0.0), abs=0.3)
+    assert distance_to(line, dashed.xy_m).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("shift_m", "turn_rad", "second_m"), [(0.9, 0.0, 3.0), (0.0, 0.5, 3.0), (0.0, 0.0, 6.0), (3.5, 0.0, 3.0)]
+)
+def test_two_marks_beside_or_unlike_a_line_do_not_continue_it(shift_m, turn_rad, second_m):
+    solid = dash([[0.0, 0.0], [20.0, 0.0]])
+    way = np.array([np.cos(turn_rad), np.sin(turn_rad)])
+    start = np.array([29.0, shift_m])
+    marks = [dash([start, start + 3.0 * way]), dash([start + 12.0 * way, start + (12.0 + second_m) * way])]
+    assert rows_of([solid, *marks]) == []
+
+
+def test_a_line_of_its_own_between_bars_the_way():
+    solid, across = dash([[0.0, 0.0], [20.0, 0.0]]), dash([[24.0, -9.0], [24.0, 9.0]])
+    marks = [dash([[29.0, 0.0], [32.0, 0.0]]), dash([[41.0, 0.0], [44.0, 0.0]])]
+    assert len(rows_of([solid, *marks])) == 1
+    assert rows_of([solid, across, *marks]) == []
+
+
+@pytest.mark.parametrize("gap_m", [12.6, 13.4, 16.4, 17.2, 22.0])
+def test_behind_a_side_street_the_beat_begins_anew(gap_m):
+    # 3 m dashes every 9 m: with one or two dashes missing the gap measures 15 m or 24 m.
+    first = arc(radius_m=np.inf, length_m=30.1)
+    second = arc(radius_m=np.inf, length_m=30.1, start=(30.0 + gap_m, 0.0))
+    assert len(rows_of(row(first, 3.0, 6.0) + row(second, 3.0, 6.0))) == 2
+    on_beat = arc(radius_m=np.inf, length_m=30.1, start=(45.0, 0.0))
+    assert len(rows_of(row(first, 3.0, 6.0) + row(on_beat, 3.0, 6.0))) == 1
