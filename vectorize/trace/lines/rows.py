@@ -9,7 +9,7 @@ a link may span two or three periods.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -17,9 +17,9 @@ import shapely.ops
 from scipy.spatial import cKDTree
 from shapely import Geometry, LineString, STRtree
 
-from recon.arrays import F64, Bool
 from vectorize import polyline
-from vectorize.trace.lines.linker import arc_between, bridge_strand, concatenated
+from vectorize.trace.lines.dash_links import Dashes, Link, curve_between, curve_of
+from vectorize.trace.lines.linker import bridge_strand, concatenated
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace_config import RowConfig
 
@@ -44,43 +44,6 @@ LEAST_PAIR_M = 1.5  # length of such dashes: shorter ones show no direction
 LEAST_GROUP = 4  # dots that may be one dash of a row of such groups
 
 
-@dataclass(frozen=True, slots=True)
-class _Link:
-    """Dash `i` is followed by dash `j`; an end of a dash is 2 * dash + (0 first vertex, 1 last vertex)."""
-
-    i: int
-    j: int
-    a: int  # the end of i that faces j
-    b: int  # the end of j that faces i
-    period_m: float  # between the middles
-    gap_m: float
-    bend_rad: float  # half of the turn from i to j
-    off_rad: float  # from one circle through both
-    way: complex  # unit direction from i to j
-
-    @property
-    def turned(self) -> _Link:
-        """Return the same link from j to i."""
-        return replace(self, i=self.j, j=self.i, a=self.b, b=self.a, bend_rad=-self.bend_rad, way=-self.way)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Dashes:
-    """Dashes as middles, directions and lengths."""
-
-    middle: F64  # (N, 2)
-    direction: F64  # (N, 2) unit
-    length_m: F64  # (N,)
-    is_dot: Bool  # (N,) too short to have a direction
-
-    @classmethod
-    def of(cls, strands: Sequence[Strand], config: RowConfig) -> _Dashes:
-        ends = np.array([s.xy_m[[0, -1]] for s in strands]).reshape(-1, 2, 2)
-        length_m = np.array([s.length_m for s in strands])
-        direction = np.array([s.end_direction(config.longest_dash_m) for s in strands]).reshape(-1, 2)
-        return cls(ends.mean(axis=1), direction, length_m, length_m < config.dot_m)
-
-
 def join_rows(strands: Sequence[Strand], config: RowConfig, barriers: Sequence[Geometry]) -> list[Strand]:
     """Return the strands with the dashes of each row joined to one; no link crosses a strand or a barrier."""
     groups = _round(list(strands), replace(config, least_dots=min(LEAST_GROUP, config.least_dots)), barriers)
@@ -95,7 +58,7 @@ def _round(strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry
     others = [s for s in strands if s.length_m > config.longest_dash_m]
     if len(pieces) < LEAST_AFTER_LINE:
         return strands
-    dashes = _Dashes.of(pieces, config)
+    dashes = Dashes.of(pieces, config)
     graph = _Graph(dashes, config, pieces, [LineString(s.xy_m) for s in others] + list(barriers))
     links = _candidates(dashes, config)
     graph.accept(_supported(links, dashes, config))
@@ -118,7 +81,7 @@ def _after_lines(
 
     Before a junction a dashed line becomes solid: of a short one, two dashes are left and the third is its end.
     """
-    dashes = _Dashes.of(alone, config)
+    dashes = Dashes.of(alone, config)
     strands: list[Strand | None] = [*alone, *others]
     for link in _candidates(dashes, config):
         i, j = link.i, link.j
@@ -155,7 +118,7 @@ def _only_row(
 ) -> Strand | None:
     """Return dashes joined to one row, None if they are none."""
     config = replace(config, circle_deg=min(PAIR_CIRCLE_DEG, config.circle_deg))
-    dashes = _Dashes.of(group, config)
+    dashes = Dashes.of(group, config)
     # The last vertex of the line that a row continues is its own: it is no wall.
     graph = _Graph(dashes, config, group, [LineString(s.xy_m[:-1]) for s in walls if len(s.xy_m) > 2] + list(barriers))
     graph.accept(_supported(_candidates(dashes, config), dashes, config))
@@ -165,7 +128,7 @@ def _only_row(
     return None
 
 
-def _candidates(dashes: _Dashes, config: RowConfig) -> list[_Link]:
+def _candidates(dashes: Dashes, config: RowConfig) -> list[Link]:
     """Return every link between two dashes that lie on one circle, nearest first."""
     pairs = cKDTree(dashes.middle).query_pairs(config.longest_link_m, output_type="ndarray")
     if not len(pairs):
@@ -194,7 +157,7 @@ def _candidates(dashes: _Dashes, config: RowConfig) -> list[_Link]:
     ahead_u = (dashes.direction[i] @ np.array([1.0, 1.0j]) * np.conj(way)).real > 0
     ahead_v = (dashes.direction[j] @ np.array([1.0, 1.0j]) * np.conj(way)).real > 0
     links = [
-        _Link(
+        Link(
             i=int(i[k]),
             j=int(j[k]),
             a=int(2 * i[k] + ahead_u[k]),
@@ -210,7 +173,7 @@ def _candidates(dashes: _Dashes, config: RowConfig) -> list[_Link]:
     return sorted(links, key=lambda link: (link.period_m, link.i, link.j))
 
 
-def _triple(one: _Link, two: _Link, dashes: _Dashes, config: RowConfig) -> float | None:
+def _triple(one: Link, two: Link, dashes: Dashes, config: RowConfig) -> float | None:
     """Return how badly link `two` continues link `one` at their common dash, None where it does not."""
     if one.j != two.i or one.i == two.j:
         return None
@@ -230,7 +193,7 @@ def _triple(one: _Link, two: _Link, dashes: _Dashes, config: RowConfig) -> float
     return bend / TRIPLE_BEND_RAD + uneven / config.period_share + (turn if dashes.is_dot[one.j] else 0.0)
 
 
-def _times(one: _Link, two: _Link, config: RowConfig) -> tuple[int, int] | None:
+def _times(one: Link, two: Link, config: RowConfig) -> tuple[int, int] | None:
     """Return how many periods each of two neighbouring links spans, None where they share none."""
     for m, n in ((1, 1), (1, 2), (2, 1)):
         period, other = one.period_m / m, two.period_m / n
@@ -243,13 +206,13 @@ def _times(one: _Link, two: _Link, config: RowConfig) -> tuple[int, int] | None:
     return None
 
 
-def _cost(link: _Link, config: RowConfig) -> float:
+def _cost(link: Link, config: RowConfig) -> float:
     return float(link.off_rad / np.radians(config.circle_deg) + link.period_m / config.longest_link_m)
 
 
-def _supported(links: list[_Link], dashes: _Dashes, config: RowConfig) -> list[tuple[float, _Link]]:
+def _supported(links: list[Link], dashes: Dashes, config: RowConfig) -> list[tuple[float, Link]]:
     """Return links that another link continues, with their cost."""
-    leaving: dict[int, list[_Link]] = {}
+    leaving: dict[int, list[Link]] = {}
     for link in links:
         leaving.setdefault(link.i, []).append(link)
         leaving.setdefault(link.j, []).append(link.turned)
@@ -271,23 +234,23 @@ def _supported(links: list[_Link], dashes: _Dashes, config: RowConfig) -> list[t
 class _Graph:
     """Accepted links, at most one at each end of a dash."""
 
-    def __init__(self, dashes: _Dashes, config: RowConfig, pieces: Sequence[Strand], walls: Sequence[Geometry]) -> None:
+    def __init__(self, dashes: Dashes, config: RowConfig, pieces: Sequence[Strand], walls: Sequence[Geometry]) -> None:
         self.dashes, self.config = dashes, config
         self._pieces = pieces
         self._dash_tree = STRtree([LineString(s.xy_m) for s in pieces])
         self._walls = STRtree(walls)
-        self._at: dict[int, list[_Link]] = {}  # by dash, each link leaving it
+        self._at: dict[int, list[Link]] = {}  # by dash, each link leaving it
         self._curves: list[LineString] = []
 
-    def accept(self, scored: Sequence[tuple[float, _Link]]) -> None:
+    def accept(self, scored: Sequence[tuple[float, Link]]) -> None:
         """Accept links in the order of their cost whose ends are free, which fit their neighbours and cross nothing."""
         for _, link in sorted(scored, key=lambda one: (one[0], one[1].i, one[1].j)):
             if self._fits(link) and self._is_clear(link):
                 self._at.setdefault(link.i, []).append(link)
                 self._at.setdefault(link.j, []).append(link.turned)
-                self._curves.append(LineString(_curve(link, self._pieces)))
+                self._curves.append(LineString(curve_of(link, self._pieces)))
 
-    def _fits(self, link: _Link) -> bool:
+    def _fits(self, link: Link) -> bool:
         if any(other.j == link.j for other in self._at.get(link.i, ())):
             return False
         for way in (link, link.turned):
@@ -299,7 +262,7 @@ class _Graph:
                 return False
         return not self._closes(link)
 
-    def _closes(self, link: _Link) -> bool:
+    def _closes(self, link: Link) -> bool:
         """Return whether a link joins both ends of one chain."""
         before, here = -1, link.i
         while True:
@@ -310,7 +273,7 @@ class _Graph:
                 return False
             before, here = here, ahead[0].j
 
-    def _spans(self, other: _Link, way: _Link) -> bool:
+    def _spans(self, other: Link, way: Link) -> bool:
         """Return whether a link goes on over a hole of so many periods of its neighbour."""
         if not self.dashes.is_dot[way.i] and other.a == way.a:
             return False
@@ -319,7 +282,7 @@ class _Graph:
         times = way.period_m / other.period_m
         return _is_whole(times, self.config) and abs(-other.bend_rad - way.bend_rad / round(times)) < TRIPLE_BEND_RAD
 
-    def over_holes(self, links: Sequence[_Link]) -> list[tuple[float, _Link]]:
+    def over_holes(self, links: Sequence[Link]) -> list[tuple[float, Link]]:
         """Return links from the ends of rows over two or three periods, or over one to a dash that stood alone."""
         result = []
         for link in links:
@@ -331,8 +294,8 @@ class _Graph:
                 result.append((_cost(link, self.config) + max(times), link))
         return result
 
-    def _is_clear(self, link: _Link) -> bool:
-        curve = LineString(_curve(link, self._pieces))
+    def _is_clear(self, link: Link) -> bool:
+        curve = LineString(curve_of(link, self._pieces))
         if len(self._walls.query(curve, predicate="intersects")):
             return False
         # Beside its ends lie the dashes of a second row, between them would lie the next one of this row.
@@ -343,7 +306,7 @@ class _Graph:
             return False
         return not any(curve.crosses(other) for other in self._curves)
 
-    def chains(self) -> list[list[_Link]]:
+    def chains(self) -> list[list[Link]]:
         """Return the accepted links as chains, each from one loose end to the other."""
         done: set[int] = set()
         result = []
@@ -368,7 +331,7 @@ def _is_whole(times: float, config: RowConfig) -> bool:
     return 1 <= number <= MOST_PERIODS and abs(times - number) <= (config.period_share if number == 1 else BEAT_SHARE)
 
 
-def _is_row(chain: Sequence[_Link], dashes: _Dashes, config: RowConfig) -> bool:
+def _is_row(chain: Sequence[Link], dashes: Dashes, config: RowConfig) -> bool:
     """Return whether a chain has enough dashes, and gaps that are no wear."""
     members = [chain[0].i, *(link.j for link in chain)]
     least = config.least_dots if _are_dots(members, dashes) else config.least_dashes
@@ -380,11 +343,11 @@ def _is_row(chain: Sequence[_Link], dashes: _Dashes, config: RowConfig) -> bool:
     return len(members) >= least and LEAST_GAP_SHARE * dash_m <= gap_m
 
 
-def _are_dots(members: Sequence[int], dashes: _Dashes) -> bool:
+def _are_dots(members: Sequence[int], dashes: Dashes) -> bool:
     return float(dashes.is_dot[members].mean()) > DOT_SHARE
 
 
-def _row(chain: Sequence[_Link], pieces: Sequence[Strand], dashes: _Dashes) -> Strand:
+def _row(chain: Sequence[Link], pieces: Sequence[Strand], dashes: Dashes) -> Strand:
     """Return a chain as one strand."""
     parts = []
     gap_m = float(np.median([link.gap_m for link in chain]))
@@ -404,24 +367,6 @@ def _row(chain: Sequence[_Link], pieces: Sequence[Strand], dashes: _Dashes) -> S
         parts.append(piece)
         if number < len(chain):
             link = chain[number]
-            curve = _between(piece.xy_m[-1], oriented[number + 1].xy_m[0], link)
+            curve = curve_between(piece.xy_m[-1], oriented[number + 1].xy_m[0], link)
             parts += bridge_strand(curve[1:-1])
     return replace(concatenated(parts), gap_m=gap_m, dots=len(members) if _are_dots(members, dashes) else 0)
-
-
-def _curve(link: _Link, pieces: Sequence[Strand]) -> F64:
-    """Return the bridge of a link, between the ends that face each other."""
-    ends = [pieces[end // 2].xy_m[-(end % 2)] for end in (link.a, link.b)]
-    return _between(ends[0], ends[1], link)
-
-
-def _between(start: F64, end: F64, link: _Link) -> F64:
-    half = link.bend_rad * link.gap_m / link.period_m
-    chord = end - start
-    return arc_between(start, end, _rotated(chord, -half), _rotated(chord, half))
-
-
-def _rotated(vector: F64, angle_rad: float) -> F64:
-    c, s = np.cos(angle_rad), np.sin(angle_rad)
-    unit = vector / max(float(np.hypot(*vector)), STEP_M / 100)
-    return np.array([c * unit[0] - s * unit[1], s * unit[0] + c * unit[1]])
