@@ -48,6 +48,7 @@ UNDER_WHEELS_M = 1.2  # from the path: the vehicle stands there
 WHEELS_NOISE_M, WHEELS_COST, WHEELS_MOST = 0.03, 0.5, 4.5  # of a height there that differs from the path's
 LEAN_COST = 0.1  # of the range's end against its middle: decides where many heights look alike
 CLEAR_LEVELS, CLEAR_COST = 2, 0.3  # a minimum is sure when the cost of all levels farther away is so much greater
+LEAST_CERTAINTY = 0.25  # below it a minimum is chance: bare lines along the street have such
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -250,7 +251,7 @@ def agreed_heights(found: Agreement, sweep: Sweep, kinds: Sequence[int]) -> Heig
     wheels = (count > 0) & (from_path_m < UNDER_WHEELS_M)
     lift_m, level = _chosen(cost, told, within, wheels, found.lifts_m, sweep)
     certainty = _certainty(cost, known, level)
-    sure = told & (certainty > 0)
+    sure = told & (certainty > LEAST_CERTAINTY)
     return Heights(xyz_m=np.stack([x, y, z + lift_m], axis=-1)[sure], certainty=certainty[sure])
 
 
