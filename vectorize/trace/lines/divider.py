@@ -24,8 +24,10 @@ LATERAL_SHARE = 0.5  # of `bridge_lateral_m` where faint ridges are linked
 LEAST_CLEAR_SHARE = 0.2  # of a line that clear and faint pieces form together
 WALL_M, WALL_ENDS_M = 1.0, 0.4  # painted stop lines from this length on stop bridges, but for their ends
 BESIDE_M = 0.5  # from the axis of a line to the road beside it
+SIDE = -1  # owner of the points of the road's sides
 EVERY = 5  # of the vertices of a strand that stand for its direction among neighbours: half a metre apart
 MOST_WEIGHT_M = 30.0  # length from which a neighbour's direction weighs no more: it may curve away
+NEAREST_M = 4.0  # distance from which a direction counts less: the main street lies farther away than that
 LEAST_NEIGHBOURS = 10  # points that must show the direction of the lanes for paint across it to be a stop line
 NO_FIELD = 1e-6  # of summed directions that cancel each other out
 
@@ -97,24 +99,28 @@ def _beside_road(evidence: Evidence, strand: Strand) -> bool:
 def _split_transverse(
     strands: list[Strand], sides: RoadSides, config: StopLineConfig
 ) -> tuple[list[Strand], list[Strand]]:
-    """Return (strands along the lanes, stop lines): paint across the direction of its neighbours is no divider.
+    """Return (strands along the lanes, stop lines): paint across the lines and sides of the road there is no divider.
 
     Paint along a side of the road is one all the same: the lines of a side street lie across those of the main street.
     """
     if not strands:
         return [], []
-    points = np.concatenate([s.xy_m[::EVERY] for s in strands])
-    owner = np.concatenate([np.full(len(s.xy_m[::EVERY]), i) for i, s in enumerate(strands)])
-    directions = np.concatenate([polyline.tangents(s.xy_m)[::EVERY] for s in strands])
-    double_angle = polyline.doubled(directions)
-    weight = np.array([min(s.length_m, MOST_WEIGHT_M) for s in strands])[owner]
+    points = np.concatenate([*(s.xy_m[::EVERY] for s in strands), *(side[::EVERY] for side in sides.lines)])
+    owner = np.repeat(np.arange(len(strands)), [len(s.xy_m[::EVERY]) for s in strands])
+    owner = np.concatenate([owner, np.full(len(points) - len(owner), SIDE)])
+    lines = [*(s.xy_m for s in strands), *sides.lines]
+    double_angle = polyline.doubled(np.concatenate([polyline.tangents(line)[::EVERY] for line in lines]))
+    weight = np.array([*(min(s.length_m, MOST_WEIGHT_M) for s in strands), MOST_WEIGHT_M])[owner]
     tree = cKDTree(points)
     along: list[Strand] = []
     stops: list[Strand] = []
     for i, strand in enumerate(strands):
-        near = np.array(tree.query_ball_point(strand.xy_m[len(strand.xy_m) // 2], config.neighbour_m), dtype=np.int64)
+        middle = strand.xy_m[len(strand.xy_m) // 2]
+        near = np.array(tree.query_ball_point(middle, config.neighbour_m), dtype=np.int64)
         near = near[owner[near] != i]
-        field = (double_angle[near] * weight[near]).sum() if near.size else 0.0
+        # In a side street its own kerbs and lines are nearer than those of the main street.
+        closeness = np.exp(-0.5 * (np.hypot(*(points[near] - middle).T) / NEAREST_M) ** 2)
+        field = (double_angle[near] * weight[near] * closeness).sum() if near.size else 0.0
         own = polyline.doubled(polyline.tangents(strand.xy_m))
         off = abs(np.angle(own.mean() / field)) / 2 if abs(field) > NO_FIELD else 0.0
         transverse = np.degrees(off) >= config.transverse_deg and strand.length_m <= config.marking_max_length_m

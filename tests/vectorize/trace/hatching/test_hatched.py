@@ -143,17 +143,21 @@ def test_dashes_side_by_side_on_a_wide_road_stay_dividers(lanes, dash_m, radius_
     assert _metres(road_map) > 0.75 * sum(length_of(line) for line in lines)
 
 
-def test_the_lanes_of_a_side_street_are_not_bars_across_the_main_street():
+@pytest.mark.parametrize("gap_m", [0.0, 6.0, 9.1])
+@pytest.mark.parametrize("half_m", [4.7, 7.0, 9.0])
+def test_the_lanes_of_a_side_street_are_not_bars_across_the_main_street(half_m, gap_m):
     canvas = Canvas(Grid(west_m=-22, north_m=30, cell_m=0.1, width=440, height=420))
     canvas.area([(-22, -6), (22, -6), (22, 6), (-22, 6)], RoadClass.ROAD)
-    canvas.area([(-4.7, 5.9), (4.7, 5.9), (4.7, 30), (-4.7, 30)], RoadClass.ROAD)
-    for x_m in (-2.4, 0.0, 2.4):
+    canvas.area([(-half_m, 5.9), (half_m, 5.9), (half_m, 30), (-half_m, 30)], RoadClass.ROAD)
+    for x_m in (-half_m / 2, 0.0, half_m / 2):
         canvas.stroke(np.array([[x_m, 9.0], [x_m, 17.0]]), width_m=0.15)
-    canvas.stroke(np.array([[-4.4, 8.0], [-0.5, 8.0]]), width_m=0.4, road_class=RoadClass.STOP_LINE)
-    canvas.dashes(np.stack([np.linspace(-22, 22, 881), np.zeros(881)], axis=1))
+    canvas.stroke(np.array([[-half_m + 0.4, 8.0], [-0.5, 8.0]]), width_m=0.4)
+    main = np.stack([np.linspace(-22, 22, 881), np.zeros(881)], axis=1)
+    canvas.dashes(main, dash_m=3.0 if gap_m else 44.0, gap_m=gap_m)
     road_map = _traced(canvas)
     assert not road_map.of("hatched")
-    assert len([e for e in road_map.of("divider") if np.ptp(e.vertices[:, 1]) > 6.0]) == 3
+    assert len([e for e in road_map.of("divider") if np.ptp(e.vertices[:, 1]) > 7.5]) == 3
+    assert len(road_map.of("divider")) == 4
     (stop,) = road_map.of("stop_line")
     assert np.abs(stop.vertices[:, 1] - 8.0).max() < 0.15
 
