@@ -11,7 +11,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from recon.arrays import F64, Bool
+from recon.arrays import F32, F64, Bool
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.geometry import apply
 from vectorize.evidence import Evidence
@@ -24,6 +24,8 @@ PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", *AREA_CLASS
 WITHHELD_M = 0.8
 HIDING = 0.5  # share of BACKGROUND from which a cell hides the ground
 HIDDEN_M = 8.0  # from the edge of the road to where BACKGROUND may hide more of it
+LEAST_MOUTH_M = 2.0  # of an open edge through which a road may run on: no lane is narrower
+LEAST_ROAD_M2 = 20.0  # smaller pieces of road amid other ground are specks, as for boundaries
 EDGE_M = 2.0  # at the edge of a window evidence and what is withheld for it may lie beyond
 SPARE_M = 40.0  # driven before a new window is made
 SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
@@ -45,24 +47,46 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     size = 2 * round(WITHHELD_M / cell) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     withheld = cv2.dilate(unexplained.astype(np.uint8), disc).astype(bool)
-    result: Bool = known & ~withheld & ~_behind(evidence, open_edge)
+    result: Bool = known & ~withheld & ~_behind(evidence, road, edge, open_edge)
     return result
 
 
-def _behind(evidence: Evidence, open_edge: Bool) -> Bool:
+def _behind(evidence: Evidence, road: Bool, edge: Bool, open_edge: Bool) -> Bool:
     """Return (H, W) cells of BACKGROUND into which the road may run on: it hides the ground under it.
 
-    They are joined to an open edge of the road through BACKGROUND, and lie within HIDDEN_M of it.
+    They are joined through BACKGROUND to a mouth of the road, an open edge at least a lane wide, and lie within
+    HIDDEN_M of it. Where a published boundary is nearer, the road ends there.
     """
-    reach = max(1, round(HIDDEN_M / evidence.grid.cell_m))
+    cell = evidence.grid.cell_m
     hiding = evidence.known & (evidence.background > HIDING)
-    away = cv2.distanceTransform((~open_edge).astype(np.uint8), cv2.DIST_L2, 5)
-    zone = (hiding & (away <= reach)) | open_edge
+    mouth = _wide(open_edge, road, cell)
+    facing = edge & ~open_edge & cv2.dilate(hiding.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    away = _distance(mouth)
+    reach = max(1.0, HIDDEN_M / cell)
+    zone = (hiding & (away <= reach) & (away < _distance(_wide(facing, road, cell)))) | mouth
     _, labels = cv2.connectedComponents(zone.astype(np.uint8), connectivity=8)
     touched = np.zeros(int(labels.max()) + 1, dtype=bool)
-    touched[labels[open_edge]] = True
+    touched[labels[mouth]] = True
     touched[0] = False
-    result: Bool = hiding & touched[labels]
+    result: Bool = hiding & zone & touched[labels]
+    return result
+
+
+def _wide(edge: Bool, road: Bool, cell_m: float) -> Bool:
+    """Return (H, W) cells of the pieces of an edge that are at least a lane wide, without the edges of specks."""
+    _, areas, road_stats, _ = cv2.connectedComponentsWithStats(road.astype(np.uint8), connectivity=8)
+    _, pieces, edge_stats, _ = cv2.connectedComponentsWithStats(edge.astype(np.uint8), connectivity=8)
+    large = road_stats[:, cv2.CC_STAT_AREA] * cell_m**2 >= LEAST_ROAD_M2
+    wide = np.hypot(*edge_stats[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].T) * cell_m >= LEAST_MOUTH_M
+    result: Bool = edge & large[areas] & wide[pieces]
+    return result
+
+
+def _distance(cells: Bool) -> F32:
+    """Return (H, W) the distance to the nearest of these cells, in cells."""
+    if not cells.any():
+        return np.full(cells.shape, np.inf, np.float32)
+    result: F32 = cv2.distanceTransform((~cells).astype(np.uint8), cv2.DIST_L2, 5).astype(np.float32)
     return result
 
 

@@ -1,5 +1,7 @@
 """What a label may claim to be complete: not the ground that BACKGROUND hides where a road runs into it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from painter import Canvas
@@ -53,3 +55,54 @@ def test_background_behind_a_sidewalk_is_not_reached_from_a_road_elsewhere():
     # The sidewalk between the road and the house bars the way, however near the open edge is.
     _, known = side_street(house=((8.0, 7.0), (8.0, 20.0), (25.0, 20.0), (25.0, 7.0)))
     assert share(known, 9.0, 8.0, 24.0, 18.0) > 0.98
+
+
+def long_street(*specks):
+    """Return a street along x with BACKGROUND beyond its kerbs, with specks of road (x, y, half a side) in that."""
+    canvas = Canvas(GRID)
+    canvas.area([(-30, -20), (30, -20), (30, 20), (-30, 20)], RoadClass.BACKGROUND)
+    canvas.area([(-30, -4), (30, -4), (30, 4), (-30, 4)], RoadClass.ROAD)
+    for x, y, half_m in specks:
+        square = [(x + a * half_m, y + b * half_m) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+        canvas.area(square, RoadClass.ROAD)
+    return canvas.bev()
+
+
+def with_open_kerb(bev, west_m, east_m):
+    """Return the map of such a street whose northern kerb is not published between two places."""
+    road_map = trace(bev, TraceConfig())
+    north = next(e for e in road_map.of("boundary") if e.vertices[:, 1].min() > 0)
+    order = np.argsort(north.vertices[[0, -1], 0])
+    ends = north.take(np.array([0, len(north.vertices) - 1])[order], closed=False)
+    parts = []
+    for k, x in ((0, west_m), (1, east_m)):
+        vertices = ends.vertices.copy()
+        vertices[1 - k, 0] = x
+        if vertices[0, 0] < vertices[1, 0]:
+            parts.append(replace(ends, vertices=vertices))
+    return replace(road_map, elements=(*(e for e in road_map.elements if e is not north), *parts))
+
+
+@pytest.mark.parametrize("half_m", [0.3, 0.8, 1.8])
+def test_a_speck_of_road_amid_background_hides_no_road(half_m):
+    """At the rim of the view a net finds a little road in trees and houses."""
+    bev = long_street((-12.0, 12.0, half_m), (0.0, 15.0, half_m), (14.0, 11.0, half_m))
+    known = known_cells(bev, trace(bev, TraceConfig()))
+    assert share(known, -8.0, 4.5, -4.0, 18.0) == 1.0
+    assert share(known, -29.0, 4.5, 29.0, 18.0) > 0.75
+
+
+@pytest.mark.parametrize("gap_m", [0.0, 1.3, 2.5])
+def test_a_kerb_that_was_lost_for_a_step_is_no_mouth_of_a_road(gap_m):
+    bev = long_street()
+    known = known_cells(bev, with_open_kerb(bev, -gap_m / 2, gap_m / 2))
+    assert share(known, -29.0, 6.0, 29.0, 18.0) == 1.0
+
+
+@pytest.mark.parametrize("gap_m", [6.0, 12.0])
+def test_a_mouth_of_the_road_may_hide_more_of_it_but_not_behind_a_published_kerb(gap_m):
+    bev = long_street()
+    known = known_cells(bev, with_open_kerb(bev, -gap_m / 2, gap_m / 2))
+    assert share(known, -gap_m / 2 + 1.0, 4.5, gap_m / 2 - 1.0, 11.0) == 0.0
+    assert share(known, gap_m / 2 + 1.0, 4.5, 28.0, 18.0) > 0.98
+    assert share(known, -28.0, 4.5, -gap_m / 2 - 1.0, 18.0) > 0.98
