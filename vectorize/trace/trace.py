@@ -162,7 +162,9 @@ def _dividers(evidence: Evidence, lines: list[Line], config: TraceConfig) -> lis
         borders = [one.start for one in stretches[1:]]
         element, kept = _element(evidence, bright, config, element_class="divider", keep=borders)
         is_double = any(one.style == "double" for one in stretches)
-        if not is_double and breadth.is_doubtful(config.divider, trips=trips):
+        # Equal dashes at one period are paint: no strip of another surface is laid in such pieces.
+        is_row = line.strand.gap_m > 0
+        if not is_double and not is_row and breadth.is_doubtful(config.divider, trips=trips):
             element = replace(element, confidence=STRIP * element.confidence, score=STRIP * element.score)
         elements.append(element)
         cuts = [0, *np.searchsorted(kept, borders).tolist(), len(kept) - 1]

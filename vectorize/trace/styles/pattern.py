@@ -47,6 +47,7 @@ def pattern_along(painted: Bool, sharp: Bool, seen: Bool, config: StyleConfig) -
     codes = np.zeros(len(painted), dtype=np.int64)
     fine = runs_of(sharp, seen, WEAR_M)
     runs = fine if is_row(fine) and _is_short(fine, len(sharp)) else runs_of(painted, seen, config.min_gap_m - STEP_M)
+    runs = _resolved(runs, fine)
     if not runs:
         return codes
     judged = [UNKNOWN] * len(runs)
@@ -57,6 +58,9 @@ def pattern_along(painted: Bool, sharp: Bool, seen: Bool, config: StyleConfig) -
         if last - first == 1 and runs[first].length_m <= LONE_DASH_M < LONE_DASH_M * len(runs):
             gap_m = min(gaps_m[first], gaps_m[last])
             judged[first] = DASHED if gap_m >= LONE_GAP_SHARE * runs[first].length_m else judged[first]
+    for k in range(1, len(runs) - 1):  # one dash between two solid stretches is the opening of a solid line
+        if judged[k] == DASHED and judged[k - 1] == judged[k + 1] == SOLID:
+            judged[k] = SOLID
     for run, code in zip(runs, judged, strict=True):
         codes[run.start : run.stop] = code
     for one, two, code, other in zip(runs, runs[1:], judged, judged[1:], strict=False):
@@ -99,6 +103,21 @@ def is_row(runs: list[Run]) -> bool:
     return regular and gap >= LEAST_GAP_SHARE * usual and gap > WEAR_M
 
 
+def _resolved(runs: list[Run], fine: list[Run]) -> list[Run]:
+    """Return the runs of a row with those replaced that are several dashes of it: haze fills a gap here and there."""
+    if not is_row(runs):
+        return runs
+    usual, gap = float(np.median([run.length_m for run in runs])), float(np.median(gaps_of(runs)))
+    result = []
+    for run in runs:
+        parts = [one for one in fine if run.start <= one.start and one.stop <= run.stop]
+        several = len(parts) > 1 and run.length_m > LIKE[1] * usual
+        lengths, gaps = np.array([one.length_m for one in parts]), gaps_of(parts)
+        same = several and _like_share(lengths, usual) == 1.0 and _like_share(gaps, gap) == 1.0
+        result += parts if same else [run]
+    return result
+
+
 def _is_short(runs: list[Run], count: int) -> bool:
     """Return whether runs are short dashes along most of a line of `count` vertices."""
     period = float(np.median(np.diff([run.start for run in runs])))
@@ -125,7 +144,9 @@ def _judged(runs: list[Run], config: StyleConfig, *, alone: bool) -> list[int]:
         return [SOLID if length > max(TOO_LONG * usual, usual + TOO_LONG_M) else DASHED for length in lengths]
     if lengths[lengths >= config.solid_run_m].sum() >= LONG_SHARE * lengths.sum():
         return [SOLID] * len(runs)
-    if len(runs) >= LEAST_RUNS or (len(runs) > 1 and lengths.max() <= LONE_DASH_M):
+    if len(runs) >= LEAST_RUNS:  # beside a solid line, runs without a period are what wear left of it
+        return [DASHED if alone else UNKNOWN] * len(runs)
+    if len(runs) > 1 and lengths.max() <= LONE_DASH_M:
         return [DASHED] * len(runs)
     if len(runs) == 1 and alone:
         return [SOLID if lengths[0] >= LONE_DASH_M else UNKNOWN]

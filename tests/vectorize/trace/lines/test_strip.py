@@ -106,3 +106,15 @@ def test_a_gutter_beside_a_bright_kerb_is_never_sure() -> None:
     grey = np.maximum(bev.rgb[..., 0], (100 + 110 * kerb).astype(np.uint8))
     found = dividers(replace(bev, rgb=np.repeat(grey[..., None], 3, axis=-1)))
     assert all(e.confidence.max() <= 0.5 for e in found)
+
+
+@pytest.mark.parametrize(("dash_m", "gap_m"), [(3.0, 3.0), (3.5, 2.6), (4.0, 6.0)])
+def test_a_row_of_dashes_as_wide_and_pale_keeps_its_confidence(dash_m: float, gap_m: float) -> None:
+    """Seen from afar, worn dashes are wide and pale; nothing but paint has a period."""
+    canvas, line = road(np.inf, 0.1)
+    period = round((dash_m + gap_m) / 0.05)
+    dashes = [line[k : k + round(dash_m / 0.05) + 1] for k in range(0, len(line) - period, period)]
+    covered = np.max([cover(canvas, dash, 0.45) for dash in dashes], axis=0)
+    (kept,) = dividers(with_strip(canvas, covered, certainty=0.6, bright=200))
+    assert kept.style == "dashed"
+    assert kept.score > 0.9

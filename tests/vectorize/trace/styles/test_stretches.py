@@ -101,3 +101,49 @@ def test_neighbouring_elements_of_one_line_share_their_vertex():
     solid, dashed = sorted(trace(canvas.bev(), TraceConfig()).of("divider"), key=lambda e: e.vertices[:, 0].min())
     ends = [{tuple(v) for v in e.vertices[[0, -1]].tolist()} for e in (solid, dashed)]
     assert len(ends[0] & ends[1]) == 1
+
+
+def pieces(canvas, line, borders_m):
+    """Paint the line between pairs of places, in metres along it."""
+    for start, stop in borders_m:
+        canvas.stroke(line[round(start / 0.05) : round(stop / 0.05) + 1])
+
+
+@pytest.mark.parametrize(("dash_m", "gap_m"), [(3.2, 1.9), (3.8, 2.4), (3.0, 3.5)])
+def test_a_solid_line_that_opens_for_one_dash_stays_solid(dash_m, gap_m):
+    """Before an entrance a solid line may be left for one dash, and twice within some metres."""
+    canvas, centre = street(length_m=80.0, half_width_m=3.0, heading_rad=0.2)
+    first, second = 30.0 + gap_m, 41.4 + 3 * gap_m + dash_m
+    dashes = [(first, first + dash_m), (second, second + dash_m)]
+    pieces(canvas, centre, [(0, 30), dashes[0], (dashes[0][1] + gap_m, second - gap_m), dashes[1]])
+    pieces(canvas, centre, [(dashes[1][1] + gap_m, 80)])
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "solid"
+    assert length_of(divider.vertices) == pytest.approx(80.0, abs=1.0)
+
+
+@pytest.mark.parametrize("haze", [0.3, 0.5])
+@pytest.mark.parametrize(("dash_m", "gap_m"), [(3.0, 3.0), (3.4, 2.6), (4.0, 4.0)])
+def test_a_gap_full_of_haze_leaves_a_row_dashed(dash_m, gap_m, haze):
+    canvas, centre = street(length_m=12 * (dash_m + gap_m), half_width_m=3.0)
+    period_m = dash_m + gap_m
+    for k in (3, 4, 7):
+        start = k * period_m + dash_m
+        hazy = centre[round(start / 0.05) : round((start + gap_m) / 0.05)]
+        canvas.stroke(hazy, strength=haze)
+    canvas.dashes(centre, dash_m=dash_m, gap_m=gap_m)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "dashed"
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_what_wear_leaves_of_the_end_of_a_solid_line_is_no_row(seed):
+    """Pieces of different lengths with different gaps have no period."""
+    rng = np.random.default_rng(seed)
+    canvas, centre = street(length_m=90.0, half_width_m=3.0)
+    lengths, gaps = rng.permutation([8.6, 3.1, 6.4]), rng.permutation([7.0, 1.2, 1.5])
+    ends = 60.0 + np.cumsum(gaps + lengths)
+    pieces(canvas, centre, [(0, 60), *zip(ends - lengths, ends, strict=True)])
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "solid"
+    assert length_of(divider.vertices) == pytest.approx(ends[-1], abs=1.0)
