@@ -260,6 +260,8 @@ class HatchingConfig:
     shortest_bar_m: float = 0.8
     longest_bar_m: float = 20.0  # a diagonal of a box junction
     straight_share: float = 0.9  # of a bar's length that its chord reaches
+    haze_probability: float = 0.45  # paint fainter and wider than both is no bar, but haze of what was seen from afar
+    haze_width_m: float = 0.6
     zebra_bars: int = 5  # from this many bars along the road on, closer than `zebra_m`, they are a zebra
     zebra_m: float = 1.6
     zebra_long_m: float = 6.0  # longest bar of such a zebra
@@ -275,6 +277,7 @@ class HatchingConfig:
         check_ranges("hatching", self, off_deg=(1, 90), least_bars=(2, 100), near_m=(0, 20), wide_m=(0, 50))
         check_ranges("hatching", self, least_apart_m=(0, 5), shortest_bar_m=(0, 50), longest_bar_m=(0, 200))
         check_ranges("hatching", self, straight_share=SHARE, symbol_filled=SHARE, zebra_bars=(2, 100), zebra_m=(0, 20))
+        check_ranges("hatching", self, haze_probability=SHARE, haze_width_m=(0, 10))
         check_ranges("hatching", self, zebra_long_m=(0, 50), rest_line_m=(0, 100), road_m=(0.5, 100), line_m=(1, 200))
         check_ranges("hatching", self, symbol_long_m=(0, 50), symbol_wide_m=(0.1, 5), min_area_m2=(0, 1000))
 

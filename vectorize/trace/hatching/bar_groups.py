@@ -80,7 +80,9 @@ def bar_groups(strands: Sequence[Strand], edges: Sequence[F64], config: Hatching
     straight = length > config.straight_share * np.array([s.length_m for s in strands])
     off = _off_the_road(strands, edges, middle, direction, length, config)
     off[_in_rows(middle, direction, length)] = 0.0
-    candidates = np.flatnonzero(straight & (length <= config.longest_bar_m) & (length >= config.shortest_bar_m))
+    clear = np.array([s.width_m <= config.haze_width_m or s.paint.mean() >= config.haze_probability for s in strands])
+    fits = straight & clear & (length <= config.longest_bar_m) & (length >= config.shortest_bar_m)
+    candidates = np.flatnonzero(fits)
     links = _links(candidates, middle, direction, length, config)
     carries = (off < config.off_deg) & (length >= config.rest_line_m)
     bays = _resting(ends, edges)

@@ -171,3 +171,19 @@ def test_double_lines_and_a_line_that_branches_off_stay_dividers():
     road_map = _traced(canvas)
     assert not road_map.of("hatched")
     assert _metres(road_map) > 3 * 38.0 + 22.0
+
+
+@pytest.mark.parametrize("turn_deg", [25.0, 40.0, 50.0])
+@pytest.mark.parametrize(("width_m", "certainty"), [(0.75, 0.4), (0.9, 0.3)])
+def test_haze_of_dashes_seen_from_afar_is_no_hatching(turn_deg, width_m, certainty):
+    """Views from the far lane smear each dash along the line of sight: side by side, but wide and faint."""
+    canvas, centre = street(length_m=60.0, half_width_m=8.0)
+    canvas.stroke(centre)
+    turn = np.radians(turn_deg)
+    for x in np.arange(20.0, 32.0, 2.5):
+        half = 1.5 * np.array([np.cos(turn), np.sin(turn)])
+        middle = np.array([x, 4.5])
+        canvas.stroke(np.array([middle - half, middle + half]), width_m=width_m, strength=certainty)
+    road_map = _traced(canvas)
+    assert not road_map.of("hatched")
+    assert max(length_of(e.vertices) for e in road_map.of("divider")) == pytest.approx(60.0, abs=1.0)
