@@ -90,7 +90,7 @@ class FitConfig:
 
     cell_m: float = 0.1  # surfel spacing; 0.05 is the `fine` profile
     corridor_m: float = 22.0  # each side of the path: beyond half the default patch width, for bends and wide roads
-    max_distance_m: float = 30.0  # of ground from the camera: farther pixels weigh less by their size on the ground
+    max_distance_m: float = 30.0  # of ground from the camera; beyond 20 m only where a pixel covers at most 0.8 m of it
     epochs: int = 2
     seed: int = 17
     tile_cells: int = 1_000_000  # fitted at once, half a kilobyte each; a larger site is fitted in tiles and stitched

@@ -54,7 +54,8 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
             trips[seen > before] |= np.uint64(1 << trip)
             before[:], trip = seen, view.trip
             places[:] = np.inf  # another day is another look
-        ids = cells.window(*view.footprint(max_distance_m)).ids
+        reach_m = view.reach_m(max_distance_m)
+        ids = cells.window(*view.footprint(reach_m)).ids
         observe_kernels.accumulate(
             ids,
             centres[ids, 0],
@@ -64,7 +65,7 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
             view.k,
             *planes(view.labels),
             view.rgb,
-            max_distance_m,
+            reach_m,
             view.world_from_camera[:3, 3],
             share,
             places,

@@ -22,11 +22,12 @@ def visible_window(cells: Cells, view: View, z_m: F32, max_distance_m: float, sh
 
     `shown` (N,) leaves out cells of other levels.
     """
-    window = cells.window(*view.footprint(max_distance_m))
+    reach_m = view.reach_m(max_distance_m)
+    window = cells.window(*view.footprint(reach_m))
     xy = window.corner_m + (np.stack([window.column, window.row], axis=1) + 0.5) * cells.grid.cell_m
     height, width = view.labels.ids.shape
     visible = observe_kernels.in_view(
-        xy[:, 0], xy[:, 1], z_m[window.ids], view.camera_from_world, width, height, view.k, MARGIN_PX, max_distance_m
+        xy[:, 0], xy[:, 1], z_m[window.ids], view.camera_from_world, width, height, view.k, MARGIN_PX, reach_m
     )
     if shown is not None:
         visible &= shown[window.ids]
@@ -39,11 +40,9 @@ def visible_window(cells: Cells, view: View, z_m: F32, max_distance_m: float, sh
 def rays_and_target(view: View, window: Window, max_distance_m: float) -> tuple[Rays, Target] | None:
     """Return rays and targets of the pixels that show ground within reach, or None without such pixels."""
     height, width = view.labels.ids.shape
-    up = view.world_from_ego[:3, 2]
-    ground = view.world_from_ego[:3, 3] + view.ground_z_ego_m * up
-    above = float(up @ (view.world_from_camera[:3, 3] - ground))
+    up, reach_m = view.world_from_ego[:3, 2], view.reach_m(max_distance_m)
     rotation = np.ascontiguousarray(view.world_from_camera[:3, :3])
-    usable, direction = ground_rays(view.labels.ids, np.linalg.inv(view.k), rotation, up, above, max_distance_m)
+    usable, direction = ground_rays(view.labels.ids, np.linalg.inv(view.k), rotation, up, view.above_m, reach_m)
     if not len(usable):
         return None
     origin = view.world_from_camera[:3, 3] - np.r_[window.corner_m, 0.0]

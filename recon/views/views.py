@@ -20,6 +20,9 @@ from recon.sensors.image_file import decode_rgb
 from recon.sensors.rectify import Rectifier
 from recon.views.stands import stands
 
+SURE_M = 20.0  # ground counts so far from any camera
+PIXEL_M = 0.8  # and beyond, while a pixel on the ground is no longer: blurred far ground bends kerbs
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class View:
@@ -40,10 +43,30 @@ class View:
         """Return the (4, 4) transform into the camera frame."""
         return invert(self.world_from_camera)
 
+    @property
+    def above_m(self) -> float:
+        """Return the height of the camera above the road plane under the vehicle."""
+        up = self.world_from_ego[:3, 2]
+        ground = self.world_from_ego[:3, 3] + self.ground_z_ego_m * up
+        return float(up @ (self.world_from_camera[:3, 3] - ground))
+
+    def reach_m(self, most_m: float) -> float:
+        """Return how far from the camera its ground counts."""
+        return reach_of(float(self.k[1, 1]), self.above_m, most_m)
+
     def footprint(self, reach_m: float) -> tuple[F64, F64]:
         """Return the world box (two corners) of the ground that the image shows within reach."""
         height, width = self.labels.ids.shape
         return box_ahead(self.k, self.world_from_camera, width, height, reach_m)
+
+
+def reach_of(focal_px: float, above_m: float, most_m: float) -> float:
+    """Return how far ground counts, at most `most_m`: SURE_M, and on while a pixel is at most PIXEL_M long there.
+
+    At distance d, a pixel of a camera h above the road covers d^2 / (h f) of it along the ray.
+    """
+    carried = float(np.sqrt(PIXEL_M * max(above_m, 0.0) * focal_px))
+    return min(most_m, max(SURE_M, carried))
 
 
 def box_ahead(k: F64, world_from_camera: F64, width_px: int, height_px: int, reach_m: float) -> tuple[F64, F64]:

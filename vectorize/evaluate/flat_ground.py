@@ -23,6 +23,7 @@ from recon.grid import Grid
 from recon.progress import Tick, silent
 from recon.segment.frame_labels import FrameLabels
 from recon.sensors.project import on_ground, project
+from recon.views.views import reach_of
 from vectorize.evaluate.reprojection import reprojection_error
 from vectorize.road_map import RoadMap
 from vectorize.trace.trace import trace
@@ -76,16 +77,17 @@ def flat_ground(
             frame.pose_of(image),
         )
         eye = (pose @ camera.ego_from_camera)[:3, 3]
-        rows, columns = _window(grid, eye[:2], max_distance_m)
+        height_m = abs(camera.ego_from_camera[2, 3] - drive.ground_z_ego_m)
+        reach_m = reach_of(float(camera.k[1, 1]), float(height_m), max_distance_m)
+        rows, columns = _window(grid, eye[:2], reach_m)
         xy = grid.to_m(np.stack([columns, rows], axis=-1) + 0.5)
         points = on_ground(xy, pose, drive.ground_z_ego_m)
         uv, _, inside = project(camera, pose, points)
         distance = np.linalg.norm(points - eye, axis=1)
-        inside &= (distance >= NEAREST_M) & (distance <= max_distance_m)
+        inside &= (distance >= NEAREST_M) & (distance <= reach_m)
         u, v = np.floor(uv[inside]).astype(int).T
         clear = image_labels.ids[v, u] != RoadClass.UNKNOWN
         u, v, at = u[clear], v[clear], (rows[inside][clear], columns[inside][clear])
-        height_m = abs(camera.ego_from_camera[2, 3] - drive.ground_z_ego_m)
         weight = camera.k[0, 0] * camera.k[1, 1] * height_m / distance[inside][clear] ** 3
         first, second = image_labels.confidence[v, u] / 255.0, image_labels.runner_up_confidence[v, u] / 255.0
         second *= image_labels.runner_up[v, u] != RoadClass.UNKNOWN
