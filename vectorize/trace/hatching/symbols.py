@@ -10,6 +10,7 @@ from vectorize.trace.crossings.paint_areas import TAILS
 from vectorize.trace_config import HatchingConfig
 
 PAINTED = 0.35  # probability of a cell of such a piece
+CREST_SHARE = 0.5  # of the brightest cell of a piece
 SHORTEST_M = 1.0  # smaller pieces become no line anyway
 MOST_BEND = 0.5 / 11.0  # 1/m, of a parabola: a line of the tightest road, 11 m in radius
 LEAST_CELLS = 12  # through which a curve is laid
@@ -24,16 +25,21 @@ def symbol_cells(paint: F32, cell_m: float, config: HatchingConfig) -> Bool:
         if not SHORTEST_M <= extent_m <= config.symbol_long_m:
             continue
         inside = labels[window] == index
-        rows, columns = np.nonzero(inside)
-        if len(rows) >= LEAST_CELLS and _is_symbol(
-            cell_m * np.stack([columns, rows], axis=1).astype(np.float64), cell_m, config
-        ):
+        # A sign is one at half of its height too: a dash with haze beside it is not.
+        crest = inside & (paint[window] >= CREST_SHARE * paint[window][inside].max())
+        if all(_is_symbol(_places(cells, cell_m), cell_m, config) for cells in (inside, crest)):
             found[window] |= inside
     return found
 
 
+def _places(cells: Bool, cell_m: float) -> F64:
+    return cell_m * np.argwhere(cells)[:, ::-1].astype(np.float64)
+
+
 def _is_symbol(xy_m: F64, cell_m: float, config: HatchingConfig) -> bool:
     """Return whether cells (N, 2) spread farther from a curve than a line does, and do not fill a rectangle."""
+    if len(xy_m) < LEAST_CELLS:
+        return False
     centred = xy_m - xy_m.mean(axis=0)
     axes = np.linalg.eigh(centred.T @ centred)[1]
     across, along = (centred @ axes).T

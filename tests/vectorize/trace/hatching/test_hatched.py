@@ -187,3 +187,15 @@ def test_haze_of_dashes_seen_from_afar_is_no_hatching(turn_deg, width_m, certain
     road_map = _traced(canvas)
     assert not road_map.of("hatched")
     assert max(length_of(e.vertices) for e in road_map.of("divider")) == pytest.approx(60.0, abs=1.0)
+
+
+@pytest.mark.parametrize("turn_deg", [15.0, 25.0])
+@pytest.mark.parametrize("haze", [0.36, 0.38])
+def test_a_dash_with_haze_beside_it_is_no_sign(turn_deg, haze):
+    canvas, centre = street(length_m=30.0, half_width_m=6.0)
+    half = 1.2 * np.array([np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))])
+    middle = np.array([15.0, 0.3])
+    canvas.stroke(np.array([middle - half, middle + half]), width_m=0.9, strength=haze)
+    canvas.stroke(centre[270:341], width_m=0.3, strength=0.9)
+    (dash,) = _traced(canvas).of("divider")
+    assert length_of(dash.vertices) == pytest.approx(3.5, abs=0.6)
