@@ -24,6 +24,7 @@ PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", *AREA_CLASS
 WITHHELD_M = 0.8
 HIDING = 0.5  # share of BACKGROUND from which a cell hides the ground
 HIDDEN_M = 8.0  # from the edge of the road to where BACKGROUND may hide more of it
+KERB_M = 0.6  # between a published boundary and the BACKGROUND behind it: a sidewalk is wider
 LEAST_MOUTH_M = 2.0  # of an open edge through which a road may run on: no lane is narrower
 LEAST_ROAD_M2 = 20.0  # smaller pieces of road amid other ground are specks, as for boundaries
 EDGE_M = 2.0  # at the edge of a window evidence and what is withheld for it may lie beyond
@@ -60,7 +61,7 @@ def _behind(evidence: Evidence, road: Bool, edge: Bool, open_edge: Bool) -> Bool
     cell = evidence.grid.cell_m
     hiding = evidence.known & (evidence.background > HIDING)
     mouth = _wide(open_edge, road, cell)
-    facing = edge & ~open_edge & cv2.dilate(hiding.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    facing = edge & ~open_edge & (_distance(hiding) <= max(2.0, KERB_M / cell))
     away = _distance(mouth)
     reach = max(1.0, HIDDEN_M / cell)
     zone = (hiding & (away <= reach) & (away < _distance(_wide(facing, road, cell)))) | mouth

@@ -57,10 +57,13 @@ def test_background_behind_a_sidewalk_is_not_reached_from_a_road_elsewhere():
     assert share(known, 9.0, 8.0, 24.0, 18.0) > 0.98
 
 
-def long_street(*specks):
+def long_street(*specks, kerb_m=0.0):
     """Return a street along x with BACKGROUND beyond its kerbs, with specks of road (x, y, half a side) in that."""
     canvas = Canvas(GRID)
     canvas.area([(-30, -20), (30, -20), (30, 20), (-30, 20)], RoadClass.BACKGROUND)
+    for west, east in ((-30, -3), (3, 30)):
+        rim = 4 + kerb_m
+        canvas.area([(west, -rim), (east, -rim), (east, rim), (west, rim)], RoadClass.CURB)
     canvas.area([(-30, -4), (30, -4), (30, 4), (-30, 4)], RoadClass.ROAD)
     for x, y, half_m in specks:
         square = [(x + a * half_m, y + b * half_m) for a, b in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
@@ -99,9 +102,10 @@ def test_a_kerb_that_was_lost_for_a_step_is_no_mouth_of_a_road(gap_m):
     assert share(known, -29.0, 6.0, 29.0, 18.0) == 1.0
 
 
+@pytest.mark.parametrize("kerb_m", [0.0, 0.2, 0.5])
 @pytest.mark.parametrize("gap_m", [6.0, 12.0])
-def test_a_mouth_of_the_road_may_hide_more_of_it_but_not_behind_a_published_kerb(gap_m):
-    bev = long_street()
+def test_a_mouth_of_the_road_may_hide_more_of_it_but_not_behind_a_published_kerb(gap_m, kerb_m):
+    bev = long_street(kerb_m=kerb_m if gap_m == 6.0 else 0.0)
     known = known_cells(bev, with_open_kerb(bev, -gap_m / 2, gap_m / 2))
     assert share(known, -gap_m / 2 + 1.0, 4.5, gap_m / 2 - 1.0, 11.0) == 0.0
     assert share(known, gap_m / 2 + 1.0, 4.5, 28.0, 18.0) > 0.98
