@@ -10,7 +10,7 @@ from vectorize.trace.crossings.paint_areas import TAILS
 from vectorize.trace_config import HatchingConfig
 
 PAINTED = 0.35  # probability of a cell of such a piece
-CREST_SHARE = 0.5  # of the brightest cell of a piece
+CREST_SHARE = 0.6  # of the brightest cell of a piece: haze is fainter
 SHORTEST_M = 1.0  # smaller pieces become no line anyway
 MOST_BEND = 0.5 / 11.0  # 1/m, of a parabola: a line of the tightest road, 11 m in radius
 LEAST_CELLS = 12  # through which a curve is laid
@@ -25,7 +25,7 @@ def symbol_cells(paint: F32, cell_m: float, config: HatchingConfig) -> Bool:
         if not SHORTEST_M <= extent_m <= config.symbol_long_m:
             continue
         inside = labels[window] == index
-        # A sign is one at half of its height too: a dash with haze beside it is not.
+        # A sign is one near its crest too: a dash with haze beside it is not.
         crest = inside & (paint[window] >= CREST_SHARE * paint[window][inside].max())
         if all(_is_symbol(_places(cells, cell_m), cell_m, config) for cells in (inside, crest)):
             found[window] |= inside
