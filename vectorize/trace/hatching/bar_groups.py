@@ -27,7 +27,8 @@ COHERENT = 0.3  # share of the summed directions that must agree
 NO_DIRECTION = 1e-30  # of summed directions that cancel each other out
 SAME_DEG = 12.0  # between neighbouring bars of a group
 ROW_GAP_M = 10.0  # longest gap in a row of dashes
-ROW_BEND = 0.15  # sine of the angle between a dash and the way to the next
+ROW_BEND = 0.15  # rad between a dash and the way to the next that is not the bend of their curve,
+ROW_CURVE = 0.2  # and with that bend: bars beside an outline turn more
 LEAST_ROW = 3  # dashes of a row: two bays that face each other are none
 BEHIND = 0.2  # sine of the angle between a bar and the way to the next
 UNEVEN = 0.35  # spread of the distances in a comb, over their mean
@@ -50,6 +51,7 @@ class BarGroup:
     lattice: bool  # bars of two directions cross
     comb: bool  # bars far apart: the lines between bays
     across: bool  # the bars lie across the road
+    apart_m: float  # between the axes of neighbouring bars, the median
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -132,9 +134,11 @@ def _in_rows(middle: F64, direction: F64, length: F64) -> Bool:
     offset = middle[pairs[:, 1]] - middle[pairs[:, 0]]
     step_m = np.hypot(*offset.T)
     behind = step_m <= (length[pairs[:, 0]] + length[pairs[:, 1]]) / 2 + ROW_GAP_M
-    for side in (0, 1):
-        way = direction[pairs[:, side]]
-        behind &= np.abs(way[:, 0] * offset[:, 1] - way[:, 1] * offset[:, 0]) < ROW_BEND * step_m
+    way = (offset @ np.array([1.0, 1.0j])) / np.maximum(step_m, NO_DIRECTION)
+    first, second = (direction[pairs[:, side]] @ np.array([1.0, 1.0j]) for side in (0, 1))
+    leave, arrive = (np.angle((way / first) ** 2) / 2, np.angle((second / way) ** 2) / 2)
+    # On a curve both angles are equal, for parallel bars they are opposite.
+    behind &= (np.abs(leave - arrive) < 2 * ROW_BEND) & (np.maximum(np.abs(leave), np.abs(arrive)) < ROW_CURVE)
     pairs = pairs[behind]
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(middle),) * 2)
     labels = connected_components(graph, directed=False)[1]
@@ -241,5 +245,8 @@ def _united(groups: list[I64], bars: _Bars, links: I64, config: HatchingConfig, 
             box = place.minimum_rotated_rectangle
             place = box if place.area > BOX_SHARE * box.area else place.convex_hull
         across = _across(bars, members, config)
-        result.append(BarGroup(members=members, place=place, lattice=lattice, comb=comb, across=across))
+        apart_m = float(np.median(bars.apart(links[np.isin(links, members).all(axis=1)])))
+        result.append(
+            BarGroup(members=members, place=place, lattice=lattice, comb=comb, across=across, apart_m=apart_m)
+        )
     return result

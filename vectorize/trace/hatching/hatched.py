@@ -14,6 +14,7 @@ from recon.arrays import F64, U8, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.hatching.bar_groups import SAME_DEG, BarGroup, bar_groups
+from vectorize.trace.hatching.outlines import paint_of_lines
 from vectorize.trace.hatching.symbols import symbol_cells
 from vectorize.trace.lines.ridge import find_strands
 from vectorize.trace.lines.strand import Strand
@@ -22,6 +23,9 @@ from vectorize.trace_config import TraceConfig
 BAR_BLUR_M = 0.25  # beyond a bar's width, where its paint ends
 END_M = 1.0  # beyond the ends of its ridge, which ends before an outline
 TURN_SMOOTH = 3.0  # vertices over which the direction of a strand is smoothed
+CORNER_DEG = 20.0  # turn within 2 m at which a line is no single bar; that of the tightest road is less
+NEXT_BAR = 1.3  # times the distance of neighbouring bars, in which the next one lies
+LEAST_VERTICES = 3  # of a piece of a line
 LATTICE_M = 0.45  # around a lattice: its outline is part of it
 RING_SIMPLIFY_M = 0.15
 SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
@@ -42,38 +46,41 @@ def find_hatched(evidence: Evidence, edges: Sequence[F64], config: TraceConfig) 
     junction are part of it. Lines between bays and signs are no hatched areas: they are only taken away.
     """
     paint = np.maximum(evidence.marking, evidence.other_marking)
-    strands, _ = find_strands(evidence, paint, config.ridge)
+    # At a small angle the ridge of an outline turns into a bar, and is cut there.
+    strands, _ = find_strands(evidence, paint, replace(config.ridge, corner_deg=CORNER_DEG))
     groups = bar_groups(strands, edges, config.hatching)
     away: U8 = np.zeros(paint.shape, np.uint8)
     bars = {int(i) for group in groups for i in group.members}
     for i in bars:
         strand = strands[i]
-        _draw(evidence, away, _longer(strand), strand.width_m + 2 * BAR_BLUR_M, 1)
+        _draw(evidence, away, _longer(strand), strand.width_m + 2 * BAR_BLUR_M)
+    lines = []
     for strand in (s for i, s in enumerate(strands) if i not in bars):
-        as_bar = _like_a_bar(strand, groups, strands, config.hatching.near_m)
+        as_bar = _like_a_bar(strand, groups, strands)
         for first, last in polyline.runs(as_bar):
-            _draw(evidence, away, strand.xy_m[first:last], strand.width_m + 2 * BAR_BLUR_M, 1)
-        for first, last in polyline.runs(~as_bar):
-            _draw(evidence, away, strand.xy_m[first:last], strand.width_m, 0)
+            _draw(evidence, away, strand.xy_m[first:last], strand.width_m + 2 * BAR_BLUR_M)
+        lines += [strand.part(a, b) for a, b in polyline.runs(~as_bar) if b - a >= LEAST_VERTICES]
+    explained = paint_of_lines(evidence, lines, away, config)
     for group in groups:
         if group.lattice:
             for part in shapely.get_parts(group.place.buffer(LATTICE_M, join_style="mitre")):
                 px = np.round((evidence.grid.to_px(shapely.get_coordinates(part.exterior)) - 0.5) * 2**SHIFT)
                 cv2.fillPoly(away, [px.astype(np.int32)], 1, cv2.LINE_8, SHIFT)
+                cv2.fillPoly(explained, [px.astype(np.int32)], 0.0, cv2.LINE_8, SHIFT)
     symbols = symbol_cells(paint, evidence.grid.cell_m, config.hatching)
-    away |= cv2.dilate(symbols.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.uint8)
+    signs = cv2.dilate(symbols.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     areas = [area for group in groups if not group.comb for area in _areas(evidence, group, strands, config)]
-    rest = replace(evidence, marking=np.where(away > 0, np.float32(0), evidence.marking))
-    return Hatched(areas=areas, rest=rest)
+    marking = np.where(away > 0, np.minimum(explained, evidence.marking), evidence.marking)
+    return Hatched(areas=areas, rest=replace(evidence, marking=np.where(signs, np.float32(0), marking)))
 
 
-def _like_a_bar(strand: Strand, groups: Sequence[BarGroup], strands: Sequence[Strand], near_m: float) -> Bool:
+def _like_a_bar(strand: Strand, groups: Sequence[BarGroup], strands: Sequence[Strand]) -> Bool:
     """Return (N,) where a strand is a bar of a group: at a small angle the ridge of an outline turns into one."""
     result = np.zeros(len(strand.xy_m), dtype=bool)
     way = polyline.doubled(polyline.tangents(polyline.smooth(strand.xy_m, TURN_SMOOTH)))
     for group in groups:
         # The bar beside the last one found may be the one that hides in an outline.
-        around = group.place.buffer(near_m if group.across else 0.0)
+        around = group.place.buffer(NEXT_BAR * group.apart_m if group.across else 0.0)
         inside = shapely.contains_xy(around, strand.xy_m)
         if inside.any():
             ends = np.array([strands[i].xy_m[[0, -1]] for i in group.members])
@@ -103,6 +110,6 @@ def _longer(strand: Strand) -> F64:
     return np.concatenate([ends[0][None], strand.xy_m, ends[1][None]])
 
 
-def _draw(evidence: Evidence, cells: U8, line: F64, wide_m: float, value: int) -> None:
+def _draw(evidence: Evidence, cells: U8, line: F64, wide_m: float) -> None:
     px = np.round((evidence.grid.to_px(line) - 0.5) * 2**SHIFT).astype(np.int32)
-    cv2.polylines(cells, [px], False, value, max(1, round(wide_m / evidence.grid.cell_m)), cv2.LINE_8, SHIFT)
+    cv2.polylines(cells, [px], False, 1, max(1, round(wide_m / evidence.grid.cell_m)), cv2.LINE_8, SHIFT)
