@@ -20,7 +20,7 @@ from recon.arrays import F32, F64, I64
 from recon.drive import DriveLog
 from recon.geometry import transform
 from recon.heights.height_field import HeightField, height_field
-from recon.heights.plane_sweep import COARSE, KERB, LIGHT_NOISE, SAME_LOOKS, add_disagreement, add_look
+from recon.heights.plane_sweep import COARSE, KERB, LEAST_LEVELS, LIGHT_NOISE, SAME_LOOKS, add_disagreement, add_look
 from recon.progress import Tick
 from recon.surface.cells import Cells
 from recon.views.views import Views
@@ -34,7 +34,7 @@ FINE_PITCHES_DEG: F64 = np.arange(-5.0, 6.0, dtype=np.float64) * 0.1
 LEAST_LOOKS = 200.0  # of a camera at the best height: a few square metres that are seen twice
 RAISE_APART_M, RAISE_DEPTH = 0.2, 0.02  # heights so far from the best must cost so much more
 PITCH_APART_DEG, PITCH_DEPTH = 0.4, 0.005
-LEAST_SECTIONS, MOST_ERROR_M = 2, 0.03  # of the height: sections that agree within this standard error
+LEAST_SECTIONS, MOST_ERROR_M = 3, 0.03  # of the height: sections that agree within this standard error
 AGREES_M, AGREES_DEG = 0.03, 0.2  # smaller differences are within the noise of the estimate
 NEAR_PATH = replace(COARSE, spacing_m=0.2, far_m=16.0)
 
@@ -147,7 +147,9 @@ def estimate(views: Views, drive: DriveLog, field: HeightField, tick: Tick) -> M
     cost = _joint(tables)
     best = int(cost.argmin())
     away = np.abs(COARSE_RAISES_M - COARSE_RAISES_M[best]) >= RAISE_APART_M - 1e-9
-    if best in (0, len(cost) - 1) or cost[away].min() - cost[best] < RAISE_DEPTH:
+    # On a short drive few heights are seen twice: the least of those may be far from the least of all.
+    few = float((cost < 1.0).mean()) < LEAST_LEVELS
+    if few or best in (0, len(cost) - 1) or cost[away].min() - cost[best] < RAISE_DEPTH:
         return unknown
     pitches = {name: float(t.pitches_deg[t.of()[:, best].argmin()]) for name, t in tables.items()}
     raises = COARSE_RAISES_M[best] + FINE_RAISES_M
