@@ -118,13 +118,15 @@ def _split_transverse(
         middle = strand.xy_m[len(strand.xy_m) // 2]
         near = np.array(tree.query_ball_point(middle, config.neighbour_m), dtype=np.int64)
         large = strand.width_m >= config.marking_min_width_m and strand.length_m >= config.marking_min_length_m
-        # The kerb at the end of a road lies across its last dash: only wide paint is compared with sides.
-        near = near[(owner[near] != i) & (large | (owner[near] != SIDE))]
+        near = near[owner[near] != i]
         # In a side street its own kerbs and lines are nearer than those of the main street.
         closeness = np.exp(-0.5 * (np.hypot(*(points[near] - middle).T) / NEAREST_M) ** 2)
-        field = (double_angle[near] * weight[near] * closeness).sum() if near.size else 0.0
-        own = polyline.doubled(polyline.tangents(strand.xy_m))
-        off = abs(np.angle(own.mean() / field)) / 2 if abs(field) > NO_FIELD else 0.0
+        own = polyline.doubled(polyline.tangents(strand.xy_m)).mean()
+        of_line = owner[near] != SIDE
+        # The kerb at the end of a road lies across its last dash: only wide paint is compared with sides too.
+        fields = [(double_angle[near] * weight[near] * closeness * kept).sum() for kept in (of_line, True)[: 1 + large]]
+        off = max(abs(np.angle(own / field)) / 2 if abs(field) > NO_FIELD else 0.0 for field in fields)
+        near = near[large | of_line]
         transverse = np.degrees(off) >= config.transverse_deg and strand.length_m <= config.marking_max_length_m
         if not transverse or sides.beside(strand.xy_m) is not None:
             along.append(strand)
