@@ -39,6 +39,7 @@ REST_M = 1.3  # from the end of a bar to what it rests on
 BAR_SIDE_M = 0.25  # around a bar: half of its width and its blur
 SHARED = 0.4  # of a lattice that lies in the places of both directions
 BOX_SHARE = 0.75  # of its rectangle that a lattice fills if it is a box without some corners
+STRIPE_SHARED = 0.5  # of a stripe along the road that lies beside its neighbour
 JOIN_M = 0.6  # between two groups of one area: the arms of chevrons
 
 
@@ -68,6 +69,15 @@ class _Bars:
         offset = self.ends[links[:, 1]].mean(axis=1) - self.ends[links[:, 0]].mean(axis=1)
         first = self.direction[links[:, 0]]
         result: F64 = np.abs(first[:, 0] * offset[:, 1] - first[:, 1] * offset[:, 0])
+        return result
+
+    def shared(self, links: I64) -> F64:
+        """Return (M,) the share of the shorter of two linked bars that lies beside the longer one."""
+        first, second = links.T
+        way = self.direction[first]
+        spans = [np.sort(np.einsum("mec,mc->me", self.ends[k], way), axis=1) for k in (first, second)]
+        both = np.minimum(*(s[:, 1] for s in spans)) - np.maximum(*(s[:, 0] for s in spans))
+        result: F64 = both / np.minimum(self.length[first], self.length[second])
         return result
 
 
@@ -201,6 +211,9 @@ def _is_hatching(bars: _Bars, links: I64, group: I64, config: HatchingConfig) ->
         return True
     own = links[np.isin(links, group).all(axis=1)]
     close = float(np.median(bars.apart(own))) <= config.zebra_m
+    # Stripes begin and end together: an arrow between the dashes beside it is none.
+    if float(np.median(bars.shared(own))) < STRIPE_SHARED:
+        return False
     return len(group) >= config.zebra_bars and close and float(bars.length[group].max()) <= config.zebra_long_m
 
 

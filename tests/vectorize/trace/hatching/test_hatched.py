@@ -206,3 +206,15 @@ def test_a_dash_with_haze_beside_it_is_no_sign(turn_deg, haze):
     canvas.stroke(centre[270:341], width_m=0.3, strength=0.9)
     (dash,) = _traced(canvas).of("divider")
     assert length_of(dash.vertices) == pytest.approx(3.5, abs=0.6)
+
+
+def test_strokes_beside_the_gaps_of_a_dashed_line_are_no_stripes_of_a_zebra():
+    canvas, centre = street(length_m=44.0, half_width_m=6.0)
+    for first in np.arange(4.0, 38.0, 6.0):
+        canvas.stroke(centre[round(first / 0.05) : round((first + 3.0) / 0.05)])
+    for first in (13.0, 19.0, 25.0):  # the shafts of arrows in the lane
+        shaft = shifted(centre, -1.4)[round(first / 0.05) : round((first + 3.0) / 0.05)]
+        canvas.stroke(shaft, width_m=0.2, road_class=OTHER)
+    road_map = _traced(canvas)
+    assert not road_map.of("hatched")
+    assert _metres(road_map) == pytest.approx(33.0, abs=0.5)
