@@ -48,6 +48,8 @@ UNDER_WHEELS_M = 1.2  # from the path: the vehicle stands there
 WHEELS_NOISE_M, WHEELS_COST, WHEELS_MOST = 0.03, 0.5, 4.5  # of a height there that differs from the path's
 LEAN_COST = 0.1  # of the range's end against its middle: decides where many heights look alike
 CLEAR_LEVELS, CLEAR_COST = 2, 0.3  # a minimum is sure when the cost of all levels farther away is so much greater
+LEVEL_NOISE = 0.005  # of the logarithm: half a grey level of dark ground, the least that looks differ
+CHANCE, PROOF = 2.5, 3.5  # standard errors: noise alone tells heights apart so well, and proof is complete
 LEAST_CERTAINTY = 0.25  # below it a minimum is chance: bare lines along the street have such
 
 
@@ -234,11 +236,12 @@ def agreed_heights(found: Agreement, sweep: Sweep, kinds: Sequence[int]) -> Heig
         return np.asarray(counted, dtype=np.float64).reshape(shape)
 
     sigma = sweep.spread_m / (pool * places.grid.cell_m)
-    cost, looks = (np.zeros((*shape, len(found.lifts_m)), dtype=np.float32) for _ in range(2))
+    cost, looks, noise = (np.zeros((*shape, len(found.lifts_m)), dtype=np.float32) for _ in range(3))
     for number in range(len(found.lifts_m)):
         own = (found.looks[chosen, number], found.apart[chosen, number], found.contrast[chosen, number])
         many, apart, contrast = (gaussian_filter(summed(v), sigma, mode="constant") for v in own)
         looks[..., number] = many
+        noise[..., number] = apart / np.maximum(many, 1e-12)
         cost[..., number] = apart / np.maximum(contrast + LIGHT_NOISE**2 * many, 1e-12)
     count = summed(np.ones(len(flat)))
     columns = (*found.xyz_m[chosen].T, found.from_path_m[chosen], found.reach_m[chosen])
@@ -251,7 +254,10 @@ def agreed_heights(found: Agreement, sweep: Sweep, kinds: Sequence[int]) -> Heig
     wheels = (count > 0) & (from_path_m < UNDER_WHEELS_M)
     lift_m, level = _chosen(cost, told, within, wheels, found.lifts_m, sweep)
     certainty = _certainty(cost, known, level)
-    sure = told & (certainty > LEAST_CERTAINTY)
+    independent = 4.0 * np.pi * sigma**2 * _at(looks, level)  # blocks of a Gaussian window with a weight of 1 in all
+    proof = _proof(noise, known, level, independent)
+    sure = told & (certainty > LEAST_CERTAINTY) & (proof > 0)
+    certainty = certainty * proof
     return Heights(xyz_m=np.stack([x, y, z + lift_m], axis=-1)[sure], certainty=certainty[sure])
 
 
@@ -282,3 +288,19 @@ def _certainty(cost: F32, known: Bool, level: I64) -> F64:
     inner = (_at(known, level - CLEAR_LEVELS) > 0) & (_at(known, level + CLEAR_LEVELS) > 0)
     clear = np.clip((other - _at(cost, level)) / CLEAR_COST, 0.0, 1.0)
     return np.where(inner, clear, 0.0)
+
+
+def _proof(noise: F32, known: Bool, level: I64, independent: F64) -> F64:
+    """Return 0..1 for each block (R, C): whether noise alone could make the chosen level look better than others.
+
+    `noise` (R, C, K) is the variance between looks at a level, from so many `independent` looks (R, C). The logarithm
+    of the ratio of two such variances has the standard error 2 / sqrt(independent). So the images' own noise is the
+    measure. Where there is no texture, no height leaves less of it than others. Nor does one where a bare line along
+    the street enters the window at some heights: the line only adds contrast that all looks share.
+    """
+    away = np.abs(np.arange(noise.shape[-1]) - level[..., None]) > CLEAR_LEVELS
+    other = np.where(known & away, noise, np.float32(np.inf)).min(axis=-1)
+    other = np.where(np.isfinite(other), other, 0.0)
+    ratio = np.log((other + LEVEL_NOISE**2) / (_at(noise, level) + LEVEL_NOISE**2))
+    errors = 0.5 * np.sqrt(np.maximum(independent, 0.0)) * ratio
+    return np.asarray(np.clip((errors - CHANCE) / (PROOF - CHANCE), 0.0, 1.0), dtype=np.float64)

@@ -33,6 +33,7 @@ class Street:
     kerb_m: float = KERB_M
     contrast: float = 25.0  # grey levels of the texture
     grain_m: tuple[float, ...] = (1.7, 0.6, 0.25)
+    bare_lines: float = 0.0  # grey levels of a painted line in the middle and of the edges of the road
 
     def z(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return heights."""
@@ -57,7 +58,8 @@ class Street:
 
             near = (1 - fb) * ((1 - fa) * at(0, 0) + fa * at(1, 0))
             total += near + fb * ((1 - fa) * at(0, 1) + fa * at(1, 1))
-        return 110.0 + self.contrast * total
+        along = np.where(np.abs(y) < 0.15, 1.0, np.where(np.abs(y) > ROAD_HALF_M, -0.3, 0.0))
+        return 110.0 + self.contrast * total + self.bare_lines * along
 
 
 class Listed(list[View]):

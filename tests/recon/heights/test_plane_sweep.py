@@ -81,6 +81,17 @@ def test_weak_texture_is_measured_less_surely_and_none_leaves_the_field() -> Non
     assert sure[0] > 1.5 * sure[1] > 3.0 * sure[2]
 
 
+@pytest.mark.parametrize(("noise", "yaws_deg"), [(1.5, (0.0,)), (5.0, (0.0,)), (3.0, world.ALL_SIDES)])
+def test_bare_lines_along_the_street_measure_nothing(noise: float, yaws_deg: tuple[float, ...]) -> None:
+    street = Street(contrast=0.0, kerb_m=0.0, bare_lines=100.0)
+    drive, views = world.views(street, noise=noise, yaws_deg=yaws_deg)
+    path, ground = ground_of(drive, views)
+    xy = probes(drive)
+    assert wrong(path, street, xy) < 0.001
+    assert wrong(ground, street, xy) < 0.03
+    assert np.abs(ground.at(xy)[0]).max() < 0.1
+
+
 def test_one_pose_measures_nothing_by_itself() -> None:
     street = Street(crown=0.03, verge=0.05)
     drive, views = world.views(street, frames=3, step_m=0.0, yaws_deg=(0.0,))
