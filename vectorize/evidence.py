@@ -16,8 +16,8 @@ from recon.grid import Grid
 from vectorize import polyline
 
 # Views from which a cell is trusted half. The curves of confidence were fitted with 4 when every image was a view; of
-# looks that differ a cell of the demo city has a fifth less, and 3 leaves its mean trust as it was.
-HALF_TRUST_VIEWS = 3.0
+# looks that differ a cell of the demo city has a fifth less, and 3.2 leaves its mean trust as it was.
+HALF_TRUST_VIEWS = 3.2
 GAMMA = 2.2  # of the images' colours, near enough to compare places of one map
 PAINT_M = 0.4  # each side of the axis of a line
 LEAST_KNOWN = 1e-3  # share of known classes or cells below which nothing is divided by it

@@ -26,6 +26,8 @@ from recon.views.views import Trip
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT, FOCAL = 160, 90, 115.0
 ROAD_HALF_M, DECK_HALF_M, LINE_HALF_M, LANE_M = 5.0, 6.0, 0.2, 1.75
 EGO_FROM_FRONT = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
@@ -84,7 +86,7 @@ def flyover(folder: Path, angle: float, deck_m: float) -> Trip:
 @pytest.mark.parametrize(("angle_deg", "deck_m"), [(90.0, 6.0), (45.0, 4.5)])
 def test_no_line_bends_where_one_road_lies_above_another(tmp_path: Path, angle_deg: float, deck_m: float) -> None:
     angle = np.radians(angle_deg)
-    config = FitConfig(cell_m=0.2, epochs=1, stereo_weight=0.0)
+    config = FitConfig(cell_m=0.2, corridor_m=15.0, epochs=1, stereo_weight=0.0)
     surface = fit([flyover(tmp_path, angle, deck_m)], config)
     assert 100.0 < surface.report["withheld_m2"] < 900.0
     assert np.all((np.abs(surface.z) < 0.2) | (np.abs(surface.z - deck_m) < 0.2))

@@ -22,6 +22,8 @@ from recon.fit.fit import fit
 from recon.geometry import rotation_from_euler, transform
 from recon.views.views import Trip
 
+pytestmark = pytest.mark.slow
+
 CONFIG = FitConfig(cell_m=0.2, corridor_m=8.0, max_distance_m=15.0, epochs=1)
 
 

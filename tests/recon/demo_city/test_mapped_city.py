@@ -232,6 +232,7 @@ def test_a_map_without_paint_gives_bare_roads(tmp_path):
     assert {e["class"] for e in true_map(scene.plan, scene.ground)["elements"]} == {"boundary"}
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("log", ["7fab2350-7eaf-3b7e-a39d-6937a4c1bede", "adcf7d18-0510-35b0-a2fa-b4cea13a6d76"])
 def test_real_maps_are_laid_out_under_their_path(log):

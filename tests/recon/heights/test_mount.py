@@ -15,6 +15,8 @@ from recon.geometry import invert
 from recon.heights.mount import mount_report, mounted, turned
 from recon.progress import silent
 
+pytestmark = pytest.mark.slow
+
 STREET = Street(crown=0.02)
 
 

@@ -15,6 +15,8 @@ from recon.heights.smooth_cost_kernels import smooth_costs
 from recon.progress import silent
 from recon.surface.cells import Cells
 
+pytestmark = pytest.mark.slow
+
 CORRIDOR_M = 13.0
 NOTHING = np.zeros((0, 3))
 

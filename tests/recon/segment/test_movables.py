@@ -162,6 +162,7 @@ def test_settings_without_sense_are_refused(given: dict[str, Any], message: str)
         MovablesConfig(**given)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_net_of_the_city_looks_for_vehicles_beside_a_road_net(tmp_path: Path) -> None:
     """Two real nets: the first has no vehicles, the second learnt what moves as UNKNOWN."""

@@ -14,6 +14,8 @@ from vectorize.polyline import length_of, resample
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 
+pytestmark = pytest.mark.slow
+
 
 def lines_of_a_street(radius_m: float):
     """Return the rim of a road, a solid and a dashed line of it."""

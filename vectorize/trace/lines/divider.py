@@ -29,6 +29,7 @@ EVERY = 5  # of the vertices of a strand that stand for its direction among neig
 MOST_WEIGHT_M = 30.0  # length from which a neighbour's direction weighs no more: it may curve away
 NEAREST_M = 4.0  # distance from which a direction counts less: the main street lies farther away than that
 LEAST_NEIGHBOURS = 10  # points that must show the direction of the lanes for paint across it to be a stop line
+TWO_LANES_M = 8.0  # wide
 NO_FIELD = 1e-6  # of summed directions that cancel each other out
 
 
@@ -123,8 +124,11 @@ def _split_transverse(
         closeness = np.exp(-0.5 * (np.hypot(*(points[near] - middle).T) / NEAREST_M) ** 2)
         own = polyline.doubled(polyline.tangents(strand.xy_m)).mean()
         of_line = owner[near] != SIDE
-        # The kerb at the end of a road lies across its last dash: only wide paint is compared with sides too.
-        fields = [(double_angle[near] * weight[near] * closeness * kept).sum() for kept in (of_line, True)[: 1 + large]]
+        # The kerb at the end of a road lies across its last dash: only wide paint is compared with sides too, and paint
+        # longer than the stop line of two lanes with these together: another road's lines may be nearer than its own.
+        kinds = [of_line, True] if strand.length_m <= TWO_LANES_M else [True]
+        kinds = kinds if large else [of_line]
+        fields = [(double_angle[near] * weight[near] * closeness * kept).sum() for kept in kinds]
         off = max(abs(np.angle(own / field)) / 2 if abs(field) > NO_FIELD else 0.0 for field in fields)
         near = near[large | of_line]
         transverse = np.degrees(off) >= config.transverse_deg and strand.length_m <= config.marking_max_length_m

@@ -17,6 +17,8 @@ from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace_config import TraceConfig
 
+pytestmark = pytest.mark.slow
+
 
 def _stripes(half_m: float, depth_m: float, *, step_m: float = 1.1, stripe_m: float = 0.5) -> list[Polygon]:
     """Return stripes of a zebra along y, `depth_m` long, whose middle is the origin."""

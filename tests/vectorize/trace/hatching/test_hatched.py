@@ -13,6 +13,8 @@ from vectorize.polyline import length_of, resample
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 
+pytestmark = pytest.mark.slow
+
 MARKING, OTHER = RoadClass.LANE_MARKING, RoadClass.OTHER_MARKING
 
 

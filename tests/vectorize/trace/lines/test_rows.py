@@ -15,6 +15,8 @@ from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.trace import trace
 from vectorize.trace_config import RowConfig, TraceConfig
 
+pytestmark = pytest.mark.slow
+
 # Dash and gap in metres, as published for lane lines, guide lines and warning lines.
 PATTERNS = {
     "US": (3.05, 9.14), "France T1": (3, 10), "France T3": (3, 1.33), "Germany motorway": (6, 12), "UK": (2, 7),

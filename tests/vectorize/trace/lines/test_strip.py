@@ -16,6 +16,8 @@ from vectorize.road_map import Element
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 
+pytestmark = pytest.mark.slow
+
 
 def road(radius_m: float, cell_m: float) -> tuple[Canvas, np.ndarray]:
     grid = Grid(west_m=-30, north_m=25, cell_m=cell_m, width=round(60 / cell_m), height=round(50 / cell_m))

@@ -10,6 +10,8 @@ from vectorize.polyline import length_of, resample
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 
+pytestmark = pytest.mark.slow
+
 
 def styles_along(canvas) -> list[tuple[str, int, int]]:
     """Return (style, first, last) of the dividers in whole metres along x, from west to east."""
