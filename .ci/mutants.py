@@ -148,7 +148,7 @@ MUTANTS = (
         CONFIG,
         "GuideConfig.edge_line_m",
         8.0,
-        f"{TRACE}/test_trace.py::test_dashes_farther_apart_than_the_gap_stay_apart",
+        f"{TRACE}/test_trace.py::test_a_line_far_from_the_kerb_does_not_follow_it",
     ),
     Mutant(
         CONFIG,
@@ -184,7 +184,7 @@ MUTANTS = (
         CONFIG,
         "DividerConfig.double_apart_m",
         1.5,
-        f"{TRACE}/test_trace.py::test_two_lines_a_step_apart_are_two_dividers",
+        f"{TRACE}/styles/test_stretches.py::test_lines_that_part_are_double_only_while_they_are_close",
     ),
     Mutant(
         CONFIG,

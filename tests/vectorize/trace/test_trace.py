@@ -140,6 +140,14 @@ def test_a_worn_edge_line_follows_the_kerb():
     assert len(trace(canvas.bev(), TraceConfig(guided_gap_m=0.0)).of("divider")) == 2
 
 
+def test_a_line_far_from_the_kerb_does_not_follow_it():
+    canvas, centre = street(radius_m=100.0, length_m=70.0)
+    line = shifted(centre, -2.0)  # 5 m from the kerb
+    canvas.stroke(line[:400])
+    canvas.stroke(line[-400:])
+    assert len(trace(canvas.bev(), TraceConfig()).of("divider")) == 2
+
+
 def test_no_edge_line_is_led_round_a_street_corner():
     canvas = Canvas(Grid(west_m=-30, north_m=25, cell_m=0.1, width=600, height=350))
     rounded = np.asarray(box(-28, -5, 28, 5).union(box(-5, 0, 5, 24)).buffer(5).buffer(-5).exterior.coords)
