@@ -23,6 +23,9 @@ from recon.views.views import Trip
 CONFIG = FitConfig(corridor_m=8.0, max_distance_m=15.0)
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory: pytest.TempPathFactory) -> RoadSurface:
     drive, labels = world.write_drive(tmp_path_factory.mktemp("slope"))

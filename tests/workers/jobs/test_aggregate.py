@@ -52,6 +52,7 @@ def finished(drives: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tu
     return store, run(job(drives), store, LocalPool())
 
 
+@pytest.mark.slow
 def test_trips_become_one_site(finished: tuple[Store, RunReport]) -> None:
     body = finished[1].record()
     one, two, far = body["trips"]
@@ -64,6 +65,7 @@ def test_trips_become_one_site(finished: tuple[Store, RunReport]) -> None:
     assert body["classes"]["divider"]["elements"] >= 3
 
 
+@pytest.mark.slow
 def test_labels_name_the_trips_that_saw_them(finished: tuple[Store, RunReport]) -> None:
     folders = {s.name: s.folder for s in finished[1].stages}
     features = json.loads((folders["draw"] / "map.geojson").read_text())
@@ -74,6 +76,7 @@ def test_labels_name_the_trips_that_saw_them(finished: tuple[Store, RunReport]) 
     assert max(max(v["views"]) for v in vectors) > 1
 
 
+@pytest.mark.slow
 def test_every_trip_has_its_shards(finished: tuple[Store, RunReport]) -> None:
     names = {file.path for file in finished[1].files()}
     assert {"map.geojson", "shards/1/index.parquet", "shards/2/index.parquet", "shards/3/manifest.json"} <= names
@@ -81,6 +84,7 @@ def test_every_trip_has_its_shards(finished: tuple[Store, RunReport]) -> None:
     assert samples == {"pack 1": 10, "pack 2": 10, "pack 3": 0}
 
 
+@pytest.mark.slow
 def test_samples_carry_the_corrected_poses_throughout(finished: tuple[Store, RunReport]) -> None:
     """A consumer projects labels with the images' poses: they must be those that the labels were cropped by."""
     for number, stated_m in ((1, -1.6), (2, -2.0)):

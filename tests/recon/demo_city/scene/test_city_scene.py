@@ -86,6 +86,7 @@ def test_true_dividers_and_stop_lines_lie_on_their_paint_in_the_images(scene):
     assert np.median(offsets["boundary"]) <= 1.5
 
 
+@pytest.mark.slow
 def test_ids_agree_with_the_geometry_behind_each_pixel(scene):
     camera, world_from_camera, _, ids, depth = picture(scene, 0, 2)
     rng = np.random.default_rng(0)
@@ -99,6 +100,7 @@ def test_ids_agree_with_the_geometry_behind_each_pixel(scene):
             assert ground_class(scene.ground, point[0], point[1]) == ids[row, column]
 
 
+@pytest.mark.slow
 def test_every_road_class_of_this_street_is_seen(scene):
     seen = set()
     for frame in range(12):
