@@ -1,0 +1,1 @@
+"""From shards to batches: samples by number, labels as points of equal distance, cameras as rays."""
