@@ -17,7 +17,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 FAILED = 1  # pytest's exit status if it ran tests and some failed
 CONFIG = "vectorize.trace_config"
-TRACE, STYLES, CROSSINGS = "tests/vectorize/trace", "tests/vectorize/trace/styles", "tests/vectorize/trace/crossings"
+TRACE = "tests/vectorize/trace"
+LINES, STYLES, CROSSINGS = f"{TRACE}/lines", f"{TRACE}/styles", f"{TRACE}/crossings"
 
 
 class Mutant(NamedTuple):
@@ -64,13 +65,13 @@ MUTANTS = (
         CONFIG,
         "DividerConfig.isolated_probability",
         0.0,
-        f"{TRACE}/test_trace.py::test_a_single_dash_of_faint_paint_is_haze_and_a_strong_one_a_divider",
+        f"{LINES}/test_divider.py::test_a_single_dash_of_faint_paint_is_haze_and_a_strong_one_a_divider",
     ),
     Mutant(
         CONFIG,
         "BoundaryConfig.background_min_trust",
         0.05,
-        f"{TRACE}/test_trace.py::test_a_few_views_do_not_make_a_boundary_against_background",
+        f"{TRACE}/test_contour.py::test_a_few_views_do_not_make_a_boundary_against_background",
     ),
     Mutant(
         CONFIG,
@@ -124,31 +125,31 @@ MUTANTS = (
         CONFIG,
         "BoundaryConfig.bridge_gap_m",
         12.0,
-        f"{TRACE}/test_trace.py::test_a_boundary_is_joined_over_a_short_hidden_stretch_only",
+        f"{TRACE}/test_contour.py::test_a_boundary_is_joined_over_a_short_hidden_stretch_only",
     ),
     Mutant(
         CONFIG,
         "StopLineConfig.marking_min_width_m",
         0.06,
-        f"{TRACE}/test_trace.py::test_thin_paint_across_a_lane_is_not_a_stop_line",
+        f"{CROSSINGS}/test_stop_line.py::test_thin_paint_across_a_lane_is_not_a_stop_line",
     ),
     Mutant(
         CONFIG,
         "StopLineConfig.min_length_m",
         0.5,
-        f"{TRACE}/test_trace.py::test_a_patch_of_stop_line_paint_shorter_than_a_lane_is_dropped",
+        f"{CROSSINGS}/test_stop_line.py::test_a_patch_of_stop_line_paint_shorter_than_a_lane_is_dropped",
     ),
     Mutant(
         CONFIG,
         "DividerConfig.max_width_m",
         2.8,
-        f"{TRACE}/test_trace.py::test_a_patch_wider_than_any_line_is_not_a_divider",
+        f"{LINES}/test_divider.py::test_a_patch_wider_than_any_line_is_not_a_divider",
     ),
     Mutant(
         CONFIG,
         "GuideConfig.edge_line_m",
         8.0,
-        f"{TRACE}/test_trace.py::test_a_line_far_from_the_kerb_does_not_follow_it",
+        f"{LINES}/test_guide.py::test_a_line_far_from_the_kerb_does_not_follow_it",
     ),
     Mutant(
         CONFIG,
@@ -184,19 +185,19 @@ MUTANTS = (
         CONFIG,
         "DividerConfig.double_apart_m",
         1.5,
-        f"{TRACE}/styles/test_stretches.py::test_lines_that_part_are_double_only_while_they_are_close",
+        f"{STYLES}/test_stretches.py::test_lines_that_part_are_double_only_while_they_are_close",
     ),
     Mutant(
         CONFIG,
         "RidgeConfig.corner_deg",
         170.0,
-        f"{TRACE}/test_trace.py::test_paint_that_turns_sharply_is_two_lines",
+        f"{LINES}/test_ridge.py::test_paint_that_turns_sharply_is_two_lines",
     ),
     Mutant(
         CONFIG,
         "BoundaryConfig.min_contrast",
         0.9,
-        f"{TRACE}/test_trace.py::test_a_boundary_is_found_also_where_the_classes_are_unsure",
+        f"{TRACE}/test_contour.py::test_a_boundary_is_found_also_where_the_classes_are_unsure",
     ),
     Mutant(
         "vectorize.trace.confidence",
