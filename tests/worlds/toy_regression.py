@@ -17,6 +17,7 @@ import torch
 from training.engine.config import LoopConfig
 from training.engine.loader import batches
 from training.engine.loop import run
+from training.engine.process_group import ProcessGroup
 from training.engine.signals import stop_on_signals
 from training.engine.task import Evaluation, Group
 
@@ -48,15 +49,15 @@ class ToyTask:
     def data_digest(self) -> str:
         return self.data
 
-    def batches(self, first: int) -> Iterator[Pair]:
-        for points in batches(self._point, self.config, first):
+    def batches(self, first: int, group: ProcessGroup) -> Iterator[Pair]:
+        for points in batches(self._point, self.config, first, group):
             x, y = torch.tensor(points).unbind(dim=1)
             yield x[:, None].to(self.device), y[:, None].to(self.device)
 
     def forward(self, net: torch.nn.Module, batch: Pair) -> torch.Tensor:
         return net(batch[0])
 
-    def terms(self, output: torch.Tensor, batch: Pair) -> Mapping[str, torch.Tensor]:
+    def terms(self, output: torch.Tensor, batch: Pair, group: ProcessGroup) -> Mapping[str, torch.Tensor]:
         return {"square": (output.float() - batch[1]).square().mean(), "size": 1e-3 * output.float().abs().mean()}
 
     def evaluate(self, net: torch.nn.Module, step: int) -> Evaluation:

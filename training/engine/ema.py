@@ -12,8 +12,10 @@ def update_average(average: torch.nn.Module, net: torch.nn.Module, step: int, de
     Integers (counters, queue positions) are copied: they have no average.
     """
     keep = min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.dtype.is_floating_point:
-            mean.lerp_(value, 1.0 - keep)
-        else:
+    pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))
+    for mean, value in pairs:
+        if not mean.dtype.is_floating_point:
             mean.copy_(value)
+    # One kernel for many weights: a GPU would wait for the launches of hundreds.
+    means, values = zip(*(pair for pair in pairs if pair[0].dtype.is_floating_point), strict=True)
+    torch._foreach_lerp_(means, values, 1.0 - keep)

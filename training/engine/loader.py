@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from recon.prefetch import prefetch
 from training.engine.config import LoopConfig
+from training.engine.process_group import ALONE, ProcessGroup
 
 Example = TypeVar("Example")
 
@@ -16,14 +17,16 @@ _AHEAD = 2  # batches: making one takes a fraction of a step
 
 
 def batches(
-    make: Callable[[int, int], Example], config: LoopConfig, first: int
+    make: Callable[[int, int], Example], config: LoopConfig, first: int, group: ProcessGroup = ALONE
 ) -> Generator[list[Example], None, None]:
-    """Yield the batches of the steps from `first` on, each a list of `config.batch` examples, made by threads.
+    """Yield what a process of the group takes of the batches of the steps from `first` on, made by threads.
 
-    `make(step, place)` returns one example of a batch; its error is raised where the batch would come.
+    A step has `config.accumulate` parts, each a list of as many examples. `make(step, place)` returns one example of a
+    batch, place 0 to `config.batch` - 1; its error is raised where its part would come.
     """
-    steps = range(first, config.steps)
-    calls = (partial(make, step, place) for step in steps for place in range(config.batch))
-    with closing(prefetch(calls, workers=config.loader_threads, ahead=_AHEAD * config.batch)) as examples:
-        for _ in steps:
-            yield [next(examples) for _ in range(config.batch)]
+    steps, places = range(first, config.steps), group.places(config.batch)
+    calls = (partial(make, step, place) for step in steps for place in places)
+    size = len(places) // config.accumulate
+    with closing(prefetch(calls, workers=config.loader_threads, ahead=_AHEAD * len(places))) as examples:
+        for _ in range(len(steps) * config.accumulate):
+            yield [next(examples) for _ in range(size)]

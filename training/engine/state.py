@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 
 from recon.artifact import atomic_folder, digest_file
 from recon.errors import ArtifactInvalid, PathRefused, storage_errors
+from training.engine import best
 from training.engine.log import METRICS
-from training.engine.tensor_file import write_tensors
+from training.engine.tensor_file import plain, write_tensors
 
 _FOLDER = "state"
 _NET, _AVERAGE, _OPTIMIZER = "net.safetensors", "ema.safetensors", "optimizer.safetensors"
@@ -28,8 +29,9 @@ def claim(out: Path, resume: bool) -> None:
         raise PathRefused("the folder holds a training run", where=str(out), hint="Add --resume, or name another one.")
     with storage_errors(str(out)):
         out.mkdir(parents=True, exist_ok=True)
-        for part in (out / _FOLDER).glob(".step-*.part"):  # a run that was killed while it saved
-            shutil.rmtree(part)
+        for folder in (out / _FOLDER, out / best.FOLDER):
+            for part in folder.glob(".step-*.part"):  # a run that was killed while it saved
+                shutil.rmtree(part)
 
 
 def save_state(
@@ -47,9 +49,9 @@ def save_state(
     target = out / _FOLDER / f"step-{step:08d}"
     shutil.rmtree(target, ignore_errors=True)
     with atomic_folder(target) as scratch:
-        write_tensors(scratch / _NET, _plain(net.state_dict()))
-        write_tensors(scratch / _AVERAGE, _plain(average.state_dict()))
-        write_tensors(scratch / _OPTIMIZER, _plain(_flat(net, optimizer)))
+        write_tensors(scratch / _NET, plain(net.state_dict()))
+        write_tensors(scratch / _AVERAGE, plain(average.state_dict()))
+        write_tensors(scratch / _OPTIMIZER, plain(_flat(net, optimizer)))
         # A file that the disk kept in part has a whole header, so that its zeros would load as weights.
         files = {name: digest_file(scratch / name) for name in (_NET, _AVERAGE, _OPTIMIZER)}
         (scratch / "state.json").write_text(json.dumps({"step": step, "files": files, **identity}), encoding="utf-8")
@@ -118,10 +120,6 @@ def _states(out: Path) -> list[Path]:
     return sorted((out / _FOLDER).glob("step-*"))
 
 
-def _plain(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-
-
 def _flat(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     names: dict[torch.Tensor, str] = {parameter: name for name, parameter in net.named_parameters()}
     return {f"{names[p]}/{key}": value for p, entry in optimizer.state.items() for key, value in entry.items()}
@@ -129,10 +127,12 @@ def _flat(net: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, t
 
 def _fill(net: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     parameters = dict(net.named_parameters())
+    fused = bool(optimizer.defaults.get("fused"))
     for full, value in tensors.items():
         name, _, key = full.rpartition("/")
         parameter = parameters[name]
         if value.ndim and value.shape != parameter.shape:
             raise ValueError(f"{full} has the shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
-        # AdamW keeps its step counter on the CPU wherever the weights are.
-        optimizer.state[parameter][key] = value if key == "step" else value.to(parameter.device)
+        # AdamW keeps its step counter on the CPU wherever the weights are, unless it is fused.
+        counts = key == "step" and not fused
+        optimizer.state[parameter][key] = value if counts else value.to(parameter.device)

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from recon.arrays import U8
+from training.engine.process_group import ProcessGroup
 
 Batch = TypeVar("Batch")
 Output = TypeVar("Output")
@@ -34,6 +35,10 @@ class Evaluation:
 class Task(Protocol[Batch, Output]):
     """One kind of training. Whatever must survive a stop is in the state_dict of its net: nothing else is saved.
 
+    Several processes may train one net, each with a task of its own. A step's gradient is the mean over the processes
+    and over the parts of each, so a term that is normalised by a count takes the mean of the counts from `group.mean`.
+    Of buffers (statistics of batch norms) the first process's are kept.
+
     Randomness: the loop seeds PyTorch's generator anew before the net is made and before every step, so that a net may
     draw from it. Batches draw from generators of their own that depend on the seed and the step alone.
     """
@@ -47,14 +52,20 @@ class Task(Protocol[Batch, Output]):
     def data_digest(self) -> str:
         """Return a digest of the data: a run is not continued with others."""
 
-    def batches(self, first: int) -> Iterator[Batch]:
-        """Yield the batches of all steps from `first` on; batch n depends on the seed and n alone."""
+    def batches(self, first: int, group: ProcessGroup) -> Iterator[Batch]:
+        """Yield this process's parts of the batches of all steps from `first` on, `accumulate` parts for each step.
+
+        Batch n depends on the seed and n alone; the process takes its `group.places`.
+        """
 
     def forward(self, net: torch.nn.Module, batch: Batch) -> Output:
         """Return what the net makes of a batch; runs in the precision of the settings."""
 
-    def terms(self, output: Output, batch: Batch) -> Mapping[str, torch.Tensor]:
-        """Return the named terms of the loss, float32 scalars with their weights; their sum is minimised."""
+    def terms(self, output: Output, batch: Batch, group: ProcessGroup) -> Mapping[str, torch.Tensor]:
+        """Return the terms of the loss, float32 scalars with their weights, by the same names at every step.
+
+        Their sum is minimised.
+        """
 
     def evaluate(self, net: torch.nn.Module, step: int) -> Evaluation:
-        """Measure the averaged net, which must stay as it is."""
+        """Measure the averaged net, which must stay as it is; the first process does."""

@@ -27,3 +27,8 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
             raise
         number = int(found[1])
         raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return contiguous copies on the CPU, as a file takes them."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

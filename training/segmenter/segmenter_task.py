@@ -20,6 +20,7 @@ from recon.segment.mask2former import Mask2Former, load_net
 from recon.segment.net_frame import NetFrame, size_of
 from recon.segment.net_spec import class_map_path
 from training.engine.loader import batches
+from training.engine.process_group import ProcessGroup
 from training.engine.task import Evaluation, Group
 from training.segmenter.augment import Example, example_of, rarity
 from training.segmenter.config import TrainConfig
@@ -81,10 +82,10 @@ class SegmenterTask:
         """Return a digest of the images that are learnt from."""
         return digest_of(list(self._training))
 
-    def batches(self, first: int) -> Iterator[SegmenterBatch]:
+    def batches(self, first: int, group: ProcessGroup) -> Iterator[SegmenterBatch]:
         """Yield batches from step `first` on; raises ImageInvalid, naming the file, when an image is damaged."""
         cv2.setNumThreads(1)  # the loader's threads are the parallelism
-        with closing(batches(self._example, self._config, first)) as made:
+        with closing(batches(self._example, self._config, first, group)) as made:
             for examples in made:
                 yield SegmenterBatch(
                     torch.from_numpy(np.stack([e.image for e in examples])).permute(0, 3, 1, 2),
@@ -97,7 +98,7 @@ class SegmenterTask:
         pixels = (batch.images.to(self._device).float() / 255.0 - self._mean) / self._std
         return net(pixel_values=pixels.contiguous(memory_format=torch.channels_last), output_auxiliary_logits=True)
 
-    def terms(self, output: Any, batch: SegmenterBatch) -> Mapping[str, Tensor]:
+    def terms(self, output: Any, batch: SegmenterBatch, group: ProcessGroup) -> Mapping[str, Tensor]:
         """Return the terms of `Criterion`."""
         share, valid = (part.to(self._device).float() / 255.0 for part in (batch.share, batch.valid))
         return self._criterion(output, share, valid)

@@ -17,9 +17,12 @@ import pytest
 import torch
 from toy_regression import CONFIG, CPU, Pair, ToyTask
 
-from recon.errors import ArtifactInvalid, Cancelled, ModelInvalid, PathRefused
+from recon.errors import ArtifactInvalid, Cancelled, ConfigInvalid, ModelInvalid, PathRefused
+from recon.progress import Tick
+from training.engine.best import load_best
 from training.engine.log import rows
 from training.engine.loop import run
+from training.engine.process_group import ProcessGroup
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,15 +76,73 @@ def test_a_stopped_run_continues_to_the_same_bytes(whole: Path, tmp_path: Path, 
     assert scalars(tmp_path) == scalars(whole)
 
 
-def test_a_tick_that_cancels_leaves_a_run_that_goes_on(whole: Path, tmp_path: Path) -> None:
+def cancel_at(step: int) -> Tick:
     def cancel(done: int, total: int, unit: str = "", /) -> None:
-        if done == 8:
+        if done == step:
             raise Cancelled
 
+    return cancel
+
+
+def test_a_tick_that_cancels_leaves_a_run_that_goes_on(whole: Path, tmp_path: Path) -> None:
     with pytest.raises(Cancelled):
-        run(tmp_path, ToyTask(), CONFIG, CPU, tick=cancel)
+        run(tmp_path, ToyTask(), CONFIG, CPU, tick=cancel_at(8))
     run(tmp_path, ToyTask(), CONFIG, CPU, resume=True)
     assert newest(tmp_path) == newest(whole)
+
+
+class Plain(ToyTask):
+    """A net without batch norm and dropout: what an example adds to a gradient does not depend on the others."""
+
+    def net(self, device: torch.device) -> torch.nn.Module:
+        self.device = device
+        layers = (torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+        return torch.nn.Sequential(*layers).to(device)
+
+
+@pytest.mark.parametrize("accumulate", [2, 4])
+def test_parts_give_the_step_of_the_whole_batch(tmp_path: Path, accumulate: int) -> None:
+    whole = run(tmp_path / "whole", Plain(), CONFIG, CPU).net
+    config = replace(CONFIG, accumulate=accumulate)
+    parts = run(tmp_path / "parts", Plain(config), config, CPU).net
+    for name, value in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+    losses = [[row["loss/square"] for row in rows(out) if "loss/square" in row] for out in tmp_path.iterdir()]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-6)
+
+
+def test_a_batch_without_equal_parts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigInvalid, match=r"train\.batch 4 has no 3 equal parts"):
+        run(tmp_path, ToyTask(), replace(CONFIG, accumulate=3), CPU)
+
+
+def test_the_best_net_is_kept_and_a_resumed_run_keeps_the_same(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=30, validate_every=3, best="-error/mean")
+    once = run(tmp_path / "whole", ToyTask(config), config, CPU).net
+    errors = {int(row["step"]): row["error/mean"] for row in rows(tmp_path / "whole") if "error/mean" in row}
+    best = load_best(tmp_path / "whole", once)
+    assert best is not None
+    assert best.step == min(errors, key=lambda step: (errors[step], step))
+    assert best.value == pytest.approx(errors[best.step], abs=1e-6)
+    # Killed after the best validation and before the next state, so that those steps are taken again.
+    with pytest.raises(Cancelled):
+        run(tmp_path / "parts", ToyTask(config), config, CPU, tick=cancel_at(best.step))
+    run(tmp_path / "parts", ToyTask(config), config, CPU, resume=True)
+    kept = [sorted((tmp_path / name / "best").rglob("*.*")) for name in ("whole", "parts")]
+    assert [[path.name for path in paths] for paths in kept] == [["best.json", "ema.safetensors"]] * 2
+    assert [path.read_bytes() for path in kept[0]] == [path.read_bytes() for path in kept[1]]
+
+
+def test_a_best_by_a_scalar_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    config = replace(CONFIG, best="map")
+    with pytest.raises(ConfigInvalid, match=r"no validation measures map .*error/mean"):
+        run(tmp_path, ToyTask(config), config, CPU)
+
+
+def test_what_is_logged_is_told(tmp_path: Path) -> None:
+    told: list[dict[str, float]] = []
+    run(tmp_path, ToyTask(), CONFIG, CPU, measured=lambda scalars: told.append(dict(scalars)))
+    assert [set(one) for one in told] == [{"error/mean"}, {"total", "square", "size"}, {"error/mean"}]
 
 
 def begin(out: Path, steps: int, seconds: float) -> subprocess.Popen[str]:
@@ -134,8 +195,8 @@ def test_a_loss_that_is_not_finite_names_every_term(tmp_path: Path) -> None:
 class Steep(ToyTask):
     """Adds a term that is finite and whose gradient is not."""
 
-    def terms(self, output: torch.Tensor, batch: Pair) -> Mapping[str, torch.Tensor]:
-        return {**super().terms(output, batch), "root": (output - output.detach()).abs().sqrt().sum()}
+    def terms(self, output: torch.Tensor, batch: Pair, group: ProcessGroup) -> Mapping[str, torch.Tensor]:
+        return {**super().terms(output, batch, group), "root": (output - output.detach()).abs().sqrt().sum()}
 
 
 def test_a_gradient_that_is_not_finite_never_reaches_the_weights(tmp_path: Path) -> None:
@@ -162,9 +223,9 @@ def test_a_run_may_be_made_longer(tmp_path: Path) -> None:
 class Watching(ToyTask):
     """Notes in which type the forward pass computed."""
 
-    def terms(self, output: torch.Tensor, batch: Pair) -> Mapping[str, torch.Tensor]:
+    def terms(self, output: torch.Tensor, batch: Pair, group: ProcessGroup) -> Mapping[str, torch.Tensor]:
         self.data = str(output.dtype)
-        terms = super().terms(output, batch)
+        terms = super().terms(output, batch, group)
         assert all(term.dtype == torch.float32 for term in terms.values())
         return terms
 

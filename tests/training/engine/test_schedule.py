@@ -25,6 +25,15 @@ def test_warm_up_then_half_a_cosine() -> None:
     assert rate_share(0, replace(config, warmup_steps=0)) == 1.0
 
 
+def test_the_moments_forget_as_told() -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = adamw([Group(parameters=[parameter])], replace(CONFIG, betas=(0.5, 0.75)))
+    parameter.grad = torch.ones(1)
+    optimizer.step()
+    assert optimizer.state[parameter]["exp_avg"].item() == 0.5
+    assert optimizer.state[parameter]["exp_avg_sq"].item() == 0.25
+
+
 def test_groups_have_their_own_rate_and_decay() -> None:
     one, other = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     groups = [Group(parameters=[one], rate=0.1, decays=False), Group(parameters=[other])]
