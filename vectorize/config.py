@@ -33,6 +33,13 @@ class PackConfig:
 
     samples_per_shard: int = 1000
     with_images: bool = False
+    with_ids: bool = False  # class ids of the images, for auxiliary heads
+    with_depth: bool = False  # LiDAR depth of the images, where the keyframe has a sweep
+    image_px: tuple[int, int] = (0, 0)  # width and height into which larger images are shrunk; 0, 0 = as recorded
+    jpeg_quality: int = 90  # of shrunk images
 
     def __post_init__(self) -> None:
         require(1 <= self.samples_per_shard <= 1_000_000, "pack.samples_per_shard must lie in 1..1000000")
+        sized = self.image_px == (0, 0) or all(16 <= side <= 8192 for side in self.image_px)
+        require(sized, "pack.image_px must be 0, 0 or lie in 16..8192")
+        require(50 <= self.jpeg_quality <= 100, "pack.jpeg_quality must lie in 50..100")

@@ -20,16 +20,14 @@ from recon.demo_city.render.optics import optics_of
 from recon.demo_city.render.rig import beam_directions, calibrated_camera, posed_camera
 from recon.demo_city.scene.city_scene import CityScene
 from recon.demo_city.scene.solid_columns import CENTER, RADIUS
+from recon.demo_city.town_origin import town_origin
 from recon.demo_city.trip import camera_offsets_ns, drive_name, noisy_pose, truth_record
 from recon.demo_city.true_map import true_map
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import StorageError, storage_errors
-from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from recon.progress import Tick, silent
 
-# A point in the open Atlantic, so that the GeoJSON of the demo is not mistaken for real streets.
-ORIGIN = GeoOrigin(latitude_deg=44.0, longitude_deg=-30.0, altitude_m=0.0)
 START_NS = 1_700_000_000_000_000_000
 TRUE_MAP = "true_map.json"
 TRUE_POSES = "true_poses.json"
@@ -115,7 +113,7 @@ def plan_drive(folder: Path, config: CityConfig, scene: CityScene, cameras: tupl
         cameras=cameras,
         frames=tuple(frames),
         ground_z_ego_m=0.0,
-        origin=ORIGIN,
+        origin=town_origin(config),
         lidar_format="f32x4" if config.with_lidar else "",
         ego_from_lidar=transform(np.eye(3), config.lidar.position_m) if config.with_lidar else None,
         true_map=TRUE_MAP,

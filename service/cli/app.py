@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from recon.errors import ConfigInvalid, RoadscribeError
-from service.cli import aggregate, city, demo, evaluate, export, label, segment, serve, show, submit, validate
+from service.cli import aggregate, city, demo, evaluate, export, label, segment, serve, show, submit, truth, validate
 from service.cli.stage_bars import echo
 from service.client import ServiceUnreachable
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, city, label, aggregate, evaluate, export, validate, serve, submit, show, segment):
+for module in (demo, city, label, aggregate, evaluate, export, validate, serve, submit, show, segment, truth):
     module.register(app)
 
 

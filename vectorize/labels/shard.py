@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import tarfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
@@ -19,12 +18,12 @@ import pyarrow.parquet as pq
 from recon.arrays import Bool
 from recon.artifact import Manifest, atomic_folder, canonical_json, digest_json, read_manifest, seal
 from recon.drive import DriveLog
-from recon.errors import ArtifactInvalid, ImageInvalid
-from recon.files import check_unchanged, read_inside
+from recon.errors import ArtifactInvalid
 from recon.progress import Tick, silent
 from vectorize.config import PackConfig
 from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.labels.sample import element_counts, place_of, sample_record
+from vectorize.labels.view_members import DEPTH, DEPTH_UNIT_M, IDS, IdsOf, member_name, stored_drive, view_members
 
 INDEX = "index.parquet"
 KNOWN = "known.png"
@@ -37,7 +36,9 @@ class Sample:
     key: str
     record: dict[str, Any]  # the sample JSON, see docs/labels.md
     known: Bool  # (h, w): row 0 farthest forward, column 0 farthest left
-    images: dict[str, bytes]  # camera -> encoded image, where the shard carries images
+    images: dict[str, bytes]  # member name of the camera -> encoded image, where the shard carries images
+    ids: dict[str, bytes] = field(default_factory=dict)  # the same -> PNG of RoadClass ids
+    depth: dict[str, bytes] = field(default_factory=dict)  # the same -> 16-bit PNG, in `depth_unit_m` of the record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class ShardSet:
 def key_prefix(labels: LabelSet, drive: DriveLog) -> str:
     """Return what the keys of a drive's samples share: its name, made safe, and the digest of its content."""
     # Drives of one name must not collide in a consumer's pool: the key also names their content.
-    return f"{_slug(labels.drive)}-{_content(drive)[:8]}"
+    return f"{member_name(labels.drive)}-{_content(drive)[:8]}"
 
 
 def sample_key(prefix: str, one: PseudoLabels) -> str:
@@ -78,12 +79,13 @@ def pack(
     folder: Path,
     tick: Tick = silent,
     *,
+    ids_of: IdsOf | None = None,
     parents: Mapping[str, str] | None = None,
     config_digest: str = "",
 ) -> Manifest:
     """Write the labels as shards to a new `folder`, atomically, and return the manifest.
 
-    Raises ImageInvalid if `with_images` is set and an image is missing or changed, and DiskFull or StorageError.
+    `ids_of` is needed if `with_ids` is set. Raises what `view_members` raises, and DiskFull or StorageError.
     """
     slug = key_prefix(labels, drive)
     rows: list[dict[str, Any]] = []
@@ -97,7 +99,7 @@ def pack(
                 for one in labels.labels[start : start + config.samples_per_shard]:
                     key = sample_key(slug, one)
                     offset = tar.offset
-                    for extension, data in _members(key, one, labels, drive, config):
+                    for extension, data in _members(key, one, labels, drive, config, ids_of):
                         _add(tar, f"{key}.{extension}", data)
                     rows.append(_row(key, name, offset, tar.offset - offset, one, drive))
                     tick(len(rows), len(labels.labels), "samples")
@@ -111,6 +113,8 @@ def pack(
             "mask_cell_m": labels.mask_cell_m,
             "coverage": round(float(np.mean([one.coverage for one in labels.labels])), 6) if rows else 0.0,
             "elements": {k: sum(r[k] for r in rows) for k in element_counts(())},
+            **({"with_ids": True} if config.with_ids else {}),
+            **({"with_depth": True} if config.with_depth else {}),
         }
         return seal(
             scratch, kind=ShardSet.kind, schema=ShardSet.schema, meta=meta, parents=parents, config=config_digest
@@ -127,21 +131,18 @@ def read_shard(folder: Path, *, verify: bool = True) -> ShardSet:
 
 
 def _members(
-    key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog, config: PackConfig
+    key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog, config: PackConfig, ids_of: IdsOf | None
 ) -> Iterator[tuple[str, bytes]]:
     # One bit a cell; no filter guesses, so that the bytes depend on the mask alone.
     done, png = cv2.imencode(".png", one.known.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
     if not done:
         raise AssertionError("a mask did not encode as PNG")
-    yield "json", canonical_json(sample_record(key, one, labels, drive))
+    record = sample_record(key, one, labels, stored_drive(drive, config))
+    if config.with_depth:
+        record["depth_unit_m"] = DEPTH_UNIT_M
+    yield "json", canonical_json(record)
     yield KNOWN, png.tobytes()
-    if config.with_images:
-        for image in drive.frames[one.frame].images:
-            where = f"frame {one.frame}, {image.path}"
-            data = read_inside(drive.root, image.path, where=where, kind=ImageInvalid)
-            # Not only damage: a file swapped for a link must not leave the machine in a shard.
-            check_unchanged(data, image.sha256, where=where, kind=ImageInvalid)
-            yield f"{_slug(image.camera)}{PurePosixPath(image.path).suffix.lower()}", data
+    yield from view_members(one.frame, drive.frames[one.frame], drive, config, ids_of)
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
@@ -181,11 +182,6 @@ def _table(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=schema)
 
 
-def _slug(name: str) -> str:
-    # WebDataset splits member names at the first dot, so keys must not hold one.
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "drive"
-
-
 def _samples(path: Path) -> Iterator[Sample]:
     try:
         with tarfile.open(path, mode="r:") as tar:
@@ -211,5 +207,9 @@ def _sample(key: str, members: dict[str, bytes]) -> Sample:
     mask = cv2.imdecode(np.frombuffer(members[KNOWN], np.uint8), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError(f"{key}: the mask does not decode")
-    images = {name.rpartition(".")[0]: data for name, data in members.items() if name not in ("json", KNOWN)}
-    return Sample(key=key, record=json.loads(members["json"]), known=mask > 0, images=images)
+    views: dict[str, dict[str, bytes]] = {"images": {}, "ids": {}, "depth": {}}
+    for name, data in members.items():
+        camera, _, kind = name.partition(".")
+        if name not in ("json", KNOWN):
+            views[{IDS: "ids", DEPTH: "depth"}.get(kind, "images")][camera] = data
+    return Sample(key=key, record=json.loads(members["json"]), known=mask > 0, **views)

@@ -13,7 +13,7 @@ from workers.jobs.drives import DriveRef, DrivesJob, TripRef
 from workers.jobs.job_spec import FindJob, SpecRefused, source_of
 from workers.jobs.label import LabelJob
 from workers.jobs.net import net_paths, with_net_paths
-from workers.jobs.road_stages import BAKE, CROP, DRAW, INGEST, PACK, TRACE, fit_stage, segment_stage
+from workers.jobs.road_stages import BAKE, CROP, DRAW, INGEST, TRACE, fit_stage, pack_stage, segment_stage
 from workers.stage import Stage, same
 
 
@@ -81,7 +81,8 @@ class AggregateJob(DrivesJob):
         plan.append(replace(TRACE, parents=every("place") | same("bake")))
         plan += [_of_trip(CROP, t, {"ingest": f"place {t + 1}"} | same("bake", "trace")) for t in trips]
         for t in trips:
-            plan.append(_of_trip(PACK, t, {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"}))
+            pack = pack_stage(self.pack, {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"}, f"segment {t + 1}")
+            plan.append(_of_trip(pack, t, pack.parents))
         plan.append(replace(DRAW, parents=every("place") | every("crop") | same("align", "fit", "bake", "trace")))
         return tuple(plan)
 

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from workers.jobs.drives import DriveRef, DrivesJob
 from workers.jobs.net import net_paths, with_net_paths
-from workers.jobs.road_stages import BAKE, CROP, DRAW, INGEST, PACK, TRACE, fit_stage, segment_stage
+from workers.jobs.road_stages import BAKE, CROP, DRAW, INGEST, PACK, TRACE, fit_stage, pack_stage, segment_stage
 from workers.stage import Stage
 
 
@@ -30,7 +30,8 @@ class LabelJob(DriveRef, DrivesJob):
 
     def plan(self) -> tuple[Stage, ...]:
         """Return the stages from the drive to shards and pictures."""
-        return (INGEST, segment_stage(self.segment), fit_stage(self.fit), BAKE, TRACE, CROP, PACK, DRAW)
+        pack = pack_stage(self.pack, PACK.parents)
+        return (INGEST, segment_stage(self.segment), fit_stage(self.fit), BAKE, TRACE, CROP, pack, DRAW)
 
     def publishes(self) -> dict[str, str]:
         """Return stage -> folder of the result."""

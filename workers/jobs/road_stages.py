@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from recon.config import FitConfig, SegmentConfig
+from vectorize.config import PackConfig
 from workers.stage import Stage, same
 
 GPU_SHARE = 0.5  # net and surfels take a few GB each: two stages share a GPU
@@ -75,3 +77,8 @@ def fit_stage(config: FitConfig) -> Stage:
     """Return the stage fit with its renderer and its share of a GPU."""
     gpus = 0.0 if config.renderer in ("cpu", "reference") else GPU_SHARE
     return replace(FIT, renderer=config.renderer, gpus=gpus)
+
+
+def pack_stage(config: PackConfig, parents: Mapping[str, str], segment: str = "segment") -> Stage:
+    """Return the stage pack of a trip: only shards with class ids depend on the labelled images themselves."""
+    return replace(PACK, parents={**parents, **({"segment": segment} if config.with_ids else {})})

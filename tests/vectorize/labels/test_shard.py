@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -9,15 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
-from recon.artifact import digest_file
+from recon.artifact import canonical_json, digest_file
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid, PathRefused
 from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from vectorize.config import PackConfig
 from vectorize.labels.label_set import LabelSet, PseudoLabels
-from vectorize.labels.sample import place_of
-from vectorize.labels.shard import INDEX, pack, read_shard
+from vectorize.labels.sample import place_of, sample_record
+from vectorize.labels.shard import INDEX, key_prefix, pack, read_shard, sample_key
 from vectorize.road_map import Element
 
 
@@ -151,6 +152,18 @@ def test_damaged_shards_are_refused(labels, drive, tmp_path, damage):
         victim.unlink()
     with pytest.raises(ArtifactInvalid):
         read_shard(tmp_path / "x")
+
+
+def test_without_options_a_sample_is_record_mask_and_recorded_images(labels, drive, tmp_path):
+    manifest = pack(labels, drive, PackConfig(with_images=True), tmp_path / "x")
+    assert not {"with_ids", "with_depth"} & set(manifest.meta)
+    (name,) = (name for name in manifest.files if name.endswith(".tar"))
+    with tarfile.open(tmp_path / "x" / name) as tar:
+        members = {info.name.partition(".")[2]: tar.extractfile(info).read() for info in tar.getmembers()[-3:]}
+    assert list(members) == ["json", "known.png", "cam-front.png"]
+    key = sample_key(key_prefix(labels, drive), labels.labels[-1])
+    assert members["json"] == canonical_json(sample_record(key, labels.labels[-1], labels, drive))
+    assert members["cam-front.png"] == (drive.root / "4.png").read_bytes()
 
 
 def test_a_missing_image_publishes_nothing(labels, drive, tmp_path):

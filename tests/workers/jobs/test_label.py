@@ -12,7 +12,9 @@ import straight_road
 from recon.config import FitConfig
 from recon.errors import Cancelled, DriveEmpty, ImageInvalid, ModelInvalid, WorkerLost
 from vectorize.config import PackConfig
+from vectorize.labels.shard import read_shard
 from vectorize.trace_config import TraceConfig
+from workers.jobs.aggregate import AggregateJob
 from workers.jobs.label import LabelJob
 from workers.local_pool import LocalPool
 from workers.run import run
@@ -74,6 +76,22 @@ def test_a_change_starts_at_the_first_stage_it_touches(spec, finished):
     assert ran(run(same_map, store, LocalPool())) == ["ingest", "trace"]  # an equal result ends the change
     repacked = spec.model_copy(update={"pack": PackConfig(samples_per_shard=3)})
     assert ran(run(repacked, store, LocalPool())) == ["ingest", "pack"]
+    with_ids = spec.model_copy(update={"pack": PackConfig(with_ids=True, image_px=(120, 60))})
+    report = run(with_ids, store, LocalPool())
+    assert ran(report) == ["ingest", "pack"]
+    (folder,) = (stage.folder for stage in report.stages if stage.name == "pack")
+    assert all(list(sample.ids) == ["front"] for sample in read_shard(folder))
+
+
+def test_only_shards_with_ids_depend_on_the_labelled_images():
+    plans = [
+        LabelJob(drive="any", pack=pack).plan()
+        + AggregateJob(drives=({"drive": "a"}, {"drive": "b"}), pack=pack).plan()
+        for pack in (PackConfig(with_images=True, with_depth=True), PackConfig(with_ids=True))
+    ]
+    found = [[dict(stage.parents) for stage in plan if stage.role == "pack"] for plan in plans]
+    assert [parents.get("segment") for parents in found[0]] == [None] * 3
+    assert [parents.get("segment") for parents in found[1]] == ["segment", "segment 1", "segment 2"]
 
 
 def test_the_same_drive_elsewhere_is_the_same_drive(spec, drive, finished, tmp_path):

@@ -1,0 +1,116 @@
+"""Make the shards of the experiments: towns of the demo city, labelled by the real pipeline and from their true maps.
+
+    python -m training.experiments.make_data OUT --first 9001 --towns 24
+
+Each town is one drive by day through streets of its own, with more traffic than usual, so that much is occluded.
+OUT gets `pseudo/<town>` (labels of one trip from true class ids) and `true/<town>` (the true map); with `--trips 4`
+also `pseudo-4/<town>`: labels of the same images by the site that four trips make together. Shards hold small images
+and class ids, and the pseudo ones of one trip LiDAR depth too. What is finished is kept, so an interrupted run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from recon.demo_city.city_drive import write_demo_drive
+from recon.demo_city.config import CityConfig
+
+PACK = ("--set", "pack.with_images=true", "--set", "pack.with_ids=true", "--set", "pack.jpeg_quality=85")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How the towns of an experiment are driven."""
+
+    keyframes: int = 40
+    spacing_m: float = 4.0
+    drawn_px: tuple[int, int] = (320, 192)
+    stored_px: tuple[int, int] = (160, 96)
+    traffic: float = 1.5
+    condition: str = "day"
+    trips: int = 1
+
+    def city(self, seed: int, trip: int) -> CityConfig:
+        """Return the settings of one trip through a town."""
+        return CityConfig(
+            seed=seed,
+            trip=trip,
+            frames=self.keyframes,
+            spacing_m=self.spacing_m,
+            width_px=self.drawn_px[0],
+            height_px=self.drawn_px[1],
+            traffic=self.traffic,
+            condition=self.condition,  # type: ignore[arg-type]  # checked there
+        )
+
+
+def make_town(out: Path, seed: int, config: DataConfig) -> None:
+    """Draw, label and pack one town unless that is done; what is drawn is removed again."""
+    town, work = f"{seed}-{config.condition}", out / "work" / str(seed)
+    wanted = [out / "pseudo" / town, out / "true" / town]
+    wanted += [out / f"pseudo-{config.trips}" / town] if config.trips > 1 else []
+    if all(folder.is_dir() for folder in wanted):
+        return
+    drives = [work / f"trip{trip}" for trip in range(config.trips)]
+    for trip, drive in enumerate(drives):
+        if not (drive / "drive.json").is_file():
+            start = time.monotonic()
+            write_demo_drive(drive, config.city(seed, trip), threads=1)
+            print(f"{time.monotonic() - start:6.1f} s  draw {drive}", flush=True)
+    size = ("--set", f"pack.image_px=[{config.stored_px[0]},{config.stored_px[1]}]")
+    if not wanted[0].is_dir():
+        _roadscribe("label", drives[0], work / "one", *PACK, *size, "--set", "pack.with_depth=true")
+        _publish(work / "one" / "shards", wanted[0])
+    if not wanted[1].is_dir():
+        _roadscribe("truth", drives[0], work / "true", *PACK, *size)
+        _publish(work / "true", wanted[1])
+    if config.trips > 1 and not wanted[2].is_dir():
+        _roadscribe("aggregate", work / "many", *drives, *PACK, *size)
+        _publish(work / "many" / "shards" / "1", wanted[2])
+    shutil.rmtree(work)
+
+
+def _publish(shards: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(shards, scratch)
+    scratch.rename(folder)
+
+
+def _roadscribe(*arguments: str | Path) -> None:
+    """Run a command of the project on one thread; leave with its message if it fails."""
+    start = time.monotonic()
+    command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)]
+    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | threads)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[3:])}\n{done.stderr}")
+    print(f"{time.monotonic() - start:6.1f} s  {' '.join(command[3:6])}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make the towns one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder for the shards")
+    parser.add_argument("--first", type=int, default=9001, help="seed of the first town (9001)")
+    parser.add_argument("--towns", type=int, default=24, help="how many (24)")
+    parser.add_argument("--trips", type=int, default=1, help="through each town (1)")
+    parser.add_argument("--keyframes", type=int, default=40, help="of a trip (40)")
+    parser.add_argument("--condition", default="day", help="day, dusk, night or wet (day)")
+    given = parser.parse_args(arguments)
+    config = DataConfig(trips=given.trips, keyframes=given.keyframes, condition=given.condition)
+    for seed in range(given.first, given.first + given.towns):
+        make_town(given.out, seed, config)
+
+
+if __name__ == "__main__":
+    main()
