@@ -10,7 +10,6 @@ import numpy as np
 import shapely
 from scipy.spatial import cKDTree
 from scipy.special import expit
-from skimage.draw import polygon2mask
 
 from recon.bev.bev_map import BevMap
 from recon.classes import CLASS_COUNT, RoadClass
@@ -70,7 +69,9 @@ class Canvas:
         """Return the signed distance to a polygon, positive inside."""
         ring = np.asarray(polygon, dtype=float)
         away = self._away(np.concatenate([ring, ring[:1]]))
-        inside = polygon2mask(self.grid.shape, self.grid.to_px(ring)[:, ::-1] - 0.5)
+        place = shapely.Polygon(ring)
+        shapely.prepare(place)
+        inside = shapely.contains_xy(place, *np.moveaxis(self.grid.centres(), -1, 0))
         return np.where(inside, away, -away)
 
     def area(self, polygon, road_class: RoadClass) -> None:
