@@ -4,6 +4,9 @@ A cell is known if enough images saw it and its class is not UNKNOWN. Evidence t
 withheld too, within WITHHELD_M: the edge of the drivable area without a boundary (vehicles may hide behind BACKGROUND
 there), and paint, stop lines and crossings without an element. Otherwise a model would learn "no line"
 where confidence was merely too low to publish one.
+
+Beside a published line a pocket that no image saw, behind a pole or under a parked vehicle, is known as far as the
+line explains it: the line was seen before and behind the pocket, so the map is complete there.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from recon.arrays import F32, F64, Bool
+from recon.arrays import F32, F64, U8, Bool
 from recon.bev.bev_map import BevBlocks, BevMap
 from recon.geometry import apply
+from recon.grid import Grid
+from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import AREA_CLASSES, ElementClass, RoadMap
 from vectorize.windows import is_one_window
@@ -22,6 +27,8 @@ PUBLISHED_M = 0.6  # a cell this close to an element is explained by it
 PAINT = 0.3  # probability from which a cell counts as evidence of paint
 PAINTED_CLASSES: tuple[ElementClass, ...] = ("divider", "stop_line", *AREA_CLASSES)
 WITHHELD_M = 0.8
+POCKET_M = 3.0  # of a published line that no image saw, at most: edges of the road are bridged no farther
+SEEN_M = 0.5  # of a line between two pockets: less is a speck within one
 HIDING = 0.5  # share of BACKGROUND from which a cell hides the ground
 HIDDEN_M = 8.0  # from the edge of the road to where BACKGROUND may hide more of it
 KERB_M = 0.6  # between a published boundary and the BACKGROUND behind it: a sidewalk is wider
@@ -48,7 +55,29 @@ def known_cells(bev: BevMap, road_map: RoadMap, *, min_views: int = 1) -> Bool:
     size = 2 * round(WITHHELD_M / cell) + 1
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     withheld = cv2.dilate(unexplained.astype(np.uint8), disc).astype(bool)
-    result: Bool = known & ~withheld & ~_behind(evidence, road, edge, open_edge)
+    complete = known | _pockets(evidence, road_map)
+    result: Bool = complete & ~withheld & ~_behind(evidence, road, edge, open_edge)
+    return result
+
+
+def _pockets(evidence: Evidence, road_map: RoadMap) -> Bool:
+    """Return (H, W) unseen cells that a published line explains which was seen before and behind them."""
+    grid = evidence.grid
+    beside = round(PUBLISHED_M / grid.cell_m)
+    drawn = np.zeros(grid.shape, np.uint8)
+    for element in road_map.elements:
+        if element.element_class in AREA_CLASSES:
+            continue
+        xy = element.vertices[:, :2]
+        line = polyline.resample(np.concatenate([xy, xy[:1]]) if element.closed else xy, grid.cell_m)
+        if element.closed:  # a ring has no end: it starts where it was seen
+            line = np.roll(line[:-1], -int(evidence.is_known(line[:-1]).argmax()), axis=0)
+            line = np.concatenate([line, line[:1]])
+        unseen = polyline.close_gaps(~evidence.is_known(line), round(SEEN_M / grid.cell_m))
+        for start, stop in polyline.runs(unseen):
+            if start > 0 and stop < len(line) and (stop - start) * grid.cell_m <= POCKET_M:
+                _draw(drawn, grid, line[max(0, start - beside) : stop + beside])
+    result: Bool = drawn.astype(bool) & ~evidence.known
     return result
 
 
@@ -118,14 +147,20 @@ class KnownWindow:
 def _drawn(bev: BevMap, road_map: RoadMap, classes: tuple[ElementClass, ...]) -> Bool:
     """Return (H, W) cells that elements of these classes explain."""
     drawn = np.zeros(bev.grid.shape, np.uint8)
-    thickness = max(1, round(2 * PUBLISHED_M / bev.grid.cell_m))
     for element_class in classes:
         for element in road_map.of(element_class):
-            px = np.round((bev.grid.to_px(element.vertices[:, :2]) - 0.5) * 2**SHIFT).astype(np.int32)
-            if element_class in AREA_CLASSES:
-                cv2.fillPoly(drawn, [px], 1, cv2.LINE_8, SHIFT)
-            cv2.polylines(drawn, [px], element.closed, 1, thickness, cv2.LINE_8, SHIFT)
+            area = element_class in AREA_CLASSES
+            _draw(drawn, bev.grid, element.vertices[:, :2], closed=element.closed, filled=area)
     return drawn.astype(bool)
+
+
+def _draw(drawn: U8, grid: Grid, xy_m: F64, *, closed: bool = False, filled: bool = False) -> None:
+    """Set the cells (H, W) within PUBLISHED_M of a line (N, 2), and those inside it if it is filled."""
+    px = np.round((grid.to_px(xy_m) - 0.5) * 2**SHIFT).astype(np.int32)
+    if filled:
+        cv2.fillPoly(drawn, [px], 1, cv2.LINE_8, SHIFT)
+    thickness = max(1, round(2 * PUBLISHED_M / grid.cell_m))
+    cv2.polylines(drawn, [px], closed, 1, thickness, cv2.LINE_8, SHIFT)
 
 
 def mask_of(

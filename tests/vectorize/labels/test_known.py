@@ -1,6 +1,7 @@
 """What a label may claim to be complete: not the ground that BACKGROUND hides where a road runs into it."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from painter import Canvas
 
 from recon.classes import RoadClass
 from recon.grid import Grid
+from vectorize.evaluate.clip import Region, clip
 from vectorize.labels.known import HIDDEN_M, known_cells
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
@@ -110,3 +112,69 @@ def test_a_mouth_of_the_road_may_hide_more_of_it_but_not_behind_a_published_kerb
     assert share(known, -gap_m / 2 + 1.0, 4.5, gap_m / 2 - 1.0, 11.0) == 0.0
     assert share(known, gap_m / 2 + 1.0, 4.5, 28.0, 18.0) > 0.98
     assert share(known, -28.0, 4.5, -gap_m / 2 - 1.0, 18.0) > 0.98
+
+
+SMALL = Grid(west_m=-8.0, north_m=8.0, cell_m=0.1, width=160, height=160)
+
+
+@cache
+def seen_street():
+    """Return (raster, map) of a street along x with an island."""
+    canvas = Canvas(SMALL)
+    canvas.area([(-8, -5), (8, -5), (8, 4), (-8, 4)], RoadClass.ROAD)
+    canvas.area([(-3, -2.5), (3, -2.5), (3, -1), (-3, -1)], RoadClass.OFF_ROAD)
+    bev = canvas.bev()
+    return bev, trace(bev, TraceConfig())
+
+
+def with_pocket(*, length_m, slant=(1.0, 0.0), middle=(0.0, 4.0), width_m=0.3):
+    """Return the cells of a strip through a point, and the known cells of the street if no image saw the strip."""
+    bev, road_map = seen_street()
+    rows, columns = np.indices(SMALL.shape)
+    away = SMALL.to_m(np.stack([columns + 0.5, rows + 0.5], axis=-1)) - np.array(middle)
+    way = np.array(slant) / np.hypot(*slant)
+    hidden = np.abs(away @ way) < length_m / 2
+    hidden &= np.abs(away @ np.array([-way[1], way[0]])) < width_m / 2
+    return hidden, known_cells(replace(bev, views=np.where(hidden, 0, bev.views).astype(np.uint16)), road_map)
+
+
+@pytest.mark.parametrize("off_m", [-0.15, 0.0, 0.15])
+@pytest.mark.parametrize("slant", [(1.0, 0.25), (1.0, -0.2), (0.2, 1.0)])
+def test_a_pocket_that_a_published_kerb_crosses_cuts_neither_label_nor_truth(slant, off_m):
+    """A pole hides a strip that meets the kerb at a small angle; the truth lies a little aside."""
+    _, known = with_pocket(length_m=3.3, slant=slant)
+    (kerb,) = (e for e in seen_street()[1].of("boundary") if e.vertices[:, 1].min() > 0)
+    true = replace(kerb, vertices=kerb.vertices + np.array([0.0, off_m, 0.0]))
+    assert len(clip([kerb, true], Region.of_grid(known, SMALL))) == 2
+
+
+def test_only_what_the_line_explains_of_a_pocket_is_known():
+    hidden, known = with_pocket(length_m=3.3, slant=(0.0, 1.0))
+    y = SMALL.to_m(np.stack(np.nonzero(hidden)[::-1], axis=1) + 0.5)[:, 1]
+    assert known[hidden][np.abs(y - 4.0) < 0.5].all()
+    assert not known[hidden][np.abs(y - 4.0) > 0.8].any()
+
+
+@pytest.mark.parametrize("length_m", [3.6, 8.0])
+def test_a_line_that_was_not_seen_for_longer_is_not_known_there(length_m):
+    hidden, known = with_pocket(length_m=length_m)
+    assert not known[hidden].any()
+
+
+def test_a_pocket_without_a_line_stays_unknown():
+    hidden, known = with_pocket(length_m=1.0, middle=(0.0, 1.5), width_m=1.0)
+    assert not known[hidden].any()
+
+
+def test_a_pocket_where_a_ring_begins_is_like_any_other():
+    (island,) = (e for e in seen_street()[1].of("boundary") if e.closed)
+    hidden, known = with_pocket(length_m=0.8, middle=island.vertices[0, :2], width_m=0.8)
+    assert known[hidden].all()
+
+
+def test_a_speck_that_was_seen_within_a_pocket_does_not_part_it():
+    bev, road_map = seen_street()
+    hidden, _ = with_pocket(length_m=5.0, width_m=1.0)
+    hidden &= ~with_pocket(length_m=0.3, width_m=2.0)[0]
+    known = known_cells(replace(bev, views=np.where(hidden, 0, bev.views).astype(np.uint16)), road_map)
+    assert not known[hidden].any()
