@@ -26,6 +26,7 @@ from scipy.sparse import block_diag, coo_matrix, csr_matrix, diags
 
 from recon.align.alignment import corrected
 from recon.arrays import F32, F64, I64, Bool
+from recon.classes import RoadClass
 from recon.drive import DriveLog
 from recon.heights import ground_light_kernels
 from recon.heights.height_field import HeightField, height_field
@@ -143,8 +144,15 @@ def pictures(views: Iterable[View], drive: DriveLog, field: HeightField, tick: T
 
 
 def _flattened(view: View) -> F32:
-    light = light_of(view)
-    return np.asarray(light - cv2.GaussianBlur(light, (0, 0), FLATTEN_WIDTHS * light.shape[1]), dtype=np.float32)
+    """Return the light (H, W) of an image without its wide changes, taken among pixels of the ground.
+
+    The sky's light would darken far ground, at one distance in every frame, and pull each pair towards no motion.
+    """
+    light, ids = light_of(view), view.labels.ids
+    ground = ((ids != RoadClass.BACKGROUND) & (ids != RoadClass.UNKNOWN)).astype(np.float32)
+    sigma = FLATTEN_WIDTHS * light.shape[1]
+    mean = cv2.GaussianBlur(light * ground, (0, 0), sigma) / np.maximum(cv2.GaussianBlur(ground, (0, 0), sigma), 1e-3)
+    return np.asarray(light - mean, dtype=np.float32)
 
 
 def pairs(found: Iterable[Picture]) -> Iterator[Pair]:

@@ -126,6 +126,7 @@ def test_a_fit_reports_its_poses_and_hardly_moves_right_ones(tmp_path: Path) -> 
     report = fit([Trip(drive=drive, labels=labels)], config).report
     correction = np.array(report["poses"]["correction"])
     assert correction.shape == (6, 4)
-    assert np.abs(correction[:, :3]).max() < 0.06
+    # What is left comes from the heights: beyond the last pose nothing measures the road's slope.
+    assert np.abs(correction[:, :3]).max() < 0.03
     assert np.degrees(np.abs(correction[:, 3])).max() < 0.25
     assert report["poses"]["shift_m"] < 0.05

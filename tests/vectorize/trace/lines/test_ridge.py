@@ -44,11 +44,16 @@ def test_a_short_line_at_an_angle_has_no_stairs():
 def test_a_branch_is_kept_where_a_lane_begins():
     canvas, centre = street()
     canvas.stroke(centre)
-    canvas.stroke(arc(radius_m=90.0, length_m=25.0, start=(25.0, 0.0)))
-    found = sorted(lengths(trace(canvas.bev(), TraceConfig()), "divider"))
-    assert len(found) == 2
-    assert found[0] > 17.0  # from where the two are a hand apart
-    assert sum(found) == pytest.approx(85.0, abs=8.0)
+    branch = arc(radius_m=90.0, length_m=25.0, start=(25.0, 0.0))
+    canvas.stroke(branch)
+    dividers = trace(canvas.bev(), TraceConfig()).of("divider")
+    straight, found = sorted(dividers, key=lambda e: -length_of(e.vertices))
+    # The straight line goes on as one: when it was led into the branch, what was left of it was the shorter one.
+    assert length_of(straight.vertices) == pytest.approx(60.0, abs=0.4)
+    assert distance_to(centre, straight.vertices).max() < 0.1
+    # Both are one ridge until their axes are twice a line's width apart: so far on, sqrt(2 * 90 m * 0.3 m).
+    assert length_of(found.vertices) > 25.0 - 7.35
+    assert distance_to(branch, resample(found.vertices[:, :2], 0.2)).max() < 0.2
 
 
 @pytest.mark.parametrize(("turn_deg", "count"), [(20.0, 1), (60.0, 2)])
