@@ -4,8 +4,9 @@
 
 Each town is one drive by day through streets of its own, with more traffic than usual, so that much is occluded.
 OUT gets `pseudo/<town>` (labels of one trip from true class ids) and `true/<town>` (the true map); with `--trips 4`
-also `pseudo-4/<town>`: labels of the same images by the site that four trips make together. Shards hold small images
-and class ids, and the pseudo ones of one trip LiDAR depth too. What is finished is kept, so an interrupted run goes on.
+also `pseudo-4/<town>`: labels of the same keyframes by the site that four trips make together. Only the shards in
+`pseudo` hold images, small ones, and their class ids; the others take them from there (`ShardPool.open`, `pictures`).
+What is finished is kept, so an interrupted run goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
 
-PACK = ("--set", "pack.with_images=true", "--set", "pack.with_ids=true", "--set", "pack.jpeg_quality=85")
+PICTURES = ("--set", "pack.with_images=true", "--set", "pack.with_ids=true", "--set", "pack.jpeg_quality=80")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +68,13 @@ def make_town(out: Path, seed: int, config: DataConfig) -> None:
             print(f"{time.monotonic() - start:6.1f} s  draw {drive}", flush=True)
     size = ("--set", f"pack.image_px=[{config.stored_px[0]},{config.stored_px[1]}]")
     if not wanted[0].is_dir():
-        _roadscribe("label", drives[0], work / "one", *PACK, *size, "--set", "pack.with_depth=true")
+        _roadscribe("label", drives[0], work / "one", *PICTURES, *size)
         _publish(work / "one" / "shards", wanted[0])
     if not wanted[1].is_dir():
-        _roadscribe("truth", drives[0], work / "true", *PACK, *size)
+        _roadscribe("truth", drives[0], work / "true", *size)
         _publish(work / "true", wanted[1])
     if config.trips > 1 and not wanted[2].is_dir():
-        _roadscribe("aggregate", work / "many", *drives, *PACK, *size)
+        _roadscribe("aggregate", work / "many", *drives, *size)
         _publish(work / "many" / "shards" / "1", wanted[2])
     shutil.rmtree(work)
 

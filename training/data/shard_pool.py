@@ -1,0 +1,190 @@
+"""Many folders of shards as one pool of samples, each read by its number: no tar file is scanned."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+from recon.artifact import MANIFEST
+from recon.errors import ArtifactInvalid, ConfigInvalid
+from training.model.config import ModelConfig
+from vectorize.labels.sample import CLASS_TYPE
+from vectorize.labels.shard import Sample, ShardSet, read_shard
+
+SAME_M = 1e-6  # sizes of patches that count as equal
+_SIZES = ("width_px", "height_px", "k")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A sample of a pool: where it lies in its folder, and what a split needs to know of it."""
+
+    shards: int  # which of the pool's folders
+    row: dict[str, Any]  # of the index
+    drive: str
+
+    @property
+    def key(self) -> str:
+        """Return the name of the sample."""
+        return str(self.row["key"])
+
+    @property
+    def place(self) -> str:
+        """Return the id of the place cell."""
+        return str(self.row["place"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShardPool:
+    """Samples of one kind, in a fixed order, with what was left out of them."""
+
+    shards: tuple[ShardSet, ...]
+    entries: tuple[Entry, ...]
+    share: float = 1.0  # of a mix of pools
+    weight: float = 1.0  # of the losses of its samples
+    pictures: Mapping[str, tuple[ShardSet, dict[str, Any]]] | None = None  # key -> where its images are, if elsewhere
+    left_out: Counter[str] = field(default_factory=Counter)  # reason -> samples, at opening and while reading
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @classmethod
+    def open(
+        cls,
+        folders: Sequence[Path],
+        config: ModelConfig,
+        *,
+        pictures: Sequence[Path] = (),
+        images: bool = True,
+        verify: bool = True,
+        share: float = 1.0,
+        weight: float = 1.0,
+    ) -> Self:
+        """Open all shards in or below `folders`, each file checked against its sha256, for a model's patch and classes.
+
+        Shards of other labels for the same keyframes can lend their images: `pictures` are their folders. Samples of
+        which nothing is known, or without images there, are left out and counted. Raises ConfigInvalid for shards that
+        do not fit the model or each other, ArtifactInvalid for damaged ones, ArtifactForeign and ArtifactTooNew.
+        """
+        shards = _opened(folders, verify=verify)
+        lent = {row["key"]: (one, row) for one in _opened(pictures, verify=verify) for row in _index(one, images=True)}
+        entries: list[Entry] = []
+        left_out: Counter[str] = Counter()
+        for number, one in enumerate(shards):
+            _check_fit(one, config)
+            rows = _index(one, images=images and not pictures)
+            seen = [row for row in rows if not pictures or row["key"] in lent]
+            known = [row for row in seen if row["coverage"] > 0.0]
+            left_out["no images elsewhere"] += len(rows) - len(seen)
+            left_out["nothing is known"] += len(seen) - len(known)
+            entries += [Entry(shards=number, row=row, drive=str(one.manifest.meta["drive"])) for row in known]
+        _refuse_twice(entries, shards)
+        if not entries:
+            raise ConfigInvalid("the shards hold no sample to train with", where=", ".join(map(str, folders)))
+        return cls(
+            shards=shards,
+            entries=tuple(entries),
+            share=share,
+            weight=weight,
+            pictures=lent if pictures else None,
+            left_out=+left_out,
+        )
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def read(self, number: int) -> Sample:
+        """Return a sample by its number; ArtifactInvalid names a sample whose file has changed since."""
+        entry = self.entries[number]
+        sample = self.shards[entry.shards].read(entry.row)
+        if self.pictures is None:
+            return sample
+        shards, row = self.pictures[entry.key]
+        other = shards.read(row)
+        # Poses and mounts are those of the labels; K belongs to the size of the images.
+        sizes = {one["name"]: {name: one[name] for name in _SIZES} for one in other.record["cameras"]}
+        cameras = [camera | sizes.get(camera["name"], {}) for camera in sample.record["cameras"]]
+        record = sample.record | {"cameras": cameras, "depth_unit_m": other.record.get("depth_unit_m", 0.0)}
+        return replace(sample, record=record, images=other.images, ids=other.ids, depth=other.depth)
+
+    def only(self, entries: Sequence[Entry]) -> Self:
+        """Return a pool of some of the samples."""
+        return replace(self, entries=tuple(entries), left_out=Counter(), _lock=threading.Lock())
+
+    def leave_out(self, reason: str) -> None:
+        """Count a sample that could not be used."""
+        with self._lock:
+            self.left_out[reason] += 1
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the samples and their content: a resumed run notices other data."""
+        lines = [f"{self.shards[e.shards].manifest.digest} {e.key}" for e in self.entries]
+        lines += sorted({one.manifest.digest for one, _ in (self.pictures or {}).values()})
+        return hashlib.sha256("\n".join([f"{self.share} {self.weight}", *lines]).encode()).hexdigest()
+
+    def report(self) -> dict[str, Any]:
+        """Return what the pool holds and what was left out, for the log of a run."""
+        rows = [entry.row for entry in self.entries]
+        elements = {name: sum(row[name] for row in rows) for name in CLASS_TYPE}
+        with self._lock:
+            left_out = dict(self.left_out)
+        return {
+            "samples": len(rows),
+            "drives": len({entry.drive for entry in self.entries}),
+            "places": len({entry.place for entry in self.entries}),
+            "coverage": round(sum(row["coverage"] for row in rows) / max(1, len(rows)), 4),
+            "elements": elements,
+            "without_elements": sum(not any(row[name] for name in CLASS_TYPE) for row in rows),
+            "left_out": left_out,
+        }
+
+
+def shard_folders(folder: Path) -> list[Path]:
+    """Return the folders of shards in or below a folder, sorted; ConfigInvalid if there is none."""
+    found = sorted(path.parent for path in folder.rglob("index.parquet") if (path.parent / MANIFEST).is_file())
+    # What a job keeps of its stages lies in a hidden folder, and is published beside it.
+    found = [path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    if not found:
+        raise ConfigInvalid("the folder holds no shards", where=str(folder), hint="Name shards/ of a result, or above.")
+    return found
+
+
+def _opened(folders: Sequence[Path], *, verify: bool) -> tuple[ShardSet, ...]:
+    return tuple(read_shard(path, verify=verify) for folder in folders for path in shard_folders(folder))
+
+
+def _check_fit(one: ShardSet, config: ModelConfig) -> None:
+    meta, where = one.manifest.meta, str(one.folder)
+    size = (float(meta["length_m"]), float(meta["width_m"]))
+    if max(abs(size[0] - config.patch.length_m), abs(size[1] - config.patch.width_m)) > SAME_M:
+        model = f"{config.patch.length_m:g} x {config.patch.width_m:g} m"
+        hint = "Set model.patch, or label with crop.length_m and crop.width_m of the model."
+        message = f"the labels' patch is {size[0]:g} x {size[1]:g} m, the model's {model}"
+        raise ConfigInvalid(message, where=where, hint=hint)
+
+
+def _index(one: ShardSet, *, images: bool) -> list[dict[str, Any]]:
+    """Return the rows of the index; ConfigInvalid where images are needed and not there."""
+    rows = one.index()
+    if images and not one.manifest.meta["with_images"]:
+        hint = "Pack with pack.with_images=true, or name shards of the same keyframes that have them."
+        raise ConfigInvalid("the shards hold no images", where=str(one.folder), hint=hint)
+    needed = {"key", "shard", "offset", "size", "place", "coverage", *CLASS_TYPE}
+    if rows and not needed <= rows[0].keys():
+        missing = ", ".join(sorted(needed - rows[0].keys()))
+        raise ArtifactInvalid(f"the index lacks {missing}", where=str(one.folder), hint="Pack the labels again.")
+    return rows
+
+
+def _refuse_twice(entries: Sequence[Entry], shards: Sequence[ShardSet]) -> None:
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        other = first.setdefault(entry.key, entry)
+        if other is not entry:
+            where = f"{shards[other.shards].folder} and {shards[entry.shards].folder}"
+            hint = "Name each folder once; labels of one drive from two jobs belong to two sources."
+            raise ConfigInvalid(f"the sample {entry.key} is there twice", where=where, hint=hint)
