@@ -33,7 +33,7 @@ def test_every_dependency_is_pinned() -> None:
         if "==" in line and not line.startswith("#")
     }
     extras = PROJECT["project"]["optional-dependencies"]
-    wanted = [*PROJECT["project"]["dependencies"], *extras["dev"], *extras["openvino"]]
+    wanted = [*PROJECT["project"]["dependencies"], *extras["dev"], *extras["openvino"], *extras["backbones"]]
     names = {w.split(">")[0].split("=")[0].split("[")[0].strip().lower() for w in wanted}
     assert names <= pinned
 

@@ -24,7 +24,7 @@ class ModelConfig:
     image_px: tuple[int, int] = (800, 480)  # width and height of the input; images keep their aspect
     backbone: Backbone = "resnet50"
     weights: str = ""  # of the backbone: "imagenet" (the extra [backbones]), a local folder, or "" for random ones
-    stride: Literal[8, 16, 32] = 32  # of the features that are lifted
+    stride: Literal[4, 8, 16, 32] = 32  # of the features that are lifted
     # Bird's eye
     lift: Lift = "lss"
     heights_m: tuple[float, ...] = (0.0,)  # of the planes that IPM samples, above the ground

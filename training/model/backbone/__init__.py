@@ -1,0 +1,1 @@
+"""Image backbones: pixels to features of several strides."""

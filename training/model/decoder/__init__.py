@@ -1,0 +1,1 @@
+"""From bird's-eye features to ordered points: queries of instances and points, refined layer by layer."""

@@ -1,0 +1,30 @@
+"""Hierarchical queries (MapTR section 3.2): a query is the sum of its instance's embedding and its point's."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from training.model.config import ModelConfig
+
+Tensor = torch.Tensor
+
+
+class Queries(nn.Module):
+    """Embeddings of all instances, those of the one-to-many branch last, and of the points that they share."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.one2one = config.instances
+        self.instance = nn.Embedding(config.instances + config.instances_many, 2 * config.channels)
+        self.point = nn.Embedding(config.points, 2 * config.channels)
+        self.reference = nn.Linear(config.channels, 2)
+        nn.init.xavier_uniform_(self.reference.weight)
+        nn.init.zeros_(self.reference.bias)
+
+    def forward(self, batch: int, many: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return contents (B, Q, P, D), positions of the same shape and logits of the first points (B, Q, P, 2)."""
+        instances = self.instance.weight if many else self.instance.weight[: self.one2one]
+        both = instances[:, None] + self.point.weight
+        content, position = both.expand(batch, *both.shape).chunk(2, dim=-1)
+        return content, position, self.reference(position)

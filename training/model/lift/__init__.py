@@ -1,0 +1,1 @@
+"""From the features of the cameras to a bird's-eye raster of the patch."""
