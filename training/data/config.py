@@ -3,8 +3,50 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from recon.config import require
+from training.data.patch import PatchSize
+
+
+class ModelShape(Protocol):
+    """What of a model its data depend on; `training.model.config.ModelConfig` is one."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the element classes."""
+
+    @property
+    def points(self) -> int:
+        """Return the number of points of an element."""
+
+    @property
+    def patch(self) -> PatchSize:
+        """Return the patch."""
+
+    @property
+    def bev_px(self) -> tuple[int, int]:
+        """Return rows and columns of the bird's-eye cells."""
+
+    @property
+    def heights_m(self) -> tuple[float, ...]:
+        """Return heights above the ground at which cells are projected."""
+
+    @property
+    def image_px(self) -> tuple[int, int]:
+        """Return width and height of the input."""
+
+    @property
+    def feature_px(self) -> tuple[int, int]:
+        """Return rows and columns of the features of an image."""
+
+    @property
+    def lift(self) -> str:
+        """Return ipm or lss; the second one learns depth."""
+
+    @property
+    def view_head(self) -> bool:
+        """Return whether it learns what the images show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,11 @@ from recon.arrays import F32, F64, U8, Bool
 from recon.drive import Camera
 from recon.errors import ArtifactInvalid
 from recon.geometry import invert
+from training.data.config import ModelShape
 from training.data.images import net_image
 from training.data.rig import UNSEEN, camera_geometry, camera_of
 from training.data.targets import MapTargets, map_targets
 from training.data.view_targets import NOT_LABELLED, VIEW_CLASSES, depth_target, view_target
-from training.model.config import ModelConfig
 from vectorize.labels.shard import Sample
 from vectorize.labels.view_members import member_name
 
@@ -57,7 +57,7 @@ class Seen:
     image: U8 | None  # (H, W, 3) RGB
 
 
-def camera_views(seen: Sequence[Seen], ground_z_ego_m: float, config: ModelConfig) -> CameraViews:
+def camera_views(seen: Sequence[Seen], ground_z_ego_m: float, config: ModelShape) -> CameraViews:
     """Return the views of cameras; one without an image is not present, and shows no cell."""
     width, height = config.image_px
     count, features = len(seen), config.feature_px
@@ -79,7 +79,7 @@ def camera_views(seen: Sequence[Seen], ground_z_ego_m: float, config: ModelConfi
 
 
 def example_of(
-    sample: Sample, config: ModelConfig, *, cameras: Sequence[str] = (), weight: float = 1.0, images: bool = True
+    sample: Sample, config: ModelShape, *, cameras: Sequence[str] = (), weight: float = 1.0, images: bool = True
 ) -> Example:
     """Return a sample as arrays; `cameras` picks some of its cameras, and without `images` all are black.
 
@@ -106,8 +106,11 @@ def example_of(
         size, where = (camera.width_px, camera.height_px), f"{sample.key}: {camera.name}"
         black = np.zeros((config.image_px[1], config.image_px[0], 3), np.uint8) if not images else None
         image = net_image(data, recorded_px=size, net_px=config.image_px, where=where) if data and images else black
-        ego_from_image_ego = ego_from_world @ poses.get(camera.name, world_from_ego)
-        seen.append(Seen(camera=camera, ego_from_camera=ego_from_image_ego @ camera.ego_from_camera, image=image))
+        pose = poses.get(camera.name, world_from_ego)
+        mounted = camera.ego_from_camera
+        if not np.array_equal(pose, world_from_ego):  # else rounding would make every geometry a new one
+            mounted = ego_from_world @ pose @ mounted
+        seen.append(Seen(camera=camera, ego_from_camera=mounted, image=image))
     return Example(
         views=camera_views(seen, ground_z_ego_m, config),
         targets=map_targets(record, config),
@@ -122,7 +125,7 @@ def example_of(
     )
 
 
-def _view_targets(sample: Sample, cameras: Sequence[Camera], config: ModelConfig) -> U8:
+def _view_targets(sample: Sample, cameras: Sequence[Camera], config: ModelShape) -> U8:
     result = np.full((len(cameras), len(VIEW_CLASSES), *config.feature_px), NOT_LABELLED, dtype=np.uint8)
     for i, camera in enumerate(cameras):
         if data := sample.ids.get(member_name(camera.name)):
@@ -131,7 +134,7 @@ def _view_targets(sample: Sample, cameras: Sequence[Camera], config: ModelConfig
     return result
 
 
-def _depth(sample: Sample, cameras: Sequence[Camera], unit_m: float, config: ModelConfig) -> F32:
+def _depth(sample: Sample, cameras: Sequence[Camera], unit_m: float, config: ModelShape) -> F32:
     result = np.zeros((len(cameras), *config.feature_px), dtype=np.float32)
     for i, camera in enumerate(cameras):
         if data := sample.depth.get(member_name(camera.name)):

@@ -20,7 +20,7 @@ from recon.geometry import apply, invert
 from recon.segment.net_frame import NetFrame
 from recon.sensors.lens import WIDEST_RAD, Lens
 from recon.sensors.project import NEAR_M
-from training.model.config import ModelConfig
+from training.data.config import ModelShape
 
 UNSEEN = -1.0  # coordinate of a cell that a camera does not show
 EXACT_PX = 0.1  # by which a ray may miss its pixel: the polynomial of a lens is inverted by iteration
@@ -66,7 +66,7 @@ def camera_of(entry: Mapping[str, Any]) -> Camera:
     )
 
 
-def camera_geometry(camera: Camera, ego_from_camera: F64, ground_z_ego_m: float, config: ModelConfig) -> CameraGeometry:
+def camera_geometry(camera: Camera, ego_from_camera: F64, ground_z_ego_m: float, config: ModelShape) -> CameraGeometry:
     """Return the geometry of a camera whose pose (4, 4) in the keyframe's ego frame is `ego_from_camera`.
 
     That pose is not the calibrated one where the rig is not synchronous: the vehicle moved between keyframe and image.
@@ -86,7 +86,7 @@ class _Shape:
     patch_m: tuple[float, float]
 
 
-def _shape_of(config: ModelConfig) -> _Shape:
+def _shape_of(config: ModelShape) -> _Shape:
     patch_m = (config.patch.length_m, config.patch.width_m)
     return _Shape(config.image_px, config.feature_px, config.bev_px, config.heights_m, patch_m)
 

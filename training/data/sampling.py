@@ -11,16 +11,15 @@ import numpy as np
 from recon.arrays import I64
 from recon.errors import ArtifactInvalid
 from training.data.augment import augmented
-from training.data.config import DataConfig
+from training.data.config import DataConfig, ModelShape
 from training.data.example import Example, example_of
 from training.data.place_split import fraction_of
 from training.data.shard_pool import ShardPool
-from training.model.config import ModelConfig
 
 _TRIES = 20  # samples in a row that cannot be used: more means that the data are wrong
 
 
-def open_pools(data: DataConfig, model: ModelConfig, *, verify: bool = True) -> list[ShardPool]:
+def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True) -> list[ShardPool]:
     """Return the pools of the sources of a run; raises what `ShardPool.open` raises."""
     pools = []
     for source in data.sources:
@@ -39,7 +38,7 @@ def open_pools(data: DataConfig, model: ModelConfig, *, verify: bool = True) -> 
 class Examples:
     """The training examples of some pools, mixed by their shares."""
 
-    def __init__(self, pools: Sequence[ShardPool], model: ModelConfig, data: DataConfig, batch: int) -> None:
+    def __init__(self, pools: Sequence[ShardPool], model: ModelShape, data: DataConfig, batch: int) -> None:
         """Mix `pools` into batches of `batch` examples."""
         self.pools, self.model, self.data, self.batch = tuple(pools), model, data, batch
         share = np.array([pool.share for pool in pools])

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from recon.artifact import MANIFEST
 from recon.errors import ArtifactInvalid, ConfigInvalid
-from training.model.config import ModelConfig
+from training.data.config import ModelShape
 from vectorize.labels.sample import CLASS_TYPE
 from vectorize.labels.shard import Sample, ShardSet, read_shard
 
@@ -55,7 +55,7 @@ class ShardPool:
     def open(
         cls,
         folders: Sequence[Path],
-        config: ModelConfig,
+        config: ModelShape,
         *,
         pictures: Sequence[Path] = (),
         images: bool = True,
@@ -157,7 +157,7 @@ def _opened(folders: Sequence[Path], *, verify: bool) -> tuple[ShardSet, ...]:
     return tuple(read_shard(path, verify=verify) for folder in folders for path in shard_folders(folder))
 
 
-def _check_fit(one: ShardSet, config: ModelConfig) -> None:
+def _check_fit(one: ShardSet, config: ModelShape) -> None:
     meta, where = one.manifest.meta, str(one.folder)
     size = (float(meta["length_m"]), float(meta["width_m"]))
     if max(abs(size[0] - config.patch.length_m), abs(size[1] - config.patch.width_m)) > SAME_M:

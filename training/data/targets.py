@@ -15,8 +15,9 @@ import numpy as np
 
 from recon.arrays import F32, F64, I64, U8, Bool
 from recon.errors import ArtifactInvalid
-from training.model.config import ModelConfig
+from training.data.config import ModelShape
 from vectorize.labels.sample import CLASS_TYPE
+from vectorize.road_map import AREA_CLASSES
 
 _STEPS = 4  # of a line in each cell that it crosses: it misses corners that it cuts by less
 _SHIFT = 8  # fraction bits of OpenCV's polygons
@@ -34,7 +35,7 @@ class MapTargets:
     bev: U8  # (K, Hb, Wb)
 
 
-def map_targets(record: Mapping[str, Any], config: ModelConfig) -> MapTargets:
+def map_targets(record: Mapping[str, Any], config: ModelShape) -> MapTargets:
     """Return the targets of a sample JSON; elements of classes that the model does not have are left out.
 
     Raises ArtifactInvalid for a faulty vector, and where the labels were made without one of the model's classes.
@@ -43,25 +44,32 @@ def map_targets(record: Mapping[str, Any], config: ModelConfig) -> MapTargets:
     try:
         _check_classes(record["classes"], config, where)
         vectors = [vector for vector in record["vectors"] if vector["cls_name"] in config.classes]
-        count = len(vectors)
-        points = np.zeros((count, config.points, 2), dtype=np.float32)
-        values = np.zeros((2, count, config.points), dtype=np.float32)
-        bev = np.zeros((len(config.classes), *config.bev_px), dtype=np.uint8)
         classes = np.array([config.classes.index(vector["cls_name"]) for vector in vectors], dtype=np.int64)
-        for i, vector in enumerate(vectors):
-            ego = np.array(vector["pts"], dtype=np.float64).reshape(-1, 2)
-            per_vertex = np.stack([np.array(vector[name], dtype=np.float64) for name in ("seen", "confidence")])
-            if len(ego) < 2 or per_vertex.shape[1] != len(ego) or not np.isfinite(ego).all():
-                raise ValueError(f"vector {i} is no polyline")
-            unit = config.patch.to_unit(ego)
-            where_on = equal_distances(ego, config.points, closed=bool(vector["closed"]))
-            points[i] = at(unit, where_on)
-            values[:, i] = at(per_vertex.T, where_on).T
-            draw(bev[classes[i]], unit, closed=bool(vector["closed"]), area=vector["cls_name"] == "ped_crossing")
+        closed = np.array([bool(vector["closed"]) for vector in vectors], dtype=bool)
+        shapes = [_vertices(vector, config) for vector in vectors]
     except (KeyError, TypeError, ValueError) as error:
         raise ArtifactInvalid(f"a vector of the sample is faulty: {error}", where=where) from error
-    closed = np.array([bool(vector["closed"]) for vector in vectors], dtype=bool)
-    return MapTargets(points=points, classes=classes, closed=closed, seen=values[0], confidence=values[1], bev=bev)
+    sampled = np.zeros((len(vectors), config.points, 4), dtype=np.float32)
+    for i, (ego, values) in enumerate(shapes):
+        sampled[i] = at(values, equal_distances(ego, config.points, closed=bool(closed[i])))
+    bev = np.zeros((len(config.classes), *config.bev_px), dtype=np.uint8)
+    draw_lines(bev, [values[:, :2] for _, values in shapes], classes, closed)
+    for i in np.flatnonzero(closed).tolist():
+        if config.classes[classes[i]] in AREA_CLASSES:
+            fill(bev[classes[i]], shapes[i][1][:, :2])
+    points, seen, confidence = (np.ascontiguousarray(sampled[..., part]) for part in (slice(0, 2), 2, 3))
+    return MapTargets(points=points, classes=classes, closed=closed, seen=seen, confidence=confidence, bev=bev)
+
+
+def _vertices(vector: Mapping[str, Any], config: ModelShape) -> tuple[F64, F64]:
+    """Return the vertices (N, 2) of a vector in metres; and (N, 4) column, row, seen and confidence of each."""
+    ego = np.array(vector["pts"], dtype=np.float64)
+    values = np.empty((len(ego), 4))
+    values[:, :2] = config.patch.to_unit(ego)
+    values[:, 2], values[:, 3] = vector["seen"], vector["confidence"]
+    if ego.shape[0] < 2 or ego.shape[1:] != (2,) or not np.isfinite(values).all():
+        raise ValueError(f"{vector['cls_name']}: {len(ego)} vertices are no polyline")
+    return ego, values
 
 
 def equal_distances(vertices: F64, count: int, *, closed: bool) -> F64:
@@ -81,26 +89,37 @@ def at(values: F64, where: F64) -> F64:
     return result
 
 
-def draw(plane: U8, unit: F64, *, closed: bool, area: bool) -> None:
-    """Set the cells (h, w) that a polyline in unit coordinates crosses, or that an area covers."""
-    size = np.array(plane.shape[::-1], dtype=np.float64)
-    cells = unit * size
-    ring = np.concatenate([cells, cells[:1]]) if closed else cells
-    steps = np.maximum(1, np.ceil(np.abs(np.diff(ring, axis=0)).max(axis=1) * _STEPS).astype(np.int64))
-    start = np.repeat(np.arange(len(steps)), steps)
-    share = (np.arange(len(start)) - np.repeat(np.cumsum(steps) - steps, steps)) / steps[start]
-    line = np.concatenate([ring[start] + share[:, None] * (ring[start + 1] - ring[start]), ring[-1:]])
+def draw_lines(planes: U8, lines: Sequence[F64], classes: I64, closed: Bool) -> None:
+    """Set the cells (K, h, w) that lines in unit coordinates cross, each in the plane of its class."""
+    if not lines:
+        return
+    size = np.array(planes.shape[:0:-1], dtype=np.float64)
+    rings = [np.concatenate([line, line[:1]]) if ring else line for line, ring in zip(lines, closed, strict=True)]
+    # All lines at once: pieces of numpy's size would cost more than the drawing.
+    ends = np.concatenate(rings) * size
+    plane = np.repeat(classes, [len(ring) for ring in rings])
+    first = np.ones(len(ends), dtype=bool)
+    first[np.cumsum([len(ring) for ring in rings]) - 1] = False  # no stretch leads from the last vertex of a line
+    start = np.flatnonzero(first)
+    stretch = ends[start + 1] - ends[start]
+    steps = np.maximum(1, np.ceil(np.abs(stretch).max(axis=1) * _STEPS).astype(np.int64))
+    share = (np.arange(steps.sum()) - np.repeat(np.cumsum(steps) - steps, steps)) / np.repeat(steps, steps)
+    cells = np.concatenate([np.repeat(ends[start], steps, 0) + share[:, None] * np.repeat(stretch, steps, 0), ends])
+    of = np.concatenate([np.repeat(plane[start], steps), plane])
     # A line along the edge of the patch belongs to the cells inside.
-    column, row = np.clip(line, 0, size - 1).astype(np.int64).T
-    plane[row, column] = 1
-    if area and closed:
-        corners = np.round((cells - 0.5) * 2**_SHIFT).astype(np.int32)  # OpenCV's centres lie at integers
-        filled = np.zeros_like(plane)
-        cv2.fillPoly(filled, [corners[:, None]], [1], shift=_SHIFT)
-        np.maximum(plane, filled, out=plane)
+    column, row = np.clip(cells, 0, size - 1).astype(np.int64).T
+    planes[of, row, column] = 1
 
 
-def _check_classes(classes: Mapping[str, int], config: ModelConfig, where: str) -> None:
+def fill(plane: U8, unit: F64) -> None:
+    """Set the cells (h, w) whose centres an area in unit coordinates covers."""
+    corners = np.round((unit * plane.shape[::-1] - 0.5) * 2**_SHIFT).astype(np.int32)  # OpenCV's centres: integers
+    filled = np.zeros_like(plane)
+    cv2.fillPoly(filled, [corners[:, None]], [1], shift=_SHIFT)
+    np.maximum(plane, filled, out=plane)
+
+
+def _check_classes(classes: Mapping[str, int], config: ModelShape, where: str) -> None:
     lacking: Sequence[str] = [name for name in config.classes if classes.get(name) != CLASS_TYPE[name]]
     if lacking:
         hint = "Leave them out of model.classes, or label the drive again."
