@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import csr_matrix, diags
-from scipy.sparse.linalg import spsolve
+from scipy.sparse.linalg import splu
 
 from recon.arrays import F64
 
@@ -41,7 +41,7 @@ def solve(prior: csr_matrix, terms: Sequence[Term]) -> F64:
     for term in terms:
         system = system + _normal_matrix(term.matrix, term.weight)
         right = right + term.matrix.T @ (term.weight * term.target)
-    return np.asarray(spsolve(system.tocsc(), right), dtype=np.float64)
+    return _solution(system, right)
 
 
 def gauss_newton_step(prior: csr_matrix, jacobian: csr_matrix, weight: F64, gradient: F64) -> F64:
@@ -50,7 +50,13 @@ def gauss_newton_step(prior: csr_matrix, jacobian: csr_matrix, weight: F64, grad
     `jacobian` (R, C) and `weight` (R,) belong to the residuals; `gradient` (C,) is half the gradient of the whole sum.
     """
     system = prior + _normal_matrix(jacobian, weight)
-    return np.asarray(spsolve(system.tocsc(), -gradient), dtype=np.float64)
+    return _solution(system, -gradient)
+
+
+def _solution(system: csr_matrix, right: F64) -> F64:
+    """Return x (C,) of a symmetric positive definite system: diagonal pivots are stable, and keep it sparse."""
+    factors = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    return np.asarray(factors.solve(right), dtype=np.float64)
 
 
 def _normal_matrix(matrix: csr_matrix, weight: F64) -> csr_matrix:

@@ -49,15 +49,16 @@ def write_demo_drive(folder: Path, config: CityConfig, tick: Tick = silent, *, t
 
 def render_drive(folder: Path, config: CityConfig, tick: Tick, *, threads: int) -> tuple[CityScene, DriveLog]:
     """Write all files of a drive and its truth, except drive.json; return the scene and the log."""
-    scene = CityScene.build(config, threads=threads)
     cameras = tuple(calibrated_camera(camera, config) for camera in config.cameras)
-    log = plan_drive(folder, config, scene, cameras)
+    # A folder that cannot be written is told before seconds go into the scene.
     with storage_errors(str(folder)):
         for camera in cameras:
             (folder / "images" / camera.name).mkdir(parents=True, exist_ok=True)
             (folder / "ids" / camera.name).mkdir(parents=True, exist_ok=True)
         if config.with_lidar:
             (folder / "lidar").mkdir(parents=True, exist_ok=True)
+    scene = CityScene.build(config, threads=threads)
+    log = plan_drive(folder, config, scene, cameras)
     # The kernels release the GIL and count randomness per pixel, so the order of the images does not matter.
     pool = ThreadPoolExecutor(max_workers=threads)
     try:

@@ -15,7 +15,7 @@ from recon.formats.read_drive import read_drive
 from recon.geometry import apply, rigid_fault
 
 TINY = CityConfig(
-    seed=5, frames=3, width_px=96, height_px=54, texel_m=0.05, lidar=LidarRig(beams=16, columns=120, noise_m=0.01)
+    seed=5, frames=3, width_px=96, height_px=54, texel_m=0.1, lidar=LidarRig(beams=16, columns=120, noise_m=0.01)
 )
 # Where nothing of the ground is looked at, it need not be painted finely: that takes seconds.
 ROUGH = dataclasses.replace(TINY, texel_m=0.2)

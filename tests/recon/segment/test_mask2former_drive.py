@@ -17,9 +17,9 @@ from recon.segment.segment import segment
 from workers.jobs.net import segment_identity
 
 
-@pytest.fixture
-def drive(tmp_path: Path) -> DriveLog:
-    return read_drive(small_drive.write(tmp_path / "drive"))
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> DriveLog:
+    return read_drive(small_drive.write(tmp_path_factory.mktemp("small") / "drive"))
 
 
 @pytest.fixture(scope="module")
@@ -28,30 +28,35 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> SegmentConfig:
     return SegmentConfig(backend="mask2former", weights=str(folder), device="cpu", batch=3)
 
 
+@pytest.fixture(scope="module")
+def whole(drive: DriveLog, config: SegmentConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    segment(drive, config, folder)
+    return folder
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.mark.parametrize("count", [1, 4, 8])
 def test_a_stopped_run_continues_to_the_same_bytes(
-    drive: DriveLog, config: SegmentConfig, tmp_path: Path, count: int
+    drive: DriveLog, config: SegmentConfig, whole: Path, tmp_path: Path, count: int
 ) -> None:
     def stop(done: int, total: int, unit: str = "", /) -> None:
         if done == count:
             raise Cancelled
 
-    segment(drive, config, tmp_path / "whole")
     with pytest.raises(Cancelled):
         segment(drive, config, tmp_path / "work", stop)
     labels = segment(drive, config, tmp_path / "work")
-    assert contents(tmp_path / "work") == contents(tmp_path / "whole")
+    assert contents(tmp_path / "work") == contents(whole)
     assert labels.model.startswith("mask2former:")
     assert len(labels.weights_sha256) == 64
 
 
-def test_one_bad_image_is_left_out_and_too_many_are_refused(
-    drive: DriveLog, config: SegmentConfig, tmp_path: Path
-) -> None:
+def test_one_bad_image_is_left_out_and_too_many_are_refused(config: SegmentConfig, tmp_path: Path) -> None:
+    drive = read_drive(small_drive.write(tmp_path / "drive"))
     image = drive.frames[1].images[0]
     (drive.root / image.path).write_bytes(b"\xff\xd8\xffhalf")
     labels = segment(drive, replace(config, max_bad_share=0.2), tmp_path / "some")

@@ -5,7 +5,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from painter import distance_to, shifted, street
+import shapely
+from painter import shifted, street
+from shapely import LineString
 
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import ImageInvalid
@@ -35,8 +37,9 @@ def site(tmp_path_factory):
     root = tmp_path_factory.mktemp("drive")
     canvas, centre = street(heading_rad=0.9, length_m=50.0)
     canvas.stroke(shifted(centre, 1.5))
-    away = distance_to(centre, canvas.grid.centres().reshape(-1, 2)).reshape(canvas.grid.shape)
-    canvas.hide(away > 12.0)
+    near = LineString(centre).buffer(12.0)
+    shapely.prepare(near)
+    canvas.hide(~shapely.contains_xy(near, *np.moveaxis(canvas.grid.centres(), -1, 0)))
     pose = [transform(rotation_from_euler(yaw_rad=0.9), (*centre[k], 0.0)) for k in range(0, 800, 200)]
     cv2.imwrite(str(root / "grey.png"), np.full((320, 640, 3), 90, np.uint8))
     frames = tuple(
