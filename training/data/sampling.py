@@ -64,11 +64,9 @@ class Examples:
 
     def _choice(self, number: int, count: int, draw: int, attempt: int) -> int:
         """Return the sample of a draw: each pool is walked through in a new order every time."""
-        if attempt:
-            return int(np.random.default_rng((self.data.seed, 2, draw, attempt)).integers(count))
         # One pool: draw n is sample n of its walk. Several: as if each draw were of this pool, which keeps its order.
         walk, at = divmod(draw, count)
-        return int(_order(self.data.seed, number, walk, count)[at])
+        return int(_order(self.data.seed, number, walk, count)[(at + attempt) % count])
 
 
 @lru_cache(maxsize=8)

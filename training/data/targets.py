@@ -64,10 +64,13 @@ def map_targets(record: Mapping[str, Any], config: ModelShape) -> MapTargets:
 def _vertices(vector: Mapping[str, Any], config: ModelShape) -> tuple[F64, F64]:
     """Return the vertices (N, 2) of a vector in metres; and (N, 4) column, row, seen and confidence of each."""
     ego = np.array(vector["pts"], dtype=np.float64)
+    if ego.ndim != 2 or ego.shape[1] != 2:
+        raise ValueError(f"{vector['cls_name']}: points of shape {ego.shape}")
     values = np.empty((len(ego), 4))
     values[:, :2] = config.patch.to_unit(ego)
     values[:, 2], values[:, 3] = vector["seen"], vector["confidence"]
-    if ego.shape[0] < 2 or ego.shape[1:] != (2,) or not np.isfinite(values).all():
+    lengths = {len(ego), len(vector["seen"]), len(vector["confidence"])}  # numpy would stretch a list of one
+    if len(lengths) > 1 or len(ego) < 2 or not np.isfinite(values).all():
         raise ValueError(f"{vector['cls_name']}: {len(ego)} vertices are no polyline")
     return ego, values
 

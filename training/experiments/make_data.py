@@ -38,6 +38,7 @@ class DataConfig:
     traffic: float = 1.5
     condition: str = "day"
     trips: int = 1
+    reach_m: float = 0.0  # of the ground that labels are made from, before the camera; 0 = the pipeline's default
 
     def city(self, seed: int, trip: int) -> CityConfig:
         """Return the settings of one trip through a town."""
@@ -67,14 +68,15 @@ def make_town(out: Path, seed: int, config: DataConfig) -> None:
             write_demo_drive(drive, config.city(seed, trip), threads=1)
             print(f"{time.monotonic() - start:6.1f} s  draw {drive}", flush=True)
     size = ("--set", f"pack.image_px=[{config.stored_px[0]},{config.stored_px[1]}]")
+    reach = ("--set", f"fit.max_distance_m={config.reach_m}") if config.reach_m else ()
     if not wanted[0].is_dir():
-        _roadscribe("label", drives[0], work / "one", *PICTURES, *size)
+        _roadscribe("label", drives[0], work / "one", *PICTURES, *size, *reach)
         _publish(work / "one" / "shards", wanted[0])
     if not wanted[1].is_dir():
         _roadscribe("truth", drives[0], work / "true", *size)
         _publish(work / "true", wanted[1])
     if config.trips > 1 and not wanted[2].is_dir():
-        _roadscribe("aggregate", work / "many", *drives, *size)
+        _roadscribe("aggregate", work / "many", *drives, *size, *reach)
         _publish(work / "many" / "shards" / "1", wanted[2])
     shutil.rmtree(work)
 
@@ -106,9 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--towns", type=int, default=24, help="how many (24)")
     parser.add_argument("--trips", type=int, default=1, help="through each town (1)")
     parser.add_argument("--keyframes", type=int, default=40, help="of a trip (40)")
+    parser.add_argument("--traffic", type=float, default=1.5, help="share of the usual traffic (1.5)")
+    parser.add_argument("--reach", type=float, default=0.0, help="metres before the camera that labels are made from")
     parser.add_argument("--condition", default="day", help="day, dusk, night or wet (day)")
     given = parser.parse_args(arguments)
-    config = DataConfig(trips=given.trips, keyframes=given.keyframes, condition=given.condition)
+    config = DataConfig(
+        trips=given.trips,
+        keyframes=given.keyframes,
+        condition=given.condition,
+        traffic=given.traffic,
+        reach_m=given.reach,
+    )
     for seed in range(given.first, given.first + given.towns):
         make_town(given.out, seed, config)
 
