@@ -1,0 +1,1 @@
+"""The loss of the online-mapping model: named terms, each of which takes the mask."""
