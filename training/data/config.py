@@ -83,12 +83,11 @@ class SourceConfig:
 class DataConfig:
     """What a run trains on."""
 
-    sources: tuple[SourceConfig, ...]
+    sources: tuple[SourceConfig, ...] = ()  # may come from elsewhere; a run needs one at least
     cameras: tuple[str, ...] = ()  # names of the cameras to use; empty = all that a sample has
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = 0  # of the choice of samples, of places and of what is changed
 
     def __post_init__(self) -> None:
-        require(len(self.sources) >= 1, "data.sources must hold at least one source")
         require(len(set(self.cameras)) == len(self.cameras), "data.cameras names a camera twice")
         require(self.seed >= 0, "data.seed must not be negative")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recon.arrays import I64
-from recon.errors import ArtifactInvalid
+from recon.errors import ArtifactInvalid, ConfigInvalid
 from training.data.augment import augmented
 from training.data.config import DataConfig, ModelShape
 from training.data.example import Example, example_of
@@ -20,7 +20,9 @@ _TRIES = 20  # samples in a row that cannot be used: more means that the data ar
 
 
 def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True) -> list[ShardPool]:
-    """Return the pools of the sources of a run; raises what `ShardPool.open` raises."""
+    """Return the pools of the sources of a run; raises ConfigInvalid without one, and what `ShardPool.open` raises."""
+    if not data.sources:
+        raise ConfigInvalid("the run has no shards to train with", hint="Name folders of shards in data.sources.")
     pools = []
     for source in data.sources:
         pool = ShardPool.open(
