@@ -1,4 +1,4 @@
-"""Stages as Ray remote tasks. The only module that imports Ray; it runs in the executor process, never in the API.
+"""Stages as Ray remote tasks. It runs in the executor process, never in the API.
 
 Ray only provides the compute: no retries, no objects but a line of JSON. Attempts are counted in the ledger.
 """

@@ -73,6 +73,15 @@ class ToyTask:
         return x, float("nan") if step == self.bad_step else x * x
 
 
+class PlainTask(ToyTask):
+    """A net without batch norm and dropout: what an example adds to a gradient does not depend on the others."""
+
+    def net(self, device: torch.device) -> torch.nn.Module:
+        self.device = device
+        layers = (torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
+        return torch.nn.Sequential(*layers).to(device)
+
+
 def main() -> None:
     from dataclasses import replace
 

@@ -94,6 +94,23 @@ def load_state(
     return step
 
 
+def load_average(out: Path, net: torch.nn.Module) -> int:
+    """Fill a net with the averaged weights of the newest state, and return its step.
+
+    Raises ArtifactInvalid when there is none, or it is damaged or of another net.
+    """
+    states = _states(out)
+    if not states:
+        raise ArtifactInvalid("the run has no state", where=str(out))
+    try:
+        body = json.loads((states[-1] / "state.json").read_text(encoding="utf-8"))
+        _check_files(states[-1], body.get("files", {}))
+        net.load_state_dict(load_file(states[-1] / _AVERAGE))
+        return int(body["step"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ArtifactInvalid(f"the training state cannot be used: {error}", where=str(states[-1])) from error
+
+
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Raise ValueError for a file that is not as it was written; states of version 0.1 may name none."""
     for name, digest in files.items():

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from toy_regression import CONFIG, CPU, Pair, ToyTask
+from toy_regression import CONFIG, CPU, Pair, PlainTask, ToyTask
 
 from recon.errors import ArtifactInvalid, Cancelled, ConfigInvalid, ModelInvalid, PathRefused
 from recon.progress import Tick
@@ -91,20 +91,11 @@ def test_a_tick_that_cancels_leaves_a_run_that_goes_on(whole: Path, tmp_path: Pa
     assert newest(tmp_path) == newest(whole)
 
 
-class Plain(ToyTask):
-    """A net without batch norm and dropout: what an example adds to a gradient does not depend on the others."""
-
-    def net(self, device: torch.device) -> torch.nn.Module:
-        self.device = device
-        layers = (torch.nn.Linear(1, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
-        return torch.nn.Sequential(*layers).to(device)
-
-
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_parts_give_the_step_of_the_whole_batch(tmp_path: Path, accumulate: int) -> None:
-    whole = run(tmp_path / "whole", Plain(), CONFIG, CPU).net
+    whole = run(tmp_path / "whole", PlainTask(), CONFIG, CPU).net
     config = replace(CONFIG, accumulate=accumulate)
-    parts = run(tmp_path / "parts", Plain(config), config, CPU).net
+    parts = run(tmp_path / "parts", PlainTask(config), config, CPU).net
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-6)
     losses = [[row["loss/square"] for row in rows(out) if "loss/square" in row] for out in tmp_path.iterdir()]
