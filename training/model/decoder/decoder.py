@@ -30,7 +30,7 @@ class Decoder(nn.Module):
         Iterative refinement (Deformable DETR, appendix A.4): a layer moves the points of the one before, in logits;
         gradients do not flow through them into that layer.
         """
-        x, position, place = self.queries(len(bev), many)
+        x, position, place = self.queries(bev.shape[0], many)  # len() would fix the batch of an exported model
         logits, points = [], []
         instances = x.mean(dim=2)
         for layer, classes, step in zip(self.layers, self.classes, self.steps, strict=True):
