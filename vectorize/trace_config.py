@@ -112,12 +112,15 @@ class RowConfig:
     longest_dot_gap_m: float = 5.0
     dot_turn_deg: float = 35.0  # from dot to dot
     least_dots: int = 5  # of a row: a dot has no direction that could tell against it
+    mouth_m: float = 4.0  # of a hole beside which the road opens: a side street, where paint ends by rule
+    mouth_deep_m: float = 6.0  # that it opens by: a parking bay is 5 m deep
 
     def __post_init__(self) -> None:
         check_ranges("row", self, longest_dash_m=(0.5, 50), longest_gap_m=(0.1, 50), longest_link_m=(1, 200))
         check_ranges("row", self, circle_deg=(0.1, 90), lateral_m=(0, 5), period_share=(0, 0.5), least_dashes=(3, 100))
         check_ranges("row", self, dot_m=(0.1, 5), dot_probability=SHARE, longest_dot_gap_m=(0, 20))
         check_ranges("row", self, dot_turn_deg=(0, 90), least_dots=(3, 100))
+        check_ranges("row", self, mouth_m=(0.5, 100), mouth_deep_m=(0.5, 30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

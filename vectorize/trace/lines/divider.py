@@ -13,6 +13,7 @@ from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.guide import bridge_along
+from vectorize.trace.lines.mouth import Mouths
 from vectorize.trace.lines.ridge import find_dots, find_strands
 from vectorize.trace.lines.rows import join_rows
 from vectorize.trace.lines.strand import STEP_M, Strand
@@ -50,7 +51,8 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[Geometry]
     clear, faint = find_strands(evidence, evidence.marking, config.ridge)
     clear = [s for s in clear if s.width_m <= divider.max_width_m or s.length_m > divider.wide_keep_m]
     clear = [s for s in clear if _beside_road(evidence, s)]
-    rows = join_rows([*clear, *find_dots(evidence, evidence.marking, clear, config)], config.row, barriers)
+    dashes = [*clear, *find_dots(evidence, evidence.marking, clear, config)]
+    rows = join_rows(dashes, config.row, barriers, Mouths(evidence, config.row))
     # What is too short for a line by itself was only asked whether it belongs to a row.
     rows = [s for s in rows if s.gap_m > 0 or s.length_m >= config.ridge.min_length_m - evidence.grid.cell_m]
     along, stop_lines = _split_transverse(rows, sides, config.stop_line)

@@ -3,7 +3,7 @@
 A link joins two dashes that lie on one circle: the angle at which the first leaves towards the second equals the angle
 at which the second is reached. A link alone proves little over a long gap, for neighbouring lanes have dashes too. It
 counts where another one continues it: a row is a chain of links with one period. Where a dash is worn away or hidden,
-a link may span two or three periods.
+a link may span two or three periods, but not past the mouth of a side street: there no dash was painted.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from shapely import Geometry, LineString, STRtree
 from vectorize import polyline
 from vectorize.trace.lines.dash_links import Dashes, Link, curve_between, curve_of
 from vectorize.trace.lines.linker import bridge_strand, concatenated
+from vectorize.trace.lines.mouth import Mouths
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace_config import RowConfig
 
@@ -35,6 +36,7 @@ INNER = (0.25, 0.75)  # of a link, as shares of its length
 CLEAR_M = 0.2  # beside a link, where no other dash lies: it would be the next one of the row
 DOT_SHARE = 0.5  # of the members of a row that make it one of dots
 BLOCKING_SHARE = 0.4  # of a dash that another one must measure to stand in its row: a stud between dashes does not
+HOLE_PERIODS = 1.5  # of the shortest period of a row, from which on a link spans a hole
 LEAST_WITH_HOLE = 4  # dashes of a row with a hole: three could be anything
 LEAST_GAP_SHARE = 0.2  # of a dash that the gap measures: less is a worn solid line
 LEAST_AFTER_LINE = 2  # dashes that show a row together with a line that ends in its first one
@@ -44,16 +46,20 @@ LEAST_PAIR_M = 1.5  # length of such dashes: shorter ones show no direction
 LEAST_GROUP = 4  # dots that may be one dash of a row of such groups
 
 
-def join_rows(strands: Sequence[Strand], config: RowConfig, barriers: Sequence[Geometry]) -> list[Strand]:
+def join_rows(
+    strands: Sequence[Strand], config: RowConfig, barriers: Sequence[Geometry], mouths: Mouths | None = None
+) -> list[Strand]:
     """Return the strands with the dashes of each row joined to one; no link crosses a strand or a barrier."""
-    groups = _round(list(strands), replace(config, least_dots=min(LEAST_GROUP, config.least_dots)), barriers)
-    joined = _round(groups, config, barriers)
+    groups = _round(list(strands), replace(config, least_dots=min(LEAST_GROUP, config.least_dots)), barriers, mouths)
+    joined = _round(groups, config, barriers, mouths)
     # A few dots are a dash of a row of such groups, or nothing.
     few = [s for s in joined if s.dots and s.dots < config.least_dots]
     return [s for s in joined if s.length_m >= config.dot_m and s not in few]
 
 
-def _round(strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry]) -> list[Strand]:
+def _round(
+    strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry], mouths: Mouths | None
+) -> list[Strand]:
     pieces = [s for s in strands if s.length_m <= config.longest_dash_m]
     others = [s for s in strands if s.length_m > config.longest_dash_m]
     if len(pieces) < LEAST_AFTER_LINE:
@@ -65,11 +71,11 @@ def _round(strands: list[Strand], config: RowConfig, barriers: Sequence[Geometry
     for _ in range(MOST_PERIODS):
         graph.accept(graph.over_holes(links))
     rows, used = [], set()
-    for chain in graph.chains():
-        if _is_row(chain, dashes, config):
-            members = [chain[0].i, *(link.j for link in chain)]
-            used.update(members)
-            rows.append(_row(chain, pieces, dashes))
+    # What a mouth parts is proved by the whole row: two dashes behind it go on at its period.
+    chains = (chain for chain in graph.chains() if _is_row(chain, dashes, config))
+    for part in (part for chain in chains for part in _parted(chain, pieces, mouths)):
+        used.update([part[0].i, *(link.j for link in part)])
+        rows.append(_row(part, pieces, dashes))
     alone = [s for k, s in enumerate(pieces) if k not in used]
     return rows + _after_lines(alone, others, rows, config, barriers)
 
@@ -331,12 +337,26 @@ def _is_whole(times: float, config: RowConfig) -> bool:
     return 1 <= number <= MOST_PERIODS and abs(times - number) <= (config.period_share if number == 1 else BEAT_SHARE)
 
 
+def _parted(chain: Sequence[Link], pieces: Sequence[Strand], mouths: Mouths | None) -> list[list[Link]]:
+    """Return the parts of a chain between its holes at mouths of side streets."""
+    parts: list[list[Link]] = [[]]
+    least_m = min(link.period_m for link in chain)
+    for link in chain:
+        before, gap, after = pieces[link.i].xy_m, curve_of(link, pieces), pieces[link.j].xy_m
+        hole = link.period_m > HOLE_PERIODS * least_m
+        if hole and mouths is not None and mouths.between(before, gap, after):
+            parts.append([])
+        else:
+            parts[-1].append(link)
+    return [part for part in parts if part]
+
+
 def _is_row(chain: Sequence[Link], dashes: Dashes, config: RowConfig) -> bool:
     """Return whether a chain has enough dashes, and gaps that are no wear."""
     members = [chain[0].i, *(link.j for link in chain)]
     least = config.least_dots if _are_dots(members, dashes) else config.least_dashes
     periods = np.array([link.period_m for link in chain])
-    if (periods > 1.5 * periods.min()).any():
+    if (periods > HOLE_PERIODS * periods.min()).any():
         least = max(least, LEAST_WITH_HOLE)
     gap_m = float(np.median([link.gap_m for link in chain]))
     dash_m = float(np.median(dashes.length_m[members]))
