@@ -18,6 +18,7 @@ from scipy.spatial import cKDTree
 
 from recon.arrays import F64, I64, Bool
 from vectorize import polyline
+from vectorize.trace.direction_field import DirectionField, between_deg
 from vectorize.trace.lines.strand import Strand
 from vectorize.trace_config import HatchingConfig
 
@@ -116,22 +117,19 @@ def _off_the_road(
 ) -> F64:
     """Return (N,) degrees between strands and the road around them; 90 where nothing shows its direction."""
     long = [s.xy_m for s in strands if s.length_m >= config.line_m]
-    lines = [polyline.resample(line, STEP_M) for line in (*edges, *long) if polyline.length_of(line) > STEP_M]
-    points = np.concatenate([np.zeros((0, 2)), *lines])
-    doubled = polyline.doubled(np.concatenate([np.zeros((0, 2)), *(polyline.tangents(line) for line in lines)]))
+    field = DirectionField.of(
+        [polyline.resample(line, STEP_M) for line in (*edges, *long) if polyline.length_of(line) > STEP_M]
+    )
     result = np.full(len(strands), 90.0)
-    if not len(points):
-        return result
-    tree = cKDTree(points)
-    for i, near in enumerate(tree.query_ball_point(middle, FARTHEST * config.road_m + length / 2)):
+    for i, strand in enumerate(strands):
+        near = field.near(middle[i], FARTHEST * config.road_m + length[i] / 2)
         # A strand does not show its own direction.
-        away = np.hypot(*(points[near] - middle[i]).T)
-        own = shapely.distance(shapely.LineString(strands[i].xy_m), shapely.points(points[near])) < STEP_M
-        weight = np.where(own, 0.0, np.exp(-0.5 * (2 * away / config.road_m) ** 2))
-        field = (weight * doubled[near]).sum()
+        own = shapely.distance(shapely.LineString(strand.xy_m), shapely.points(field.points[near])) < STEP_M
+        weight = np.where(own, 0.0, field.closeness(middle[i], near, config.road_m / 2))
+        road = field.mean(near, weight)
         # Where two roads meet their directions cancel each other out, and none is the road's.
-        if abs(field) > COHERENT * weight.sum() + NO_DIRECTION:
-            result[i] = abs(np.degrees(np.angle(polyline.doubled(direction[i : i + 1])[0] / field))) / 2
+        if abs(road) > COHERENT * weight.sum() + NO_DIRECTION:
+            result[i] = between_deg(polyline.doubled(direction[i : i + 1])[0], road)
     return result
 
 

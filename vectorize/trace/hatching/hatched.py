@@ -47,7 +47,7 @@ def find_hatched(evidence: Evidence, edges: Sequence[F64], config: TraceConfig) 
     """
     paint = np.maximum(evidence.marking, evidence.other_marking)
     # At a small angle the ridge of an outline turns into a bar, and is cut there.
-    strands, _ = find_strands(evidence, paint, replace(config.ridge, corner_deg=CORNER_DEG))
+    strands = find_strands(evidence, paint, replace(config.ridge, corner_deg=CORNER_DEG))
     groups = bar_groups(strands, edges, config.hatching)
     away: U8 = np.zeros(paint.shape, np.uint8)
     bars = {int(i) for group in groups for i in group.members}

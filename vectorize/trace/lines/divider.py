@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 from shapely import Geometry, LineString
 
 from recon.arrays import F64
 from vectorize import polyline
 from vectorize.evidence import Evidence
+from vectorize.trace.direction_field import DirectionField, between_deg
 from vectorize.trace.lines.bridge import bridge
 from vectorize.trace.lines.guide import bridge_along
 from vectorize.trace.lines.mouth import Mouths
-from vectorize.trace.lines.ridge import find_dots, find_strands
+from vectorize.trace.lines.ridge import find_clear_and_faint, find_dots
 from vectorize.trace.lines.rows import join_rows
 from vectorize.trace.lines.strand import STEP_M, Strand
 from vectorize.trace.road_sides import RoadSides
@@ -25,7 +26,6 @@ LATERAL_SHARE = 0.5  # of `bridge_lateral_m` where faint ridges are linked
 LEAST_CLEAR_SHARE = 0.2  # of a line that clear and faint pieces form together
 WALL_M, WALL_ENDS_M = 1.0, 0.4  # painted stop lines from this length on stop bridges, but for their ends
 BESIDE_M = 0.5  # from the axis of a line to the road beside it
-SIDE = -1  # owner of the points of the road's sides
 EVERY = 5  # of the vertices of a strand that stand for its direction among neighbours: half a metre apart
 MOST_WEIGHT_M = 30.0  # length from which a neighbour's direction weighs no more: it may curve away
 NEAREST_M = 4.0  # distance from which a direction counts less: the main street lies farther away than that
@@ -48,7 +48,7 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[Geometry]
     No bridge crosses a barrier; the sides of the road guide edge lines over long worn stretches.
     """
     divider = config.divider
-    clear, faint = find_strands(evidence, evidence.marking, config.ridge)
+    clear, faint = find_clear_and_faint(evidence, evidence.marking, config.ridge)
     clear = [s for s in clear if s.width_m <= divider.max_width_m or s.length_m > divider.wide_keep_m]
     clear = [s for s in clear if _beside_road(evidence, s)]
     dashes = [*clear, *find_dots(evidence, evidence.marking, clear, config)]
@@ -106,39 +106,48 @@ def _split_transverse(
 
     Paint along a side of the road is one all the same: the lines of a side street lie across those of the main street.
     """
-    if not strands:
-        return [], []
-    points = np.concatenate([*(s.xy_m[::EVERY] for s in strands), *(side[::EVERY] for side in sides.lines)])
-    owner = np.repeat(np.arange(len(strands)), [len(s.xy_m[::EVERY]) for s in strands])
-    owner = np.concatenate([owner, np.full(len(points) - len(owner), SIDE)])
     lines = [*(s.xy_m for s in strands), *sides.lines]
-    double_angle = polyline.doubled(np.concatenate([polyline.tangents(line)[::EVERY] for line in lines]))
-    weight = np.array([*(min(s.length_m, MOST_WEIGHT_M) for s in strands), MOST_WEIGHT_M])[owner]
-    tree = cKDTree(points)
+    field, weight = DirectionField.of(lines, every=EVERY), _weights(strands, len(sides.lines))
     along: list[Strand] = []
     stops: list[Strand] = []
     for i, strand in enumerate(strands):
-        middle = strand.xy_m[len(strand.xy_m) // 2]
-        near = np.array(tree.query_ball_point(middle, config.neighbour_m), dtype=np.int64)
-        large = strand.width_m >= config.marking_min_width_m and strand.length_m >= config.marking_min_length_m
-        near = near[owner[near] != i]
-        # In a side street its own kerbs and lines are nearer than those of the main street.
-        closeness = np.exp(-0.5 * (np.hypot(*(points[near] - middle).T) / NEAREST_M) ** 2)
-        own = polyline.doubled(polyline.tangents(strand.xy_m)).mean()
-        of_line = owner[near] != SIDE
-        # The kerb at the end of a road lies across its last dash: only wide paint is compared with sides too, and paint
-        # longer than the stop line of two lanes with these together: another road's lines may be nearer than its own.
-        kinds = [of_line, True] if strand.length_m <= TWO_LANES_M else [True]
-        kinds = kinds if large else [of_line]
-        fields = [(double_angle[near] * weight[near] * closeness * kept).sum() for kept in kinds]
-        off = max(abs(np.angle(own / field)) / 2 if abs(field) > NO_FIELD else 0.0 for field in fields)
-        near = near[large | of_line]
-        transverse = np.degrees(off) >= config.transverse_deg and strand.length_m <= config.marking_max_length_m
+        off_deg, shown_by = _off_the_lanes(i, strands, field, weight, config)
+        transverse = off_deg >= config.transverse_deg and strand.length_m <= config.marking_max_length_m
         if not transverse or sides.beside(strand.xy_m) is not None:
             along.append(strand)
-        elif large and len(near) > LEAST_NEIGHBOURS:
+        elif _is_wide(strand, config) and shown_by > LEAST_NEIGHBOURS:
             stops.append(strand)
     return along, stops
+
+
+def _is_wide(strand: Strand, config: StopLineConfig) -> bool:
+    return strand.width_m >= config.marking_min_width_m and strand.length_m >= config.marking_min_length_m
+
+
+def _weights(strands: Sequence[Strand], sides: int) -> F64:
+    """Return the weight of each strand and then of each side as a neighbour."""
+    return np.array([*(min(s.length_m, MOST_WEIGHT_M) for s in strands), *[MOST_WEIGHT_M] * sides])
+
+
+def _off_the_lanes(
+    i: int, strands: Sequence[Strand], field: DirectionField, weight: F64, config: StopLineConfig
+) -> tuple[float, int]:
+    """Return the degrees between strand `i` and the lines around it, and the number of points that show those."""
+    strand = strands[i]
+    middle = strand.xy_m[len(strand.xy_m) // 2]
+    near = field.near(middle, config.neighbour_m)
+    near = near[field.owner[near] != i]
+    of_line = field.owner[near] < len(strands)
+    # In a side street its own kerbs and lines are nearer than those of the main street.
+    share = weight[field.owner[near]] * field.closeness(middle, near, NEAREST_M)
+    wide = _is_wide(strand, config)
+    # The kerb at the end of a road lies across its last dash: only wide paint is compared with sides too, and paint
+    # longer than the stop line of two lanes with these together: another road's lines may be nearer than its own.
+    kinds = [of_line, True] if strand.length_m <= TWO_LANES_M else [True]
+    own = polyline.doubled(polyline.tangents(strand.xy_m)).mean()
+    around = [field.mean(near, share * kept) for kept in (kinds if wide else [of_line])]
+    off_deg = max(between_deg(own, one) if abs(one) > NO_FIELD else 0.0 for one in around)
+    return off_deg, len(near) if wide else int(of_line.sum())
 
 
 def _shrunk(xy_m: F64, by_m: float) -> F64:

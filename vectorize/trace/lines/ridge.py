@@ -67,10 +67,27 @@ def _extent(span: slice) -> int:
     return int(span.stop - span.start)
 
 
-def find_strands(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[list[Strand], list[Strand]]:
-    """Return the ridges of a probability raster: those with a strong seed, and faint ones that may only link them."""
-    cell = evidence.grid.cell_m
-    sigma_px = max(SMOOTH_M / cell, LEAST_SMOOTH_PX)
+def find_strands(evidence: Evidence, raster: F32, config: RidgeConfig) -> list[Strand]:
+    """Return the ridges of a probability raster that have a strong seed."""
+    smoothed, _, clear = _ridges(evidence, raster, config)
+    return _strands(evidence, smoothed, clear, config, faint=False)
+
+
+def find_clear_and_faint(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[list[Strand], list[Strand]]:
+    """Return the ridges with a strong seed, and faint ones that may only link them."""
+    smoothed, curvature, clear = _ridges(evidence, raster, config)
+    around = cv2.dilate(clear.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=CLEARANCE_CELLS).astype(bool)
+    faint = evidence.known & ~around & (smoothed > config.faint_probability)
+    faint &= curvature > FAINT_CURVES * config.weak_curvature * smoothed
+    return (
+        _strands(evidence, smoothed, clear, config, faint=False),
+        _strands(evidence, smoothed, faint, config, faint=True),
+    )
+
+
+def _ridges(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[F32, F32, Bool]:
+    """Return (H, W) the smoothed raster, its curvature across ridges, and the cells of clear ridges."""
+    sigma_px = max(SMOOTH_M / evidence.grid.cell_m, LEAST_SMOOTH_PX)
     smoothed = smooth_known(raster, evidence.known, sigma_px)
     curvature = _ridge_curvature(smoothed, sigma_px)
     weak = evidence.known & (smoothed > config.weak_probability) & (curvature > config.weak_curvature * smoothed)
@@ -79,13 +96,7 @@ def find_strands(evidence: Evidence, raster: F32, config: RidgeConfig) -> tuple[
     clear: Bool = apply_hysteresis_threshold(  # type: ignore[no-untyped-call]
         weak.astype(np.uint8) + strong.astype(np.uint8), 0.5, 1.5
     )
-    around = cv2.dilate(clear.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=CLEARANCE_CELLS).astype(bool)
-    faint = evidence.known & ~around & (smoothed > config.faint_probability)
-    faint &= curvature > FAINT_CURVES * config.weak_curvature * smoothed
-    return (
-        _strands(evidence, smoothed, clear, config, faint=False),
-        _strands(evidence, smoothed, faint, config, faint=True),
-    )
+    return smoothed, curvature, clear
 
 
 def _strands(evidence: Evidence, smoothed: F32, mask: Bool, config: RidgeConfig, *, faint: bool) -> list[Strand]:
