@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from recon.arrays import AnyArray
+from recon.arrays import U8, AnyArray
 from recon.errors import ConfigInvalid
 from training.data.example import CameraViews, Example
 from training.data.rig import UNSEEN
@@ -39,15 +39,28 @@ def collate(examples: Sequence[Example]) -> TrainBatch:
 
 def collate_views(views: Sequence[CameraViews]) -> Views:
     """Return the cameras of samples as a batch."""
-    images = _stacked([one.images for one in views], 0)
     return Views(
-        images=images.permute(0, 1, 4, 2, 3).contiguous(),
+        images=_images([one.images for one in views]),
         present=_stacked([one.present for one in views], 0),
         cell_uv=_stacked([one.cell_uv for one in views], UNSEEN),
         rays=_stacked([one.rays for one in views], 0),
         origins=_stacked([one.origins for one in views], 0),
         image_cells=_stacked([one.image_cells for one in views], 0),
     )
+
+
+def _images(samples: Sequence[Sequence[U8 | None]]) -> Tensor:
+    """Return images as (B, V, 3, H, W), black where there are none; in memory the channels stay last.
+
+    Each image is written once, where it stays: fresh memory of this size costs more than decoding small images.
+    """
+    shape = next((image.shape for images in samples for image in images if image is not None), (0, 0, 3))
+    whole = np.empty((len(samples), max(map(len, samples)), *shape), dtype=np.uint8)
+    for plane, images in zip(whole, samples, strict=True):
+        for i in range(len(plane)):
+            image = images[i] if i < len(images) else None
+            plane[i] = 0 if image is None else image
+    return torch.from_numpy(whole).permute(0, 1, 4, 2, 3)
 
 
 def _labels(examples: Sequence[Example]) -> Labels:

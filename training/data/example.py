@@ -24,7 +24,7 @@ from vectorize.labels.view_members import member_name
 class CameraViews:
     """The cameras of one sample, as `training.data.train_batch.Views` has them for a batch."""
 
-    images: U8  # (V, H, W, 3) RGB
+    images: tuple[U8 | None, ...]  # (V,) of (H, W, 3) RGB; None of a camera that is not present
     present: Bool  # (V,)
     cell_uv: F32  # (V, Z, Hb, Wb, 2)
     rays: F32  # (V, h, w, 3)
@@ -59,10 +59,9 @@ class Seen:
 
 def camera_views(seen: Sequence[Seen], ground_z_ego_m: float, config: ModelShape) -> CameraViews:
     """Return the views of cameras; one without an image is not present, and shows no cell."""
-    width, height = config.image_px
     count, features = len(seen), config.feature_px
     views = CameraViews(
-        images=np.zeros((count, height, width, 3), dtype=np.uint8),
+        images=tuple(one.image for one in seen),
         present=np.array([one.image is not None for one in seen], dtype=bool),
         cell_uv=np.full((count, len(config.heights_m), *config.bev_px, 2), UNSEEN, dtype=np.float32),
         rays=np.zeros((count, *features, 3), dtype=np.float32),
@@ -72,7 +71,6 @@ def camera_views(seen: Sequence[Seen], ground_z_ego_m: float, config: ModelShape
     for i, one in enumerate(seen):
         if one.image is not None:
             geometry = camera_geometry(one.camera, one.ego_from_camera, ground_z_ego_m, config)
-            views.images[i] = one.image
             views.cell_uv[i], views.rays[i] = geometry.cell_uv, geometry.rays
             views.origins[i], views.image_cells[i] = geometry.origin, geometry.image_cells
     return views
@@ -81,7 +79,7 @@ def camera_views(seen: Sequence[Seen], ground_z_ego_m: float, config: ModelShape
 def example_of(
     sample: Sample, config: ModelShape, *, cameras: Sequence[str] = (), weight: float = 1.0, images: bool = True
 ) -> Example:
-    """Return a sample as arrays; `cameras` picks some of its cameras, and without `images` all are black.
+    """Return a sample as arrays; `cameras` picks some of its cameras, and without `images` those are empty.
 
     Raises ArtifactInvalid for a record that does not parse or fit, and ImageInvalid for a damaged image.
     """
@@ -104,8 +102,8 @@ def example_of(
     for camera in used:
         data = sample.images.get(member_name(camera.name))
         size, where = (camera.width_px, camera.height_px), f"{sample.key}: {camera.name}"
-        black = np.zeros((config.image_px[1], config.image_px[0], 3), np.uint8) if not images else None
-        image = net_image(data, recorded_px=size, net_px=config.image_px, where=where) if data and images else black
+        empty = None if images else np.zeros((0, 0, 3), np.uint8)
+        image = net_image(data, recorded_px=size, net_px=config.image_px, where=where) if data and images else empty
         pose = poses.get(camera.name, world_from_ego)
         mounted = camera.ego_from_camera
         if not np.array_equal(pose, world_from_ego):  # else rounding would make every geometry a new one

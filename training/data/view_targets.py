@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import cv2
 import numpy as np
 
@@ -17,17 +20,9 @@ VIEW_CLASSES = ("paint", "boundary", "crossing")
 _LEAST_SHARE = 0.02  # of a cell: a line of paint covers a few percent of a coarse one
 _UNKNOWN_SHARE = 0.5  # of a cell without a positive: more is not labelled
 _AROUND = np.ones((3, 3), dtype=np.uint8)
-
-
-def _table(*classes: RoadClass) -> U8:
-    table = np.zeros(256, dtype=np.uint8)
-    table[list(map(int, classes))] = 255
-    return table
-
-
-_PAINT = _table(RoadClass.LANE_MARKING, RoadClass.STOP_LINE, RoadClass.OTHER_MARKING)
-_KERB, _CROSSING = _table(RoadClass.CURB), _table(RoadClass.CROSSWALK)
-_DRIVABLE, _BESIDE, _UNKNOWN = _table(*DRIVABLE), _table(RoadClass.OFF_ROAD), _table(RoadClass.UNKNOWN)
+_PAINT = (RoadClass.LANE_MARKING, RoadClass.STOP_LINE, RoadClass.OTHER_MARKING)
+_KERB, _CROSSING = (RoadClass.CURB,), (RoadClass.CROSSWALK,)
+_BESIDE, _UNKNOWN = (RoadClass.OFF_ROAD,), (RoadClass.UNKNOWN,)
 
 
 def view_target(data: bytes, *, recorded_px: Size, config: ModelShape, where: str) -> U8:
@@ -36,13 +31,14 @@ def view_target(data: bytes, *, recorded_px: Size, config: ModelShape, where: st
     A boundary is a kerb, or the border between drivable and other ground. ImageInvalid for a damaged PNG.
     """
     ids = decode_ids(data, width_px=recorded_px[0], height_px=recorded_px[1], where=where)
-    drivable, beside = (np.asarray(cv2.LUT(ids, table), dtype=np.uint8) for table in (_DRIVABLE, _BESIDE))
-    border = cv2.bitwise_and(cv2.dilate(drivable, _AROUND), cv2.dilate(beside, _AROUND))
-    paint, kerb, crossing, unknown = (cv2.LUT(ids, table) for table in (_PAINT, _KERB, _CROSSING, _UNKNOWN))
-    planes = cv2.merge([paint, cv2.bitwise_or(border, kerb), crossing, unknown])
-    share = _shares(np.asarray(planes, dtype=np.uint8), recorded_px, config)
-    result = (share[..., :3].transpose(2, 0, 1) > _LEAST_SHARE * 255).astype(np.uint8)
-    result[:, (share[..., 3] > _UNKNOWN_SHARE * 255) & ~result.any(axis=0)] = NOT_LABELLED
+    ids = _padded(ids, NetFrame.of(recorded_px, config.image_px))
+    border = cv2.bitwise_and(cv2.dilate(_any(ids, DRIVABLE), _AROUND), cv2.dilate(_any(ids, _BESIDE), _AROUND))
+    planes = (_any(ids, _PAINT), cv2.bitwise_or(border, _any(ids, _KERB)), _any(ids, _CROSSING), _any(ids, _UNKNOWN))
+    # One plane after the other: merging them would cost more than it saves.
+    size = config.feature_px[::-1]
+    shares = np.stack([cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes])
+    result = (shares[:3] > _LEAST_SHARE * 255).astype(np.uint8)
+    result[:, (shares[3] > _UNKNOWN_SHARE * 255) & ~result.any(axis=0)] = NOT_LABELLED
     return result
 
 
@@ -63,16 +59,19 @@ def depth_target(data: bytes, unit_m: float, *, recorded_px: Size, config: Model
     return result
 
 
-def _shares(planes: U8, recorded_px: Size, config: ModelShape) -> U8:
-    """Return how much of each feature cell (h, w, 4) planes (H, W, 4) of 0 and 255 cover; padding is the last one's."""
-    frame = NetFrame.of(recorded_px, config.image_px)
-    if (frame.width, frame.height) != config.image_px:
-        # The padding of the input, in pixels of the stored image: no plane of the input's size is needed.
-        scale = recorded_px[0] / frame.width, recorded_px[1] / frame.height
-        left, right = frame.left * scale[0], (config.image_px[0] - frame.left - frame.width) * scale[0]
-        top, bottom = frame.top * scale[1], (config.image_px[1] - frame.top - frame.height) * scale[1]
-        whole = np.zeros((round(top + bottom) + planes.shape[0], round(left + right) + planes.shape[1], 4), np.uint8)
-        whole[..., 3] = 255
-        whole[round(top) :, round(left) :][: planes.shape[0], : planes.shape[1]] = planes
-        planes = whole
-    return np.asarray(cv2.resize(planes, config.feature_px[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _padded(ids: U8, frame: NetFrame) -> U8:
+    """Return ids (H, W) with the padding of the input around them, in pixels of the stored image, as UNKNOWN."""
+    if (frame.width, frame.height) == frame.net_px:
+        return ids
+    across, down = frame.image_px[0] / frame.width, frame.image_px[1] / frame.height
+    left, right = frame.left * across, (frame.net_px[0] - frame.left - frame.width) * across
+    rows, columns = round(frame.top * down) + ids.shape[0], round(left + right) + ids.shape[1]
+    whole = np.full((rows, columns), int(RoadClass.UNKNOWN), dtype=np.uint8)
+    whole[-ids.shape[0] :, round(left) : round(left) + ids.shape[1]] = ids
+    return whole
+
+
+def _any(ids: U8, classes: Sequence[RoadClass]) -> U8:
+    """Return (H, W) of 255 where a pixel has one of the classes."""
+    planes = [cv2.inRange(ids, (int(one),), (int(one),)) for one in classes]
+    return np.asarray(reduce(cv2.bitwise_or, planes), dtype=np.uint8)
