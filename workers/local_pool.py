@@ -9,12 +9,12 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 from recon.errors import Cancelled, WorkerLost
-from recon.progress import Tick
 from workers.machine import Machine, this_machine
-from workers.pool import StageOutcome, StageTask
+from workers.pool import Report, StageOutcome, StageTask
 from workers.stage import Stage
 
 POLL_S = 0.1
@@ -28,7 +28,7 @@ class LocalPool:
         self._pipe = -1
         self._rest = b""
 
-    def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
+    def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Call from a thread that lives as long as the pool."""
         process = self._worker()
         assert process.stdin is not None
@@ -39,9 +39,13 @@ class LocalPool:
                 message = json.loads(line)
                 if "done" not in message:
                     return StageOutcome.from_json(line.decode())
-                report(message["done"], message["total"], message["unit"])
+                report(message["done"], message["total"], message["unit"], message["values"])
         except BrokenPipeError:
             pass
+        except Cancelled:
+            self._let_save(process, task.stage.grace_s)
+            self.end_job()
+            raise
         except BaseException:
             self.end_job()  # the result of this worker is not needed any more
             raise
@@ -84,6 +88,16 @@ class LocalPool:
                 return
             *lines, self._rest = (self._rest + data).split(b"\n")
             yield from lines
+
+    def _let_save(self, process: subprocess.Popen[bytes], grace_s: float) -> None:
+        """Tell a worker to end, and wait until it has answered or died, at most `grace_s`."""
+        if grace_s:
+            process.terminate()
+            deadline = time.monotonic() + grace_s
+            with contextlib.suppress(Cancelled):
+                for line in self._lines(lambda: time.monotonic() > deadline):
+                    if "done" not in json.loads(line):
+                        return
 
     def _lost(self, task: StageTask) -> WorkerLost:
         assert self._process is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import queue
 import signal
@@ -37,14 +38,16 @@ def main(parent: int, pipe: int) -> None:
         os.killpg(0, signal.SIGKILL)  # the pool is gone, so the result is not needed
 
     threading.Thread(target=read, daemon=True).start()
+    values: dict[str, float] = {}
     with os.fdopen(pipe, "w", buffering=1) as out:
 
         def tick(done: int, total: int, unit: str = "", /) -> None:
-            out.write(f'{{"done": {int(done)}, "total": {int(total)}, "unit": "{unit}"}}\n')
+            out.write(json.dumps({"done": int(done), "total": int(total), "unit": unit, "values": values}) + "\n")
 
         while True:
             task = StageTask.from_json(tasks.get())
-            out.write(execute(task, throttled(tick, REPORT_EVERY_S)).to_json() + "\n")
+            values = {}
+            out.write(execute(task, throttled(tick, REPORT_EVERY_S), measured=values.update).to_json() + "\n")
 
 
 if __name__ == "__main__":

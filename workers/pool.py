@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from recon.errors import InfrastructureError, RoadscribeError
-from recon.progress import Tick
 from workers.jobs.job_spec import JobSpec
 from workers.machine import Machine
 from workers.stage import Stage
@@ -93,6 +92,13 @@ def error_of(record: dict[str, Any]) -> RoadscribeError:
     return kind(record["message"], where=record["where"], hint=record["hint"])
 
 
+class Report(Protocol):
+    """Takes the progress of a stage: a `Tick` that also gets what the stage measured, by name."""
+
+    def __call__(self, done: int, total: int, unit: str, values: Mapping[str, float], /) -> None:
+        """Take that `done` of `total` units are finished."""
+
+
 class ClusterUnresponsive(InfrastructureError):
     """The cluster does not answer; the process that drives it must end and be started again."""
 
@@ -108,11 +114,12 @@ class CodeChanged(InfrastructureError):
 class Pool(Protocol):
     """Runs stages in worker processes, one at a time. A worker that crashes raises an error; this process lives on."""
 
-    def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
+    def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage to its end.
 
         Calls `report` with its progress. Raises Cancelled soon after `should_stop` turns true, when the worker
-        and its children are dead; raises WorkerLost or OutOfMemory when the worker died by itself.
+        and its children are dead: a stage with a `grace_s` is told to end by a signal first, and gets that long to
+        save. Raises WorkerLost or OutOfMemory when the worker died by itself.
         """
 
     def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:

@@ -18,9 +18,9 @@ from typing import Any
 
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, InfrastructureError, OutOfMemory, WorkerLost
-from recon.progress import Tick, throttled
+from recon.progress import throttled
 from workers.machine import Machine, this_machine
-from workers.pool import ClusterUnresponsive, StageOutcome, StageTask
+from workers.pool import ClusterUnresponsive, Report, StageOutcome, StageTask
 from workers.stage import Stage
 from workers.stage_process import execute
 
@@ -34,13 +34,14 @@ def _run_stage(task_json: str) -> str:
     """Run in a Ray worker: progress goes to a file beside the store, since there is no pipe to the executor."""
     task = StageTask.from_json(task_json)
     path = task.store.progress_path(task.token)
+    values: dict[str, float] = {}
 
     def tick(done: int, total: int, unit: str = "", /) -> None:
-        body = {"stage": task.stage.name, "done": int(done), "total": int(total), "unit": unit}
+        body = {"stage": task.stage.name, "done": int(done), "total": int(total), "unit": unit, "values": values}
         with contextlib.suppress(InfrastructureError):  # a job does not fail for its progress
             write_atomic(path, json.dumps(body).encode())
 
-    return execute(task, throttled(tick, POLL_S)).to_json()
+    return execute(task, throttled(tick, POLL_S), measured=values.update).to_json()
 
 
 def _machine() -> str:
@@ -87,7 +88,7 @@ class RayPool:
         self._machines: dict[float, Machine] = {}  # by share of a GPU: asked once, as on any machine
         self._ping = ray.remote(max_retries=0, num_cpus=0)(_answer)
 
-    def run(self, task: StageTask, report: Tick, should_stop: Callable[[], bool]) -> StageOutcome:
+    def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Raises ClusterUnresponsive when Ray no longer answers."""
         progress = task.store.progress_path(task.token)
         progress.unlink(missing_ok=True)
@@ -128,7 +129,7 @@ class RayPool:
                     self._check_alive()
                     quiet_since = time.monotonic()
         except Cancelled:
-            self._kill(reference)
+            self._kill(reference, stage.grace_s)
             raise
         except exceptions.OutOfMemoryError as error:
             hint = "Use a coarser fit.cell_m or a machine with more memory."
@@ -146,8 +147,11 @@ class RayPool:
         there: dict[str, float] = self._ray.cluster_resources() if stage.gpus else {}  # type: ignore[no-untyped-call]
         return stage.gpus if there.get("GPU", 0.0) >= stage.gpus else 0.0
 
-    def _kill(self, reference: Any) -> None:
-        """Kill the task's process and wait for proof of its death."""
+    def _kill(self, reference: Any, grace_s: float) -> None:
+        """Tell the task to end if it has something to save, then kill its process and wait for proof of its death."""
+        if grace_s:
+            self._ray.cancel(reference)  # a SIGINT to a task that runs; one that waits is dropped
+            self._ray.wait([reference], timeout=grace_s)
         self._ray.cancel(reference, force=True)
         with contextlib.suppress(Exception):  # any exception is the proof; a time-out means that Ray does not answer
             self._ray.get(reference, timeout=10.0)
@@ -179,7 +183,7 @@ class RayPool:
 class _Progress:
     """Reports what a stage wrote into its progress file since the last call."""
 
-    def __init__(self, path: Path, report: Tick) -> None:
+    def __init__(self, path: Path, report: Report) -> None:
         self._path, self._report = path, report
         self._seen = b""
 
@@ -190,7 +194,7 @@ class _Progress:
             return False
         self._seen = now
         body = json.loads(now)
-        self._report(body["done"], body["total"], body["unit"])
+        self._report(body["done"], body["total"], body["unit"], body["values"])
         return True
 
 

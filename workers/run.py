@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -34,12 +34,14 @@ class RunEvent:
     total: int = 0
     unit: str = ""
     seconds: float = 0.0
+    values: Mapping[str, float] = field(default_factory=dict)  # what the stage measured, such as a loss
 
     def record(self) -> dict[str, Any]:
         """Return the JSON form, without the fields that the kind of event does not have."""
         body: dict[str, Any] = {"stage": self.stage, "index": self.index, "count": self.count}
         if self.kind == "stage.progress":
             body |= {"done": self.done, "total": self.total, "unit": self.unit}
+            body |= {"values": dict(self.values)} if self.values else {}
         if self.kind == "stage.finished":
             body["seconds"] = round(self.seconds, 3)
         return body
@@ -173,8 +175,8 @@ def _run_stage(
 ) -> StageRecord:
     deadline = time.monotonic() + limit_s
 
-    def report(done: int, total: int, unit: str = "", /) -> None:
-        events(RunEvent(kind="stage.progress", done=done, total=total, unit=unit, **place))
+    def report(done: int, total: int, unit: str, values: Mapping[str, float], /) -> None:
+        events(RunEvent(kind="stage.progress", done=done, total=total, unit=unit, values=values, **place))
 
     try:
         outcome = pool.run(task, report, lambda: should_stop() or time.monotonic() > deadline)

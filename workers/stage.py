@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from recon.artifact import Manifest, digest_json
 from recon.progress import Tick
 from workers.store import Store
+
+Measured: TypeAlias = Callable[[Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,7 @@ class Stage:
     kind: str = ""  # kind of the artifact it leaves
     cached: bool = True  # False: always run, because its input lies outside the store
     resumes: bool = False  # True: the next attempt finds the work folder of the last one
+    grace_s: float = 0.0  # what a cancelled attempt gets to save what it has, before it is killed
     trip: int = 0  # which of the job's drives this stage works on
     gpus: float = 0.0  # share of a GPU, where there is one
     device: str = ""  # device setting, "auto" included, of a stage that computes with PyTorch; "" = it does not
@@ -56,6 +59,7 @@ class StageInput:
     trip: int  # which of the job's drives the stage works on
     folder: Path  # where the sealed artifact must be when the function returns
     tick: Tick
+    measured: Measured = lambda _: None  # values by name that the next progress carries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,14 @@ from recon.progress import Tick
 from workers.kernel_cache import forget_stale_kernels
 from workers.machine import this_machine
 from workers.pool import CodeChanged, StageOutcome, StageTask
-from workers.stage import StageInput
+from workers.stage import Measured, StageInput
 from workers.stage_key import environment
 from workers.store import NEWEST_SCHEMA
 
 
-def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambda: False) -> StageOutcome:
+def execute(
+    task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambda: False, measured: Measured = lambda _: None
+) -> StageOutcome:
     """Run a stage and return its outcome; never raises, so that no other exception crosses the process border."""
     started = time.monotonic()
     reset_peak_memory()
@@ -38,7 +40,7 @@ def execute(task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambd
     try:
         _check_environment(task)
         with task.store.locked(task.stage.role, task.key, waiting):
-            return outcome(object_name=_run_locked(task, tick))
+            return outcome(object_name=_run_locked(task, tick, measured))
     except RoadscribeError as error:
         return outcome(error=error)
     except MemoryError:
@@ -66,7 +68,7 @@ def _check_environment(task: StageTask) -> None:
         raise CodeChanged(what, where=task.stage.name, hint=hint)
 
 
-def _run_locked(task: StageTask, tick: Tick) -> str:
+def _run_locked(task: StageTask, tick: Tick, measured: Measured) -> str:
     stage, store = task.stage, task.store
     if stage.cached and store.find(stage.role, task.key, stage.kind) is not None:
         return task.key  # an earlier attempt finished it
@@ -84,6 +86,7 @@ def _run_locked(task: StageTask, tick: Tick) -> str:
         trip=stage.trip,
         folder=folder,
         tick=tick,
+        measured=measured,
     )
     forget_stale_kernels(stage.function, stage.unused)
     module, _, name = stage.function.partition(":")

@@ -108,8 +108,11 @@ class StageBars:
             task = self._task(stage)
             if not self._bars.tasks[task].finished:
                 self._bars.update(task, completed=data["done"], total=data["total"], unit=data["unit"])
+                if values := data.get("values"):
+                    self._bars.update(task, note=" ".join(f"{name} {value:.4g}" for name, value in values.items()))
         elif self._line.due():
-            self._print(f"  {stage}: {data['done']} of {data['total']} {data['unit']}")
+            values = "".join(f", {name} {value:.4g}" for name, value in data.get("values", {}).items())
+            self._print(f"  {stage}: {data['done']} of {data['total']} {data['unit']}{values}")
 
     def _task(self, stage: str) -> TaskID:
         assert self._bars is not None

@@ -76,6 +76,20 @@ def test_cancel_kills_a_deaf_worker(pool, store):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("grace_s", "saved"), [(20.0, True), (0.0, False), (0.05, False)])
+def test_a_cancelled_stage_may_save(pool, store, grace_s, saved):
+    events = []
+    begun = lambda: any(event.values for event in events)  # noqa: E731
+    spec = ProbeJob(probe=ProbeConfig(script=("save",), grace_s=grace_s, salt=str(grace_s)))
+    with pytest.raises(Cancelled):
+        run(spec, store, pool, events=events.append, should_stop=begun)
+    assert len(list(store.home.glob("work/*.saved"))) == saved
+    last = [event for event in events if event.values][-1]
+    assert last.record()["values"] == {"loss": pytest.approx(1.0 / last.done)}
+    assert run(spec, store, pool).files()  # the next attempt is not disturbed
+
+
+@pytest.mark.slow
 def test_a_stage_has_a_time_limit(pool, store):
     with pytest.raises(StageTimeout):
         run(probe("hang"), store, pool, stage_limit_s=2.0)

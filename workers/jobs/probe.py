@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from recon.artifact import atomic_folder, seal
-from recon.errors import DriveInvalid
+from recon.errors import Cancelled, DriveInvalid
 from workers.jobs.job_spec import JobSpec, Spec
 from workers.stage import Stage, StageInput, same
 
@@ -25,7 +27,8 @@ class ProbeConfig(Spec):
 
     seconds: float = Field(default=0.0, ge=0.0, le=3600.0)
     size: int = Field(default=16, ge=0, le=1 << 30)  # bytes written by each stage
-    script: tuple[Literal["ok", "invalid", "crash", "bug", "disk_full", "hang"], ...] = ()
+    script: tuple[Literal["ok", "invalid", "crash", "bug", "disk_full", "hang", "save"], ...] = ()
+    grace_s: float = Field(default=0.0, ge=0.0, le=60.0)  # of the second stage
     salt: str = ""  # makes one probe differ from another
 
 
@@ -44,7 +47,8 @@ class ProbeJob(JobSpec):
 
     def plan(self) -> tuple[Stage, ...]:
         """Return two stages: the first works, the second follows the script."""
-        return PLAN
+        first, second = PLAN
+        return first, replace(second, grace_s=self.probe.grace_s)
 
     def publishes(self) -> dict[str, str]:
         """Return stage -> folder of the result."""
@@ -82,10 +86,28 @@ def second(given: StageInput) -> None:
         raise ZeroDivisionError("the probe was told to be wrong")
     if action == "disk_full":
         raise OSError(errno.ENOSPC, "no space left on device")
+    if action == "save":
+        _save_at_a_signal(given)
     if action == "hang":
         time.sleep(3600)  # only a kill ends it
     _work(given, config.seconds)
     _leave(given, b"second")
+
+
+def _save_at_a_signal(given: StageInput) -> None:
+    """Work until SIGTERM or Ctrl-C, then take a moment to save, as a training does."""
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
+    for step in range(100_000):
+        if told.is_set():
+            break
+        given.measured({"loss": 1.0 / (step + 1)})
+        given.tick(step + 1, 100_000, "steps")
+        time.sleep(STEP_S)
+    time.sleep(10 * STEP_S)
+    given.folder.parent.with_suffix(".saved").touch()
+    raise Cancelled
 
 
 def _count_run(path: Path) -> int:
