@@ -20,6 +20,7 @@ from vectorize.road_map import Element
 
 AHEAD = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
 PACK = PackConfig(with_images=True, with_ids=True, with_depth=True, samples_per_shard=3)
+BARE = PackConfig()
 MODEL = ModelConfig(image_px=(64, 32), stride=8, bev_px=(40, 20), points=8)
 WIDTH, HEIGHT = 64, 48
 
@@ -59,7 +60,7 @@ def cameras():
     )
 
 
-def drive(folder: Path, *, name="a", frames=4, origin=None, step_m=10.0) -> DriveLog:
+def drive(folder: Path, *, name="a", frames=4, origin=None, step_m=10.0, images=True) -> DriveLog:
     """Write images, ids and sweeps; the images differ in every frame and camera."""
     folder.mkdir(parents=True, exist_ok=True)
     ids = np.full((HEIGHT, WIDTH), RoadClass.BACKGROUND, np.uint8)
@@ -69,14 +70,15 @@ def drive(folder: Path, *, name="a", frames=4, origin=None, step_m=10.0) -> Driv
     (folder / "sweep.bin").write_bytes(np.array([[12.0, 0.5, -1.5, 0], [20, 1, -1, 0]], "<f4").tobytes())
     log = []
     for i in range(frames):
-        images = []
+        taken = []
         for j, camera in enumerate(cameras()):
             path = f"{name}-{i}-{j}.png"
-            pixels = np.random.default_rng((i, j)).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
-            cv2.imwrite(str(folder / path), cv2.resize(pixels, (WIDTH, HEIGHT)))
-            images.append(Image(camera=camera.name, path=path, time_ns=i * 10 + j, id_path="ids.png"))
+            if images:
+                pixels = np.random.default_rng((i, j)).integers(0, 256, (HEIGHT // 8, WIDTH // 8, 3), np.uint8)
+                cv2.imwrite(str(folder / path), cv2.resize(pixels, (WIDTH, HEIGHT)))
+            taken.append(Image(camera=camera.name, path=path, time_ns=i * 10 + j, id_path="ids.png"))
         pose = transform(np.eye(3), (i * step_m, 0.0, 0.0))
-        log.append(Frame(time_ns=i, world_from_ego=pose, images=tuple(images), lidar_path="sweep.bin"))
+        log.append(Frame(time_ns=i, world_from_ego=pose, images=tuple(taken), lidar_path="sweep.bin"))
     return DriveLog(
         name=name,
         root=folder,
@@ -101,7 +103,8 @@ def labels(log: DriveLog, *, elements=ELEMENTS, known=None, size_m=(60.0, 30.0))
 
 def write(folder: Path, *, name="a", frames=4, origin=None, step_m=10.0, config=PACK, **changes) -> Path:
     """Write the shards of one drive and return their folder."""
-    log = drive(folder / "drives" / name, name=name, frames=frames, origin=origin, step_m=step_m)
+    images = config.with_images
+    log = drive(folder / "drives" / name, name=name, frames=frames, origin=origin, step_m=step_m, images=images)
     out = folder / "shards" / name
     out.parent.mkdir(exist_ok=True)
     pack(labels(log, **changes), log, config, out, ids_of=ids_of_drive(log))

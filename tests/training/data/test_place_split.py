@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import small_shards
-from small_shards import MODEL, at_degrees
+from small_shards import BARE, MODEL, at_degrees
 
 from recon.errors import ConfigInvalid
 from recon.geo_origin import GeoOrigin
@@ -17,10 +17,11 @@ from training.data.shard_pool import ShardPool
 def pool(tmp_path_factory):
     """Return six towns; two drives share the first one."""
     folder = tmp_path_factory.mktemp("towns")
+    fields = {"step_m": 40.0, "config": BARE}
     for number in range(6):
-        small_shards.write(folder, name=f"town{number}", frames=8, step_m=40.0, origin=at_degrees(8.0 + 0.02 * number))
-    small_shards.write(folder, name="again", frames=3, step_m=40.0, origin=at_degrees(8.0001))
-    return ShardPool.open([folder / "shards"], MODEL)
+        small_shards.write(folder, name=f"town{number}", frames=8, origin=at_degrees(8.0 + 0.02 * number), **fields)
+    small_shards.write(folder, name="again", frames=3, origin=at_degrees(8.0001), **fields)
+    return ShardPool.open([folder / "shards"], MODEL, images=False)
 
 
 def places(pool):

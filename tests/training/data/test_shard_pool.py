@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -16,11 +17,17 @@ from training.data.shard_pool import ShardPool, shard_folders
 from vectorize.labels.shard import read_shard
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("made")
+    small_shards.write(root, name="a", frames=4)
+    small_shards.write(root, name="b", frames=2)
+    return root / "shards"
+
+
 @pytest.fixture
-def folder(tmp_path):
-    small_shards.write(tmp_path, name="a", frames=4)
-    small_shards.write(tmp_path, name="b", frames=2)
-    return tmp_path / "shards"
+def folder(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "shards")
 
 
 def test_samples_are_read_by_number_as_a_scan_finds_them(folder):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.errors import ArtifactInvalid
@@ -28,6 +28,7 @@ def record(*vectors, classes=CLASS_TYPE):
     return {"sample_token": "a sample", "classes": classes, "vectors": list(vectors)}
 
 
+@settings(max_examples=50)
 @given(LINES, st.integers(2, 30), st.booleans())
 def test_points_lie_on_the_line_at_equal_distances(vertices, count, closed):
     line, closed = np.array(vertices), closed and len(vertices) > 2
@@ -79,6 +80,7 @@ def test_faulty_vectors_are_refused(faulty):
     assert error.value.where == "a sample"
 
 
+@settings(max_examples=40)
 @given(LINES, st.booleans())
 def test_lines_are_drawn_into_the_cells_that_they_cross(vertices, closed):
     line, shape = np.array(vertices), (12, 9)
