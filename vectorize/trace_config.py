@@ -195,6 +195,7 @@ class CrosswalkConfig:
 
     stripe_gap_m: float = 0.9  # widest space between the stripes of a zebra that is one area from the start
     block_gap_m: float = 2.0  # widest gap, worn or between stripes, within one crossing
+    worn_gap_m: float = 6.0  # widest gap between two parts whose stripes begin and end on the same lines
     longest_stripe_m: float = 5.0  # a longer line beside a zebra is a stop line
     min_part_m: float = 1.0  # shorter parts are specks, which join nothing
     similar_share: float = 0.7  # of the wider of two parts of one zebra that the other must reach
@@ -206,6 +207,7 @@ class CrosswalkConfig:
         shares = ("similar_share", "filled_share", "rectangle_share", "convex_share")
         check_ranges("crosswalk", self, **dict.fromkeys(shares, SHARE), min_part_m=(0, 50))
         check_ranges("crosswalk", self, stripe_gap_m=(0, 10), block_gap_m=(0, 20), longest_stripe_m=(0, 50))
+        check_ranges("crosswalk", self, worn_gap_m=(0, 20))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +268,7 @@ class HatchingConfig:
     haze_probability: float = 0.45  # paint fainter and wider than both is no bar, but haze of what was seen from afar
     haze_width_m: float = 0.6
     zebra_bars: int = 5  # from this many bars along the road on, closer than `zebra_m`, they are a zebra
-    zebra_m: float = 1.6
+    zebra_m: float = 2.2
     zebra_long_m: float = 6.0  # longest bar of such a zebra
     rest_line_m: float = 8.0  # length from which a line along the road carries a comb
     road_m: float = 8.0  # in which sides of the road and long lines show its direction best

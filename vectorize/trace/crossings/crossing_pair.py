@@ -16,6 +16,7 @@ from scipy.spatial import cKDTree
 from recon.arrays import F32, F64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
+from vectorize.trace.crossings.bars import find_bars
 from vectorize.trace.crossings.paint_areas import CLOSE_M, LEAST, LINE_WIDTH_M, areas_of, axis_of
 from vectorize.trace_config import CrossingPairConfig
 
@@ -65,11 +66,17 @@ def _crosslines(evidence: Evidence, config: CrossingPairConfig) -> list[Crosslin
     paint = own + evidence.marking
     pieces = []
     for window, inside, _ in areas_of(evidence, own, CLOSE_M):
-        fitted = axis_of(evidence, window, np.where(inside, own[window], np.float32(0)))
-        if fitted is not None:
-            length_m = polyline.length_of(fitted[0])
-            if length_m >= config.min_line_m and fitted[2] <= LINE_WIDTH_M:
-                pieces.append((length_m, fitted[0]))
+        area = np.where(inside, own[window], np.float32(0))
+        fitted = axis_of(evidence, window, area)
+        if fitted is None:
+            continue
+        if fitted[2] <= LINE_WIDTH_M:
+            axes = [fitted[0]]
+        else:  # at a corner the lines of neighbouring crossings meet: each is a bar of its own
+            bars = find_bars(area, evidence.grid, window)
+            axes = list(bars.ends()[bars.widths_m <= LINE_WIDTH_M])
+        lengths = [(polyline.length_of(axis), axis) for axis in axes]
+        pieces += [(length_m, axis) for length_m, axis in lengths if length_m >= config.min_line_m]
     found: list[Crossline] = []
     for _, axis in sorted(pieces, key=lambda piece: (-piece[0], *piece[1].ravel().tolist())):
         middle = shapely.Point(axis.mean(axis=0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from vectorize.evidence import Evidence
 from vectorize.trace.crossings.crossing_pair import find_line_pairs
 from vectorize.trace.crossings.paint_areas import LEAST, LINE_WIDTH_M, PAD, Area, areas_of, disc
 from vectorize.trace.crossings.stripe_rows import zebras_apart
+from vectorize.trace.crossings.worn_gap import is_one_zebra
 from vectorize.trace_config import CrosswalkConfig, TraceConfig
 
 SIMPLIFY = 2.0  # times `simplify_m`: outlines of paint are rougher than lines
@@ -49,7 +50,8 @@ def find_crossings(evidence: Evidence, config: TraceConfig) -> list[tuple[F64, f
     """
     pairs = find_line_pairs(evidence, config.crossing_pair)
     of_pairs = shapely.union_all([polygon for polygon, _ in pairs]).buffer(PAIR_MARGIN_M)
-    zebras, rest = zebras_apart(evidence, config.crosswalk)
+    # Where the lines of two crossings meet their paint is one area: what belongs to a pair is taken out of it.
+    zebras, rest = zebras_apart(_without(evidence, of_pairs), config.crosswalk)
     areas = areas_of(evidence, rest, config.crosswalk.stripe_gap_m)
     parts = [part for area in areas if (part := _part(evidence, area))]
     parts = [part for part in parts if not of_pairs.contains(part.polygon.centroid)]
@@ -59,6 +61,17 @@ def find_crossings(evidence: Evidence, config: TraceConfig) -> list[tuple[F64, f
     apart = [z for z in zebras if z[0].area >= config.min_crossing_m2 and not of_pairs.contains(z[0].centroid)]
     result += [(_corners(polygon.simplify(SIMPLIFY * config.simplify_m)), value) for polygon, value in apart]
     return sorted(result, key=lambda item: (-shapely.Polygon(item[0]).area, *item[0][0].tolist()))
+
+
+def _without(evidence: Evidence, place: shapely.Geometry) -> Evidence:
+    """Return the evidence without the crosswalk paint in a place."""
+    if place.is_empty:
+        return evidence
+    cells = np.argwhere(evidence.crosswalk > LEAST)
+    inside = shapely.contains_xy(place, evidence.grid.to_m(cells[:, ::-1] + 0.5))
+    rest = evidence.crosswalk.copy()
+    rest[tuple(cells[inside].T)] = 0
+    return replace(evidence, crosswalk=rest)
 
 
 def _part(evidence: Evidence, area: Area) -> CrosswalkPart | None:
@@ -93,7 +106,10 @@ def _joined(evidence: Evidence, parts: list[CrosswalkPart], config: TraceConfig)
             for j in near.query(part.polygon.buffer(config.crossing_pair.max_gap_m)).tolist():
                 gap_m = part.polygon.distance(parts[j].polygon)
                 better = j > i and (best is None or (gap_m, i, j) < best)
-                if better and _belong(evidence, part, parts[j], gap_m, config):
+                if better and (
+                    _belong(evidence, part, parts[j], gap_m, config)
+                    or is_one_zebra(evidence, part.polygon, parts[j].polygon, config.crosswalk)
+                ):
                     best = (gap_m, i, j)
         if best is None:
             return parts

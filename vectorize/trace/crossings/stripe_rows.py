@@ -18,6 +18,7 @@ from vectorize.trace.crossings.paint_areas import LEAST, Area, areas_of
 from vectorize.trace_config import CrosswalkConfig
 
 LEAST_STRIPES = 3
+LONG = 1.8  # times the usual bar: a longer one is the line along the ends of stripes, or a stop line
 END_M = 0.4  # from a stripe's end to the line on which the row's stripes end
 LEAST_LEAN = 0.4  # sine of the angle between a stripe and its row: zebras at a slant, fans at a corner
 MOST_TAPER = 0.5  # change of the row's width per metre
@@ -123,7 +124,7 @@ def _cells_in(evidence: Evidence, window: tuple[slice, slice], place: shapely.Ge
 
 def find_rows(evidence: Evidence, bars: Bars, block_gap_m: float) -> list[Row]:
     """Return the rows of stripes among bars, the one of most stripes first."""
-    free = np.arange(len(bars.centres))
+    free = np.flatnonzero(bars.halves_m <= LONG * np.median(bars.halves_m)) if len(bars.centres) else np.zeros(0, int)
     strips: list[_Strip] = []
     while len(free) >= LEAST_STRIPES:
         strip = _best(bars, free, block_gap_m)

@@ -16,6 +16,7 @@ from vectorize.trace_config import StyleConfig
 
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
 ALONG_VERTICES = 5  # over which profiles are averaged: half a metre, less than any dash
+NEAREST_M = 0.3  # from the line to the paint whose width is measured
 VALLEY_M = 0.2  # between two lines whose paint still counts as one width
 HALF = 0.5  # of the brightest paint across: where its width is measured
 NARROW_QUANTILE = 0.1  # of the widths along a line: those of the single one
@@ -67,13 +68,16 @@ def _widths(evidence: Evidence, strand: Strand) -> tuple[F64, F64, F64]:
     closing = np.ones((1, round(VALLEY_M / PROFILE_STEP_M)), dtype=bool)
     above = binary_closing(np.pad(above, ((0, 0), (len(offset), len(offset)))), closing)[:, len(offset) : -len(offset)]
     middle = len(offset) // 2
-    count = len(strand.xy_m)
-    right = np.argmin(np.c_[above[:, middle::-1], np.zeros(count, bool)], axis=1)
-    left = np.argmin(np.c_[above[:, middle:], np.zeros(count, bool)], axis=1)
+    # A line between two others has no paint of its own: the nearest one counts.
+    away = np.where(above, np.abs(np.arange(len(offset)) - middle), len(offset))
+    core = np.where(away.min(axis=1) <= round(NEAREST_M / PROFILE_STEP_M), away.argmin(axis=1), middle)[:, None]
+    place = np.arange(len(offset))[None]
+    right = core[:, 0] - np.where(~above & (place <= core), place, -1).max(axis=1)
+    left = np.where(~above & (place >= core), place, len(offset)).min(axis=1) - core[:, 0]
     width = np.maximum(left + right - 1, 1) * PROFILE_STEP_M
-    inside = (np.arange(len(offset)) > middle - right[:, None]) & (np.arange(len(offset)) < middle + left[:, None])
+    inside = (place > core - right[:, None]) & (place < core + left[:, None])
     level = (across * inside).sum(axis=1) / np.maximum(inside.sum(axis=1), 1)
-    return width, (left - right) / 2 * PROFILE_STEP_M, level
+    return width, ((left - right) / 2 + core[:, 0] - middle) * PROFILE_STEP_M, level
 
 
 def _side(strand: Strand, centre: F64, dashes: list[tuple[int, int]], single: Bool) -> int:

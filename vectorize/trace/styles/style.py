@@ -115,7 +115,9 @@ def lines_of(evidence: Evidence, strands: Sequence[Strand], config: TraceConfig)
 def stretches_of(evidence: Evidence, line: Line, config: StyleConfig) -> list[Stretch]:
     """Return the stretches of one style of a line, which together are the whole of it."""
     strand = line.strand
-    beside = np.where(line.beside != 0, line.beside, companion_along(evidence, strand, config))
+    wider = companion_along(evidence, strand, config)
+    # Of dashes close to a line some are ridges of their own and some are not: all of them show as its width.
+    beside = np.where((line.beside != 0) & (np.abs(wider) != DASHED), line.beside, wider)
     pairs = np.stack([line.pattern, beside], axis=1)
     borders = [0, *(np.flatnonzero(np.any(pairs[1:] != pairs[:-1], axis=1)) + 1).tolist(), len(pairs)]
     found = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from recon.arrays import F64, I64
 from vectorize import polyline
+from vectorize.trace.lines.linker import bridge_strand, concatenated
 from vectorize.trace.lines.strand import STEP_M, Strand
 
 MERGED_M = 0.15  # closer twins were one ridge: the raster could not separate them there
@@ -22,6 +24,9 @@ TAIL_M = 3.0  # of a line beyond the last place of its twin
 CLEAR_SHARE = 0.9  # of their usual distance from which two lines are not drawn to each other
 COURSE_M = 1.0  # each way, over which the direction at the last place beside the twin is taken
 HOLE_M = 1.0  # of a stretch side by side: noise of their distance
+PASSED_M = 1.6  # between the ends of one line whose ridge went over to its twin,
+PASSED_TURN = 0.95  # and the cosine between their directions
+PASSED_SMOOTH_M = 1.0  # of the way from one to the other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,6 +36,11 @@ class Line:
     strand: Strand
     pattern: I64  # (N,) code of `pattern`
     beside: I64  # (N,) code of the second line, negative where it lies on the right, 0 where there is none
+
+    @property
+    def turned(self) -> Line:
+        """Return the line the other way round."""
+        return Line(strand=self.strand.reversed(), pattern=self.pattern[::-1], beside=-self.beside[::-1])
 
 
 def join_twins(lines: Sequence[Line], apart_m: float, least_m: float) -> list[Line]:
@@ -45,7 +55,50 @@ def join_twins(lines: Sequence[Line], apart_m: float, least_m: float) -> list[Li
                 remaining += left
             parts = remaining
         kept += [p for p in parts if p is line or p.strand.length_m >= least_m]
-    return kept
+    return _rejoined(kept, apart_m)
+
+
+def _rejoined(lines: list[Line], apart_m: float) -> list[Line]:
+    """Join lines end to end where a ridge went from one of two close lines over to the other."""
+    done = list(lines)
+    while True:
+        pair = _nearest_ends(done, apart_m)
+        if pair is None:
+            return done
+        i, k, first, second = pair
+        done = [line for n, line in enumerate(done) if n not in (i, k)] + [_chained(first, second)]
+
+
+def _nearest_ends(lines: Sequence[Line], apart_m: float) -> tuple[int, int, Line, Line] | None:
+    """Return two lines that continue each other, turned so that the second follows the first."""
+    for i, one in enumerate(lines):
+        for k, other in enumerate(lines[:i]):
+            if not (one.beside.any() or other.beside.any()):
+                continue
+            for first, second in itertools.product((one, one.turned), (other, other.turned)):
+                step = second.strand.xy_m[0] - first.strand.xy_m[-1]
+                if np.hypot(*step) > PASSED_M:
+                    continue
+                ahead, after = (_course(x.strand.xy_m, np.array([0, len(x.strand.xy_m) - 1])) for x in (first, second))
+                across = abs(ahead[-1, 0] * step[1] - ahead[-1, 1] * step[0])
+                if across < apart_m and step @ ahead[-1] > -apart_m and ahead[-1] @ after[0] > PASSED_TURN:
+                    return i, k, first, second
+    return None
+
+
+def _chained(first: Line, second: Line) -> Line:
+    """Return one line of two, the second of which begins where the first ends."""
+    way = polyline.resample(np.stack([first.strand.xy_m[-1], second.strand.xy_m[0]]), STEP_M)[1:-1]
+    parts = [first.strand, *bridge_strand(way), second.strand]
+    strand = concatenated(parts)
+    xy = polyline.smooth(strand.xy_m, PASSED_SMOOTH_M / STEP_M)
+    xy[[0, -1]] = strand.xy_m[[0, -1]]
+    gap = np.full(len(strand.xy_m) - len(first.pattern) - len(second.pattern), 0)
+    return Line(
+        strand=replace(strand, xy_m=xy),
+        pattern=np.concatenate([first.pattern, gap + first.pattern[-1], second.pattern]),
+        beside=np.concatenate([first.beside, gap + first.beside[-1], second.beside]),
+    )
 
 
 def _merged(line: Line, twin: Line, apart_m: float) -> tuple[Line, list[Line]]:

@@ -254,3 +254,31 @@ def test_two_lines_worn_over_half_the_road_are_no_crossing(worn_m, count):
     for x_m in (-1.5, 1.5):
         _across(canvas, x_m, [(-5.7, -worn_m / 2, CROSSWALK), (worn_m / 2, 5.7, CROSSWALK)])
     assert _pairs(canvas) == count
+
+
+def _junction_of_line_pairs(heading_deg: float, *, stripes: bool = False) -> tuple[Canvas, list[Polygon]]:
+    """Return four crossings of two lines whose inner lines meet at the corners, and their outlines."""
+    canvas = Canvas(Grid(west_m=-24, north_m=24, cell_m=0.1, width=480, height=480))
+    arms = [rotate(box(-20, -6, 20, 6), heading_deg + turn, origin=(0, 0)) for turn in (0, 90)]
+    for arm in arms:
+        canvas.area(np.asarray(arm.exterior.coords)[:-1], RoadClass.ROAD)
+    outlines = []
+    for turn in (0, 90, 180, 270):
+        for x_m in (6.3, 9.3):
+            _across(canvas, x_m, [(-6.0, 6.0, CROSSWALK)], heading_deg=heading_deg + turn)
+        for y_m in np.arange(-5.5, 5.6, 1.2) if stripes else ():
+            stripe = rotate(LineString([(6.3, y_m), (9.3, y_m)]), heading_deg + turn, origin=(0, 0))
+            canvas.stroke(np.asarray(stripe.coords), width_m=0.4, road_class=CROSSWALK)
+        outlines.append(rotate(box(6.15, -6.0, 9.45, 6.0), heading_deg + turn, origin=(0, 0)))
+    return canvas, outlines
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stripes", [False, True], ids=["lines", "ladders"])
+@pytest.mark.parametrize("heading_deg", [0.0, 17.0])
+def test_crossings_of_lines_that_meet_at_the_corners_of_a_junction_are_each_found(heading_deg, stripes):
+    canvas, outlines = _junction_of_line_pairs(heading_deg, stripes=stripes)
+    crossings, stops = _found(canvas)
+    assert len(crossings) == 4
+    assert all(max(_iou(crossing, outline) for crossing in crossings) > 0.75 for outline in outlines)
+    assert not stops

@@ -142,3 +142,20 @@ def test_a_crossing_round_a_corner_keeps_its_corner():
     corner = box(-6, -6, -2, 6).union(box(-6, 2, 6, 6))
     (crossing,) = _found(_square(corner))
     assert _iou(crossing, corner) > 0.93
+
+
+@pytest.mark.parametrize("missing", [3, 4])
+@pytest.mark.parametrize("heading_deg", [0.0, 33.0])
+def test_stripes_worn_away_side_by_side_leave_one_crossing(missing, heading_deg):
+    stripes = [box(-2, -6 + i, 2, -5.5 + i) for i in range(12) if not 4 <= i < 4 + missing]
+    (crossing,) = _found(_square(*stripes, heading_deg=heading_deg))
+    assert _iou(crossing, rotate(box(-2, -6, 2, 5.5), heading_deg, origin=(0, 0))) > 0.9
+
+
+def test_zebras_apart_along_the_road_or_beside_an_island_stay_two_crossings():
+    one_side = [box(-5, -6 + i, -1.5, -5.5 + i) for i in range(12)]
+    other_side = [box(1.5, -6 + i, 5, -5.5 + i) for i in range(12)]
+    assert len(_found(_square(*one_side, *other_side))) == 2
+    canvas = _square(*(box(-2, y, 2, y + 0.5) for y in (-6, -5, -4, -3, 2.5, 3.5, 4.5, 5.5)))
+    canvas.area([(-4, -0.8), (4, -0.8), (4, 0.8), (-4, 0.8)], RoadClass.OFF_ROAD)
+    assert len(_found(canvas)) == 2

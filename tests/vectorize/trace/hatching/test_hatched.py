@@ -124,9 +124,10 @@ def test_arrows_are_no_dividers(hook):
     assert not _traced(canvas).of("divider")
 
 
-def test_a_zebra_called_lane_marking_is_no_row_of_dividers():
+@pytest.mark.parametrize("period_m", [1.0, 1.8])
+def test_a_zebra_called_lane_marking_is_no_row_of_dividers(period_m):
     canvas, _ = street(length_m=30.0, half_width_m=6.0)
-    for side in np.arange(-5.4, 5.5, 1.0):
+    for side in np.arange(-5.4, 5.5, period_m):
         canvas.stroke(np.array([[13.0, side], [17.0, side]]), width_m=0.5)
     road_map = _traced(canvas)
     assert not road_map.of("divider")

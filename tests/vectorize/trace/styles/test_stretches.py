@@ -149,3 +149,18 @@ def test_what_wear_leaves_of_the_end_of_a_solid_line_is_no_row(seed):
     (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
     assert divider.style == "solid"
     assert length_of(divider.vertices) == pytest.approx(ends[-1], abs=1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("apart_m", [0.24, 0.3])
+@pytest.mark.parametrize("heading_rad", [0.2, 0.47, 0.8])
+def test_a_solid_line_beside_dashes_is_one_line_of_one_style_at_every_heading(heading_rad, apart_m):
+    """At a hand's distance some dashes are ridges of their own, and the ridge of the line goes over to them."""
+    canvas, centre = street(length_m=80.0, half_width_m=8.0, heading_rad=heading_rad)
+    canvas.stroke(shifted(centre, apart_m / 2)[20:-20], width_m=0.12)
+    canvas.dashes(shifted(centre, -apart_m / 2)[20:-20], dash_m=3.0, gap_m=6.0, width_m=0.12)
+    dividers = trace(canvas.bev(), TraceConfig()).of("divider")
+    total = sum(length_of(e.vertices) for e in dividers)
+    told = [e for e in dividers if e.style in ("solid_dashed", "dashed_solid")]
+    assert total == pytest.approx(78.0, abs=2.0)
+    assert sum(length_of(e.vertices) for e in told) > 0.9 * total
