@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, Self
 
 from recon.errors import InfrastructureError, RoadscribeError
@@ -95,7 +96,9 @@ def error_of(record: dict[str, Any]) -> RoadscribeError:
 class Report(Protocol):
     """Takes the progress of a stage: a `Tick` that also gets what the stage measured, by name."""
 
-    def __call__(self, done: int, total: int, unit: str, values: Mapping[str, float], /) -> None:
+    def __call__(
+        self, done: int, total: int, unit: str = "", values: Mapping[str, float] = MappingProxyType({}), /
+    ) -> None:
         """Take that `done` of `total` units are finished."""
 
 

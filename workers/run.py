@@ -175,7 +175,7 @@ def _run_stage(
 ) -> StageRecord:
     deadline = time.monotonic() + limit_s
 
-    def report(done: int, total: int, unit: str, values: Mapping[str, float], /) -> None:
+    def report(done: int, total: int, unit: str = "", values: Mapping[str, float] = MappingProxyType({}), /) -> None:
         events(RunEvent(kind="stage.progress", done=done, total=total, unit=unit, values=values, **place))
 
     try:
