@@ -37,11 +37,12 @@ def street(beside=(), *, hidden=False):
     return canvas
 
 
-def rows_of(canvas, starts):
-    """Return the rows of dashes of 3 m along the street's axis."""
+def rows_of(canvas, starts, *, turned=0):
+    """Return the rows of dashes of 3 m along the street's axis; one of them runs the other way."""
     evidence, strands = Evidence.of(canvas.bev(), min_views=1), []
     for start in starts:
         xy = resample(np.array([[start, 0.0], [start + 3.0, 0.0]]), STEP_M)
+        xy = xy[::-1] if start == starts[turned] else xy
         nothing = np.zeros(len(xy), bool)
         strands.append(Strand(xy_m=xy, paint=np.ones(len(xy)), bridged=nothing, faint=nothing, width_m=0.15))
     return join_rows(strands, RowConfig(), [], Mouths(evidence, RowConfig()))
@@ -87,3 +88,17 @@ def test_no_divider_is_published_in_the_mouth():
     dividers = [LineString(e.vertices[:, :2]) for e in trace(canvas.bev(), TraceConfig()).of("divider")]
     assert len(dividers) == 2
     assert all(line.disjoint(LineString([(HOLE[0] + 0.5, 0), (HOLE[1] - 0.5, 0)])) for line in dividers)
+
+
+def test_unseen_specks_beside_the_dashes_make_no_mouth():
+    """Vehicles parked beside a dash hide the side of a wide road there, and not beside the hole."""
+    canvas = street([(-31, -4), (31, -4), (31, 9), (-31, 9)])
+    x, y = np.moveaxis(GRID.to_m(np.stack(np.indices(GRID.shape)[::-1], axis=-1) + 0.5), -1, 0)
+    canvas.hide((x > -9.0) & (x < -8.0) & (y > 1.0) & (y < 2.0))
+    assert len(rows_of(canvas, WORN)) == 1
+
+
+@pytest.mark.parametrize("turned", range(len(WORN)))
+def test_a_street_wider_on_one_side_has_no_mouth_whichever_way_its_dashes_run(turned):
+    canvas = street([(-31, -4), (31, -4), (31, 16), (-31, 16)])
+    assert len(rows_of(canvas, WORN, turned=turned)) == 1
