@@ -13,6 +13,7 @@ from typing import Any, Self
 from recon.artifact import MANIFEST
 from recon.errors import ArtifactInvalid, ConfigInvalid
 from training.data.config import ModelShape
+from training.data.targets import check_classes
 from vectorize.labels.sample import CLASS_TYPE
 from vectorize.labels.shard import Sample, ShardSet, read_shard
 
@@ -78,10 +79,13 @@ class ShardPool:
             rows = _index(one, images=images and not pictures)
             seen = [row for row in rows if not pictures or row["key"] in lent]
             known = [row for row in seen if row["coverage"] > 0.0]
+            if seen:
+                check_classes(one.read(seen[0]).record["classes"], config, str(one.folder))
             left_out["no images elsewhere"] += len(rows) - len(seen)
             left_out["nothing is known"] += len(seen) - len(known)
             entries += [Entry(shards=number, row=row, drive=str(one.manifest.meta["drive"])) for row in known]
         _refuse_twice(entries, shards)
+        _refuse_mixed([one.manifest.meta["mask_cell_m"] for one in shards], shards)
         if not entries:
             raise ConfigInvalid("the shards hold no sample to train with", where=", ".join(map(str, folders)))
         return cls(
@@ -178,6 +182,14 @@ def _index(one: ShardSet, *, images: bool) -> list[dict[str, Any]]:
         missing = ", ".join(sorted(needed - rows[0].keys()))
         raise ArtifactInvalid(f"the index lacks {missing}", where=str(one.folder), hint="Pack the labels again.")
     return rows
+
+
+def _refuse_mixed(cells_m: Sequence[float], shards: Sequence[ShardSet]) -> None:
+    odd = next((one.folder for one, cell_m in zip(shards, cells_m, strict=True) if cell_m != cells_m[0]), None)
+    if odd is not None:
+        hint = "Label all drives with one crop.mask_cell_m."
+        where = f"{shards[0].folder} and {odd}"
+        raise ConfigInvalid("the known masks have cells of different sizes", where=where, hint=hint)
 
 
 def _refuse_twice(entries: Sequence[Entry], shards: Sequence[ShardSet]) -> None:

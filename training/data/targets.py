@@ -42,7 +42,7 @@ def map_targets(record: Mapping[str, Any], config: ModelShape) -> MapTargets:
     """
     where = str(record.get("sample_token", ""))
     try:
-        _check_classes(record["classes"], config, where)
+        check_classes(record["classes"], config, where)
         vectors = [vector for vector in record["vectors"] if vector["cls_name"] in config.classes]
         classes = np.array([config.classes.index(vector["cls_name"]) for vector in vectors], dtype=np.int64)
         closed = np.array([bool(vector["closed"]) for vector in vectors], dtype=bool)
@@ -122,7 +122,8 @@ def fill(plane: U8, unit: F64) -> None:
     np.maximum(plane, filled, out=plane)
 
 
-def _check_classes(classes: Mapping[str, int], config: ModelShape, where: str) -> None:
+def check_classes(classes: Mapping[str, int], config: ModelShape, where: str) -> None:
+    """Raise ArtifactInvalid where labels, whose classes and types are `classes`, lack one of the model's."""
     lacking: Sequence[str] = [name for name in config.classes if classes.get(name) != CLASS_TYPE[name]]
     if lacking:
         hint = "Leave them out of model.classes, or label the drive again."

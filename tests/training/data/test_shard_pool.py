@@ -14,7 +14,7 @@ from small_shards import MODEL, PACK
 from recon.artifact import MANIFEST
 from recon.errors import ArtifactInvalid, ArtifactTooNew, ConfigInvalid, InputLost
 from training.data.shard_pool import ShardPool, shard_folders
-from vectorize.labels.shard import read_shard
+from vectorize.labels.shard import pack, read_shard
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,24 @@ def test_shards_that_do_not_fit_the_model_are_refused(folder, tmp_path):
     with pytest.raises(ConfigInvalid, match="no images"):
         ShardPool.open([bare], MODEL)
     assert len(ShardPool.open([bare], MODEL, images=False)) == 4
+
+
+def test_labels_without_a_class_of_the_model_are_refused_at_once(tmp_path, monkeypatch):
+    from vectorize.labels import sample
+
+    monkeypatch.setattr(sample, "CLASS_TYPE", sample.CLASS_TYPE | {"stop_line": 9})
+    older = small_shards.write(tmp_path, name="a", frames=2)
+    with pytest.raises(ArtifactInvalid, match="without the model's classes stop_line"):
+        ShardPool.open([older], MODEL)
+    assert len(ShardPool.open([older], replace(MODEL, classes=("divider", "boundary")))) == 2
+
+
+def test_masks_of_different_cells_are_refused(folder, tmp_path):
+    log = small_shards.drive(tmp_path / "c", name="c", frames=2)
+    coarse = replace(small_shards.labels(log, known=np.ones((20, 10), bool)), mask_cell_m=3.0)
+    pack(coarse, log, replace(PACK, with_ids=False), folder / "c")
+    with pytest.raises(ConfigInvalid, match="cells of different sizes"):
+        ShardPool.open([folder], MODEL)
 
 
 def test_a_sample_that_is_there_twice_is_refused(folder, tmp_path):
