@@ -46,6 +46,7 @@ def test_packages_hold_code_and_their_data_files_only() -> None:
     for name in PACKAGES:
         for path in (ROOT / name).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
-                assert path.suffix in {".py", ".json", ".sql", ".html", ".css", ".js", ".mako", ".ini"} | NET_FILES, (
-                    path
-                )
+                assert (
+                    path.suffix
+                    in {".py", ".json", ".toml", ".sql", ".html", ".css", ".js", ".mako", ".ini"} | NET_FILES
+                ), path

@@ -9,7 +9,22 @@ from typing import Annotated
 import typer
 
 from recon.errors import ConfigInvalid, RoadscribeError
-from service.cli import aggregate, city, demo, evaluate, export, label, segment, serve, show, submit, truth, validate
+from service.cli import (
+    aggregate,
+    city,
+    demo,
+    evaluate,
+    export,
+    label,
+    predict,
+    segment,
+    serve,
+    show,
+    submit,
+    train,
+    truth,
+    validate,
+)
 from service.cli.stage_bars import echo
 from service.client import ServiceUnreachable
 
@@ -22,7 +37,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for module in (demo, city, label, aggregate, evaluate, export, validate, serve, submit, show, segment, truth):
+LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
+MODELS = (segment, train, predict)
+SERVICE = (serve, submit, show)
+for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 
 

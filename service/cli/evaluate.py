@@ -23,10 +23,15 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    out: Annotated[Path, typer.Argument(help="Result folder of a finished label job.")],
+    out: Annotated[
+        Path, typer.Argument(help="Result folder of a finished label job; with --model, a folder of shards.")
+    ],
     truth: Annotated[
         Path | None,
         typer.Option("--truth", help="A drive folder with a true map, a true map, or a map.geojson to compare with."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", help="Measure this trained model on the samples of OUT instead.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with tables and pictures here.")] = None,
     fill_holes: Annotated[
@@ -36,13 +41,23 @@ def evaluate(
 ) -> None:
     """Measure a result against a true map; without one, print the reprojection error on held-out frames.
 
+    With --model, the predictions of a trained model are measured against the labels of shards, or against a true map.
+
     Example: roadscribe evaluate out --truth my_drive --html evaluation.html
+
+    Example: roadscribe evaluate out/shards --model run/model
     """
     from vectorize.evaluate.config import EvaluateConfig
-    from vectorize.evaluate.evaluate_result import evaluate_result
 
     config = EvaluateConfig(fill_holes=fill_holes)
-    record, pictures = evaluate_result(out, truth, config, processes=min(4, len(os.sched_getaffinity(0))))
+    if model is None:
+        from vectorize.evaluate.evaluate_result import evaluate_result
+
+        record, pictures = evaluate_result(out, truth, config, processes=min(4, len(os.sched_getaffinity(0))))
+    else:
+        from training.mapper.evaluate_model import evaluate_model  # torch: only for a model
+
+        record, pictures = evaluate_model(model, [out], truth, config)
     if html is not None:
         from vectorize.evaluate.page import page
 

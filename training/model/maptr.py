@@ -26,11 +26,14 @@ class MapTR(nn.Module):
     It knows nothing of masks and labels: `training.match` and `training.loss` do.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        """Build the model; the backbone's weights are loaded as `config.weights` says (ConfigInvalid, ModelInvalid)."""
+    def __init__(self, config: ModelConfig, *, load: bool = True) -> None:
+        """Build the model; the backbone's weights are loaded as `config.weights` says (ConfigInvalid, ModelInvalid).
+
+        Without `load` they come from a checkpoint of the whole model.
+        """
         super().__init__()
         self.config = config
-        self.backbone = Backbone(config)
+        self.backbone = Backbone(config, load=load)
         self.neck = Neck(self.backbone.channels, config.channels)
         self.lift = DepthLift(config) if config.lift == "lss" else GroundLift(config)
         self.bev_encoder = BevEncoder(config.channels, config.bev_px, config.bev_blocks)

@@ -20,6 +20,7 @@ from vectorize.evaluate.metrics.matching import nearest_match
 from vectorize.evaluate.metrics.pairing import pair
 from vectorize.evaluate.patch import Patch
 from vectorize.evaluate.scope import of_class
+from vectorize.publish.pictures import COLORS_BGR
 from vectorize.road_map import Element, RoadMap
 
 # They differ in brightness too, for readers who cannot distinguish red and green; RGB as in the page's legend.
@@ -58,13 +59,39 @@ def patch_picture(patch: Patch, config: EvaluateConfig | None = None) -> U8:
         strokes += [
             _stroke(e, FOUND_RGB if match[i] >= 0 else FALSE_RGB, thin=match[i] >= 0) for i, e in enumerate(ours)
         ]
-    length, width = patch.size_m
-    matrix = PX_PER_M * np.array([[1.0, 0.0, length / 2], [0.0, -1.0, width / 2]])
-    size = (round(length * PX_PER_M), round(width * PX_PER_M))
+    matrix, size = _patch_frame(patch)
     picture = _background(patch.region, matrix, size)
     _draw(picture, strokes, matrix)
     _vehicle(picture, matrix)
     return picture
+
+
+def plain_picture(patch: Patch) -> U8:
+    """Return (H, W, 3) u8 BGR: the predictions of a patch in the colours of their classes, paler where less sure.
+
+    The vehicle faces right; the hatched ground is not known.
+    """
+    matrix, size = _patch_frame(patch)
+    picture = _background(patch.region, matrix, size)
+    strokes = [
+        _stroke(e, mixed(COLORS_BGR[e.element_class][::-1], KNOWN_RGB, 0.3 + 0.7 * e.score)) for e in patch.predicted
+    ]
+    _draw(picture, strokes, matrix)
+    _vehicle(picture, matrix)
+    return picture
+
+
+def mixed(rgb: Sequence[int], other: Sequence[int], share: float) -> tuple[int, int, int]:
+    """Return a colour between two, `share` of the first."""
+    red, green, blue = (round(share * a + (1.0 - share) * b) for a, b in zip(rgb, other, strict=True))
+    return red, green, blue
+
+
+def _patch_frame(patch: Patch) -> tuple[F64, tuple[int, int]]:
+    """Return picture-from-metres (2, 3) of a patch, the vehicle facing right, and (width, height)."""
+    length, width = patch.size_m
+    matrix = PX_PER_M * np.array([[1.0, 0.0, length / 2], [0.0, -1.0, width / 2]])
+    return matrix, (round(length * PX_PER_M), round(width * PX_PER_M))
 
 
 def site_picture(

@@ -43,6 +43,27 @@ def write_maptr(name: str, labels: LabelSet, drive: DriveLog) -> ExportedFiles:
     return ExportedFiles(files={f"{name}_maptr_anns.json": json_bytes({"GTs": samples})}, notes=notes)
 
 
+def write_maptr_results(name: str, labels: LabelSet, drive: DriveLog) -> ExportedFiles:
+    """Return `<name>_maptr_results.json`: predictions as MapTR's evaluation loads them, each with its score."""
+    prefix = key_prefix(labels, drive)
+    results = []
+    for one in labels.labels:
+        vectors = [
+            {
+                "pts": points,
+                "pts_num": len(points),
+                "cls_name": element.element_class,
+                "type": CLASSES[element.element_class],
+                "confidence_level": round(element.score, 6),
+            }
+            for element, points in _lines(one)
+        ]
+        results.append({"sample_token": sample_key(prefix, one), "vectors": vectors})
+    meta = {"use_lidar": False, "use_camera": True, "use_radar": False, "use_map": False, "use_external": False}
+    body = {"meta": meta, "results": results}
+    return ExportedFiles(files={f"{name}_maptr_results.json": json_bytes(body)}, notes=_left_out(labels))
+
+
 def write_maptrv2(name: str, labels: LabelSet, drive: DriveLog) -> ExportedFiles:
     """Return `<name>_maptrv2_infos.json`: what MapTRv2's converter pickles, one info per keyframe.
 

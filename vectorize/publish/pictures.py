@@ -11,11 +11,12 @@ from typing import Any, get_args
 import cv2
 import numpy as np
 
-from recon.arrays import F64, I32, U8
+from recon.arrays import F64, I32, U8, Bool
 from recon.artifact import write_atomic
 from recon.bev.bev_map import BevMap
 from recon.classes import COLORS_RGB, RoadClass
 from recon.drive import DriveLog
+from recon.grid import Grid
 from vectorize import polyline
 from vectorize.publish.overlay import draw_overlays
 from vectorize.road_map import AREA_CLASSES, Element, RoadMap, Style
@@ -35,6 +36,7 @@ DASH_PX, DASH_SHARE = 24.0, 0.6  # of the dashed line of a pair
 PALE_DIVIDER = (195, 230, 245)  # of unknown style: solid and dashed ones have the full colour
 NIGHT = (26, 22, 20)
 HATCH = (46, 40, 37)
+PLAIN = (64, 58, 54)
 TEXT = (225, 225, 225)
 PATH = (190, 190, 190)
 FOOT_PX, ROW_PX = 64, 36  # height of a strip with one row of symbols, of every further row
@@ -58,15 +60,26 @@ class Viewport:
 
 def draw(drive: DriveLog, bev: BevMap, road_map: RoadMap, folder: Path, *, overlays: int = 6) -> list[Path]:
     """Write bev_color.png, bev_classes.png, overlay_<n>.png and overlays.png (contact sheet); return their paths."""
-    viewport = _viewport(drive, bev)
+    viewport = _viewport(drive, bev.grid, bev.seen)
     paths = []
     for name, base in (("bev_color", _colour(bev, viewport)), ("bev_classes", _classes(bev, viewport))):
-        picture = _hatched(base, bev, viewport)
-        _lines(picture, road_map, drive, viewport)
-        paths.append(_save(folder / f"{name}.png", np.vstack([picture, _foot(road_map, viewport, name)])))
+        paths.append(_save(folder / f"{name}.png", _site(drive, base, bev.grid, bev.seen, road_map, viewport, name)))
     for name, picture in draw_overlays(drive, road_map, count=overlays, colors=COLORS_BGR, widths=WIDTH_PX):
         paths.append(_save(folder / f"{name}.png", picture))
     return paths
+
+
+def map_picture(drive: DriveLog, road_map: RoadMap, grid: Grid, seen: Bool) -> U8:
+    """Return (H, W, 3) BGR of a map without a raster behind it; ground outside of `seen` (H, W) is hatched."""
+    viewport = _viewport(drive, grid, seen)
+    plain = np.full((viewport.height, viewport.width, 3), PLAIN, dtype=np.uint8)
+    return _site(drive, plain, grid, seen, road_map, viewport, "")
+
+
+def _site(drive: DriveLog, base: U8, grid: Grid, seen: Bool, road_map: RoadMap, viewport: Viewport, name: str) -> U8:
+    picture = _hatched(base, grid, seen, viewport)
+    _lines(picture, road_map, drive, viewport)
+    return np.vstack([picture, _foot(road_map, viewport, name)])
 
 
 def _save(path: Path, picture: U8) -> Path:
@@ -77,12 +90,12 @@ def _save(path: Path, picture: U8) -> Path:
     return path
 
 
-def _viewport(drive: DriveLog, bev: BevMap) -> Viewport:
+def _viewport(drive: DriveLog, grid: Grid, seen_cells: Bool) -> Viewport:
     """Choose rotation and scale: the path's main axis runs right, its travel direction too, if it is elongated."""
     path = drive.path_xy_m()
-    rows, columns = np.nonzero(bev.seen)
-    seen = bev.grid.to_m(np.stack([columns + 0.5, rows + 0.5], axis=1)[:: max(1, len(rows) // 20000)])
-    seen = seen if len(seen) else bev.grid.to_m(np.array([[0.0, 0.0], [bev.grid.width, bev.grid.height]]))
+    rows, columns = np.nonzero(seen_cells)
+    seen = grid.to_m(np.stack([columns + 0.5, rows + 0.5], axis=1)[:: max(1, len(rows) // 20000)])
+    seen = seen if len(seen) else grid.to_m(np.array([[0.0, 0.0], [grid.width, grid.height]]))
     centred = path - path.mean(axis=0)
     spread, axes = np.linalg.eigh(centred.T @ centred / max(len(path), 1))
     turn = 0.0
@@ -99,9 +112,8 @@ def _viewport(drive: DriveLog, bev: BevMap) -> Viewport:
     return Viewport(matrix, max(width, 900), max(height, 120), scale, turn)
 
 
-def _warp(raster: Any, bev: BevMap, viewport: Viewport, interpolation: int) -> U8:
+def _warp(raster: Any, grid: Grid, viewport: Viewport, interpolation: int) -> U8:
     """Return a raster of the site as the picture shows it."""
-    grid = bev.grid
     # cv2 puts pixel centres at whole numbers, Grid at +0.5: both halves go into the translation.
     world_from_cell = np.array(
         [[grid.cell_m, 0, grid.west_m + 0.5 * grid.cell_m], [0, -grid.cell_m, grid.north_m - 0.5 * grid.cell_m]]
@@ -115,9 +127,11 @@ def _warp(raster: Any, bev: BevMap, viewport: Viewport, interpolation: int) -> U
 
 def _colour(bev: BevMap, viewport: Viewport) -> U8:
     """Return the ground's colours; what stands on the ground is smeared along the line of sight, so it is dimmed."""
-    picture = _warp(bev.rgb[..., ::-1].copy(), bev, viewport, cv2.INTER_LINEAR).astype(np.float32)
+    picture = _warp(bev.rgb[..., ::-1].copy(), bev.grid, viewport, cv2.INTER_LINEAR).astype(np.float32)
     standing = bev.class_probability[..., RoadClass.BACKGROUND].astype(np.float32)
-    share = cv2.GaussianBlur(_warp(standing, bev, viewport, cv2.INTER_LINEAR).astype(np.float32), (0, 0), 3)[..., None]
+    share = cv2.GaussianBlur(_warp(standing, bev.grid, viewport, cv2.INTER_LINEAR).astype(np.float32), (0, 0), 3)[
+        ..., None
+    ]
     grey = picture.mean(axis=-1, keepdims=True)
     dimmed = 0.22 * (0.35 * picture + 0.65 * grey) + 14
     result: U8 = np.clip(picture * (1 - share) + dimmed * share, 0, 255).astype(np.uint8)
@@ -126,13 +140,13 @@ def _colour(bev: BevMap, viewport: Viewport) -> U8:
 
 def _classes(bev: BevMap, viewport: Viewport) -> U8:
     ids = bev.class_probability.argmax(axis=-1).astype(np.uint8)
-    result: U8 = COLORS_RGB[_warp(ids, bev, viewport, cv2.INTER_NEAREST)][..., ::-1].copy()
+    result: U8 = COLORS_RGB[_warp(ids, bev.grid, viewport, cv2.INTER_NEAREST)][..., ::-1].copy()
     return result
 
 
-def _hatched(picture: U8, bev: BevMap, viewport: Viewport) -> U8:
+def _hatched(picture: U8, grid: Grid, seen: Bool, viewport: Viewport) -> U8:
     """Return the picture with unseen ground as dark hatching."""
-    unseen = _warp((bev.seen * 255).astype(np.uint8), bev, viewport, cv2.INTER_LINEAR) < 128
+    unseen = _warp((seen * 255).astype(np.uint8), grid, viewport, cv2.INTER_LINEAR) < 128
     column, row = np.meshgrid(np.arange(viewport.width), np.arange(viewport.height))
     stripes = ((column + row) % 14 < 2)[..., None]
     result: U8 = np.where(unseen[..., None], np.where(stripes, HATCH, NIGHT), picture).astype(np.uint8)

@@ -21,16 +21,20 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
-        """Build the net and load `config.weights`; ConfigInvalid or ModelInvalid when they are not to be had."""
+    def __init__(self, config: ModelConfig, *, load: bool = True) -> None:
+        """Build the net and load `config.weights`; ConfigInvalid or ModelInvalid when they are not to be had.
+
+        Without `load` a checkpoint brings the weights, and only the treatment of norms is that of pretrained ones.
+        """
         super().__init__()
         self.net: EfficientNetLite | TransformersNet
         if config.backbone.startswith("efficientnet_lite"):
             self.net = EfficientNetLite(int(config.backbone[-1]), freeze_norm=bool(config.weights))
-            if config.weights:
+            if config.weights and load:
                 load_imagenet(self.net, config.weights)
         else:
-            self.net = TransformersNet(config.backbone, config.weights)
+            self.net = TransformersNet(config.backbone, config.weights if load else "")
+            self.net.freeze_norm = bool(config.weights)
         first = STRIDES.index(config.stride)
         self.strides = STRIDES[first:]
         self.channels = tuple(self.net.channels[first:])

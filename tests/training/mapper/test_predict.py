@@ -1,0 +1,120 @@
+"""Predictions for a drive: the folder of a label job, the files of other projects, and pictures of all of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import small_shards
+import torch
+
+from training.mapper.checkpoint_folder import export
+from training.mapper.predict import imaged_cells, predict_samples, samples_of
+from training.mapper.prediction_folder import predict_into
+from training.mapper.score import patch_of, scalars_of, score_of, spread
+from training.model.config import ModelConfig
+from training.model.maptr import MapTR
+from vectorize.evaluate.evaluate_result import Result
+from vectorize.labels.shard import read_shard
+from vectorize.publish.job_report import read_report
+
+pytestmark = pytest.mark.slow
+
+MODEL = ModelConfig(
+    image_px=(64, 32),
+    backbone="efficientnet_lite0",
+    stride=8,
+    lift="ipm",
+    bev_px=(40, 20),
+    channels=16,
+    bev_blocks=1,
+    layers=1,
+    heads=2,
+    feed_forward=16,
+    instances=6,
+    instances_many=0,
+    points=8,
+)
+
+
+@pytest.fixture(scope="module")
+def net() -> MapTR:
+    torch.manual_seed(3)
+    return MapTR(MODEL).eval()
+
+
+@pytest.fixture(scope="module")
+def model(net: MapTR, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    export(folder, net, MODEL, {"steps": 0}, "card")
+    return folder
+
+
+def test_a_drive_gets_a_result_folder(model: Path, tmp_path: Path) -> None:
+    drive = small_shards.drive(tmp_path / "drive")
+    job = {"kind": "predict", "drive": str(tmp_path / "drive")}
+    for _ in range(2):  # an earlier result is replaced
+        report = predict_into(model, drive, tmp_path / "out", job, device="cpu", least_score=0.0)
+    out = tmp_path / "out"
+    assert read_report(out) == json.loads(json.dumps(report))
+    assert report["keyframes"] == 4
+    assert 0.0 < report["coverage"] < 1.0
+    result = Result(out)
+    samples = [sample for folder in result.shards for sample in read_shard(folder)]
+    assert len(samples) == 4
+    assert len(samples[0].record["vectors"]) == 24
+    assert samples[0].record["provenance"]["model"] == json.loads((model / "model.json").read_text())["weights_sha256"]
+    maptr = json.loads((out / "results/a_maptr_results.json").read_text())["results"]
+    stream = json.loads((out / "results/a_streammapnet_submission.json").read_text())["results"]
+    assert [one["sample_token"] for one in maptr] == [sample.key for sample in samples] == list(stream)
+    scores = [vector["confidence_level"] for vector in maptr[0]["vectors"]]
+    assert scores == sorted(scores, reverse=True)
+    assert len(stream[samples[0].key]["vectors"]) == len(scores)
+    for path in (out / "pictures").iterdir():
+        assert cv2.imread(str(path)) is not None
+    names = {path.stem for path in (out / "pictures").iterdir()}
+    assert {"map", "overlays", "keyframe_000000", "keyframe_000003"} <= names
+
+
+def test_a_sample_of_a_drive_is_that_of_its_shard(net: MapTR, tmp_path: Path) -> None:
+    shards = small_shards.write(tmp_path, config=small_shards.PACK)
+    drive = small_shards.drive(tmp_path / "drives/a")
+    given = [
+        [elements for _, elements, _ in predict_samples(net, MODEL, samples, device=torch.device("cpu"), threads=1)]
+        for samples in (read_shard(shards), samples_of(drive, MODEL))
+    ]
+    assert len(given[0]) == 4
+    for one, other in zip(*given, strict=True):
+        assert [e.element_class for e in one] == [e.element_class for e in other]
+        assert np.allclose([e.vertices for e in one], [e.vertices for e in other], atol=1e-3)
+
+
+def test_labels_as_predictions_are_perfect(tmp_path: Path) -> None:
+    from vectorize.evaluate.patch import elements_of
+
+    samples = list(read_shard(small_shards.write(tmp_path)))
+    record = score_of([patch_of(s, elements_of(s.record, s.key)) for s in samples])
+    scalars = scalars_of(record)
+    assert scalars["map/full"] == scalars["map/observed"] == 1.0
+    assert scalars["ap/full/divider"] == 1.0
+    assert "ap/full/stop_line" not in scalars
+
+
+def test_samples_are_spread_evenly() -> None:
+    assert spread(0, 5) == []
+    assert spread(3, 5) == [0, 1, 2]
+    assert spread(101, 3) == [0, 50, 100]
+
+
+def test_cells_that_no_camera_images_are_not_known(tmp_path: Path) -> None:
+    from training.data.collate import collate
+    from training.data.example import example_of
+
+    sample = next(samples_of(small_shards.drive(tmp_path), MODEL))
+    (seen,) = imaged_cells(collate([example_of(sample, MODEL)]))
+    assert seen.shape == (40, 20)
+    assert seen[2, 9]  # ahead
+    assert not seen[-3:].any()  # behind

@@ -1,0 +1,163 @@
+"""A mapper trains, stops, goes on to the same bytes, is exported, fine-tuned and used; what does not fit is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+import small_shards
+import torch
+from safetensors.torch import load_file, save_file
+
+from recon.errors import ArtifactInvalid, ConfigInvalid, ModelInvalid, PathRefused
+from training.data.config import AugmentConfig, DataConfig
+from training.mapper.checkpoint_folder import export, load_model
+from training.mapper.config import MapperConfig
+from training.mapper.train import train
+from training.model.config import ModelConfig
+
+pytestmark = pytest.mark.slow
+
+MODEL = ModelConfig(
+    image_px=(64, 32),
+    backbone="efficientnet_lite0",
+    stride=8,
+    lift="ipm",
+    bev_px=(40, 20),
+    channels=16,
+    bev_blocks=1,
+    layers=2,
+    heads=2,
+    feed_forward=16,
+    dropout=0.1,
+    instances=6,
+    instances_many=6,
+    repeats=2,
+    points=8,
+)
+CONFIG = MapperConfig(
+    model=MODEL,
+    steps=4,
+    batch=2,
+    warmup_steps=1,
+    validate_every=4,
+    save_every=2,
+    threads=1,
+    loader_threads=1,
+    device="cpu",
+    data=DataConfig(augment=AugmentConfig()),
+)
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_shards.write(tmp_path_factory.mktemp("near"))
+
+
+@pytest.fixture(scope="module")
+def far(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_shards.write(tmp_path_factory.mktemp("far"), name="b")
+
+
+@pytest.fixture(scope="module")
+def model(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("run") / "out", CONFIG, [shards])
+
+
+def test_a_run_writes_what_it_promises(shards: Path, tmp_path: Path, far: Path) -> None:
+    seen: list[dict[str, object]] = []
+    model = train(tmp_path / "out", CONFIG, [shards], [far], show=seen.append)
+    assert sorted(path.name for path in model.iterdir()) == ["MODEL_CARD.md", "model.json", "model.safetensors"]
+    body = json.loads((model / "model.json").read_text())
+    assert tuple(body["model"]["classes"]) == MODEL.classes
+    assert body["provenance"]["training"][0]["samples"] > 0
+    assert body["provenance"]["steps"] == 4
+    rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
+    assert {"loss/class", "loss/points", "loss/many_class", "loss/bev"} <= rows[0].keys()
+    assert "map/observed" in rows[-1]
+    drawn = sorted((tmp_path / "out/pictures/step-00000004").iterdir())
+    assert drawn
+    assert cv2.imread(str(drawn[0])).std() > 1
+    assert list((tmp_path / "out/events").glob("events.out.tfevents.*"))
+    assert [row["step"] for row in seen] == [4]
+    assert "samples of" in (model / "MODEL_CARD.md").read_text()
+
+
+def test_a_stopped_run_goes_on_to_the_same_bytes(shards: Path, model: Path, tmp_path: Path) -> None:
+    calls = []
+
+    def stop() -> bool:
+        calls.append(1)
+        return len(calls) == 3
+
+    train(tmp_path / "out", CONFIG, [shards], should_stop=stop)
+    again = train(tmp_path / "out", CONFIG, [shards], resume=True)
+    assert (again / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+
+
+def test_a_model_is_fine_tuned_from_another(shards: Path, model: Path, tmp_path: Path) -> None:
+    tuned = train(tmp_path / "out", replace(CONFIG, steps=1, learning_rate=1e-9, ema=0.0), [shards], init=model)
+    one, other = load_file(model / "model.safetensors"), load_file(tuned / "model.safetensors")
+    parameters = [name for name in one if "running" not in name and "num_batches" not in name]
+    assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in parameters)
+    assert json.loads((tuned / "model.json").read_text())["provenance"]["init"]
+
+
+def test_a_backbone_of_rate_0_stays_as_it_is(shards: Path, model: Path, tmp_path: Path) -> None:
+    tuned = train(tmp_path / "out", replace(CONFIG, steps=2, backbone_rate=0.0, ema=0.0), [shards], init=model)
+    one, other = load_file(model / "model.safetensors"), load_file(tuned / "model.safetensors")
+    same = {name for name in one if torch.equal(one[name], other[name])}
+    parameters = {name for name in one if "running" not in name and "num_batches" not in name}
+    assert {name for name in parameters if name.startswith("backbone.")} <= same
+    assert any(name.startswith("decoder.") for name in one.keys() - same)
+
+
+def test_a_model_of_another_shape_is_refused(shards: Path, model: Path, tmp_path: Path) -> None:
+    other = replace(MODEL, layers=3, classes=("divider", "boundary"))
+    with pytest.raises(ModelInvalid, match=r"classes .*layers 2, now 3") as caught:
+        train(tmp_path / "out", replace(CONFIG, model=other), [shards], init=model)
+    assert "shape of the checkpoint" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_model_is_refused(model: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model, copy)
+    weights = load_file(copy / "model.safetensors")
+    save_file({name: tensor + 0 for name, tensor in list(weights.items())[1:]}, copy / "model.safetensors")
+    with pytest.raises(ModelInvalid, match="sha256"):
+        load_model(copy, torch.device("cpu"))
+    body = json.loads((copy / "model.json").read_text())
+    for change, said in (({"kind": "net"}, "no mapping model"), ({"schema": 9}, "schema 9"), ({"model": {}}, "ok")):
+        (copy / "model.json").write_text(json.dumps(body | change))
+        with pytest.raises(ModelInvalid, match=said if said != "ok" else "sha256"):
+            load_model(copy, torch.device("cpu"))
+    body["model"]["layers"] = "three"
+    (copy / "model.json").write_text(json.dumps(body))
+    with pytest.raises(ModelInvalid, match="faulty"):
+        load_model(copy, torch.device("cpu"))
+
+
+def test_weights_that_are_not_finite_name_every_term(shards: Path, model: Path, tmp_path: Path) -> None:
+    net, config, _ = load_model(model, torch.device("cpu"))
+    with torch.no_grad():
+        next(p for name, p in net.named_parameters() if name.startswith("neck.")).fill_(torch.nan)
+    export(tmp_path / "nan", net, config, {}, "")
+    with pytest.raises(ModelInvalid, match=r"not finite: .*class .*points "):
+        train(tmp_path / "out", CONFIG, [shards], init=tmp_path / "nan")
+
+
+def test_another_run_and_other_data_are_refused(shards: Path, far: Path, tmp_path: Path) -> None:
+    train(tmp_path / "out", replace(CONFIG, steps=1), [shards])
+    with pytest.raises(PathRefused):
+        train(tmp_path / "out", CONFIG, [shards])
+    with pytest.raises(ArtifactInvalid, match="other data"):
+        train(tmp_path / "out", CONFIG, [shards, far], resume=True)
+    with pytest.raises(ConfigInvalid, match="nothing to learn from"):
+        train(tmp_path / "none", CONFIG, [])
+    with pytest.raises(ConfigInvalid, match="same place"):
+        train(tmp_path / "leak", CONFIG, [shards], [shards])

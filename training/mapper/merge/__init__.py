@@ -1,0 +1,1 @@
+"""Predictions of single keyframes, merged into one map of a drive."""
