@@ -1,4 +1,4 @@
-"""The evaluation of a trained model: its predictions for the samples of shards, as a record of `roadscribe evaluate`."""
+"""The evaluation of a model: its predictions for the samples of shards, as `roadscribe evaluate` reports them."""
 
 from __future__ import annotations
 
