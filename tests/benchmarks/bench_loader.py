@@ -1,8 +1,9 @@
 """Measure how many samples a second the loader feeds to training, on two threads: `make bench`.
 
-Shards of a demo-city-like rig are written first: six cameras, a bird's-eye patch with the elements of a junction. Two
-runs: targets and geometry alone, and with six images a sample, each decoded, shrunk and repainted, at the sizes of the
-preset r50. Goals on two cores: 200 samples a second without images, 30 with them.
+Shards of a demo-city-like rig are written first: six cameras, a bird's-eye patch with the elements of a junction. Three
+runs: targets and geometry alone at the sizes of the preset r50, the same with six images a sample, each decoded, shrunk
+and repainted, and six small images. Then again with a rig whose cameras expose one after the other. Goals on two cores:
+200 samples a second without images, 30 with them.
 """
 
 from __future__ import annotations
@@ -34,26 +35,31 @@ from vectorize.labels.shard import pack
 from vectorize.labels.view_members import ids_of_drive
 from vectorize.road_map import Element, ElementClass
 
-FRAMES, BATCH, THREADS = 24, 4, 2
+FRAMES, BATCH, THREADS = 60, 4, 2
+DISTINCT = 12  # images of a camera; frames share them
 
 
-def write_drive(folder: Path, size_px: tuple[int, int]) -> DriveLog:
+def write_drive(folder: Path, size_px: tuple[int, int], *, own_poses: bool) -> DriveLog:
     """Write a drive whose images have the detail of real ones, so that they are as large as JPEGs."""
     config = CityConfig(width_px=size_px[0], height_px=size_px[1])
     cameras = tuple(calibrated_camera(camera, config) for camera in SIX_CAMERAS)
     random = np.random.default_rng(1)
     ids = cv2.resize(random.integers(0, 9, (9, 16), np.uint8), size_px, interpolation=cv2.INTER_NEAREST)
     cv2.imwrite(str(folder / "ids.png"), ids)
-    frames = []
-    for i in range(FRAMES):
-        images = []
-        for camera in cameras:
+    for camera in cameras:
+        for i in range(DISTINCT):
             coarse = cv2.resize(random.integers(0, 256, (27, 48, 3), np.uint8), size_px, interpolation=cv2.INTER_CUBIC)
             noise = random.integers(0, 9, (size_px[1], size_px[0], 1), np.uint8)
-            path = f"{camera.name}-{i}.jpg"
-            cv2.imwrite(str(folder / path), cv2.add(coarse, np.repeat(noise, 3, axis=2)))
-            images.append(Image(camera=camera.name, path=path, time_ns=i, id_path="ids.png"))
+            cv2.imwrite(str(folder / f"{camera.name}-{i}.jpg"), cv2.add(coarse, np.repeat(noise, 3, axis=2)))
+    frames = []
+    for i in range(FRAMES):
         pose = transform(rotation_from_euler(yaw_rad=0.05 * i), (4.0 * i, 0.0, 0.0))
+        images = []
+        for j, camera in enumerate(cameras):
+            # As in nuScenes: each camera exposes at a time of its own, so no geometry serves two keyframes.
+            moved = pose @ transform(np.eye(3), (0.05 * j + 0.001 * i, 0.0, 0.0)) if own_poses else None
+            path = f"{camera.name}-{i % DISTINCT}.jpg"
+            images.append(Image(camera=camera.name, path=path, time_ns=i, id_path="ids.png", world_from_ego=moved))
         frames.append(Frame(time_ns=i, world_from_ego=pose, images=tuple(images)))
     return DriveLog(name="bench", root=folder, cameras=cameras, frames=tuple(frames))
 
@@ -136,13 +142,14 @@ def main() -> None:
     small = ModelConfig(image_px=(160, 96), stride=16, bev_px=(100, 50), lift="ipm")
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
-        drive = write_drive(work, (800, 450))
-        large = write_shards(work / "large", drive, (0, 0))
-        tiny = write_shards(work / "tiny", drive, (160, 96))
         bare = ModelConfig(lift="ipm", view_head=False)
-        measure("without images, sizes of r50", large, bare, images=False, batches_wanted=given.batches)
-        measure("six images of 800 x 450, sizes of r50", large, published, images=True, batches_wanted=given.batches)
-        measure("six images of 160 x 90, sizes of tiny", tiny, small, images=True, batches_wanted=given.batches)
+        for rig, own_poses in (("one pose a keyframe", False), ("a pose an image", True)):
+            drive = write_drive(work, (800, 450), own_poses=own_poses)
+            large = write_shards(work / f"large-{own_poses}", drive, (0, 0))
+            tiny = write_shards(work / f"tiny-{own_poses}", drive, (160, 96))
+            measure(f"no images, r50, {rig}", large, bare, images=False, batches_wanted=given.batches)
+            measure(f"800 x 450, r50, {rig}", large, published, images=True, batches_wanted=given.batches)
+            measure(f"160 x 90, tiny, {rig}", tiny, small, images=True, batches_wanted=given.batches)
 
 
 if __name__ == "__main__":

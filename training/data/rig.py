@@ -16,7 +16,7 @@ import numpy as np
 
 from recon.arrays import F32, F64, Bool
 from recon.drive import Camera
-from recon.geometry import apply, invert
+from recon.geometry import invert
 from recon.segment.net_frame import NetFrame
 from recon.sensors.lens import WIDEST_RAD, Lens
 from recon.sensors.project import NEAR_M
@@ -25,6 +25,8 @@ from training.data.config import ModelShape
 UNSEEN = -1.0  # coordinate of a cell that a camera does not show
 EXACT_PX = 0.1  # by which a ray may miss its pixel: the polynomial of a lens is inverted by iteration
 ROUNDS = 60  # of that iteration; each shrinks the error of a strong lens by a third at least
+BORDER = 40  # pixels on half a side of an image, at which its widest ray is sought
+SPARE_RAD = 0.01  # beyond them
 KEPT_LENSES = 256
 KEPT_RIGS = 256  # camera geometries: those of 40 synchronous rigs; a tenth of a gigabyte at the published sizes
 
@@ -96,7 +98,7 @@ def _geometry(key: _Lens, pose: bytes, ground_z_ego_m: float, shape: _Shape) -> 
     lens, frame = _lens(key), NetFrame.of(key.size_px, shape.image_px)
     ego_from_camera = np.frombuffer(pose, dtype=np.float64).reshape(4, 4)
     rays, shown = _feature_rays(key, shape)
-    uv = _cell_uv(lens, frame, ego_from_camera, ground_z_ego_m, shape)
+    uv = _cell_uv(lens, _widest(key), frame, ego_from_camera, ground_z_ego_m, shape)
     return CameraGeometry(
         cell_uv=uv,
         rays=(rays @ ego_from_camera[:3, :3].T).astype(np.float32),
@@ -120,22 +122,57 @@ def _lens(key: _Lens) -> Lens:
     return Lens.of(camera)
 
 
-def _cell_uv(lens: Lens, frame: NetFrame, ego_from_camera: F64, ground_z_ego_m: float, shape: _Shape) -> F32:
+@lru_cache(maxsize=KEPT_LENSES)
+def _widest(key: _Lens) -> float:
+    """Return the cosine of the angle off the axis beyond which a lens shows nothing: of the farthest border pixel."""
+    lens, (width, height) = _lens(key), key.size_px
+    along = np.linspace(0.0, 1.0, 2 * BORDER + 1)
+    ends = np.zeros_like(along), np.ones_like(along)
+    sides = [np.c_[along, end] for end in ends] + [np.c_[end, along] for end in ends]
+    border = np.concatenate(sides) * (width, height)
+    rays = lens_rays(lens, border)
+    again, _ = lens.pixels(rays)
+    away = np.hypot(rays[:, 0], rays[:, 1])
+    angle = np.arctan2(away, rays[:, 2])
+    with np.errstate(invalid="ignore"):
+        real = np.linalg.norm(again - border, axis=1) < EXACT_PX
+    limit = float(angle.max()) if real.all() else float(lens.fold_rad.max())
+    return float(np.cos(min(limit + SPARE_RAD, np.pi)))
+
+
+def _cell_uv(
+    lens: Lens, widest: float, frame: NetFrame, ego_from_camera: F64, ground_z_ego_m: float, shape: _Shape
+) -> F32:
     rows, columns = shape.bev_px
     length_m, width_m = shape.patch_m
     x = (0.5 - (np.arange(rows) + 0.5) / rows) * length_m
     y = (0.5 - (np.arange(columns) + 0.5) / columns) * width_m
     z = ground_z_ego_m + np.array(shape.heights_m)
-    ego = np.stack([a.transpose(2, 0, 1) for a in np.meshgrid(x, y, z, indexing="ij")], axis=-1)
-    camera = apply(invert(ego_from_camera), ego.reshape(-1, 3))
-    fisheye = lens.camera.model == "fisheye"
-    # Behind a pinhole camera there is nothing to project: half of all cells cost nothing.
-    ahead = np.flatnonzero(np.linalg.norm(camera, axis=1) > NEAR_M if fisheye else camera[:, 2] > NEAR_M)
-    pixels, inside = lens.pixels(camera[ahead])
-    uv = np.full((len(camera), 2), UNSEEN, dtype=np.float32)
+    turn, move = np.split(invert(ego_from_camera)[:3], [3], axis=1)
+    # Cells are a product of three axes, so their coordinates are sums: no matrix is multiplied for each cell.
+    parts = turn[:, :1] * x, turn[:, 1:2] * y, turn[:, 2:] * z + move
+    right, down, depth = (
+        (up[:, None, None] + along[:, None] + across).ravel() for along, across, up in zip(*parts, strict=True)
+    )
+    distance = np.sqrt(right * right + down * down + depth * depth)
+    near = distance if lens.camera.model == "fisheye" else depth
+    # Most cells lie outside the cone that the lens shows, and a lens takes long to compute.
+    ahead = np.flatnonzero((near > NEAR_M) & (depth >= widest * distance))
+    pixels, inside = _pixels(lens, np.stack([right[ahead], down[ahead], depth[ahead]], axis=-1))
+    uv = np.full((len(depth), 2), UNSEEN, dtype=np.float32)
     net = _to_net(frame, pixels[inside]) / np.array(frame.net_px)
     uv[ahead[inside]] = net.astype(np.float32)
-    return uv.reshape(*ego.shape[:-1], 2)
+    return uv.reshape(len(z), rows, columns, 2)
+
+
+def _pixels(lens: Lens, points: F64) -> tuple[F64, Bool]:
+    """Return what `Lens.pixels` does of points ahead of the camera; a lens without distortion needs no search."""
+    camera = lens.camera
+    if camera.model == "fisheye" or np.any(camera.distortion):
+        return lens.pixels(points)
+    pixels = (points @ camera.k[:2].T) / points[:, 2:]
+    inside: Bool = np.all((pixels >= 0) & (pixels < (camera.width_px, camera.height_px)), axis=1)
+    return pixels, inside
 
 
 def _to_net(frame: NetFrame, pixels: F64) -> F64:
