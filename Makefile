@@ -75,10 +75,11 @@ mutants: $(READY) ## Prove that tests notice wrong constants of tracing (two min
 ablation: $(READY) ## Switch every term of the fit off in turn, write docs/ablation.md (most of an hour)
 	$(BIN)/python tests/benchmarks/bench_ablation.py --write docs/ablation.md
 
-bench: $(READY) ## Measure the renderers against each other, how long an evaluation takes, and the loader of training
+bench: $(READY) ## Measure the renderers, an evaluation, and the loader and the matching of a training
 	$(BIN)/python tests/benchmarks/bench_render.py
 	$(BIN)/python tests/benchmarks/bench_evaluate.py
 	$(BIN)/python tests/benchmarks/bench_loader.py
+	$(BIN)/python tests/benchmarks/bench_match.py
 
 figures: $(READY) ## Measure labels on unseen streets of the demo city, write docs/figures.md (an hour)
 	$(BIN)/python tests/benchmarks/bench_labels.py --write docs/figures.md

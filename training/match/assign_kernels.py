@@ -3,48 +3,71 @@
 Minimise the cost so that each label is covered once, and each prediction takes at most one label as a whole, or as many
 labels of one class as it has pieces, each piece one of them. That is the binary programme of mixed assignment with its
 joint constraint, without a list of subsets: the cheapest subset for a prediction is an assignment itself.
+
+Give every label a price and let each prediction do what pays it most: prices less gains are a bound of every solution
+from below (Lagrangian relaxation of covering each label once). Prices rise where a label is not covered and fall where
+several want it, until the bound meets the best solution found. Where it does not, the search branches on whether one
+prediction is taken in pieces. Once that is fixed for all, what is left is an ordinary assignment.
 """
 
 from __future__ import annotations
+
+from collections import namedtuple
 
 import numpy as np
 from numba import njit
 
 FORBIDDEN = 1e6  # above any sum of costs
 _UNCOVERED = 1e4  # of a label that no prediction is left for
-_EPS = 1e-9
+_EPS = 1e-7
+_OPEN, _WHOLE = -2, -1  # choices for a prediction; others are the class that its pieces take
+_ROOM = 256  # choices that wait to be tried
+_TRY_EVERY = 8  # steps of the prices
+_PATIENCE = 12  # steps without a better bound
+
+# whole (Q, T), piece_cost (Q, K, T), piece_count (Q, 2), areas (C), classes (T); labels of each class: how many (C) and
+# which (C, T)
+_Problem = namedtuple("_Problem", "whole piece_cost piece_count areas classes of_class members")
+# The best solution: its cost is in best[0]
+_Best = namedtuple("_Best", "best taker piece")
 
 
 @njit(cache=True, nogil=True)
-def assign(cost, column_of, u, v):
-    """Assign every row of a cost matrix (R, N), R <= N, a column of its own at least cost; return the cost.
+def assign(cost, rows, columns, column_of, u, v):
+    """Assign each of the first rows of a cost matrix one of the first columns, rows <= columns; return the least cost.
 
-    Writes the columns (R) and the dual values u (R) and v (N) <= 0, u_i + v_j <= cost_ij. Shortest augmenting paths
-    (Jonker and Volgenant 1987; Crouse 2016 for rectangular matrices).
+    Writes the columns and the dual values u of rows and v <= 0 of columns, u_i + v_j <= cost_ij. Shortest augmenting
+    paths (Jonker and Volgenant 1987; Crouse 2016 for rectangular matrices).
     """
-    rows, columns = cost.shape
-    row_of = np.full(columns, -1, np.int64)
-    shortest = np.empty(columns)
-    parent = np.empty(columns, np.int64)
+    row_of = np.empty(columns, np.int64)
+    shortest, parent = np.empty(columns), np.empty(columns, np.int64)
     done = np.empty(columns, np.bool_)
-    u[:] = 0.0
-    v[:] = 0.0
+    for k in range(columns):
+        row_of[k], v[k] = -1, 0.0
+    for i in range(rows):  # who has a cheapest column of its own keeps it
+        best = 0
+        for k in range(1, columns):
+            if cost[i, k] < cost[i, best]:
+                best = k
+        u[i], column_of[i] = cost[i, best], -1
+        if row_of[best] < 0:
+            row_of[best], column_of[i] = i, best
     for first in range(rows):
-        shortest[:] = np.inf
-        done[:] = False
+        if column_of[first] >= 0:
+            continue
+        for k in range(columns):
+            shortest[k], done[k] = np.inf, False
         i, j, reached = first, -1, 0.0
         while True:
-            best, j = np.inf, -1
+            best_cost, j = np.inf, -1
             for k in range(columns):
                 if not done[k]:
                     through = reached + cost[i, k] - u[i] - v[k]
                     if through < shortest[k]:
-                        shortest[k] = through
-                        parent[k] = i
-                    if shortest[k] < best or (shortest[k] == best and row_of[k] < 0 and j >= 0 and row_of[j] >= 0):
-                        best, j = shortest[k], k
-            reached = best
-            done[j] = True
+                        shortest[k], parent[k] = through, i
+                    if shortest[k] < best_cost:
+                        best_cost, j = shortest[k], k
+            reached, done[j] = best_cost, True
             if row_of[j] < 0:
                 break
             i = row_of[j]
@@ -60,186 +83,261 @@ def assign(cost, column_of, u, v):
             if i == first:
                 break
     total = 0.0
-    for k in range(columns):
-        if row_of[k] >= 0:
-            column_of[row_of[k]] = k
-            total += cost[row_of[k], k]
+    for i in range(rows):
+        total += cost[i, column_of[i]]
     return total
 
 
 @njit(cache=True, nogil=True)
-def cheapest_split(cost, prices, labels, column_of):
-    """Return the least cost of giving every piece of one prediction a label of `labels`, less the labels' prices.
+def _may(problem, p, c):
+    """Return whether the pieces of a prediction could take labels of a class."""
+    count = problem.piece_count[p, problem.areas[c]]
+    return 2 <= count <= min(problem.piece_cost.shape[1], problem.of_class[c])
 
-    `cost` (K, T) of pieces and labels; FORBIDDEN or more where that is impossible.
+
+@njit(cache=True, nogil=True)
+def _gain(problem, p, c, u, limit, subset):
+    """Return the least cost of giving all pieces of a prediction labels of class c, less their prices; write those.
+
+    From `limit` on a bound from below.
     """
-    count = len(cost)
-    if count > len(labels):
-        return FORBIDDEN
-    reduced = np.empty((count, len(labels)))
+    cost, count = problem.piece_cost[p], problem.piece_count[p, problem.areas[c]]
+    columns, members = problem.of_class[c], problem.members[c]
+    total, apart = 0.0, True
     for s in range(count):
-        for j in range(len(labels)):
-            reduced[s, j] = cost[s, labels[j]] - prices[labels[j]]
-    return assign(reduced, column_of[:count], np.empty(count), np.empty(len(labels)))
-
-
-@njit(cache=True, nogil=True)
-def _base(whole, piece_cost, areas, classes, offers):
-    """Return costs (T, Q + T + N) of labels: whole predictions, staying uncovered, pieces of the offers in turn."""
-    labels, predictions = whole.shape
-    width = predictions + labels
-    for o in range(len(offers)):
-        width += offers[o, 2]
-    base = np.full((labels, width), FORBIDDEN)
-    base[:, :predictions] = whole
-    at = predictions + labels
-    for t in range(labels):
-        base[t, predictions + t] = _UNCOVERED
-    for o in range(len(offers)):
-        p, ring, count = offers[o]
-        for t in range(labels):
-            if areas[classes[t]] == ring:
-                for s in range(count):
-                    base[t, at + s] = piece_cost[p, s, t]
-        at += count
-    return base
-
-
-@njit(cache=True, nogil=True)
-def _restrict(base, choice, offers, classes, predictions):
-    """Return the costs under choices: -2 is open, -1 no pieces, else all pieces for labels of that class."""
-    cost = base.copy()
-    at = predictions + len(base)
-    for o in range(len(offers)):
-        p, _, count = offers[o]
-        if choice[o] == -1:
-            cost[:, at : at + count] = FORBIDDEN
-        elif choice[o] >= 0:
-            cost[:, p] = FORBIDDEN
-            for t in range(len(base)):
-                for s in range(count):
-                    if classes[t] != choice[o]:
-                        cost[t, at + s] = FORBIDDEN
-                    elif cost[t, at + s] < FORBIDDEN:
-                        cost[t, at + s] -= 2 * FORBIDDEN  # every piece must be taken
-        at += count
-    return cost
-
-
-@njit(cache=True, nogil=True)
-def _broken(column_of, offers, classes, choice, predictions):
-    """Return the first offer that a relaxed assignment takes in part, or in two ways; -1 if there is none."""
-    labels = len(column_of)
-    taken = np.zeros(len(offers), np.int64)
-    at = predictions + labels
-    for o in range(len(offers)):
-        p, _, count = offers[o]
-        other, mixed, of_class = o > 0 and offers[o - 1, 0] == p and taken[o - 1] > 0, False, -1
-        for t in range(labels):
-            if column_of[t] == p:
-                other = True
-            elif at <= column_of[t] < at + count:
-                taken[o] += 1
-                mixed = mixed or (of_class >= 0 and classes[t] != of_class)
-                of_class = classes[t]
-        if taken[o] < count and (choice[o] >= 0 or taken[o] > 0):
-            return o
-        if taken[o] > 0 and (other or mixed):
-            return o
-        at += count
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def _cost_of(base, column_of):
-    total = 0.0
-    for t in range(len(column_of)):
-        total += base[t, column_of[t]]
+        least, subset[s] = np.inf, -1
+        for k in range(columns):
+            t = members[k]
+            if cost[s, t] - u[t] < least:
+                least, subset[s] = cost[s, t] - u[t], t
+        total += least
+        for other in range(s):
+            apart = apart and subset[other] != subset[s]
+    if apart or total >= limit:  # each piece has its favourite, or it does not matter who gets it
+        return total
+    reduced, column_of = np.empty((count, columns)), np.empty(count, np.int64)
+    for k in range(columns):
+        for s in range(count):
+            reduced[s, k] = cost[s, members[k]] - u[members[k]]
+    total = assign(reduced, count, columns, column_of, np.empty(count), np.empty(columns))
+    for s in range(count):
+        subset[s] = members[column_of[s]]
     return total
 
 
 @njit(cache=True, nogil=True)
-def _offers(whole, piece_cost, piece_count, areas, classes, u, v):
-    """Return offers (N, 3) of prediction, form and number of pieces that may pay, and for which classes (N, C).
+def _relaxed(problem, choice, u, value, option, subsets, cover):
+    """Return the bound of prices u (T), and write what each prediction does under them.
 
-    The prices of labels in the best assignment of wholes bound every solution from below: what cannot beat that
-    assignment even if all other predictions do their best is left out.
+    Writes for each prediction its value and option (a class for its pieces, or -1), the labels that it takes (Q, K), -1
+    for none, and how often each label is covered (T).
     """
-    predictions, class_count = whole.shape[1], len(areas)
-    gain = np.full((predictions, class_count), np.inf)
-    least = np.zeros(predictions)
-    column_of = np.empty(len(classes), np.int64)
-    for c in range(class_count):
-        of_class = np.flatnonzero(classes == c)
-        for p in range(predictions):
-            count = piece_count[p, areas[c]]
-            if 2 <= count <= min(len(of_class), piece_cost.shape[1]):
-                gain[p, c] = cheapest_split(piece_cost[p, :count], u, of_class, column_of) - v[p]
-                least[p] = min(least[p], gain[p, c])
-    best, number = least.sum(), 0
-    offers = np.empty((2 * predictions, 3), np.int64)
-    allowed = np.zeros((2 * predictions, class_count), np.bool_)
-    for p in range(predictions):
-        for ring in range(2):
-            for c in range(class_count):
-                allowed[number, c] = areas[c] == ring and gain[p, c] + best - least[p] < -_EPS
-            if allowed[number].any():
-                offers[number] = p, ring, piece_count[p, ring]
-                number += 1
-    return offers[:number], allowed[:number]
+    most, bound = subsets.shape[1], 0.0
+    subset = np.empty(most, np.int64)
+    for t in range(len(u)):
+        bound += min(u[t], _UNCOVERED)
+        cover[t] = 1 if u[t] > _UNCOVERED else 0
+    for p in range(len(choice)):
+        value[p], option[p] = 0.0 if choice[p] < 0 else np.inf, _WHOLE
+        for s in range(most):
+            subsets[p, s] = -1
+        if choice[p] < 0:
+            for t in range(len(u)):
+                if problem.whole[p, t] - u[t] < value[p]:
+                    value[p], subsets[p, 0] = problem.whole[p, t] - u[t], t
+        for c in range(len(problem.areas)):
+            if (choice[p] == _OPEN or choice[p] == c) and _may(problem, p, c):
+                gain = _gain(problem, p, c, u, value[p], subset)
+                if gain < value[p]:
+                    value[p], option[p] = gain, c
+                    for s in range(most):
+                        subsets[p, s] = subset[s] if s < problem.piece_count[p, problem.areas[c]] else -1
+        bound += value[p]
+        for s in range(most):
+            if subsets[p, s] >= 0:
+                cover[subsets[p, s]] += 1
+    return bound
 
 
 @njit(cache=True, nogil=True)
-def assign_mixed(whole, piece_cost, piece_count, areas, classes, most_nodes, taker, piece):
+def _costs(problem, choice, cost):
+    """Write the costs of labels: of wholes, of pieces that must be taken, of staying uncovered; return how many."""
+    predictions, labels = problem.whole.shape
+    columns = predictions
+    for p in range(predictions):
+        for t in range(labels):
+            cost[t, p] = problem.whole[p, t] if choice[p] < 0 else FORBIDDEN
+        if choice[p] < 0:
+            continue
+        for s in range(problem.piece_count[p, problem.areas[choice[p]]]):
+            for t in range(labels):
+                allowed = problem.classes[t] == choice[p] and problem.piece_cost[p, s, t] < FORBIDDEN
+                # So cheap that every piece is taken, if that is possible at all.
+                cost[t, columns] = problem.piece_cost[p, s, t] - 2 * FORBIDDEN if allowed else FORBIDDEN
+            columns += 1
+    if predictions < labels:
+        for t in range(labels):
+            for k in range(labels):
+                cost[t, columns + k] = _UNCOVERED if t == k else FORBIDDEN
+        columns += labels
+    return columns
+
+
+@njit(cache=True, nogil=True)
+def _try(problem, choice, found, u):
+    """Solve what is left once it is chosen who is taken in pieces; keep it if it is the best. Writes the prices."""
+    predictions, labels = problem.whole.shape
+    pieces = 0
+    for p in range(predictions):
+        pieces += problem.piece_count[p, problem.areas[choice[p]]] if choice[p] >= 0 else 0
+    if pieces > labels:
+        return
+    cost = np.empty((labels, predictions + pieces + labels))
+    columns = _costs(problem, choice, cost)
+    column_of, taken, at, total = np.empty(labels, np.int64), 0, predictions, 0.0
+    assign(cost, labels, columns, column_of, u, np.empty(columns))
+    taker, piece = np.full(labels, -1), np.full(labels, -1)
+    for t in range(labels):
+        if column_of[t] < predictions:
+            taker[t] = column_of[t]
+            total += problem.whole[taker[t], t] if choice[taker[t]] < 0 else FORBIDDEN
+        elif column_of[t] >= predictions + pieces:
+            total += _UNCOVERED
+    for p in range(predictions):
+        for s in range(problem.piece_count[p, problem.areas[choice[p]]] if choice[p] >= 0 else 0):
+            for t in range(labels):
+                if column_of[t] == at:
+                    taker[t], piece[t] = p, s
+                    total += problem.piece_cost[p, s, t]
+                    taken += 1
+            at += 1
+    if taken == pieces and total < found.best[0] - _EPS:
+        found.best[0] = total
+        for t in range(labels):
+            found.taker[t], found.piece[t] = taker[t], piece[t]
+
+
+@njit(cache=True, nogil=True)
+def _agreed(problem, choice, u, value, option, subsets):
+    """Return who is taken in pieces (Q) when those that gain most go first, and others look again at what is left.
+
+    Changes what `_relaxed` wrote.
+    """
+    chosen, left, most = np.full(len(value), _WHOLE), u.copy(), subsets.shape[1]
+    subset = np.empty(most, np.int64)
+    while True:
+        first = -1
+        for p in range(len(value)):
+            if option[p] >= 0 and (first < 0 or value[p] < value[first]):
+                first = p
+        if first < 0:
+            return chosen
+        free = True
+        for t in subsets[first]:
+            free = free and (t < 0 or left[t] > -FORBIDDEN)
+        if free:
+            chosen[first], option[first] = option[first], _WHOLE
+            for t in subsets[first]:
+                if t >= 0:
+                    left[t] = -2 * FORBIDDEN
+            continue
+        value[first], option[first] = 0.0, _WHOLE
+        for c in range(len(problem.areas)):
+            if (choice[first] == _OPEN or choice[first] == c) and _may(problem, first, c):
+                gain = _gain(problem, first, c, left, value[first], subset)
+                if gain < value[first]:
+                    value[first], option[first] = gain, c
+                    for s in range(most):
+                        subsets[first, s] = subset[s] if s < problem.piece_count[first, problem.areas[c]] else -1
+
+
+@njit(cache=True, nogil=True)
+def _ascend(problem, choice, u, most_steps, found):
+    """Improve prices u (T) while that helps; return their bound, the steps taken, and the prediction to fix or -1.
+
+    Polyak's subgradient steps. The prediction to fix is the one in pieces whose labels others want most.
+    """
+    predictions, labels = problem.whole.shape
+    value, option = np.empty(predictions), np.empty(predictions, np.int64)
+    subsets, cover = np.empty((predictions, problem.piece_cost.shape[1]), np.int64), np.empty(labels)
+    top, scale, idle, step, fix, at = -np.inf, 1.0, 0, 0, -1, u.copy()
+    while True:
+        bound = _relaxed(problem, choice, at, value, option, subsets, cover)
+        idle = 0 if bound > top + 1e-3 * abs(found.best[0] - top) else idle + 1
+        norm = 0.0
+        for t in range(labels):
+            norm += (1.0 - cover[t]) ** 2
+        if bound > top:
+            top, fix, most = bound, -1, 0.0
+            for t in range(labels):
+                u[t] = at[t]
+            for p in range(predictions):
+                excess = 0.5 if choice[p] == _OPEN and option[p] >= 0 else -np.inf
+                for t in subsets[p]:
+                    excess += max(0.0, cover[t] - 1.0) if t >= 0 else 0.0
+                if excess > most:
+                    fix, most = p, excess
+        if top >= found.best[0] - _EPS:
+            break
+        if step % _TRY_EVERY == 0 or norm == 0.0:
+            _try(problem, _agreed(problem, choice, at, value, option, subsets), found, np.empty(labels))
+        if norm == 0.0 or idle >= _PATIENCE or step >= most_steps or top >= found.best[0] - _EPS:
+            break
+        scale *= 0.5 if idle > 0 and idle % 3 == 0 else 1.0
+        for t in range(labels):
+            at[t] += scale * (found.best[0] - bound) / norm * (1.0 - cover[t])
+        step += 1
+    return top, step, fix
+
+
+@njit(cache=True, nogil=True)
+def assign_mixed(whole, piece_cost, piece_count, areas, classes, most_steps, taker, piece):
     """Write for each label the prediction that takes it and the piece, -1 for a whole; return whether it is optimal.
 
-    `whole` (T, Q); `piece_cost` (Q, K, T), FORBIDDEN for labels that pieces may not take; `piece_count` (Q, 2) of
+    `whole` (Q, T); `piece_cost` (Q, K, T), FORBIDDEN for labels that pieces may not take; `piece_count` (Q, 2) of
     predictions as open lines and as rings; `areas` (C) whether labels of a class are rings, 0 or 1; `classes` (T). A
-    label for which no prediction is left has the taker -1. After `most_nodes` assignments in the search the best found
-    so far stands; without any it is the best of wholes.
+    label for which no prediction is left has the taker -1. After `most_steps` changes of prices the best found so far
+    stands; it is never worse than the best of wholes.
     """
-    labels, predictions = whole.shape
-    column_of, found = np.full(labels, -1, np.int64), np.empty(labels, np.int64)
-    base = _base(whole, piece_cost, areas, classes, np.empty((0, 3), np.int64))
-    u, v = np.empty(labels), np.empty(base.shape[1])
-    best = assign(base, column_of, u, v)
-    offers, allowed = _offers(whole, piece_cost, piece_count, areas, classes, u, v)
-    count, nodes = len(offers), 0
-    base = _base(whole, piece_cost, areas, classes, offers)
-    v = np.empty(base.shape[1])
-    stack = np.empty((1 + count * (len(areas) + 1), count), np.int64)
-    stack[0] = -2
-    depth = 1 if count > 0 else 0
-    while depth > 0 and nodes < most_nodes:
-        nodes += 1
+    predictions, labels = whole.shape
+    of_class, members = np.zeros(len(areas), np.int64), np.empty((len(areas), labels), np.int64)
+    for t in range(labels):
+        members[classes[t], of_class[classes[t]]] = t
+        of_class[classes[t]] += 1
+    problem = _Problem(whole, piece_cost, piece_count, areas, classes, of_class, members)
+    found = _Best(np.full(1, np.inf), taker, piece)
+    stack, prices = np.empty((_ROOM, predictions), np.int64), np.empty((_ROOM, labels))
+    depth, steps, proven = 1, 0, True
+    for p in range(predictions):
+        stack[0, p] = _WHOLE
+        for c in range(len(areas)):
+            if _may(problem, p, c):
+                stack[0, p], depth = _OPEN, 2
+    _try(problem, np.full(predictions, _WHOLE), found, prices[0])
+    depth -= 1  # nobody has pieces: nothing to search
+    while depth > 0:
         depth -= 1
-        choice = stack[depth].copy()
-        found[:] = -1
-        assign(_restrict(base, choice, offers, classes, predictions), found, u, v)
-        bound = _cost_of(base, found)
-        if bound >= best - _EPS:
+        choice, u = stack[depth].copy(), prices[depth].copy()
+        bound, spent, fix = _ascend(problem, choice, u, most_steps - steps, found)
+        steps += spent
+        if bound >= found.best[0] - _EPS:
             continue
-        o = _broken(found, offers, classes, choice, predictions)
-        if o < 0:
-            best = bound
-            column_of[:] = found
-        elif choice[o] < 0:  # else its pieces cannot all be taken
-            for option in range(-1, len(areas)):
-                if option < 0 or allowed[o, option]:
-                    stack[depth] = choice
-                    stack[depth, o] = option
-                    depth += 1
-    _read(column_of, offers, predictions, taker, piece)
-    return depth == 0
-
-
-@njit(cache=True, nogil=True)
-def _read(column_of, offers, predictions, taker, piece):
-    for t in range(len(column_of)):
-        j = column_of[t]
-        taker[t], piece[t] = (j, -1) if j < predictions else (-1, -1)
-        at = predictions + len(column_of)
-        for o in range(len(offers)):
-            if at <= j < at + offers[o, 2]:
-                taker[t], piece[t] = offers[o, 0], j - at
-            at += offers[o, 2]
+        if steps >= most_steps:
+            return False
+        for p in range(predictions):
+            fix = p if fix < 0 and choice[p] == _OPEN else fix
+        if fix < 0:
+            _try(problem, choice, found, u)
+            continue
+        for c in range(-1, len(areas)):
+            if c < 0 or _may(problem, fix, c):
+                if depth == _ROOM:
+                    proven = False
+                    break
+                for p in range(predictions):
+                    stack[depth, p] = choice[p]
+                for t in range(labels):
+                    prices[depth, t] = u[t]
+                stack[depth, fix] = c
+                depth += 1
+    return proven

@@ -18,7 +18,7 @@ class MatchConfig:
     touch_cells: int = 2  # a label this close to an unknown cell may go on there
     least_piece_cells: float = 10.0  # shorter pieces of a cut chain say nothing of its shape
     most_pieces: int = 4  # of a prediction; one cut into more is matched as a whole only
-    most_nodes: int = 200  # of the search for the best subsets; then the best assignment found so far stands
+    most_steps: int = 60  # of the search for the best subsets; then the best assignment found so far stands
 
     def __post_init__(self) -> None:
         costs = (self.class_cost, self.points_cost, self.raster_cost)
@@ -27,4 +27,4 @@ class MatchConfig:
         require(1 <= self.touch_cells <= 100, "loss.match.touch_cells must lie in 1..100")
         require(self.least_piece_cells > 0.0, "loss.match.least_piece_cells must be positive")
         require(1 <= self.most_pieces <= 8, "loss.match.most_pieces must lie in 1..8")
-        require(0 <= self.most_nodes <= 100_000, "loss.match.most_nodes must lie in 0..100000")
+        require(0 <= self.most_steps <= 100_000, "loss.match.most_steps must lie in 0..100000")

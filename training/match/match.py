@@ -34,7 +34,6 @@ def match(
     """
     points, class_cost, full_cost = costs_of(output, targets, config)
     layers, samples, queries, length = points.shape[:4]
-    share = np.ones((layers, samples, queries, 2), np.float32)
     found: list[dict[str, AnyArray]] = [{}] * samples
     flags = np.asarray(areas, np.int64)
 
@@ -46,13 +45,13 @@ def match(
             "index": np.zeros((*shape, length), np.int64),
             "fraction": np.zeros((*shape, length), np.float64),
             "flip": np.zeros(shape, np.bool_),
+            "share": np.ones((layers, queries, 2), np.float32),
         }
         found[b] = made
         return int(
             match_layers(
-                points[:, b],
-                class_cost[:, b],
-                full_cost[:, b, :, : len(one)],
+                # A kernel is compiled anew for another layout of its arrays.
+                *(np.ascontiguousarray(part[:, b]) for part in (points, class_cost, full_cost)),
                 one.depth,
                 flags,
                 one.classes,
@@ -63,9 +62,8 @@ def match(
                 config.points_cost,
                 config.least_piece_cells,
                 config.most_pieces,
-                config.most_nodes,
+                config.most_steps,
                 *made.values(),
-                share[:, b],
             )
         )
 
@@ -74,6 +72,7 @@ def match(
             unproven = sum(pool.map(of_sample, range(samples)))
     else:
         unproven = sum(map(of_sample, range(samples)))
+    share = np.stack([made.pop("share") for made in found], axis=1)
     return _matches(found, targets, share, unproven, output.points.device)
 
 

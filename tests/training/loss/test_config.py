@@ -30,7 +30,7 @@ def test_settings_out_of_range_are_refused(given):
         {"touch_cells": 0},
         {"least_piece_cells": 0.0},
         {"most_pieces": 9},
-        {"most_nodes": -1},
+        {"most_steps": -1},
     ],
     ids=str,
 )

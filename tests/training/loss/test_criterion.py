@@ -128,11 +128,13 @@ def scene(random, mirrored=False, order=None, reverse=False):
 
 @pytest.mark.parametrize("change", [{"mirrored": True}, {"order": (4, 2, 0, 1, 3)}, {"reverse": True}], ids=str)
 def test_mirrored_reordered_or_reversed_labels_cost_the_same(change):
+    # A search that is cut short may end elsewhere when rounding differs; an optimum has one cost.
+    config = replace(CONFIG, match=replace(CONFIG.match, most_steps=100_000))
     for seed in range(20):
         sums = []
         for given in ({}, change):
             labels, output = scene(np.random.default_rng(seed), **given)
-            terms = Criterion(CONFIG, MODEL)(output, labels)
+            terms = Criterion(config, MODEL)(output, labels)
             sums.append({name: float(term.detach()) for name, term in terms.items()})
         assert sums[1] == pytest.approx(sums[0], rel=1e-4)
 
