@@ -9,7 +9,7 @@ from training.model.config import ModelConfig
 from training.model.decoder.attention import Attention, between_instances, within_instances
 from training.model.decoder.deformable_attention import DeformableAttention
 from training.model.decoder.heads import ClassHead, PointHead
-from training.model.decoder.queries import Queries
+from training.model.decoder.queries import PlaceEncoding, Queries
 
 Tensor = torch.Tensor
 
@@ -20,6 +20,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.queries = Queries(config)
+        self.places = PlaceEncoding(config.channels)
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.layers))
         self.classes = nn.ModuleList(ClassHead(config.channels, len(config.classes)) for _ in range(config.layers))
         self.steps = nn.ModuleList(PointHead(config.channels) for _ in range(config.layers))
@@ -34,7 +35,8 @@ class Decoder(nn.Module):
         logits, points = [], []
         instances = x.mean(dim=2)
         for layer, classes, step in zip(self.layers, self.classes, self.steps, strict=True):
-            x = layer(x, position, place.float().sigmoid(), bev, self.queries.one2one)
+            reference = place.float().sigmoid()
+            x = layer(x, position + self.places(reference), reference, bev, self.queries.one2one)
             instances = x.mean(dim=2)
             with torch.autocast(x.device.type, enabled=False):  # 1 % of a unit would be lost in bfloat16
                 place = place.float() + step(x.float())

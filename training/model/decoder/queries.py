@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from training.model.config import ModelConfig
 
 Tensor = torch.Tensor
+
+OCTAVES = 8  # of a point's place: from twice the patch down to a 64th of it
 
 
 class Queries(nn.Module):
@@ -28,3 +32,21 @@ class Queries(nn.Module):
         both = instances[:, None] + self.point.weight
         content, position = both.expand(batch, *both.shape).chunk(2, dim=-1)
         return content, position, self.reference(position)
+
+
+class PlaceEncoding(nn.Module):
+    """Where a query's point lies now, added to its position (Liu et al. 2022, DAB-DETR, section 4.2).
+
+    MapTR's positions stay the same in all layers, so that a point has no access to where its neighbours went. With this
+    attention between points sees the shape that it refines.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(4 * OCTAVES, channels), nn.ReLU(), nn.Linear(channels, channels))
+
+    def forward(self, reference: Tensor) -> Tensor:
+        """Return (..., D) of points (..., 2) in 0..1: an MLP on sines and cosines of octaves."""
+        phases = reference[..., None] * (math.pi * 2.0 ** torch.arange(OCTAVES, device=reference.device))
+        encoded: Tensor = self.layers(torch.cat([phases.sin(), phases.cos()], dim=-1).flatten(-2))
+        return encoded
