@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 # A package imports itself and what stands before it.
 ARROW = ("recon", "vectorize", "training", "workers", "service", "roadscribe")
 
-# Training is heavy, and most jobs never train: what stands after it imports it inside functions only.
+# Training is heavy, and most jobs never train: what stands after it imports it inside functions only, but for settings.
 LAZY = "training"
 
 # Each framework has its homes: what else imports it is a leak of that framework.
@@ -43,7 +43,9 @@ def imports_of(tree: ast.AST, *, lazy: bool = False) -> Iterator[tuple[str, bool
         if isinstance(node, ast.Import):
             yield from ((alias.name.split(".")[0], lazy) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield "." if node.level else str(node.module).split(".")[0], lazy
+            name = str(node.module)
+            settings = name.startswith(f"{LAZY}.") and name.endswith(".config")
+            yield "." if node.level else name.partition(".")[0], lazy or settings
         else:
             yield from imports_of(node, lazy=lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
@@ -77,6 +79,8 @@ def test_imports_follow_the_arrow(path: Path) -> None:
         ("training", "import recon, vectorize, transformers, ray", set()),
         ("training", "import workers", {"imports workers"}),
         ("workers", "from training import run", {"imports training outside a function"}),
+        ("workers", "from training.mapper.config import MapperConfig", set()),
+        ("recon", "from training.mapper.config import MapperConfig", {"imports training"}),
         ("workers", "if True:\n    import training", {"imports training outside a function"}),
         ("workers", "async def f():\n    from training import run", set()),
         ("workers", "import fastapi", {"imports fastapi"}),

@@ -142,7 +142,7 @@ def test_faults_of_a_new_kind_are_named_as_those_of_every_other(toy: ModuleType,
     outside = client.post("/v1/jobs", json={"kind": "toy", "names": "/etc/passwd"})
     assert (outside.status_code, outside.json()["errors"][0]["pointer"]) == (403, "/names")
     probe = client.post("/v1/jobs", json={"kind": "probe"}).json()
-    assert "'export' or 'toy'" in probe["errors"][0]["detail"]
+    assert "'train' or 'toy'" in probe["errors"][0]["detail"]
 
 
 def asked_kinds(code: str) -> set[str]:

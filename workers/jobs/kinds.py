@@ -7,8 +7,9 @@ from workers.jobs.export import ExportJob
 from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.label import LabelJob
 from workers.jobs.probe import ProbeJob
+from workers.jobs.train import TrainJob
 
-KINDS: tuple[type[JobSpec], ...] = (LabelJob, AggregateJob, ExportJob, ProbeJob)
+KINDS: tuple[type[JobSpec], ...] = (LabelJob, AggregateJob, ExportJob, TrainJob, ProbeJob)
 
 
 def public_kinds() -> tuple[type[JobSpec], ...]:

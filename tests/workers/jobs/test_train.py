@@ -1,0 +1,151 @@
+"""The job train: its files are named, its key is their content, and a cancelled one goes on from what it saved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import small_shards
+from pydantic import ValidationError
+
+from recon.errors import Cancelled, ConfigInvalid, ModelInvalid
+from training.data.config import DataConfig, SourceConfig
+from training.mapper.config import MapperConfig
+from workers.jobs.train import TrainJob
+from workers.local_pool import LocalPool
+from workers.run import RunEvent, run
+from workers.spec import faults_of, parse_spec, spec_record
+from workers.store import Store
+
+MODEL = replace(
+    small_shards.MODEL,
+    backbone="efficientnet_lite0",
+    lift="ipm",
+    channels=16,
+    bev_blocks=1,
+    layers=2,
+    heads=2,
+    feed_forward=16,
+    instances=6,
+    instances_many=6,
+    repeats=2,
+)
+CONFIG = MapperConfig(
+    model=MODEL, steps=6, batch=2, validate_every=6, save_every=100, threads=1, loader_threads=1, device="cpu"
+)
+
+
+def full_job() -> TrainJob:
+    source = SourceConfig(folders=("/s/1", "/s/2"), pictures=("/s/3",))
+    held = SourceConfig(folders=("/s/4",))
+    data, model = DataConfig(sources=(source,)), replace(MODEL, weights="/w")
+    config = replace(CONFIG, data=data, model=model, validation=(held,))
+    return TrainJob(data=("/a", "/b"), validation=("/c",), init="/m", config=config)
+
+
+def test_every_path_is_named_and_can_be_moved() -> None:
+    job = full_job()
+    assert job.input_paths() == {
+        "/data/0": "/a",
+        "/data/1": "/b",
+        "/validation/0": "/c",
+        "/init": "/m",
+        "/config/data/sources/0/folders/0": "/s/1",
+        "/config/data/sources/0/folders/1": "/s/2",
+        "/config/data/sources/0/pictures/0": "/s/3",
+        "/config/validation/0/folders/0": "/s/4",
+        "/config/model/weights": "/w",
+    }
+    # No path is left that the roots were not asked about.
+    paths = {place: f"moved{place}" for place in job.input_paths()}
+    moved = job.with_paths(paths)
+    assert moved.input_paths() == paths
+    text = json.dumps(spec_record(moved))
+    assert not [path for path in job.input_paths().values() if f'"{path}"' in text]
+    back = moved.with_paths(job.input_paths())
+    assert back == job
+
+
+def test_a_spec_is_read_strictly_and_needs_shards() -> None:
+    job = full_job()
+    assert parse_spec(json.dumps(spec_record(job))) == job
+    with pytest.raises(ValidationError, match="give folders of shards as data"):
+        parse_spec('{"kind": "train"}')
+    with pytest.raises(ValidationError) as caught:
+        parse_spec('{"kind": "train", "data": ["/a"], "config": {"steps": "9", "model": {"no": 1}}}')
+    assert "/config/steps: " in faults_of(caught.value)
+    assert "/config/model/no: " in faults_of(caught.value)
+    with pytest.raises(ConfigInvalid, match=r"train\.steps"):
+        parse_spec('{"kind": "train", "data": ["/a"], "config": {"steps": 0}}')
+
+
+def identity(**fields: Any) -> Any:
+    job = TrainJob(**{"config": CONFIG, **fields})
+    return job.config_identity(job.plan()[0])
+
+
+def test_the_key_holds_shards_by_content(tmp_path: Path) -> None:
+    shards = small_shards.write(tmp_path / "here")
+    copy, other = shutil.copytree(shards, tmp_path / "there"), small_shards.write(tmp_path / "other", name="b")
+    first = identity(data=(str(shards),))
+    assert first == identity(data=(str(copy),))
+    assert first != identity(data=(str(other),))
+    assert first != identity(data=(str(shards),), validation=(str(other),))
+    assert str(tmp_path) not in json.dumps(first)
+    model = tmp_path / "model"
+    model.mkdir()
+    with pytest.raises(ModelInvalid, match="no model"):
+        identity(data=(str(shards),), init=str(model))
+    (model / "model.json").write_text("1")
+    one = identity(data=(str(shards),), init=str(model))
+    (model / "model.json").write_text("2")
+    assert one != identity(data=(str(shards),), init=str(model))
+    with pytest.raises(ConfigInvalid, match="no shards"):
+        identity(data=(str(model),))
+
+
+@pytest.mark.slow
+def test_a_cancelled_job_saves_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Workers share two threads of the machine with the test.
+    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
+    shards, far = small_shards.write(tmp_path / "a"), small_shards.write(tmp_path / "b", name="b")
+    config = replace(CONFIG, steps=40)
+    job = TrainJob(data=(str(shards),), validation=(str(far),), config=config)
+    store, pool = Store(tmp_path / "store", 0), LocalPool()
+    events: list[RunEvent] = []
+
+    def begun() -> bool:
+        return any(event.kind == "stage.progress" for event in events)
+
+    try:
+        with pytest.raises(Cancelled):
+            run(job, store, pool, events=events.append, should_stop=begun)
+        [state] = (store.home / "work").glob("train-*/run/state/step-*")
+        saved = int(state.name[5:])
+        assert 1 <= saved < 40  # long before save_every
+        later: list[RunEvent] = []
+        report = run(job, store, pool, events=later.append)
+    finally:
+        pool.close()
+    progress = [event for event in later if event.kind == "stage.progress"]
+    assert progress[0].done > saved
+    assert (progress[-1].done, progress[-1].total, progress[-1].unit) == (40, 40, "steps")
+    assert progress[-1].values["loss"] > 0
+    paths = [file.path for file in report.files()]
+    assert {"metrics.jsonl", "model/MODEL_CARD.md", "model/model.json", "model/model.safetensors"} <= set(paths)
+    assert report.record()["train"]["steps"] == 40
+    steps = [json.loads(line)["step"] for line in (report.stages[0].folder / "metrics.jsonl").read_text().splitlines()]
+    assert steps == sorted(steps)
+    assert not list((store.home / "work").glob("train-*/run"))
+    assert [event.kind for event in _events_of(job, store)] == ["stage.skipped"]
+
+
+def _events_of(job: TrainJob, store: Store) -> list[RunEvent]:
+    events: list[RunEvent] = []
+    run(job, store, LocalPool(), events=events.append)
+    return events

@@ -1,0 +1,122 @@
+"""The job `train`: folders of shards become an online-mapping model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from recon.artifact import digest_file, digest_json
+from recon.errors import ModelInvalid
+from training.data.config import SourceConfig
+from training.mapper.config import MapperConfig
+from workers.jobs.job_spec import JobSpec
+from workers.stage import Stage
+
+SAVE_S = 20.0  # a step, and the time to write weights, their average and two moments of each
+
+Folder = Annotated[str, Field(min_length=1, max_length=4096)]
+
+
+class TrainJob(JobSpec):
+    """Train an online-mapping model from shards."""
+
+    kind: Literal["train"] = "train"
+    data: tuple[Folder, ...] = Field(default=(), max_length=4096, description="Folders of shards to learn from.")
+    validation: tuple[Folder, ...] = Field(default=(), max_length=4096, description="Held-out folders of shards.")
+    init: str = Field(default="", max_length=4096, description="Folder of a model whose weights it begins with.")
+    config: MapperConfig = MapperConfig()
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.data or self.config.data.sources):
+            raise ValueError("give folders of shards as data")
+        return self
+
+    def input_paths(self) -> dict[str, str]:
+        """Return the folders of shards, the model to begin with, and the local weights of a backbone."""
+        paths = {f"/data/{i}": folder for i, folder in enumerate(self.data)}
+        paths |= {f"/validation/{i}": folder for i, folder in enumerate(self.validation)}
+        paths |= {"/init": self.init} if self.init else {}
+        for place, sources in (("data/sources", self.config.data.sources), ("validation", self.config.validation)):
+            for i, source in enumerate(sources):
+                paths |= {f"/config/{place}/{i}/folders/{j}": one for j, one in enumerate(source.folders)}
+                paths |= {f"/config/{place}/{i}/pictures/{j}": one for j, one in enumerate(source.pictures)}
+        weights = self.config.model.weights
+        return paths | ({"/config/model/weights": weights} if weights not in ("", "imagenet") else {})
+
+    def with_paths(self, paths: Mapping[str, str]) -> Self:
+        """Return the job with other paths in the places that `input_paths` names."""
+
+        def moved(place: str, sources: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+            return tuple(
+                replace(
+                    source,
+                    folders=tuple(paths[f"/config/{place}/{i}/folders/{j}"] for j in range(len(source.folders))),
+                    pictures=tuple(paths[f"/config/{place}/{i}/pictures/{j}"] for j in range(len(source.pictures))),
+                )
+                for i, source in enumerate(sources)
+            )
+
+        config = replace(
+            self.config,
+            data=replace(self.config.data, sources=moved("data/sources", self.config.data.sources)),
+            validation=moved("validation", self.config.validation),
+            model=replace(self.config.model, weights=paths.get("/config/model/weights", self.config.model.weights)),
+        )
+        changes = {
+            "data": tuple(paths[f"/data/{i}"] for i in range(len(self.data))),
+            "validation": tuple(paths[f"/validation/{i}"] for i in range(len(self.validation))),
+            "init": paths.get("/init", ""),
+            "config": config,
+        }
+        return self.model_copy(update=changes)
+
+    def plan(self) -> tuple[Stage, ...]:
+        """Return the one stage: it keeps its state between attempts, and saves when it is cancelled."""
+        stage = Stage(
+            name="train",
+            function="workers.stages.train:train",
+            kind="MapModel",
+            resumes=True,
+            grace_s=SAVE_S,
+            device=self.config.device,
+            gpus=0.0 if self.config.device == "cpu" else 1.0,
+        )
+        return (stage,)
+
+    def publishes(self) -> dict[str, str]:
+        """Return stage -> folder of the result."""
+        return {"train": ""}
+
+    def config_of(self, stage: Stage) -> TrainJob:
+        """Return the whole job: its one stage reads all of it."""
+        assert stage.role == "train"
+        return self
+
+    def config_identity(self, stage: Stage) -> Any:
+        """Return the job in JSON form, with shards and models named by content instead of by path."""
+        named = {place: _content(place, Path(path)) for place, path in self.input_paths().items()}
+        return self.with_paths(named).model_dump(mode="json")
+
+    @classmethod
+    def sources(cls, record: Mapping[str, Any]) -> str:
+        """Return the folders of shards."""
+        return " ".join(map(str, record.get("data", ())))
+
+
+def _content(place: str, folder: Path) -> str:
+    """Return the digest of a folder of shards, or of the files of a model; a typed error when it is not there."""
+    if place in ("/init", "/config/model/weights"):
+        files = sorted(path for path in folder.glob("*") if path.is_file())
+        if not files:
+            raise ModelInvalid("the folder holds no model", where=str(folder))
+        return digest_json({path.name: digest_file(path) for path in files})
+    # The API imports this module, and must not load what reads shards.
+    from training.data.shard_pool import shard_folders
+    from vectorize.labels.shard import read_shard
+
+    return digest_json([read_shard(one, verify=False).manifest.digest for one in shard_folders(folder)])
