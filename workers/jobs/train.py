@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from recon.artifact import digest_file, digest_json
-from recon.errors import ModelInvalid
+from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
+from recon.errors import ConfigInvalid, ModelInvalid
 from training.data.config import SourceConfig
 from training.mapper.config import MapperConfig
 from workers.jobs.job_spec import JobSpec
 from workers.stage import Stage
+from workers.store import NEWEST_SCHEMA
 
 SAVE_S = 20.0  # a step, and the time to write weights, their average and two moments of each
 
@@ -79,7 +80,7 @@ class TrainJob(JobSpec):
         """Return the one stage: it keeps its state between attempts, and saves when it is cancelled."""
         stage = Stage(
             name="train",
-            function="workers.stages.train:train",
+            function="workers.stages.training.train:train",
             kind="MapModel",
             resumes=True,
             grace_s=SAVE_S,
@@ -115,8 +116,9 @@ def _content(place: str, folder: Path) -> str:
         if not files:
             raise ModelInvalid("the folder holds no model", where=str(folder))
         return digest_json({path.name: digest_file(path) for path in files})
-    # The API imports this module, and must not load what reads shards.
-    from training.data.shard_pool import shard_folders
-    from vectorize.labels.shard import read_shard
-
-    return digest_json([read_shard(one, verify=False).manifest.digest for one in shard_folders(folder)])
+    # What reads shards loads OpenCV, which stays out of the executor: their manifests are enough.
+    found = [path.parent for path in sorted(folder.rglob(MANIFEST)) if (path.parent / "index.parquet").is_file()]
+    shown = [one for one in found if not any(part.startswith(".") for part in one.relative_to(folder).parts)]
+    if not shown:
+        raise ConfigInvalid("the folder holds no shards", where=str(folder))
+    return digest_json([read_manifest(one, kind="Shard", schema=NEWEST_SCHEMA, verify=False).digest for one in shown])

@@ -1,0 +1,1 @@
+"""The stages that train: the only ones that import `training`, inside their functions."""
