@@ -37,8 +37,8 @@ class Queries(nn.Module):
 class PlaceEncoding(nn.Module):
     """Where a query's point lies now, added to its position (Liu et al. 2022, DAB-DETR, section 4.2).
 
-    MapTR's positions stay the same in all layers, so that a point has no access to where its neighbours went. With this
-    attention between points sees the shape that it refines.
+    MapTR's positions stay the same in all layers, so that attention between points never reads where they went. Here it
+    reads the shape that it refines.
     """
 
     def __init__(self, channels: int) -> None:
