@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from recon.artifact import digest_json
 from recon.progress import Tick, silent
 from recon.segment.mask2former import device_of
 from training.data.shard_pool import ShardPool
@@ -48,7 +49,8 @@ def evaluate_model(
     where = device_of(device)
     net, shape, digest = load_model(model, where)
     pool = ShardPool.open(list(shards), shape, pictures=list(pictures))
-    index = TruthIndex(read_truth(truth).road_map) if truth else None
+    source = read_truth(truth) if truth else None
+    index = TruthIndex(source.road_map) if source else None
     drawn, sheets = set(spread(len(pool), DRAWN)), {}
 
     def patches() -> Iterator[Patch]:
@@ -75,6 +77,11 @@ def evaluate_model(
         "roadscribe": version("roadscribe"),
         "commit": source_commit(),
         "config": asdict(config),
+        "truth": {
+            "name": source.path.name if source else "the labels of the shards",
+            "sha256": source.sha256 if source else digest_json([one.manifest.digest for one in pool.shards]),
+            "seed": source.seed if source else None,
+        },
     }
     notes = [f"{count} samples were left out: {reason}" for reason, count in pool.report()["left_out"].items()]
     return {"about": about, "reprojection": None, "patches": record, "site": None, "notes": notes}, sheets
