@@ -1,10 +1,12 @@
 """The smallest training that uses everything the loop offers: a net with dropout and batch norm learns a parabola.
 
-Run as a program, it trains until it is killed or told to stop: python toy_regression.py OUT STEPS SECONDS_PER_STEP.
+Run as a program, it trains until it is killed or told to stop:
+python toy_regression.py OUT STEPS SECONDS_PER_EXAMPLE [SETTINGS AS JSON].
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -85,7 +87,7 @@ class PlainTask(ToyTask):
 def main() -> None:
     from dataclasses import replace
 
-    config = replace(CONFIG, steps=int(sys.argv[2]))
+    config = replace(CONFIG, steps=int(sys.argv[2]), **json.loads(sys.argv[4] if len(sys.argv) > 4 else "{}"))
     with stop_on_signals() as stopped:
         task = ToyTask(config=config, seconds=float(sys.argv[3]))
         outcome = run(Path(sys.argv[1]), task, config, CPU, resume=True, should_stop=stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
@@ -136,10 +138,10 @@ def test_what_is_logged_is_told(tmp_path: Path) -> None:
     assert [set(one) for one in told] == [{"error/mean"}, {"total", "square", "size"}, {"error/mean"}]
 
 
-def begin(out: Path, steps: int, seconds: float) -> subprocess.Popen[str]:
+def begin(out: Path, steps: int, seconds: float, settings: str = "{}") -> subprocess.Popen[str]:
     program = ROOT / "tests/worlds/toy_regression.py"
     return subprocess.Popen(
-        [sys.executable, str(program), str(out), str(steps), str(seconds)],
+        [sys.executable, str(program), str(out), str(steps), str(seconds), settings],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         text=True,
@@ -174,6 +176,31 @@ def test_a_run_that_a_signal_ends_continues_to_the_same_bytes(tmp_path: Path, nu
     assert outcome.step == 60
     assert newest(tmp_path / "parts") == newest(tmp_path / "whole")
     assert scalars(tmp_path / "parts") == scalars(tmp_path / "whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_that_is_killed_at_random_steps_ends_with_the_same_bytes(tmp_path: Path, seed: int) -> None:
+    settings: dict[str, Any] = {"accumulate": 2, "best": "-error/mean", "validate_every": 7, "save_every": 4}
+    config = replace(CONFIG, steps=120, **settings)
+    run(tmp_path / "whole", ToyTask(config), config, CPU)
+    draw, out = random.Random(seed), tmp_path / "parts"
+    killed = set()
+    for _ in range(4):
+        process = begin(out, 120, 0.02, json.dumps(settings))
+        before = len(rows(out))
+        while process.poll() is None and len(rows(out)) <= before:  # it must get on at least a little
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0.0, 0.5))
+        process.kill()
+        process.communicate(timeout=60)
+        killed.add(int(rows(out)[-1]["step"]))
+    assert len(killed) > 1
+    assert run(out, ToyTask(config), config, CPU, resume=True).step == 120
+    assert newest(out) == newest(tmp_path / "whole")
+    assert scalars(out) == scalars(tmp_path / "whole")
+    kept = [{p.name: p.read_bytes() for p in sorted((one / "best").rglob("*.*"))} for one in (tmp_path / "whole", out)]
+    assert kept[0] == kept[1]
 
 
 def test_a_loss_that_is_not_finite_names_every_term(tmp_path: Path) -> None:
