@@ -11,6 +11,7 @@ from recon.arrays import F32
 from training.data.train_batch import Labels
 from training.loss.config import LossConfig
 from training.loss.dense_terms import bev_term, depth_term, views_term
+from training.loss.raster_term import raster_term
 from training.loss.set_terms import class_term, direction_term, points_term
 from training.loss.term import Term
 from training.match.match import match
@@ -86,6 +87,9 @@ class Criterion:
             terms["points"] = config.points_weight, points_term(points, matches, weight)
         if config.direction_weight > 0:
             terms["direction"] = config.direction_weight, direction_term(points, matches, size_m, weight)
+        if config.raster_weight > 0:
+            term = raster_term(points, matches, areas, labels.known, config.raster_px, weight)
+            terms["raster"] = config.raster_weight, term
         return terms
 
     def _seen(self, labels: Labels) -> Labels:

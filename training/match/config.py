@@ -13,17 +13,14 @@ class MatchConfig:
 
     class_cost: float = 2.0  # times the focal cost (MapTRv2)
     points_cost: float = 5.0  # times the L1 distance summed over points, in unit coordinates (MapTRv2)
-    raster_cost: float = 0.0  # times the Dice distance of soft rasters (MapVR: 10, with points_cost 1)
-    raster_px: tuple[int, int] = (128, 64)  # rows and columns of the canvas of that cost
     touch_cells: int = 2  # a label this close to an unknown cell may go on there
     least_piece_cells: float = 10.0  # shorter pieces of a cut chain say nothing of its shape
     most_pieces: int = 4  # of a prediction; one cut into more is matched as a whole only
     most_steps: int = 60  # of the search for the best subsets; then the best assignment found so far stands
 
     def __post_init__(self) -> None:
-        costs = (self.class_cost, self.points_cost, self.raster_cost)
+        costs = (self.class_cost, self.points_cost)
         require(min(costs) >= 0.0 and max(costs) > 0.0, "loss.match: costs must not be negative, and one positive")
-        require(all(8 <= side <= 1024 for side in self.raster_px), "loss.match.raster_px must lie in 8..1024")
         require(1 <= self.touch_cells <= 100, "loss.match.touch_cells must lie in 1..100")
         require(self.least_piece_cells > 0.0, "loss.match.least_piece_cells must be positive")
         require(1 <= self.most_pieces <= 8, "loss.match.most_pieces must lie in 1..8")

@@ -26,7 +26,6 @@ def test_settings_out_of_range_are_refused(given):
     [
         {"class_cost": -1.0},
         {"class_cost": 0.0, "points_cost": 0.0},
-        {"raster_px": (4, 64)},
         {"touch_cells": 0},
         {"least_piece_cells": 0.0},
         {"most_pieces": 9},

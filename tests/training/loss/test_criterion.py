@@ -139,6 +139,28 @@ def test_mirrored_reordered_or_reversed_labels_cost_the_same(change):
         assert sums[1] == pytest.approx(sums[0], rel=1e-4)
 
 
+def test_the_raster_term_has_no_gradient_outside_the_mask_and_joins_the_targets_of_pieces():
+    config = replace(CONFIG, raster_weight=15.0, points_weight=0.0, direction_weight=0.0, raster_px=(64, 64))
+    hole = ALL.copy()
+    hole[:, :, 40:60] = False
+    over = line((0.1, 0.5), (0.9, 0.5))
+    elements = [(line((0.1, 0.5), (0.4, 0.5)), 0, False), (line((0.6, 0.5), (0.9, 0.5)), 0, False)]
+    output = output_with_gradients([over], sure_of(0))
+    terms, _, _ = gradients(output, labels_of(elements, known=hole), config)
+    assert float(terms["raster"].detach()) < 0.02 * 15
+    bent = over.copy()
+    bent[8:12, 1] += 0.3  # nobody knows what is there
+    output = output_with_gradients([bent], sure_of(0))
+    terms, of_points, _ = gradients(output, labels_of(elements, known=hole), config)
+    assert torch.all(of_points[0, 9:11] == 0)
+    assert torch.any(of_points[0, :8] != 0)
+    ring = line((0.1, 0.1), (0.4, 0.1), (0.4, 0.4), (0.1, 0.4), closed=True)
+    for shift, expected in ((0.0, 0.0), (0.15, 0.45)):  # half of its area, and outlines are soft
+        output = output_with_gradients([ring + np.float32([shift, 0.0])], sure_of(1))
+        terms, _, _ = gradients(output, labels_of([(ring, 1, True)], known=ALL), config)
+        assert float(terms["raster"].detach()) / 15 == pytest.approx(expected, abs=0.06)
+
+
 def test_workers_divide_by_what_all_of_them_have():
     chain = line((0.1, 0.5), (0.4, 0.2))
     samples = [[(chain, 0, False)], [(chain, 0, False), (chain + 0.3, 2, False)]]
