@@ -1,0 +1,66 @@
+"""ResNet and Swin of transformers: features of four strides, and weights of a local folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from recon.errors import ConfigInvalid, ModelInvalid
+from training.model.backbone.backbone import Backbone
+from training.model.config import ModelConfig
+
+pytestmark = pytest.mark.slow  # transformers takes seconds to import
+
+
+def config(**changes: Any) -> ModelConfig:
+    return ModelConfig(**({"image_px": (64, 64), "backbone": "resnet18", "stride": 8} | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "channels"),
+    [("resnet18", (128, 256, 512)), ("resnet50", (512, 1024, 2048)), ("swin", (192, 384, 768))],
+)
+def test_features_have_their_strides(name: str, channels: tuple[int, ...]) -> None:
+    backbone = Backbone(config(backbone=name)).eval()
+    assert backbone.channels == channels
+    with torch.no_grad():
+        features = backbone(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
+    assert [tuple(f.shape) for f in features] == [
+        (2, c, 64 // s, 64 // s) for c, s in zip(channels, (8, 16, 32), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", ["resnet18", "swin"])
+def test_a_folder_gives_its_weights_and_freezes_norms(name: str, tmp_path: Path) -> None:
+    source = Backbone(config(backbone=name)).eval()
+    source.net.net.save_pretrained(tmp_path)
+    loaded = Backbone(config(backbone=name, weights=str(tmp_path))).train()
+    images = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        expected, found = source(images), (loaded.eval() if name == "swin" else loaded)(images)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_classifier_s_folder_is_taken_without_its_head(tmp_path: Path) -> None:
+    import transformers
+
+    small = transformers.ResNetConfig(layer_type="basic", depths=[2, 2, 2, 2], hidden_sizes=[64, 128, 256, 512])
+    transformers.ResNetForImageClassification(small).save_pretrained(tmp_path)
+    assert Backbone(config(weights=str(tmp_path))).channels == (128, 256, 512)
+
+
+def test_foreign_folders_are_refused(tmp_path: Path) -> None:
+    import transformers
+
+    with pytest.raises(ConfigInvalid, match="no package holds"):
+        Backbone(config(weights="imagenet"))
+    with pytest.raises(ModelInvalid, match=r"config\.json"):
+        Backbone(config(weights=str(tmp_path)))
+    tiny = transformers.ViTConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    transformers.ViTModel(tiny).save_pretrained(tmp_path)
+    with pytest.raises(ModelInvalid):
+        Backbone(config(weights=str(tmp_path)))
