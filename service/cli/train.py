@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +33,12 @@ def train(
         Path | None, typer.Option("--init", help="Model to go on from: pretrained weights to fine-tune.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in OUT, or begin it.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that share every batch, by Ray Train; a GPU each.")
+    ] = 1,
+    ray_address: Annotated[
+        str, typer.Option("--ray-address", help="Ray cluster of --workers; default: one on this machine.")
+    ] = "",
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any setting, e.g. --set model.layers=2. Repeatable."),
@@ -48,7 +58,7 @@ def train(
     from training.engine.signals import stop_on_signals
     from training.mapper.train import train as run  # torch: only now
 
-    with stop_on_signals() as stopped, StageBars() as bars:
+    with _cluster(workers, ray_address), stop_on_signals() as stopped, StageBars() as bars:
         bars.show("stage.started", {"stage": "train", "index": 0, "count": 1})
         model = run(
             out,
@@ -56,6 +66,7 @@ def train(
             data,
             validation or [],
             init=init,
+            workers=workers,
             resume=resume,
             should_stop=stopped,
             tick=lambda done, total, unit="": bars.show(
@@ -68,6 +79,22 @@ def train(
     print(json.dumps({"model": str(model)}) if as_json else f"Model: {model}")
     if stopped():
         raise typer.Exit(130)
+
+
+@contextmanager
+def _cluster(workers: int, address: str) -> Iterator[None]:
+    """Connect to the Ray cluster on which several workers train, or start one on this machine."""
+    if workers < 2:
+        yield
+        return
+    from workers.ray_pool import RayPool
+
+    with TemporaryDirectory() as home:
+        pool = RayPool(Path(home), address=address, num_cpus=None if address else max(workers, os.cpu_count() or 1))
+        try:
+            yield
+        finally:
+            pool.close()
 
 
 def show_validation(record: dict[str, Any]) -> None:

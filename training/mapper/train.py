@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 
 from recon.progress import Tick, silent
 from recon.segment.mask2former import device_of
+from training.engine.distributed import run_on_workers
 from training.engine.log import rows
 from training.engine.loop import run
 from training.mapper.checkpoint_folder import export
@@ -30,6 +32,7 @@ def train(
     validation: Sequence[Path] = (),
     *,
     init: Path | None = None,
+    workers: int = 1,
     resume: bool = False,
     tick: Tick = silent,
     should_stop: Callable[[], bool] = lambda: False,
@@ -38,7 +41,8 @@ def train(
 ) -> Path:
     """Train a model in `out` and return the folder of the checkpoint that it exports at the end, `out`/model.
 
-    `training` and `validation` are folders of shards, `init` the folder of a model whose weights it begins with. A run
+    `training` and `validation` are folders of shards, `init` the folder of a model whose weights it begins with. Several
+    `workers` share each batch on the Ray cluster that this process is connected to; `show` is then not called. A run
     that `should_stop` ends finishes its step, saves and exports. Raises ConfigInvalid when shards do not fit the model
     or a place is both trained on and held out, ModelInvalid when `init` has another shape, ArtifactInvalid for damaged
     shards, and what `training.engine.loop.run` raises.
@@ -46,16 +50,13 @@ def train(
     if init is not None:
         check_shape(init, config.model)
     task = MapperTask(config, training, validation, init=init, show=show)
-    done = run(
-        out,
-        task,
-        config,
-        device_of(config.device),
-        resume=resume,
-        tick=tick,
-        should_stop=should_stop,
-        measured=measured,
-    )
+    told: dict[str, Any] = {"resume": resume, "tick": tick, "should_stop": should_stop, "measured": measured}
+    if workers > 1:
+        folders = [[folder.resolve() for folder in part] for part in (training, validation)]
+        make = partial(MapperTask, config, *folders, init=init.resolve() if init else None)
+        done = run_on_workers(out, make, config, workers=workers, **told)
+    else:
+        done = run(out, task, config, device_of(config.device), **told)
     facts = _facts(out, config, task, done.net, done.step, init)
     export(out / MODEL, done.net, config.model, facts, model_card(config, facts))
     return out / MODEL
