@@ -46,8 +46,8 @@ def run_on_workers(
 
     `make_task` is called in every worker and here: it pickles, and names files by absolute paths. `out` and those files
     lie where every worker sees them. Each worker has a GPU where `config.device` asks for one, or is auto and the
-    cluster has enough. A step is that of one process with the same settings, but for rounding, what a net draws, and the
-    statistics of batch norms, which are those of a worker's own part.
+    cluster has enough. A step is that of one process with the same settings, but for rounding, what a net draws, and
+    batch norms: each worker normalises its own part.
 
     Raises what `run` raises, WorkerLost when a worker died (the run may be resumed, with any number of workers that
     divides the batch), ConfigInvalid for fewer than two workers or more than the cluster holds.

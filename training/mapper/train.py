@@ -41,8 +41,8 @@ def train(
 ) -> Path:
     """Train a model in `out` and return the folder of the checkpoint that it exports at the end, `out`/model.
 
-    `training` and `validation` are folders of shards, `init` the folder of a model whose weights it begins with. Several
-    `workers` share each batch on the Ray cluster that this process is connected to; `show` is then not called. A run
+    `training` and `validation` are folders of shards, `init` the folder of a model to begin with. Several `workers`
+    share each batch on the Ray cluster that this process is connected to; `show` is then not called. A run
     that `should_stop` ends finishes its step, saves and exports. Raises ConfigInvalid when shards do not fit the model
     or a place is both trained on and held out, ModelInvalid when `init` has another shape, ArtifactInvalid for damaged
     shards, and what `training.engine.loop.run` raises.
