@@ -1,0 +1,71 @@
+"""An experiment runs all arms, keeps what is finished, and prints a table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import small_shards
+
+from training.experiments.run import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels of a fresh clone are compiled first
+
+SMALL = """
+steps = 2
+batch = 1
+warmup_steps = 1
+threads = 1
+loader_threads = 1
+device = "cpu"
+[model]
+preset = "tiny"
+weights = ""
+image_px = [64, 32]
+bev_px = [40, 20]
+channels = 16
+heads = 2
+layers = 1
+instances = 6
+instances_many = 0
+points = 8
+"""
+EXPERIMENT = """
+title = "Small"
+held = 1
+truth = "pseudo"
+config = "small.toml"
+seeds = [1, 2]
+[[arms]]
+name = "one"
+sources = [{ labels = "pseudo" }]
+[[arms]]
+name = "two"
+sources = [{ labels = "pseudo" }]
+init = "one"
+set = ["loss.mask_aware=false", "steps=1"]
+"""
+
+
+def test_arms_are_trained_measured_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for town in ("a", "b", "c"):
+        made = small_shards.write(tmp_path / "made", name=town)
+        shutil.copytree(made, tmp_path / "shards/pseudo" / town)
+    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "arms.toml").write_text(EXPERIMENT)
+    arguments = [str(tmp_path / name) for name in ("arms.toml", "shards", "out")]
+    assert main([*arguments, "one"]) == 0
+    first = (tmp_path / "out/one-2/result.json").stat().st_mtime_ns
+    assert main(arguments) == 0
+    assert (tmp_path / "out/one-2/result.json").stat().st_mtime_ns == first
+    result = json.loads((tmp_path / "out/two-1/result.json").read_text())
+    assert result["held"] == ["c"]
+    assert result["steps"] == 1
+    card = json.loads((tmp_path / "out/two-1/model/model.json").read_text())["provenance"]
+    assert card["init"] == json.loads((tmp_path / "out/one-1/model/model.json").read_text())["weights_sha256"]
+    text = (tmp_path / "out/results.md").read_text()
+    assert "| one | 8 |" in text
+    assert "| two | 8 |" in text
+    assert text in capsys.readouterr().out
