@@ -276,12 +276,17 @@ class HatchingConfig:
     symbol_long_m: float = 9.0  # a longer piece of paint is no arrow, letter or sign
     symbol_wide_m: float = 0.65  # across the curve that fits it best: a line is narrower
     symbol_filled: float = 0.7  # share of its rectangle that is painted: more is a wide line
+    box_long_m: float = 25.0  # longest closed rectangle of paint that is a bay or a bus stop
+    box_wide_m: float = 1.2  # narrower ones are double lines
+    box_widest_m: float = 4.5  # wider ones are lanes
     min_area_m2: float = 2.0  # smaller hatched areas are not published
 
     def __post_init__(self) -> None:
         check_ranges("hatching", self, off_deg=(1, 90), least_bars=(2, 100), near_m=(0, 20), wide_m=(0, 50))
         check_ranges("hatching", self, least_apart_m=(0, 5), shortest_bar_m=(0, 50), longest_bar_m=(0, 200))
-        check_ranges("hatching", self, straight_share=SHARE, symbol_filled=SHARE, zebra_bars=(2, 100), zebra_m=(0, 20))
+        check_ranges("hatching", self, straight_share=SHARE, symbol_filled=SHARE)
+        check_ranges("hatching", self, box_long_m=(0, 200), box_wide_m=(0, 50), box_widest_m=(0, 50))
+        check_ranges("hatching", self, zebra_bars=(2, 100), zebra_m=(0, 20))
         check_ranges("hatching", self, haze_probability=SHARE, haze_width_m=(0, 10))
         check_ranges("hatching", self, zebra_long_m=(0, 50), rest_line_m=(0, 100), road_m=(0.5, 100), line_m=(1, 200))
         check_ranges("hatching", self, symbol_long_m=(0, 50), symbol_wide_m=(0.1, 5), min_area_m2=(0, 1000))

@@ -31,6 +31,7 @@ ROW_GAP_M = 10.0  # longest gap in a row of dashes
 ROW_BEND = 0.15  # rad between a dash and the way to the next that is not the bend of their curve,
 ROW_CURVE = 0.2  # and with that bend: bars beside an outline turn more
 LEAST_ROW = 3  # dashes of a row: two bays that face each other are none
+LEAST_GAP_M = 0.2  # between two dashes of a row
 BEHIND = 0.2  # sine of the angle between a bar and the way to the next
 UNEVEN = 0.35  # spread of the distances in a comb, over their mean
 MANY = 5  # bars that are a comb though they rest on nothing
@@ -141,7 +142,11 @@ def _in_rows(middle: F64, direction: F64, length: F64) -> Bool:
     pairs = cKDTree(middle).query_pairs(ROW_GAP_M + float(length.max()), output_type="ndarray")
     offset = middle[pairs[:, 1]] - middle[pairs[:, 0]]
     step_m = np.hypot(*offset.T)
-    behind = step_m <= (length[pairs[:, 0]] + length[pairs[:, 1]]) / 2 + ROW_GAP_M
+    touch_m = (length[pairs[:, 0]] + length[pairs[:, 1]]) / 2
+    # Long bars at a small angle to the road lie beside each other, and pieces of one bar have no gap between them.
+    behind = (step_m >= touch_m + LEAST_GAP_M) & (step_m <= touch_m + ROW_GAP_M)
+    lengths = length[pairs]
+    behind &= lengths.min(axis=1, initial=np.inf) >= LENGTH_SHARE * lengths.max(axis=1, initial=0.0)
     way = (offset @ np.array([1.0, 1.0j])) / np.maximum(step_m, NO_DIRECTION)
     first, second = (direction[pairs[:, side]] @ np.array([1.0, 1.0j]) for side in (0, 1))
     leave, arrive = (np.angle((way / first) ** 2) / 2, np.angle((second / way) ** 2) / 2)

@@ -1,9 +1,10 @@
-"""Arrows, letters and signs: pieces of paint that are too wide for a line, and leave their rectangle half empty."""
+"""Arrows, letters, signs and closed boxes: pieces of paint that are too wide for a line and leave a rectangle empty."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
-from scipy.ndimage import find_objects, label
+from scipy.ndimage import binary_fill_holes, find_objects, label
 
 from recon.arrays import F32, F64, Bool
 from vectorize.trace.crossings.paint_areas import TAILS
@@ -13,6 +14,8 @@ PAINTED = 0.35  # probability of a cell of such a piece
 CREST_SHARE = 0.6  # of the brightest cell of a piece: haze is fainter
 SHORTEST_M = 1.0  # smaller pieces become no line anyway
 MOST_BEND = 0.5 / 11.0  # 1/m, of a parabola: a line of the tightest road, 11 m in radius
+BOX_PAINTED = 0.6  # of what a box encloses that may be paint
+BOX_FILLED = 0.85  # of its rectangle that it and its inside fill: the cells at its sides are half filled
 LEAST_CELLS = 12  # through which a curve is laid
 
 
@@ -22,14 +25,29 @@ def symbol_cells(paint: F32, cell_m: float, config: HatchingConfig) -> Bool:
     found: Bool = np.zeros(paint.shape, dtype=bool)
     for index, window in enumerate(find_objects(labels), start=1):
         extent_m = max(s.stop - s.start for s in window) * cell_m
-        if not SHORTEST_M <= extent_m <= config.symbol_long_m:
+        if not SHORTEST_M <= extent_m <= max(config.symbol_long_m, config.box_long_m):
             continue
         inside = labels[window] == index
+        if _is_box(inside, cell_m, config):
+            found[window] |= inside
+        if extent_m > config.symbol_long_m:
+            continue
         # A sign is one near its crest too: a dash with haze beside it is not.
         crest = inside & (paint[window] >= CREST_SHARE * paint[window][inside].max())
         if all(_is_symbol(_places(cells, cell_m), cell_m, config) for cells in (inside, crest)):
             found[window] |= inside
     return found
+
+
+def _is_box(cells: Bool, cell_m: float, config: HatchingConfig) -> bool:
+    """Return whether paint is the outline of a bay or a bus stop: with what it encloses it fills its rectangle."""
+    filled = binary_fill_holes(cells)
+    if cells.sum() > BOX_PAINTED * filled.sum():
+        return False
+    corners = np.argwhere(filled)[:, ::-1].astype(np.float32)
+    wide_m, long_m = (cell_m * (side + 1.0) for side in sorted(cv2.minAreaRect(corners)[1]))
+    fits = config.box_wide_m <= wide_m <= config.box_widest_m and long_m <= config.box_long_m
+    return fits and bool(filled.sum() * cell_m**2 >= BOX_FILLED * wide_m * long_m)
 
 
 def _places(cells: Bool, cell_m: float) -> F64:

@@ -18,6 +18,7 @@ from vectorize.trace.lines.mouth import Mouths
 from vectorize.trace.lines.ridge import find_clear_and_faint, find_dots
 from vectorize.trace.lines.rows import join_rows
 from vectorize.trace.lines.strand import STEP_M, Strand
+from vectorize.trace.lines.zigzags import is_zigzag
 from vectorize.trace.road_sides import RoadSides
 from vectorize.trace_config import DividerConfig, StopLineConfig, TraceConfig
 
@@ -31,6 +32,8 @@ MOST_WEIGHT_M = 30.0  # length from which a neighbour's direction weighs no more
 NEAREST_M = 4.0  # distance from which a direction counts less: the main street lies farther away than that
 LEAST_NEIGHBOURS = 10  # points that must show the direction of the lanes for paint across it to be a stop line
 TWO_LANES_M = 8.0  # wide
+GO_ON_M, GO_ON_BESIDE_M, GO_ON_COSINE = 2.0, 0.5, 0.98  # from piece to piece of one line, along and across
+GO_ON_OVERLAP_M = 0.5  # of a narrower line beside the end of such a piece
 NO_FIELD = 1e-6  # of summed directions that cancel each other out
 
 
@@ -69,7 +72,7 @@ def find_lines(evidence: Evidence, config: TraceConfig, barriers: list[Geometry]
     joined = [t for s in bridge(joined + links, near, walls) if (t := _trim(s)) is not None]
     joined = bridge_along(bridge(joined, config, walls), sides.lines, config, walls)
     joined = [replace(s, paint=np.where(s.bridged, _raster(evidence, s), s.paint)) for s in joined]
-    joined = [s for s in joined if s.length_m >= config.min_divider_m and _is_paint(s, divider)]
+    joined = [s for s in joined if s.length_m >= config.min_divider_m and _is_paint(s, divider) and not is_zigzag(s)]
     return Lines(dividers=[_smoothed(s, divider) for s in joined], stop_lines=stop_lines)
 
 
@@ -113,7 +116,7 @@ def _split_transverse(
     for i, strand in enumerate(strands):
         off_deg, shown_by = _off_the_lanes(i, strands, field, weight, config)
         transverse = off_deg >= config.transverse_deg and strand.length_m <= config.marking_max_length_m
-        if not transverse or sides.beside(strand.xy_m) is not None:
+        if not transverse or sides.beside(strand.xy_m) is not None or _goes_on(strand, strands, config):
             along.append(strand)
         elif _is_wide(strand, config) and shown_by > LEAST_NEIGHBOURS:
             stops.append(strand)
@@ -122,6 +125,29 @@ def _split_transverse(
 
 def _is_wide(strand: Strand, config: StopLineConfig) -> bool:
     return strand.width_m >= config.marking_min_width_m and strand.length_m >= config.marking_min_length_m
+
+
+def _goes_on(strand: Strand, strands: Sequence[Strand], config: StopLineConfig) -> bool:
+    """Return whether a longer line as wide, two lines for instance, goes on where a strand ends, or begins beside it.
+
+    At the end of the road its kerb lies across such a piece, which is no stop line for that.
+    """
+    start, way = strand.xy_m[0], strand.xy_m[-1] - strand.xy_m[0]
+    length_m = float(np.hypot(*way))
+    if length_m == 0.0:
+        return False
+    axis = way / length_m
+    for other in strands:
+        if other is strand or other.length_m <= TWO_LANES_M:
+            continue
+        # The edge line of the main street ends where a stop line in the mouth begins, but not beside it.
+        reach_m = GO_ON_M if other.width_m >= config.marking_min_width_m else -GO_ON_OVERLAP_M
+        for end, heading in ((0, other.reversed().end_direction(GO_ON_M)), (-1, other.end_direction(GO_ON_M))):
+            offset = other.xy_m[end] - start
+            beside = abs(axis[0] * offset[1] - axis[1] * offset[0]) <= GO_ON_BESIDE_M
+            if beside and -reach_m <= offset @ axis <= length_m + reach_m and abs(heading @ axis) > GO_ON_COSINE:
+                return True
+    return False
 
 
 def _weights(strands: Sequence[Strand], sides: int) -> F64:

@@ -11,7 +11,7 @@ from recon.arrays import F64, I64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.lines.strand import STEP_M, Strand
-from vectorize.trace.styles.pattern import DASHED, SOLID, UNKNOWN, is_row, runs_of
+from vectorize.trace.styles.pattern import DASHED, LEAST_RUNS, SOLID, UNKNOWN, is_row, runs_of
 from vectorize.trace_config import StyleConfig
 
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
@@ -47,11 +47,13 @@ def companion_along(evidence: Evidence, strand: Strand, config: StyleConfig) -> 
     runs = runs_of(wide, np.ones(len(wide), dtype=bool), BREAK_M)
     dashes = [run for run in runs if run.length_m <= config.longest_dash_m]
     if is_row(dashes):
-        side = _side(strand, centre, [(run.start, run.stop) for run in dashes], single)
-        first, last = dashes[0], dashes[-1]
-        # The row of the second line begins and ends with half a gap.
-        gap = int(np.median([b.start - a.stop for a, b in itertools.pairwise(dashes)]))
-        codes[max(0, first.start - gap) : last.stop + gap] = side * DASHED
+        sides = _sides(strand, centre, [(run.start, run.stop) for run in dashes], single)
+        gaps = [(a.stop, b.start) for a, b in itertools.pairwise(dashes)]
+        # The row of the second line begins and ends with a gap, and changes sides in the middle of one.
+        gap = int(np.median([stop - start for start, stop in gaps]))
+        borders = [max(0, dashes[0].start - gap), *((a + b) // 2 for a, b in gaps), dashes[-1].stop + gap]
+        for (start, stop), side in zip(itertools.pairwise(borders), sides, strict=True):
+            codes[start:stop] = side * DASHED
     for run in runs:
         if run.length_m > config.longest_dash_m or (not is_row(dashes) and run.length_m >= config.solid_run_m):
             codes[run.start : run.stop] = SOLID
@@ -80,13 +82,16 @@ def _widths(evidence: Evidence, strand: Strand) -> tuple[F64, F64, F64]:
     return width, ((left - right) / 2 + core[:, 0] - middle) * PROFILE_STEP_M, level
 
 
-def _side(strand: Strand, centre: F64, dashes: list[tuple[int, int]], single: Bool) -> int:
-    """Return 1 if the dashes lie on the left of the line that goes on between them, -1 on the right, 0 if unclear."""
+def _sides(strand: Strand, centre: F64, dashes: list[tuple[int, int]], single: Bool) -> list[int]:
+    """Return for each dash 1 if it lies on the left of the line that goes on between them, -1 on the right, 0 unclear.
+
+    A row is on one side, or changes over: each side then has as many dashes as a row needs.
+    """
     reach = round(PATH_M / STEP_M)
     tangent = polyline.tangents(strand.xy_m)
     places = strand.xy_m + centre[:, None] * polyline.left_normals(tangent)
-    shifts = []
-    for start, stop in dashes:
+    shifts = np.full(len(dashes), np.nan)
+    for number, (start, stop) in enumerate(dashes):
         at = np.arange(max(0, start - reach), min(len(places), stop + reach))
         path = at[single[at]]
         if len(path) < LEAST_PATH:
@@ -95,6 +100,21 @@ def _side(strand: Strand, centre: F64, dashes: list[tuple[int, int]], single: Bo
         axis = tangent[middle]
         local = (places - places[middle]) @ np.c_[axis, [-axis[1], axis[0]]]
         fitted = np.polyfit(local[path, 0], local[path, 1], 2)
-        shifts.append(float(np.mean(local[start:stop, 1] - np.polyval(fitted, local[start:stop, 0]))))
-    shift = float(np.median(shifts)) if shifts else 0.0
-    return int(np.sign(shift)) if abs(shift) >= LEAST_SHIFT_M else UNKNOWN
+        shifts[number] = float(np.mean(local[start:stop, 1] - np.polyval(fitted, local[start:stop, 0])))
+    return _changing(shifts)
+
+
+def _changing(shifts: F64) -> list[int]:
+    """Return the side of each dash from its shift (N,) to the left, NaN where unknown: few changes, clear ones."""
+    cuts = [0, len(shifts)]
+    clear = np.where(np.abs(shifts) >= LEAST_SHIFT_M, np.sign(shifts), 0.0)
+    for k in range(LEAST_RUNS, len(shifts) - LEAST_RUNS + 1):
+        before, after = clear[k - LEAST_RUNS : k], clear[k : k + LEAST_RUNS]
+        if abs(before.sum()) == abs(after.sum()) == LEAST_RUNS and before[0] != after[0]:
+            cuts.insert(-1, k)
+    result = []
+    for first, last in itertools.pairwise(cuts):
+        known = shifts[first:last][np.isfinite(shifts[first:last])]
+        shift = float(np.median(known)) if known.size else 0.0
+        result += [int(np.sign(shift)) if abs(shift) >= LEAST_SHIFT_M else UNKNOWN] * (last - first)
+    return result

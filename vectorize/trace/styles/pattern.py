@@ -24,6 +24,7 @@ SHORT_SHARE = 0.7  # of a line that they make up: elsewhere noise looks like the
 LEAST_RUNS = 3  # of a row that is judged by its period
 LEAST_GAP_SHARE = 0.2  # of the dash that the gap of a row measures: less is a repaired solid line
 LONG_SHARE = 0.5  # of the paint that long runs make up, where runs are irregular, for it to be solid
+FULL_SHARE = 0.75  # of a stretch that irregular runs paint, from which they are a worn solid line
 LONE_GAP_SHARE = 0.8  # of a lone run beside a solid line that the gap between them measures for it to be a dash
 LONE_DASH_M = 6.0  # two runs this short with a gap between them are dashes; a lone one may be anything
 
@@ -143,6 +144,9 @@ def _judged(runs: list[Run], config: StyleConfig, *, alone: bool) -> list[int]:
     if is_row(runs):
         return [SOLID if length > max(TOO_LONG * usual, usual + TOO_LONG_M) else DASHED for length in lengths]
     if lengths[lengths >= config.solid_run_m].sum() >= LONG_SHARE * lengths.sum():
+        return [SOLID] * len(runs)
+    painted = lengths.sum() / ((runs[-1].stop - runs[0].start) * STEP_M)
+    if len(runs) >= LEAST_RUNS and painted >= FULL_SHARE:
         return [SOLID] * len(runs)
     if len(runs) >= LEAST_RUNS:  # beside a solid line, runs without a period are what wear left of it
         return [DASHED if alone else UNKNOWN] * len(runs)

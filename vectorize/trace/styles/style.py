@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recon.arrays import F64, Bool
+from recon.arrays import F64, I64, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Style
@@ -23,6 +23,7 @@ SHARP_OFFSETS = (-1.0, 0.0, 1.0)  # in cells across a line, where its brightest 
 SHARP_SHARE = 0.65  # of that paint below which a place lies between two short dashes
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
 WINDOW_M = 5.0  # over which profiles are averaged: the line meets the cells at every phase
+GOES_ON_SHARE = 0.8  # of a line beside dashes that is paint, not bridges between pieces
 ROUNDING = 1e-9  # m, of sums of profile steps
 # Own pattern and the pattern of the line beside it, which is negative on the right.
 STYLES: dict[tuple[int, int], Style] = {
@@ -118,7 +119,7 @@ def stretches_of(evidence: Evidence, line: Line, config: StyleConfig) -> list[St
     wider = companion_along(evidence, strand, config)
     # Of dashes close to a line some are ridges of their own and some are not: all of them show as its width.
     beside = np.where((line.beside != 0) & (np.abs(wider) != DASHED), line.beside, wider)
-    pairs = np.stack([line.pattern, beside], axis=1)
+    pairs = np.stack([_own_pattern(line, wider), beside], axis=1)
     borders = [0, *(np.flatnonzero(np.any(pairs[1:] != pairs[:-1], axis=1)) + 1).tolist(), len(pairs)]
     found = [
         Stretch(a, b, STYLES.get((int(pairs[a, 0]), int(pairs[a, 1])), "unknown"))
@@ -126,6 +127,17 @@ def stretches_of(evidence: Evidence, line: Line, config: StyleConfig) -> list[St
     ]
     whole = _cleaned(found, config)
     return _cleaned([_doubled(evidence, strand, one, config) for one in whole], config)
+
+
+def _own_pattern(line: Line, wider: I64) -> I64:
+    """Return the pattern (N,) of a line whose ridge may have gone over to the dashes beside it, and back.
+
+    A dash beside it shows by its width only where the line itself goes on before and after: that one is solid.
+    """
+    beside = np.abs(wider) == DASHED
+    on = beside & ~line.strand.bridged
+    goes_on = on.sum() >= GOES_ON_SHARE * max(1, int(beside.sum()))
+    return np.where(beside, SOLID, line.pattern) if goes_on else line.pattern
 
 
 def _cleaned(stretches: list[Stretch], config: StyleConfig) -> list[Stretch]:

@@ -17,6 +17,7 @@ from vectorize.trace.lines.strand import STEP_M, Strand
 MERGED_M = 0.15  # closer twins were one ridge: the raster could not separate them there
 BOX_M = 1.0  # around a strand, beyond any distance of twins
 DOUBLE_LEAST_M = 5.0  # of the second line of a double one: less is a ragged edge or a worn patch
+OVERLAP_M = 2.0  # of two lines that end beside each other
 TWIN_SHARE = 0.6  # of a strand beside a longer one that makes it no line of its own
 FADE_M = 0.3  # beyond the twins' distance over which the middle line returns to the single one
 MIDDLE_SMOOTH_M = 0.5  # of the middle line, where the nearest twin vertex jumps
@@ -110,7 +111,14 @@ def _merged(line: Line, twin: Line, apart_m: float) -> tuple[Line, list[Line]]:
     near = polyline.close_gaps(distance < apart_m, round(HOLE_M / STEP_M))
     runs = polyline.runs(near)
     if near.mean() <= TWIN_SHARE:  # lines that meet or part are one double line only where they run side by side
-        runs = [(a, b) for a, b in runs if (distance[a:b] > MERGED_M).sum() * STEP_M >= DOUBLE_LEAST_M]
+        # A bridge from a dash along the line beside it ends with the same paint as that line begins.
+        ends = np.asarray(cKDTree(twin.strand.xy_m).query(line.strand.xy_m[[0, -1]])[0]).min() < apart_m
+        runs = [
+            (a, b)
+            for a, b in runs
+            if (distance[a:b] > MERGED_M).sum() * STEP_M >= DOUBLE_LEAST_M
+            or (ends and (a == 0 or b == len(near)) and (b - a) * STEP_M >= OVERLAP_M)
+        ]
     if not runs:
         return line, [twin]
     rest = np.ones(len(near), dtype=bool)

@@ -221,3 +221,25 @@ def test_strokes_beside_the_gaps_of_a_dashed_line_are_no_stripes_of_a_zebra():
     road_map = _traced(canvas)
     assert not road_map.of("hatched")
     assert _metres(road_map) == pytest.approx(33.0, abs=0.5)
+
+
+@pytest.mark.parametrize("heading_rad", [0.0, 0.47])
+@pytest.mark.parametrize("long_m", [8.0, 15.0])
+def test_the_outline_of_a_bus_stop_is_no_line_of_traffic(heading_rad, long_m):
+    canvas, centre = street(length_m=40.0, half_width_m=6.0, heading_rad=heading_rad)
+    outer, inner = (shifted(centre, side)[200 : 200 + round(long_m / 0.05)] for side in (-5.6, -2.8))
+    canvas.stroke(np.concatenate([outer, inner[::-1], outer[:1]]), width_m=0.12)
+    canvas.stroke(centre)
+    road_map = _traced(canvas)
+    assert not road_map.of("stop_line")
+    assert _metres(road_map) == pytest.approx(40.0, abs=0.5)
+
+
+@pytest.mark.parametrize(("period_m", "swing_m"), [(4.0, 0.25), (4.0, 0.4), (2.0, 0.25)])
+def test_zigzag_lines_are_no_dividers(period_m, swing_m):
+    canvas, centre = street(length_m=40.0, half_width_m=6.0, heading_rad=0.47)
+    at = np.arange(8.0, 32.0, period_m / 2)
+    for side in (-5.0, 0.0):
+        ends = [shifted(centre, side + swing_m * (-1) ** k)[round(x / 0.05)] for k, x in enumerate(at)]
+        canvas.stroke(np.array(ends), width_m=0.12)
+    assert not _traced(canvas).of("divider")

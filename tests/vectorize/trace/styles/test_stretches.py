@@ -164,3 +164,29 @@ def test_a_solid_line_beside_dashes_is_one_line_of_one_style_at_every_heading(he
     told = [e for e in dividers if e.style in ("solid_dashed", "dashed_solid")]
     assert total == pytest.approx(78.0, abs=2.0)
     assert sum(length_of(e.vertices) for e in told) > 0.9 * total
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heading_rad", [0.47, -0.47])
+@pytest.mark.parametrize("changes", [False, True])
+@pytest.mark.parametrize("first_side", [1, -1])
+def test_dashes_beside_a_solid_line_keep_their_side_along_a_street(heading_rad, changes, first_side):
+    """The ridge goes over to single dashes and back, and may be bridged along the line beside them."""
+    canvas, centre = street(length_m=90.0, half_width_m=9.0, heading_rad=heading_rad)
+    halves = [(centre[20:901], first_side), (centre[900:-20], -first_side if changes else first_side)]
+    for part, side in halves:
+        canvas.stroke(shifted(part, side * 0.15), width_m=0.12)
+        canvas.dashes(shifted(part, -side * 0.15)[60:], dash_m=3.0, gap_m=6.0, width_m=0.12)
+    road_map = trace(canvas.bev(), TraceConfig())
+    along = np.array([np.cos(heading_rad), np.sin(heading_rad)])
+    right_m = total_m = 0.0
+    for e in road_map.of("divider"):
+        one = e if (e.vertices[-1] - e.vertices[0])[:2] @ along > 0 else e.reversed()
+        start, stop = ((v[:2] - centre[0]) @ along for v in one.vertices[[0, -1]])
+        total_m += stop - start
+        for low, high, side in ((0.0, 45.0, halves[0][1]), (45.0, 90.0, halves[1][1])):
+            told = one.style == ("solid_dashed" if side > 0 else "dashed_solid")
+            right_m += max(0.0, min(stop, high) - max(start, low)) if told else 0.0
+    assert total_m == pytest.approx(88.0, abs=2.0)
+    assert right_m > 0.8 * 88.0
+    assert not road_map.of("stop_line")
