@@ -37,6 +37,9 @@ def evaluate(
     fill_holes: Annotated[
         bool, typer.Option("--fill-holes", help="Count unknown ground inside the observed area as observed.")
     ] = False,
+    join_styles: Annotated[
+        bool, typer.Option("--join-styles", help="Count a divider as one line where only its style changes.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole record on stdout.")] = False,
 ) -> None:
     """Measure a result against a true map; without one, print the reprojection error on held-out frames.
@@ -49,7 +52,7 @@ def evaluate(
     """
     from vectorize.evaluate.config import EvaluateConfig
 
-    config = EvaluateConfig(fill_holes=fill_holes)
+    config = EvaluateConfig(fill_holes=fill_holes, join_styles=join_styles)
     if model is None:
         from vectorize.evaluate.evaluate_result import evaluate_result
 

@@ -30,6 +30,7 @@ class EvaluateConfig:
     # into two, and split truth and prediction at different places.
     join_gap_m: float = 1.0
     fill_holes: bool = False  # of the observed area, as where a data set has an outline of it only, such as Argoverse 2
+    join_styles: bool = False  # of dividers of both sides: one line runs on where its style changes
     step_m: float = 0.5  # between the points at which lines are compared by length
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from vectorize.evaluate.metrics.extent import Extent, extent, size_of, total
 from vectorize.evaluate.metrics.frechet import FrechetBatch
 from vectorize.evaluate.metrics.pairing import ElementCache, Pairs, pair
 from vectorize.evaluate.metrics.style_metres import StyleMetres, style_metres, style_record
+from vectorize.evaluate.metrics.whole_lines import whole_lines
 from vectorize.road_map import Element, ElementClass
 
 
@@ -43,12 +44,15 @@ class Scope:
             ours, theirs = of_class(predicted, name), of_class(true, name)
             if before is not None:
                 scope, *sides = before
-                whole = [of_class(side, name) for side in sides]
-                if _same(ours, whole[0]) and _same(theirs, whole[1]):
+                last = [of_class(side, name) for side in sides]
+                if _same(ours, last[0]) and _same(theirs, last[1]):
                     self.pairs[name].append(scope.pairs[name][-1])
                     self.extents[name].append(scope.extents[name][-1])
                     continue
-            self.pairs[name].append(pair(ours, theirs, config, batch, cache=cache))
+            # Joined here, after clipping: metres and styles below are those of the stretches.
+            joins = config.join_styles and name == "divider"
+            found, wanted = (whole_lines(side) if joins else side for side in (ours, theirs))
+            self.pairs[name].append(pair(found, wanted, config, batch, cache=cache))
             self.extents[name].append(extent(ours, theirs, config))
         lines, true_lines = (of_class(side, "divider") for side in (predicted, true))
         self.style_metres.append(style_metres(lines, true_lines, config.thresholds_m[0], config.step_m))

@@ -184,7 +184,16 @@ def _dividers(evidence: Evidence, lines: list[Line], config: TraceConfig) -> lis
 def _split(element: Element, stretches: Sequence[Stretch], first: int, last: int) -> list[Element]:
     """Return the vertices first..last of an element as one element a style; neighbours share their vertex."""
     spans = ((max(first, one.start), min(last, one.stop), one.style) for one in stretches)
-    return [replace(element.take(slice(a, b + 1), closed=False), style=style) for a, b, style in spans if b > a]
+    parts = [(element.take(slice(a, b + 1), closed=False), style) for a, b, style in spans if b > a]
+    return [replace(part, style=style, score=_score(part, element)) for part, style in parts]
+
+
+def _score(part: Element, whole: Element) -> float:
+    """Return the score of a part of a line: the confidence of its own vertices, weighted by what each stands for."""
+    if len(part.vertices) == len(whole.vertices):
+        return whole.score
+    half = np.hypot(*np.diff(part.vertices[:, :2], axis=0).T) / 2
+    return float(np.average(part.confidence, weights=np.r_[half, 0.0] + np.r_[0.0, half]))
 
 
 def _order(element: Element) -> tuple[float, ...]:

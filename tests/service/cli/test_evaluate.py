@@ -76,3 +76,9 @@ def test_wrong_input_is_an_error_of_the_family(folders, tmp_path):
         evaluate(out, "--truth", path)
     with pytest.raises(ArtifactForeign):
         evaluate(tmp_path)
+
+
+def test_the_convention_of_styles_is_an_option_that_the_record_names(folders):
+    drive, out = folders
+    record = json.loads(evaluate(out, "--truth", drive / "true_map.json", "--json", "--join-styles"))
+    assert record["about"]["config"]["join_styles"] is True

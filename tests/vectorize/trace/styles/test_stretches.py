@@ -36,6 +36,19 @@ def test_a_line_that_is_solid_and_then_dashed_is_cut_there(dash_m, gap_m):
     assert found[0][2] == found[1][1] == 30
 
 
+def test_each_style_of_a_line_has_the_score_of_its_own_stretch():
+    canvas, centre = street(length_m=66.0, half_width_m=3.0)
+    canvas.stroke(centre[:601])
+    canvas.dashes(centre[720:], dash_m=3.0, gap_m=6.0)
+    canvas.views[:, canvas.grid.to_px(centre[600:601])[0, 0].astype(int) :] = 1  # few images saw the dashes
+    elements = sorted(trace(canvas.bev(), TraceConfig(min_views=1)).of("divider"), key=lambda e: e.style)
+    assert [e.style for e in elements] == ["dashed", "solid"]
+    dashed, solid = elements
+    assert dashed.score < solid.score - 0.05
+    for one in elements:
+        assert one.confidence.min() <= one.score <= one.confidence.max()
+
+
 def test_a_double_line_that_goes_on_as_one_is_cut_where_the_second_ends():
     canvas, centre = street(length_m=40.0, half_width_m=3.0, heading_rad=0.05)
     canvas.stroke(shifted(centre, -0.15), width_m=0.12)
