@@ -40,6 +40,7 @@ WINDOW_M = 1.2  # half the window of the mean light around a place
 LIGHT_NOISE = 0.015  # of the logarithm: what grain of a sensor and codec is left in halved images
 LIGHT_FLOOR = 0.05  # of the logarithm, in which exposures differ by a constant
 ONE_LOOK = 0.75  # sum of squared weights over squared sum: above it a place was seen once, in effect
+PARALLAX = 0.1  # of the distance to a place, that its looks must lie apart: from a creeping vehicle all heights agree
 MOST_LOOKS = 8.0  # independent looks that count: a place beside the lane is not a hundred times as sure
 LEAST_LOOKS = 0.1  # of a block, after spreading
 SAME_LOOKS = 0.8  # of the most looks at a height, so that a height is measured
@@ -137,11 +138,14 @@ def compare(views: Views, cells: Cells, field: HeightField, path_xy_m: F64, swee
     # Trips are compared apart: light and weather change the contrast between them, and their heights may disagree.
     for _, images in groupby(_told(views, tick), key=lambda view: view.trip):
         sums = [np.zeros_like(apart) for _ in range(4)]
+        stood = _Stood.nowhere(len(xy))
         for view in images:
             window = places.window(*view.footprint(sweep.far_m))
             if len(window.ids):
+                stood.add(window.ids, xy, view.world_from_camera[:2, 3])
                 sets = (window.row, window.column, *np.c_[xy, z, reach_m][window.ids].T.copy())
                 add_look(view, sets, lifts_m, sweep, window.ids, votes, sums)
+        sums[0][~stood.apart()] = 0.0
         add_disagreement(sums, looks, apart, contrast)
     kind = np.where(votes.max(axis=1) > 0, votes.argmax(axis=1), NOT_GROUND).astype(np.uint8)
     return Agreement(
@@ -155,6 +159,32 @@ def compare(views: Views, cells: Cells, field: HeightField, path_xy_m: F64, swee
         contrast=contrast,
         kind=kind,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stood:
+    """The box of the cameras that look towards each place (M, 2), and how near the nearest one stood (M,)."""
+
+    low_m: F64
+    high_m: F64
+    near_m: F64
+
+    @classmethod
+    def nowhere(cls, count: int) -> _Stood:
+        """Return no camera at all."""
+        return cls(np.full((count, 2), np.inf), np.full((count, 2), -np.inf), np.full(count, np.inf))
+
+    def add(self, ids: I64, xy_m: F64, camera_m: F64) -> None:
+        """Add a camera (2,) to the places `ids`."""
+        self.low_m[ids] = np.minimum(self.low_m[ids], camera_m)
+        self.high_m[ids] = np.maximum(self.high_m[ids], camera_m)
+        self.near_m[ids] = np.minimum(self.near_m[ids], np.hypot(*(xy_m[ids] - camera_m).T))
+
+    def apart(self) -> Bool:
+        """Return (M,) whether the cameras lie so far apart that their images tell heights."""
+        seen = np.isfinite(self.near_m)
+        extent = np.where(seen[:, None], self.high_m, 0.0) - np.where(seen[:, None], self.low_m, 0.0)
+        return seen & (np.hypot(*extent.T) > PARALLAX * np.where(seen, self.near_m, 0.0))
 
 
 def _told(views: Views, tick: Tick) -> Iterator[View]:

@@ -103,6 +103,18 @@ def test_one_pose_measures_nothing_by_itself() -> None:
     assert np.abs(ground.at(xy)[0] - path.at(xy)[0]).max() < 0.05
 
 
+@pytest.mark.parametrize("step_m", [0.01, 0.02])
+def test_a_creeping_vehicle_measures_nothing_far_away(step_m: float) -> None:
+    street = Street(verge=0.05)
+    drive, views = world.views(street, frames=40, step_m=step_m, yaws_deg=(0.0,))
+    cells = Cells.corridor(drive.path_xy_m() + [10.0, 0.0], corridor_m=8.0, cell_m=0.1)
+    field = height_field([drive], NOTHING, corridor_m=CORRIDOR_M)
+    found = compare(views, cells, field, drive.path_xy_m(), COARSE, silent)  # type: ignore[arg-type]
+    ahead = found.xyz_m[:, 0] > 11.0  # ten times the way from the camera that drives ahead
+    assert ahead.sum() > 100
+    assert not found.looks[ahead].any()
+
+
 def test_where_no_image_looks_there_is_no_height() -> None:
     drive, views = world.views(Street(), frames=2, yaws_deg=(0.0,))
     away = Cells.corridor(drive.path_xy_m() + 500.0, corridor_m=3.0, cell_m=0.1)
