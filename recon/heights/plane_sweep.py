@@ -184,7 +184,8 @@ class _Stood:
         """Return (M,) whether the cameras lie so far apart that their images tell heights."""
         seen = np.isfinite(self.near_m)
         extent = np.where(seen[:, None], self.high_m, 0.0) - np.where(seen[:, None], self.low_m, 0.0)
-        return seen & (np.hypot(*extent.T) > PARALLAX * np.where(seen, self.near_m, 0.0))
+        told: Bool = seen & (np.hypot(*extent.T) > PARALLAX * np.where(seen, self.near_m, 0.0))
+        return told
 
 
 def _told(views: Views, tick: Tick) -> Iterator[View]:
