@@ -32,6 +32,18 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant(
+        "vectorize.trace.styles.pattern",
+        "FULL_SHARE",
+        0.99,
+        f"{STYLES}/test_pattern.py::test_irregular_runs_that_paint_most_of_a_line_are_a_worn_solid_one",
+    ),
+    Mutant(
+        CONFIG,
+        "HatchingConfig.box_widest_m",
+        2.0,
+        f"{TRACE}/hatching/test_hatched.py::test_the_outline_of_a_bus_stop_is_no_line_of_traffic",
+    ),
+    Mutant(
         CONFIG,
         "CrossingPairConfig.max_angle_deg",
         40.0,
@@ -59,7 +71,7 @@ MUTANTS = (
         CONFIG,
         "StyleConfig.solid_run_m",
         20.0,
-        f"{STYLES}/test_style.py::test_a_solid_line_that_was_repaired_here_and_there_is_solid",
+        f"{STYLES}/test_pattern.py::test_a_long_run_among_short_ones_is_solid_though_much_of_the_line_is_worn",
     ),
     Mutant(
         CONFIG,
@@ -119,7 +131,7 @@ MUTANTS = (
         CONFIG,
         "StyleConfig.min_gap_m",
         0.1,
-        f"{STYLES}/test_style.py::test_short_breaks_are_wear_and_longer_ones_are_gaps_between_dashes",
+        f"{STYLES}/test_pattern.py::test_equal_pieces_with_breaks_too_short_for_dashes_are_solid",
     ),
     Mutant(
         CONFIG,
