@@ -14,7 +14,7 @@ from recon.artifact import MANIFEST
 from recon.errors import ArtifactInvalid, ConfigInvalid
 from training.data.config import ModelShape
 from training.data.targets import check_classes
-from vectorize.labels.sample import CLASS_TYPE
+from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.shard import Sample, ShardSet, read_shard
 
 SAME_M = 1e-6  # sizes of patches that count as equal

@@ -16,7 +16,7 @@ import numpy as np
 from recon.arrays import F32, F64, I64, U8, Bool
 from recon.errors import ArtifactInvalid
 from training.data.config import ModelShape
-from vectorize.labels.sample import CLASS_TYPE
+from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.road_map import AREA_CLASSES
 
 _STEPS = 4  # of a line in each cell that it crosses: it misses corners that it cuts by less

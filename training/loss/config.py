@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 
 from recon.config import require
 from training.match.config import MatchConfig
-from vectorize.labels.sample import CLASS_TYPE
+from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.road_map import AREA_CLASSES
 
 

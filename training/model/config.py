@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from recon.config import require
 from training.data.patch import PatchSize
-from vectorize.labels.sample import CLASS_TYPE
+from vectorize.labels.class_ids import CLASS_TYPE
 
 Backbone = Literal["resnet18", "resnet50", "swin", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 Lift = Literal["ipm", "lss"]

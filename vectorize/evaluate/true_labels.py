@@ -10,8 +10,8 @@ import numpy as np
 from recon.drive import DriveLog
 from vectorize.config import CropConfig
 from vectorize.evaluate.patch import TruthIndex, check_frame
+from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.label_set import LabelSet, PseudoLabels, mask_shape
-from vectorize.labels.sample import CLASS_TYPE
 from vectorize.road_map import RoadMap
 
 

@@ -22,9 +22,9 @@ from recon.geometry import apply, invert
 from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.config import CropConfig
+from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.known import OTHER_LEVEL_M, KnownWindow, mask_of
 from vectorize.labels.label_set import LabelSet, PseudoLabels, mask_shape
-from vectorize.labels.sample import CLASS_TYPE
 from vectorize.road_map import AREA_CLASSES, Element, RoadMap
 
 SHORTEST_PIECE_M = 0.5  # of a line that the edge of the patch cuts off: a shorter piece is a sliver

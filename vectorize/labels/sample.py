@@ -9,11 +9,10 @@ import numpy as np
 
 from recon.drive import DriveLog
 from recon.geometry import yaw_of
+from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.label_set import LabelSet, PseudoLabels
 from vectorize.road_map import Element
 
-# The first three ids are MapTR's own; a reader of those ignores the rest.
-CLASS_TYPE = {"divider": 0, "ped_crossing": 1, "boundary": 2, "stop_line": 3, "centerline": 4}
 PLACE_DEG = 0.001  # about 111 m north to south
 PLACE_M = 100.0
 

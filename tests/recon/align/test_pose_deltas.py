@@ -120,6 +120,7 @@ def test_labels_take_the_poses_of_the_surface() -> None:
     assert moved.frames[1].world_from_ego[1, 0] == pytest.approx(np.sin(0.01))
 
 
+@pytest.mark.slow
 def test_a_fit_reports_its_poses_and_hardly_moves_right_ones(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=6)
     config = FitConfig(corridor_m=8.0, max_distance_m=15.0, epochs=1, pose_deltas=True)

@@ -36,6 +36,7 @@ def drive_folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_on_any_number_of_threads(drive_folder, tmp_path):
     write_demo_drive(tmp_path, TINY, threads=3)
     assert digests(tmp_path) == digests(drive_folder)

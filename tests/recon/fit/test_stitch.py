@@ -42,6 +42,7 @@ def by_cell(surface: RoadSurface) -> np.ndarray:
     return np.lexsort((surface.column, surface.row))
 
 
+@pytest.mark.slow
 def test_tiles_give_the_cells_heights_and_classes_of_the_whole(trip: Trip, tiled: RoadSurface) -> None:
     whole = fit([trip], WHOLE)
     assert len(tiled.report["tiles"]) > 1
@@ -63,6 +64,7 @@ def test_no_seam_shows_at_the_border_of_two_tiles(tiled: RoadSurface) -> None:
     assert np.quantile(np.abs(steps), 0.99) < 0.005
 
 
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_bytes(trip: Trip, tiled: RoadSurface, tmp_path: Path) -> None:
     again = fit([trip], TILED, scratch=tmp_path)
     digests = [artifact.write(s, tmp_path / name).digest for s, name in ((tiled, "a"), (again, "b"))]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from recon.errors import ArtifactInvalid
 from training.data.targets import at, draw_lines, equal_distances, fill, map_targets
 from training.model.config import ModelConfig
-from vectorize.labels.sample import CLASS_TYPE
+from vectorize.labels.class_ids import CLASS_TYPE
 
 MODEL = ModelConfig(classes=("boundary", "divider", "ped_crossing"), points=5, bev_px=(40, 20))
 INSIDE = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0))

@@ -23,6 +23,8 @@ from recon.geometry import apply, invert
 
 CONFIG = CityConfig(seed=9, frames=12, width_px=320, height_px=180)
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def scene():
@@ -59,7 +61,6 @@ def visible(camera, world_from_camera, depth, vertices):
     return px[inside][near], np.flatnonzero(inside)[near]
 
 
-@pytest.mark.slow
 def test_true_dividers_and_stop_lines_lie_on_their_paint_in_the_images(scene):
     offsets = {"divider": [], "stop_line": [], "boundary": []}
     close = []
@@ -93,7 +94,6 @@ def test_true_dividers_and_stop_lines_lie_on_their_paint_in_the_images(scene):
     assert np.median(offsets["boundary"]) <= 1.5
 
 
-@pytest.mark.slow
 def test_ids_agree_with_the_geometry_behind_each_pixel(scene):
     camera, world_from_camera, _, ids, depth = picture(scene, 0, 2)
     rng = np.random.default_rng(0)
@@ -107,7 +107,6 @@ def test_ids_agree_with_the_geometry_behind_each_pixel(scene):
             assert ground_class(scene.ground, point[0], point[1]) == ids[row, column]
 
 
-@pytest.mark.slow
 def test_every_road_class_of_this_street_is_seen(scene):
     seen = set()
     for frame in range(12):
@@ -132,7 +131,6 @@ def test_rays_meet_the_surface_where_a_fine_march_meets_it(coarse):
     assert checked > 40
 
 
-@pytest.mark.slow
 def test_moving_shadows_fall_nowhere_but_in_their_cells(scene):
     casters = scene.solids_at(2.0)[len(scene.static) :]
     x0, y0 = scene.ego_pose(10.0)[:2, 3]
@@ -151,7 +149,6 @@ def test_moving_shadows_fall_nowhere_but_in_their_cells(scene):
         assert dark
 
 
-@pytest.mark.slow
 def test_the_solids_of_a_block_are_those_of_a_search_among_all(scene):
     camera = calibrated_camera(CONFIG.cameras[1], CONFIG)
     posed = posed_camera(camera, scene.ego_pose(10.0))

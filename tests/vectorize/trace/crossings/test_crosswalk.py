@@ -104,6 +104,7 @@ def test_a_hidden_corner_does_not_move_the_sides():
     assert _iou(crossing, box(-2, -5, 2, 4.5)) > 0.93
 
 
+@pytest.mark.slow
 def test_four_hundred_areas_of_one_image_are_found_each_in_its_place():
     # That an area does not cost the whole image each time is measured: bench_crossings.py.
     found = find_crossings(crosswalk_field(20, (80, 100)), TraceConfig())
