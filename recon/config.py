@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from recon.errors import ConfigInvalid
 
@@ -12,6 +13,26 @@ def require(condition: bool, message: str) -> None:
     """Raise ConfigInvalid with `message` unless `condition` holds."""
     if not condition:
         raise ConfigInvalid(message)
+
+
+def value_of(text: str) -> Any:
+    """Return the value of NAME=VALUE: JSON where it parses, else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def apply_change(body: dict[str, Any], change: str) -> None:
+    """Set one setting of nested sections by a text `section.name=value`; ConfigInvalid where a section is a value."""
+    name, _, text = change.partition("=")
+    *sections, last = name.split(".")
+    section = body
+    for number, part in enumerate(sections, start=1):
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise ConfigInvalid(f"{'.'.join(sections[:number])} has no settings", where=f"--set {change}")
+    section[last] = value_of(text)
 
 
 def check_size(name: str, size_px: tuple[int, int] | None) -> None:

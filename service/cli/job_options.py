@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 from pydantic import ValidationError
 
+from recon.config import apply_change
 from recon.errors import ConfigInvalid
 from workers.jobs.aggregate import AggregateJob
 from workers.jobs.job_spec import JobSpec
@@ -129,16 +130,10 @@ def _net(segmenter: str, weights: Path | None, class_map: str) -> dict[str, Any]
 def _parsed(kind: type[AnyJob], body: dict[str, Any], changes: list[str] | None) -> AnyJob:
     """Return a job of `kind`; raises ConfigInvalid naming the option."""
     for change in changes or []:
-        name, equals, text = change.partition("=")
-        *sections, field = name.split(".")
-        if not (equals and sections):
+        name, equals, _ = change.partition("=")
+        if not equals or "." not in name:
             raise ConfigInvalid("expected STAGE.FIELD=VALUE", where=f"--set {change}", hint="E.g. fit.cell_m=0.05.")
-        section = body
-        for number, part in enumerate(sections, start=1):
-            section = section.setdefault(part, {})
-            if not isinstance(section, dict):
-                raise ConfigInvalid(f"{'.'.join(sections[:number])} has no settings", where=f"--set {change}")
-        section[field] = value_of(text)
+        apply_change(body, change)
     try:
         spec = parse_spec(json.dumps(body))
     except ValidationError as error:
@@ -172,11 +167,3 @@ def _names(sections: Mapping[str, Any], before: str = "") -> Iterator[str]:
         yield before + name
         if isinstance(value, Mapping):
             yield from _names(value, f"{before}{name}.")
-
-
-def value_of(text: str) -> Any:
-    """Return the value of NAME=VALUE: JSON where it parses, else the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text

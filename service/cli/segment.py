@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from recon.config import SegmentConfig
+from recon.config import SegmentConfig, value_of
 from recon.errors import ConfigInvalid
 from service.cli.demo import write_city
-from service.cli.job_options import value_of
 from service.cli.stage_bars import StageBars, echo
 
 DATA = typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from recon.config import apply_change
 from recon.errors import ConfigInvalid
 from training.mapper.config import MapperConfig
 from training.mapper.model_file import read_model_file
@@ -36,7 +37,10 @@ def read_config(path: Path | None, changes: Sequence[str] = (), *, init: Path | 
     """
     body = _parsed(path) if path else {}
     for change in changes:
-        _apply(body, change)
+        name, equals, _ = change.partition("=")
+        if not equals or not name or name.endswith("."):
+            raise ConfigInvalid("expected NAME=VALUE", where=f"--set {change}", hint="E.g. --set model.layers=2.")
+        apply_change(body, change)
     model = body.get("model", {})
     if not isinstance(model, dict):
         raise ConfigInvalid("model is a section, not a value", where=_place(path))
@@ -72,22 +76,6 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise ConfigInvalid(f"the settings cannot be read: {error.strerror}", where=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigInvalid(f"the settings are no TOML: {error}", where=str(path)) from error
-
-
-def _apply(body: dict[str, Any], change: str) -> None:
-    name, equals, text = change.partition("=")
-    *sections, last = name.split(".")
-    if not equals or not last:
-        raise ConfigInvalid("expected NAME=VALUE", where=f"--set {change}", hint="E.g. --set model.layers=2.")
-    section = body
-    for part in sections:
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
-            raise ConfigInvalid(f"{part} has no settings", where=f"--set {change}")
-    try:
-        section[last] = json.loads(text)
-    except ValueError:
-        section[last] = text
 
 
 def _over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
