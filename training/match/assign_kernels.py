@@ -126,6 +126,21 @@ def _gain(problem, p, c, u, limit, subset):
 
 
 @njit(cache=True, nogil=True)
+def _take_pieces(problem, choice, p, u, value, option, subsets, subset):
+    """Let prediction `p` be taken in pieces where prices u (T) make that better than its value so far.
+
+    Writes its value, option and labels; `subset` (K) is scratch.
+    """
+    for c in range(len(problem.areas)):
+        if (choice[p] == _OPEN or choice[p] == c) and _may(problem, p, c):
+            gain = _gain(problem, p, c, u, value[p], subset)
+            if gain < value[p]:
+                value[p], option[p] = gain, c
+                for s in range(subsets.shape[1]):
+                    subsets[p, s] = subset[s] if s < problem.piece_count[p, problem.areas[c]] else -1
+
+
+@njit(cache=True, nogil=True)
 def _relaxed(problem, choice, u, value, option, subsets, cover):
     """Return the bound of prices u (T), and write what each prediction does under them.
 
@@ -145,13 +160,7 @@ def _relaxed(problem, choice, u, value, option, subsets, cover):
             for t in range(len(u)):
                 if problem.whole[p, t] - u[t] < value[p]:
                     value[p], subsets[p, 0] = problem.whole[p, t] - u[t], t
-        for c in range(len(problem.areas)):
-            if (choice[p] == _OPEN or choice[p] == c) and _may(problem, p, c):
-                gain = _gain(problem, p, c, u, value[p], subset)
-                if gain < value[p]:
-                    value[p], option[p] = gain, c
-                    for s in range(most):
-                        subsets[p, s] = subset[s] if s < problem.piece_count[p, problem.areas[c]] else -1
+        _take_pieces(problem, choice, p, u, value, option, subsets, subset)
         bound += value[p]
         for s in range(most):
             if subsets[p, s] >= 0:
@@ -242,13 +251,7 @@ def _agreed(problem, choice, u, value, option, subsets):
                     left[t] = -2 * FORBIDDEN
             continue
         value[first], option[first] = 0.0, _WHOLE
-        for c in range(len(problem.areas)):
-            if (choice[first] == _OPEN or choice[first] == c) and _may(problem, first, c):
-                gain = _gain(problem, first, c, left, value[first], subset)
-                if gain < value[first]:
-                    value[first], option[first] = gain, c
-                    for s in range(most):
-                        subsets[first, s] = subset[s] if s < problem.piece_count[first, problem.areas[c]] else -1
+        _take_pieces(problem, choice, first, left, value, option, subsets, subset)
 
 
 @njit(cache=True, nogil=True)

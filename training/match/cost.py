@@ -24,7 +24,10 @@ def costs_of(output: MapOutput, targets: Sequence[Targets], config: MatchConfig)
 
     T is the largest number of targets of a sample; the rest of the others' costs means nothing.
     """
-    points, per_class = output.points.float(), config.class_cost * class_costs(output.logits.float())
+    # What is not finite meets no edge and has no cheapest order, so a search for it need not end. It is matched as if
+    # it were in the middle of the patch and of class evidence 0; its losses, of the values themselves, stop the run.
+    points = output.points.float().nan_to_num(0.5, 0.5, 0.5)
+    per_class = config.class_cost * class_costs(output.logits.float().nan_to_num(0.0, 0.0, 0.0))
     layers, samples, queries = points.shape[:3]
     full = per_class.new_zeros((layers, samples, queries, 0))
     count = max(len(one) for one in targets)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,13 +32,6 @@ def match(
     One copy to the CPU, whatever the numbers of layers and samples; nothing of the result has a gradient. `threads`
     share the samples, with the same result.
     """
-    # What is not finite meets no edge and has no cheapest order, so a search for it need not end. It is matched as if
-    # it were in the middle of the patch and of class evidence 0; its losses, of the values themselves, stop the run.
-    output = replace(
-        output,
-        points=output.points.detach().nan_to_num(0.5, 0.5, 0.5),
-        logits=output.logits.detach().nan_to_num(0.0, 0.0, 0.0),
-    )
     points, class_cost, full_cost = costs_of(output, targets, config)
     layers, samples, queries, length = points.shape[:4]
     found: list[dict[str, AnyArray]] = [{}] * samples

@@ -207,3 +207,15 @@ def test_the_one_to_many_branch_repeats_labels():
     found = match(output_of(points, np.zeros((1, 1, 4, 4), np.float32)), targets, AREAS, CONFIG)
     assert sorted(found.query.tolist()) == [0, 1, 2]
     assert found.label.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_matched_all_the_same(value):
+    """Their losses stop the run and name every term; a search among such costs once did not end."""
+    label = line((0.2, 0.2), (0.8, 0.8))
+    broken = label.copy()
+    broken[3] = value
+    found, _ = matches_of([broken, label], [(label, 0, False)], half())
+    assert found.query.tolist() == [1]
+    logits = torch.full((2, 4), float(value))
+    assert len(matches_of([label, label], [(label, 0, False)], half(), logits)[0].query) == 1
