@@ -23,9 +23,6 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -40,6 +37,7 @@ from recon.demo_city.config import CityConfig
 from recon.demo_city.render.rig import calibrated_camera
 from recon.demo_city.scene.city_scene import CityScene
 from recon.formats.drive_folder.drive_folder import write_drive_json
+from training.experiments.command import roadscribe
 from vectorize.evaluate.evaluate_result import source_commit
 
 FIRST_SEED = 7001  # neither trained on (1000 to 1189) nor validated on (2000 to 2007)
@@ -75,19 +73,6 @@ MAPPED_COLUMNS = {
     "right": "net_1_right",
     "net: ECE": "net_1_ece",
 }
-
-
-def roadscribe(*arguments: str | Path) -> str:
-    """Run a command of the project on one thread, say how long it took, and return what it prints."""
-    start = time.monotonic()
-    command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)]
-    # Threads that spin while they wait would take the cores from the seed beside this one.
-    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | threads)
-    if done.returncode:
-        sys.exit(f"{' '.join(command[3:])}\n{done.stderr}")
-    print(f"{time.monotonic() - start:6.1f} s  {' '.join(command[3:6])}", file=sys.stderr, flush=True)
-    return done.stdout
 
 
 def city(folder: Path, seed: int, trip: int, *options: str) -> Path:

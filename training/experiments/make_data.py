@@ -12,17 +12,17 @@ What is finished is kept, so an interrupted run goes on.
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from recon.artifact import atomic_folder
 from recon.demo_city.city_drive import write_demo_drive
 from recon.demo_city.config import CityConfig
+from training.experiments.command import roadscribe
 
 PICTURES = ("--set", "pack.with_images=true", "--set", "pack.with_ids=true", "--set", "pack.jpeg_quality=80")
 
@@ -66,38 +66,24 @@ def make_town(out: Path, seed: int, config: DataConfig) -> None:
         if not (drive / "drive.json").is_file():
             start = time.monotonic()
             write_demo_drive(drive, config.city(seed, trip), threads=1)
-            print(f"{time.monotonic() - start:6.1f} s  draw {drive}", flush=True)
+            print(f"{time.monotonic() - start:6.1f} s  draw {drive}", file=sys.stderr, flush=True)
     size = ("--set", f"pack.image_px=[{config.stored_px[0]},{config.stored_px[1]}]")
     reach = ("--set", f"fit.max_distance_m={config.reach_m}") if config.reach_m else ()
     if not wanted[0].is_dir():
-        _roadscribe("label", drives[0], work / "one", *PICTURES, *size, *reach)
+        roadscribe("label", drives[0], work / "one", *PICTURES, *size, *reach)
         _publish(work / "one" / "shards", wanted[0])
     if not wanted[1].is_dir():
-        _roadscribe("truth", drives[0], work / "true", *size)
+        roadscribe("truth", drives[0], work / "true", *size)
         _publish(work / "true", wanted[1])
     if config.trips > 1 and not wanted[2].is_dir():
-        _roadscribe("aggregate", work / "many", *drives, *size, *reach)
+        roadscribe("aggregate", work / "many", *drives, *size, *reach)
         _publish(work / "many" / "shards" / "1", wanted[2])
     shutil.rmtree(work)
 
 
 def _publish(shards: Path, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(shards, scratch)
-    scratch.rename(folder)
-
-
-def _roadscribe(*arguments: str | Path) -> None:
-    """Run a command of the project on one thread; leave with its message if it fails."""
-    start = time.monotonic()
-    command = [sys.executable, "-c", "from service.cli import main; main()", *map(str, arguments)]
-    threads = {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=os.environ | threads)
-    if done.returncode:
-        sys.exit(f"{' '.join(command[3:])}\n{done.stderr}")
-    print(f"{time.monotonic() - start:6.1f} s  {' '.join(command[3:6])}", flush=True)
+    with atomic_folder(folder) as scratch:
+        shutil.copytree(shards, scratch, dirs_exist_ok=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
