@@ -7,38 +7,18 @@ from pathlib import Path
 
 import pytest
 import small_drive
+import small_mapper
 import small_shards
 from typer.testing import CliRunner
 
 from recon.errors import ConfigInvalid, ModelInvalid, PathRefused
 from service.cli.app import app
 
-SMALL = """
-steps = 2
-batch = 1
-warmup_steps = 1
-validate_every = 2
-threads = 1
-loader_threads = 1
-device = "cpu"
-[model]
-preset = "tiny"
-weights = ""
-image_px = [64, 32]
-bev_px = [40, 20]
-channels = 16
-heads = 2
-layers = 1
-instances = 6
-instances_many = 0
-points = 8
-"""
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "small.toml"
-    path.write_text(SMALL)
+    path.write_text(small_mapper.TOML)
     return path
 
 

@@ -7,31 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+import small_mapper
 import small_shards
 
 from training.experiments.run import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels of a fresh clone are compiled first
 
-SMALL = """
-steps = 2
-batch = 1
-warmup_steps = 1
-threads = 1
-loader_threads = 1
-device = "cpu"
-[model]
-preset = "tiny"
-weights = ""
-image_px = [64, 32]
-bev_px = [40, 20]
-channels = 16
-heads = 2
-layers = 1
-instances = 6
-instances_many = 0
-points = 8
-"""
 EXPERIMENT = """
 title = "Small"
 held = 1
@@ -53,7 +35,7 @@ def test_arms_are_trained_measured_and_kept(tmp_path: Path, capsys: pytest.Captu
     for town in ("a", "b", "c"):
         made = small_shards.write(tmp_path / "made", name=town)
         shutil.copytree(made, tmp_path / "shards/pseudo" / town)
-    (tmp_path / "small.toml").write_text(SMALL)
+    (tmp_path / "small.toml").write_text(small_mapper.TOML)
     (tmp_path / "arms.toml").write_text(EXPERIMENT)
     arguments = [str(tmp_path / name) for name in ("arms.toml", "shards", "out")]
     assert main([*arguments, "one"]) == 0

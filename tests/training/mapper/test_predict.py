@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import small_mapper
 import small_shards
 import torch
 
@@ -15,7 +17,6 @@ from training.mapper.checkpoint_folder import export
 from training.mapper.predict import imaged_cells, predict_samples, samples_of
 from training.mapper.prediction_folder import predict_into
 from training.mapper.score import patch_of, scalars_of, score_of, spread
-from training.model.config import ModelConfig
 from training.model.maptr import MapTR
 from vectorize.evaluate.evaluate_result import Result
 from vectorize.labels.shard import read_shard
@@ -23,21 +24,7 @@ from vectorize.publish.job_report import read_report
 
 pytestmark = pytest.mark.slow
 
-MODEL = ModelConfig(
-    image_px=(64, 32),
-    backbone="efficientnet_lite0",
-    stride=8,
-    lift="ipm",
-    bev_px=(40, 20),
-    channels=16,
-    bev_blocks=1,
-    layers=1,
-    heads=2,
-    feed_forward=16,
-    instances=6,
-    instances_many=0,
-    points=8,
-)
+MODEL = replace(small_mapper.MODEL, layers=1, instances_many=0)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
+import small_mapper
 import small_shards
 import torch
 from safetensors.torch import load_file, save_file
@@ -18,29 +19,11 @@ from training.data.config import AugmentConfig, DataConfig
 from training.mapper.checkpoint_folder import export, load_model
 from training.mapper.config import MapperConfig
 from training.mapper.train import train
-from training.model.config import ModelConfig
 
 pytestmark = pytest.mark.slow
 
-MODEL = ModelConfig(
-    image_px=(64, 32),
-    backbone="efficientnet_lite0",
-    stride=8,
-    lift="ipm",
-    bev_px=(40, 20),
-    channels=16,
-    bev_blocks=1,
-    layers=2,
-    heads=2,
-    feed_forward=16,
-    dropout=0.1,
-    instances=6,
-    instances_many=6,
-    repeats=2,
-    points=8,
-)
 CONFIG = MapperConfig(
-    model=MODEL,
+    model=small_mapper.MODEL,
     steps=4,
     batch=2,
     warmup_steps=1,
@@ -73,7 +56,7 @@ def test_a_run_writes_what_it_promises(shards: Path, tmp_path: Path, far: Path) 
     model = train(tmp_path / "out", CONFIG, [shards], [far], show=seen.append)
     assert sorted(path.name for path in model.iterdir()) == ["MODEL_CARD.md", "model.json", "model.safetensors"]
     body = json.loads((model / "model.json").read_text())
-    assert tuple(body["model"]["classes"]) == MODEL.classes
+    assert tuple(body["model"]["classes"]) == small_mapper.MODEL.classes
     assert body["provenance"]["training"][0]["samples"] > 0
     assert body["provenance"]["steps"] == 4
     rows = [json.loads(line) for line in (tmp_path / "out/metrics.jsonl").read_text().splitlines()]
@@ -117,7 +100,7 @@ def test_a_backbone_of_rate_0_stays_as_it_is(shards: Path, model: Path, tmp_path
 
 
 def test_a_model_of_another_shape_is_refused(shards: Path, model: Path, tmp_path: Path) -> None:
-    other = replace(MODEL, layers=3, classes=("divider", "boundary"))
+    other = replace(small_mapper.MODEL, layers=3, classes=("divider", "boundary"))
     with pytest.raises(ModelInvalid, match=r"classes .*layers 2, now 3") as caught:
         train(tmp_path / "out", replace(CONFIG, model=other), [shards], init=model)
     assert "shape of the checkpoint" in caught.value.hint

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_mapper
 import small_shards
 from pydantic import ValidationError
 
@@ -22,28 +23,22 @@ from workers.run import RunEvent, run
 from workers.spec import faults_of, parse_spec, spec_record
 from workers.store import Store
 
-MODEL = replace(
-    small_shards.MODEL,
-    backbone="efficientnet_lite0",
-    lift="ipm",
-    channels=16,
-    bev_blocks=1,
-    layers=2,
-    heads=2,
-    feed_forward=16,
-    instances=6,
-    instances_many=6,
-    repeats=2,
-)
 CONFIG = MapperConfig(
-    model=MODEL, steps=6, batch=2, validate_every=6, save_every=100, threads=1, loader_threads=1, device="cpu"
+    model=small_mapper.MODEL,
+    steps=6,
+    batch=2,
+    validate_every=6,
+    save_every=100,
+    threads=1,
+    loader_threads=1,
+    device="cpu",
 )
 
 
 def full_job() -> TrainJob:
     source = SourceConfig(folders=("/s/1", "/s/2"), pictures=("/s/3",))
     held = SourceConfig(folders=("/s/4",))
-    data, model = DataConfig(sources=(source,)), replace(MODEL, weights="/w")
+    data, model = DataConfig(sources=(source,)), replace(small_mapper.MODEL, weights="/w")
     config = replace(CONFIG, data=data, model=model, validation=(held,))
     return TrainJob(data=("/a", "/b"), validation=("/c",), init="/m", config=config)
 
