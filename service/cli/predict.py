@@ -50,7 +50,6 @@ def predict(
     job = {"kind": "predict", "drive": str(drive.resolve()), "format": format_, "scene": scene, "sweeps": sweeps}
     job |= {"model": str(model.resolve()), "least_score": least_score}
     with StageBars() as bars:
-        bars.show("stage.started", {"stage": "predict", "index": 0, "count": 1})
         report: dict[str, Any] = predict_into(
             model,
             log,
@@ -58,9 +57,7 @@ def predict(
             job,
             device=device,
             least_score=least_score,
-            tick=lambda done, total, unit="": bars.show(
-                "stage.progress", {"stage": "predict", "done": done, "total": total, "unit": unit}
-            ),
+            tick=bars.only("predict"),
         )
         seconds = time.monotonic() - started
         bars.show("stage.finished", {"stage": "predict", "index": 0, "count": 1, "seconds": seconds})

@@ -68,7 +68,6 @@ def train(
     from training.segmenter.train import train as run  # torch and transformers: only now
 
     with stop_on_signals() as stopped, StageBars() as bars:
-        bars.show("stage.started", {"stage": "train", "index": 0, "count": 1})
         net = run(
             out,
             config,
@@ -76,9 +75,7 @@ def train(
             held_out,
             resume=resume,
             should_stop=stopped,
-            tick=lambda done, total, unit="": bars.show(
-                "stage.progress", {"stage": "train", "done": done, "total": total, "unit": unit}
-            ),
+            tick=bars.only("train"),
             show=_show_validation,
         )
     if stopped():
@@ -144,12 +141,12 @@ def _measure(config: SegmentConfig, data: list[Path], images: int) -> dict[str, 
     items = spread([open_source(path) for path in data], images)
     done = 0
     with StageBars() as bars:
-        bars.show("stage.started", {"stage": "evaluate", "index": 0, "count": 1})
+        tick = bars.only("evaluate")
 
         def each() -> None:
             nonlocal done
             done += 1
-            bars.show("stage.progress", {"stage": "evaluate", "done": done, "total": len(items), "unit": "images"})
+            tick(done, len(items), "images")
 
         scores = score_of(Mask2Former(config), items, each)
     return {condition or "all": score.record() for condition, score in scores.items()}

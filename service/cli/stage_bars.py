@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from recon.progress import Throttle
+from recon.progress import Throttle, Tick
 
 LINE_EVERY_S = 10.0
 NAME_WIDTH = 10  # columns of a stage name, which a narrow terminal must not cut
@@ -72,6 +72,15 @@ class StageBars:
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
+
+    def only(self, stage: str) -> Tick:
+        """Start the only stage of a command, and return what reports its progress."""
+        self.show("stage.started", {"stage": stage, "index": 0, "count": 1})
+
+        def tick(done: int, total: int, unit: str = "") -> None:
+            self.show("stage.progress", {"stage": stage, "done": done, "total": total, "unit": unit})
+
+        return tick
 
     def show(self, kind: str, data: dict[str, Any]) -> None:
         """Show one event."""

@@ -59,7 +59,6 @@ def train(
     from training.mapper.train import train as run  # torch: only now
 
     with _cluster(workers, ray_address), stop_on_signals() as stopped, StageBars() as bars:
-        bars.show("stage.started", {"stage": "train", "index": 0, "count": 1})
         model = run(
             out,
             settings,
@@ -69,9 +68,7 @@ def train(
             workers=workers,
             resume=resume,
             should_stop=stopped,
-            tick=lambda done, total, unit="": bars.show(
-                "stage.progress", {"stage": "train", "done": done, "total": total, "unit": unit}
-            ),
+            tick=bars.only("train"),
             show=show_validation,
         )
     if stopped():
