@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +17,7 @@ from recon.errors import Cancelled, ConfigInvalid, ModelInvalid, PathRefused, Wo
 from training.engine.distributed import run_on_workers
 from training.engine.log import rows
 from training.engine.loop import run
+from workers.pool import Pool
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,16 +30,8 @@ LONG = replace(CONFIG, steps=4000, save_every=10, validate_every=100_000)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    from workers.ray_pool import RayPool
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # workers build the task of the test
-        pool = RayPool(tmp_path_factory.mktemp("ray"), num_cpus=2)
-        yield
-        pool.close()
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN_PATH"):
-        os.environ.pop(name, None)
+def cluster(ray_pool: Pool) -> None:
+    """Every test here runs on the cluster that the driver is connected to."""
 
 
 def test_two_workers_take_the_steps_of_one_with_the_doubled_batch(tmp_path: Path) -> None:
