@@ -22,10 +22,13 @@ def register(app: typer.Typer) -> None:
 
 def train(
     config: Annotated[Path, typer.Argument(help="Settings: a TOML file, see docs/training.md.")],
-    data: Annotated[list[Path], typer.Option("--data", help="Folder of shards with images. Repeatable.")],
     out: Annotated[
         Path, typer.Argument(help="Folder for the run: metrics, states, and the model in OUT/model.")
     ] = Path("train_out"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Folder of shards with images, beside data.sources of CONFIG. Repeatable."),
+    ] = None,
     validation: Annotated[
         list[Path] | None, typer.Option("--validation", help="Held-out shards of other places. Repeatable.")
     ] = None,
@@ -62,7 +65,7 @@ def train(
         model = run(
             out,
             settings,
-            data,
+            data or [],
             validation or [],
             init=init,
             workers=workers,
