@@ -7,6 +7,7 @@ blocked -> queued -> running -> committing -> succeeded
              \-> cancelled <- cancelling <- running, committing
 
 A blocked job waits for others to succeed: it fails when one of them does not, and can be cancelled as a queued one.
+A queued job is due now; one in retry_wait becomes queued again when its pause is over.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
+    text,
 )
 
 CLAIMABLE = ("queued", "retry_wait")
@@ -30,7 +33,17 @@ LEASED = ("running", "committing", "cancelling")
 TERMINAL = ("succeeded", "failed", "cancelled")
 STATES = (*WAITING, *LEASED, *TERMINAL)
 
+# A partial index serves only queries that repeat its condition, word for word and with the values in it.
+QUEUED, UNCLAIMED, HELD = (
+    text(f"state IN ({', '.join(map(repr, states))})") for states in (("queued",), CLAIMABLE, LEASED)
+)
+
 metadata = MetaData()
+
+
+def _partial(name: str, *columns: str, where: TextClause) -> Index:
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
 
 job = Table(
     "job",
@@ -40,13 +53,17 @@ job = Table(
     Column("kind", String(32), nullable=False),
     Column("spec", Text, nullable=False),  # canonical JSON
     Column("natural_key", String(64), nullable=False),
+    Column("tenant", String(64), nullable=False, server_default=""),  # who shares the executors fairly with others
+    Column("rank", Integer, nullable=False, server_default="0"),  # the negated priority: less goes first in its tenant
     Column("state", String(16), nullable=False),
     Column("attempt", Integer, nullable=False, server_default="0"),  # counted against max_attempts
     Column("epoch", Integer, nullable=False, server_default="0"),  # grows with every claim, also uncounted ones
+    Column("losses", Integer, nullable=False, server_default="0"),  # machines that died since a stage was finished
     Column("max_attempts", Integer, nullable=False),
     Column("owner", String(128), nullable=False, server_default=""),
     Column("lease_until", Float, nullable=False, server_default="0"),  # seconds since 1970, as every time here
     Column("run_at", Float, nullable=False),
+    Column("state_at", Float, nullable=False, server_default="0"),  # since when it is in this state
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
     Column("version", Integer, nullable=False, server_default="1"),
@@ -55,9 +72,13 @@ job = Table(
     Column("failure", Text, nullable=True),  # record of the error that ended the job or delayed it
     Column("report", Text, nullable=True),
     Column("last_event", Integer, nullable=False, server_default="0"),
-    Index("job_claim", "state", "run_at", "seq"),
     Index("job_natural_key", "natural_key"),
     Index("job_state", "state", "seq"),
+    # Most rows have ended. These indexes hold the others only, in the order in which the queue asks for them.
+    _partial("job_next", "tenant", "rank", "seq", where=QUEUED),
+    _partial("job_oldest", "tenant", "seq", where=QUEUED),
+    _partial("job_due", "run_at", where=UNCLAIMED),
+    _partial("job_leased", "lease_until", where=HELD),
     sqlite_autoincrement=True,
 )
 
@@ -118,4 +139,19 @@ heartbeat = Table(
     Column("name", String(128), primary_key=True),
     Column("at", Float, nullable=False),
     Column("fenced", Integer, nullable=False, server_default="0"),  # late writes refused so far
+)
+
+stage_lease = Table(
+    "stage_lease",
+    metadata,
+    Column("stage", String(160), primary_key=True),  # name of the result that one job at a time works on
+    Column("job_id", ForeignKey("job.id"), nullable=False),
+    Column("epoch", Integer, nullable=False),  # the holder's lease is that of its job
+)
+
+fair_share = Table(
+    "fair_share",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("served_at", Float, nullable=False),  # when an executor last took a job of this tenant
 )
