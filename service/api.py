@@ -10,16 +10,17 @@ from importlib.metadata import version
 
 from fastapi import Depends, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from recon.errors import StorageError
-from service import problems
+from service import logs, problems
 from service.ledger.database import migrate, open_database
 from service.ledger.leases import Leases
 from service.ledger.submissions import Submissions
 from service.problems import Problem
 from service.routes import jobs, published_files, status
 from service.settings import Settings, load_settings
+from service.web.hosts import KnownHosts
+from service.web.requests import Requests
 
 SWEEP_EVERY_S = 5.0
 
@@ -49,8 +50,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(status.router)
     app.include_router(status.guarded, dependencies=guard)
     if not settings.api_key.get_secret_value():
-        # Without a key only the port protects the service, and a web page can reach it under another host name.
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
+        app.add_middleware(KnownHosts)
+    app.add_middleware(Requests, access_log=settings.access_log)
     return app
 
 
@@ -65,6 +66,7 @@ def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        logs.configure()  # whatever server runs the app
         task = asyncio.create_task(sweep())
         yield
         task.cancel()

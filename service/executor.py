@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ import structlog
 from recon.artifact import write_atomic
 from recon.errors import Cancelled, RoadscribeError, StorageError
 from recon.progress import Throttle
+from service import logs
 from service.ledger.database import open_database
 from service.ledger.leases import Claim, LeaseLost, Leases
 from service.ledger.submissions import StoredFile
@@ -204,14 +204,7 @@ def make_pool(settings: Settings) -> Pool:
 def main() -> None:
     """Run an executor until SIGTERM, SIGINT or the end of the parent process."""
     settings = load_settings()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
     leases = Leases(
         open_database(settings.url),
         f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}",

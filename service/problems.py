@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import structlog
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -14,6 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from recon.errors import InfrastructureError, InputInvalid, PathRefused, RoadscribeError
 from workers.spec import pointer
 
+PROBLEM_JSON = "application/problem+json"
 TITLES = {
     400: "Bad request",
     401: "Not authenticated",
@@ -38,9 +38,9 @@ class Problem(HTTPException):
         self.code, self.hint, self.errors = code, hint, list(errors)
 
 
-def problem_response(
+def problem_body(
     status: int, code: str, detail: str, *, hint: str = "", errors: Sequence[Any] = (), retryable: bool = False
-) -> JSONResponse:
+) -> dict[str, Any]:
     """Return a problem document."""
     body: dict[str, Any] = {
         "type": f"urn:roadscribe:problem:{code.lower().replace('_', '-')}",
@@ -51,10 +51,15 @@ def problem_response(
         "retryable": retryable,
     }
     body |= {"hint": hint} if hint else {}
-    body |= {"errors": list(errors)} if errors else {}
+    return body | ({"errors": list(errors)} if errors else {})
+
+
+def problem_response(status: int, code: str, detail: str, **members: Any) -> JSONResponse:
+    """Return a response with a problem document; the members are those of `problem_body`."""
+    body = problem_body(status, code, detail, **members)
     headers = {"Retry-After": "2"} if status == 503 else {}
     headers |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    return JSONResponse(body, status_code=status, media_type="application/problem+json", headers=headers)
+    return JSONResponse(body, status_code=status, media_type=PROBLEM_JSON, headers=headers)
 
 
 def field_faults(errors: Sequence[Any]) -> list[dict[str, str]]:
@@ -86,8 +91,3 @@ def install(app: FastAPI) -> None:
     async def _request(_: Request, error: RequestValidationError) -> JSONResponse:
         faults = field_faults(error.errors())
         return problem_response(422, "REQUEST_INVALID", "the request has invalid fields", errors=faults)
-
-    @app.exception_handler(Exception)
-    async def _bug(request: Request, error: Exception) -> JSONResponse:
-        structlog.get_logger().error("request.bug", path=request.url.path, exc_info=error)
-        return problem_response(500, "BUG", "an error inside Roadscribe", hint="See the service's log and report it.")

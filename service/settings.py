@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     blocked_limit_s: float = Field(default=14 * 86400.0, gt=0)  # and so does one whose inputs do not end
     stage_limit_s: float = Field(default=6 * 3600.0, gt=0)
     min_free_mb: int = Field(default=256, ge=0)
+    access_log: bool = False  # one line of the log for each request
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
     probe_jobs: bool = False  # accept the jobs of the conformance tests
 

@@ -6,18 +6,19 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 
+import structlog
 import uvicorn
 
-from recon.errors import StorageError
+from service import logs
 from service.api import create_app
 from service.settings import Settings
+from service.web.listener import Protocol, listen
 
 LONGEST_PAUSE_S = 5.0
 STOP_WAIT_S = 15.0
@@ -34,7 +35,7 @@ class Supervisor(threading.Thread):
 
     def run(self) -> None:
         """Start the executor, and again after it died, with a growing pause while it dies at once."""
-        pause_s = 0.5
+        log, pause_s = structlog.get_logger(), 0.5
         while not self._end.is_set():
             started = time.monotonic()
             # A session of its own: Ctrl-C in our terminal must not reach Ray before we have stopped the jobs.
@@ -48,7 +49,7 @@ class Supervisor(threading.Thread):
             if self._end.is_set():
                 return
             pause_s = 0.5 if time.monotonic() - started > 60.0 else min(LONGEST_PAUSE_S, pause_s * 2)
-            print(f"the executor ended (status {self._child.returncode}); starting it again", file=sys.stderr)
+            log.warning("executor.ended", status=self._child.returncode, again_in_s=pause_s)
             self._end.wait(pause_s)
 
     def stop(self) -> None:
@@ -67,11 +68,14 @@ class Supervisor(threading.Thread):
 
 def serve(settings: Settings, announce: Callable[[str], None], *, executor: bool = True) -> None:
     """Serve until SIGINT or SIGTERM. `announce` is called with the URL once requests are taken."""
+    logs.configure()
     app = create_app(settings)
-    listener = _listen(settings)
+    listener = listen(settings.host, settings.port)
     port = listener.getsockname()[1]
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, access_log=False)
+    config = uvicorn.Config(
+        app, http=Protocol, log_config=None, log_level="warning", timeout_graceful_shutdown=2, access_log=False
+    )
     server = uvicorn.Server(config)
     supervisor = Supervisor(settings) if executor else None
     if supervisor is not None:
@@ -85,17 +89,6 @@ def serve(settings: Settings, announce: Callable[[str], None], *, executor: bool
         if supervisor is not None:
             supervisor.stop()
         listener.close()
-
-
-def _listen(settings: Settings) -> socket.socket:
-    try:
-        return socket.create_server(
-            (settings.host, settings.port), family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        )
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        hint = "Another service may use the port: choose one with --port, or 0 for any."
-        raise StorageError(f"cannot listen: {error.strerror}", where=where, hint=hint) from error
 
 
 def _announce(server: uvicorn.Server, announce: Callable[[str], None], url: str) -> None:

@@ -1,0 +1,1 @@
+"""Between the socket and the routes: what holds for every request of the API."""

@@ -1,0 +1,58 @@
+"""Every request as a whole: a defect becomes a problem and one line of the log, a client that left becomes neither."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.problems import problem_response
+
+
+class Requests:
+    """ASGI middleware around all routes."""
+
+    def __init__(self, app: ASGIApp, *, access_log: bool = False) -> None:
+        self._app, self._access_log = app, access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and note how it ended."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, started = 0, time.perf_counter()
+
+        async def noting(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        except ClientDisconnect:
+            pass  # in the middle of its body: nobody is there to be answered
+        except Exception as error:
+            _log_bug(scope, error)
+            if not status:
+                hint = "See the service's log and report it."
+                await problem_response(500, "BUG", "an error inside Roadscribe", hint=hint)(scope, receive, noting)
+        if self._access_log:
+            self._log(scope, status, time.perf_counter() - started)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        client = scope.get("client") or ("", 0)
+        structlog.get_logger().info(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status or None,  # none = the client left
+            ms=round(seconds * 1e3, 1),
+            client=client[0],
+        )
+
+
+def _log_bug(scope: Scope, error: Exception) -> None:
+    structlog.get_logger().error("request.bug", method=scope["method"], path=scope["path"], exc_info=error)
