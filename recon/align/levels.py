@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from recon.align.landmarks import Landmarks, landmarks
 from recon.align.passes import LEVEL_M, Paths, driven_m
-from recon.arrays import F64, I64, U64
+from recon.arrays import F64, I64, U64, Bool
 from recon.drive import DriveLog
 from recon.heights.height_field import HeightField
 from recon.progress import Tick
@@ -28,6 +28,15 @@ OVERLAP_M = 20.0  # driven beyond the end of a level's pass, that both levels us
 CLEAR_M = 4.0  # that the path of a cell's level must be nearer than that of another
 BESIDE_M = 8.0  # from the path, where another level lies in the corridor too: what lies beyond is the other's
 APART_M = 1.0  # between the heights of two levels at a place, from which on it is withheld
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Nearest:
+    """The path of a level as places (N,) see it."""
+
+    xy_m: F64  # (N, 2) the nearest place of the path
+    away_m: F64  # (N,) its distance
+    height_m: F64  # (N,) of the level's road plane at the place that asks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,19 +82,30 @@ class Levels:
 
     def owners(self, xy_m: F64) -> I64:
         """Return the level of places (N, 2), -1 where they are withheld."""
-        away, height = np.full((self.count, len(xy_m)), np.inf), np.zeros((self.count, len(xy_m)))
-        for level in range(self.count):
-            own = np.flatnonzero(self.level == level)
-            distance, near = cKDTree(self.paths.xyz_m[own, :2]).query(xy_m)
-            place = own[near]
-            offset = xy_m - self.paths.xyz_m[place, :2]
-            away[level] = distance
-            height[level] = self.paths.xyz_m[place, 2] + (self.paths.slope[place] * offset).sum(axis=1)
+        at = [self.nearest(level, xy_m) for level in range(self.count)]
+        away, height = (np.array([getattr(one, name) for one in at]) for name in ("away_m", "height_m"))
         owner = away.argmin(axis=0)
-        nearest, at = away.min(axis=0), height[owner, np.arange(len(xy_m))]
-        unclear = (away < self.corridor_m) & (np.abs(height - at) > APART_M)
+        nearest, own = away.min(axis=0), height[owner, np.arange(len(xy_m))]
+        unclear = (away < self.corridor_m) & (np.abs(height - own) > APART_M)
         unclear &= (away < nearest + CLEAR_M) | (nearest > BESIDE_M)
         return np.where(unclear.any(axis=0), -1, owner)
+
+    def nearest(self, level: int, xy_m: F64) -> Nearest:
+        """Return the nearest place of the path of a level for places (N, 2), and the level's height there."""
+        own = np.flatnonzero(self.level == level)
+        away, near = cKDTree(self.paths.xyz_m[own, :2]).query(xy_m)
+        place = own[near]
+        xy = self.paths.xyz_m[place, :2]
+        height = self.paths.xyz_m[place, 2] + (self.paths.slope[place] * (xy_m - xy)).sum(axis=1)
+        return Nearest(xy_m=xy, away_m=np.asarray(away), height_m=height)
+
+    def lies_above(self, level: int, xy_m: F64, reach_m: float) -> Bool:
+        """Return at which places (N, 2) a level lies above another one whose path is within `reach_m`."""
+        height = self.nearest(level, xy_m).height_m
+        others = (self.nearest(other, xy_m) for other in range(self.count) if other != level)
+        below = [(one.away_m < reach_m) & (height - one.height_m > APART_M) for one in others]
+        result: Bool = np.any(below, axis=0)
+        return result
 
     def sees(self, level: int, trip: int, frame: int) -> bool:
         """Return whether a frame belongs to a level."""

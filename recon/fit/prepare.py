@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recon.align.deck_edges import past_deck_edges
 from recon.align.levels import Levels
 from recon.arrays import F32, F64, I64, U64, Bool
 from recon.classes import DRIVABLE
@@ -42,7 +43,7 @@ class PreparedTile:
     stereo_points: int  # heights on which images agreed; 0 where LiDAR measured enough
     level: I64 | None = None  # (N,) of a site with several levels: see `recon.align.levels`
     members: tuple[U64, ...] = ()  # per trip (F,) bit l: the images of a frame show cells of level l
-    withheld_m2: float = 0.0  # of the tile and its halo, for it cannot be told which level lies there
+    withheld_m2: float = 0.0  # of the tile and its halo: of no known level, or far below what was seen there
 
     def shown_by(self, trip: int, frame: int) -> Bool | None:
         """Return which cells (N,) the images of a frame may show, or None for all."""
@@ -53,10 +54,15 @@ class PreparedTile:
         return result
 
     @property
+    def is_road(self) -> Bool:
+        """Return which cells (N,) have labels that are mostly drivable."""
+        result: Bool = self.observations.class_share[:, list(DRIVABLE)].sum(axis=1) > 0.5
+        return result
+
+    @property
     def road_m2(self) -> float:
-        """Return the area of cells whose labels are mostly drivable."""
-        share = self.observations.class_share[:, list(DRIVABLE)].sum(axis=1)
-        return float((share > 0.5).sum()) * self.cells.grid.cell_m**2
+        """Return the area of those cells."""
+        return float(self.is_road.sum()) * self.cells.grid.cell_m**2
 
 
 def prepare(
@@ -112,7 +118,7 @@ def prepare_levels(
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     cells = Cells.within(path, tile.grid, tile.with_halo, corridor_m=config.corridor_m)
     owner = levels.owners(cells.centres())
-    parts, names = [], []
+    parts, names, kept = [], [], []
     for level in range(levels.count):
         if not np.any(owner == level):
             continue
@@ -120,17 +126,20 @@ def prepare_levels(
         near = views.only(n for n, (trip, image, _) in enumerate(views.images) if levels.sees(level, trip, image.frame))
         parts.append(prepare(levels.drives(level, drives), near, tile, config, tick, cells=own))
         names.append(np.full(len(parts[-1].cells), level, dtype=np.int64))
+        kept.append(~past_deck_edges(levels, level, parts[-1].cells, parts[-1].is_road))
     if not parts:
         return prepare(drives, views, tile, config, tick, cells=Cells.of(cells.grid, cells.row[:0], cells.column[:0]))
     row, column = (np.concatenate([getattr(part.cells, name) for part in parts]) for name in ("row", "column"))
     order = block_order(row, column)
+    clear = np.concatenate(kept)
+    order = order[clear[order]]
 
     def joined(*path: str) -> Any:
         return np.concatenate([reduce(getattr, path, part) for part in parts])[order]
 
     fields = ("views", "trips", "nearest_view_m", "rgb", "class_share")
     return PreparedTile(
-        cells=Cells.of(cells.grid, row, column),
+        cells=Cells.of(cells.grid, row[order], column[order]),
         z=joined("z"),
         tilt=joined("tilt"),
         observations=Observations(**{name: joined("observations", name) for name in fields}),
@@ -138,7 +147,7 @@ def prepare_levels(
         stereo_points=sum(part.stereo_points for part in parts),
         level=np.concatenate(names)[order],
         members=levels.members,
-        withheld_m2=float((owner < 0).sum()) * cells.grid.cell_m**2,
+        withheld_m2=float((owner < 0).sum() + (~clear).sum()) * cells.grid.cell_m**2,
     )
 
 
