@@ -25,7 +25,7 @@ from service.cli import (
     truth,
     validate,
 )
-from service.cli.stage_bars import echo
+from service.cli.terminal import echo, put
 from service.client import ServiceUnreachable
 
 OK, FAILED, USAGE, UNREACHABLE, DETACHED = 0, 1, 2, 3, 130
@@ -46,7 +46,7 @@ for module in (*LOCAL, *SERVICE, *MODELS):
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(version("roadscribe"))
+        put(version("roadscribe"))
         raise typer.Exit
 
 
@@ -75,5 +75,6 @@ def main() -> None:
         if error.hint:
             echo(f"  what to do: {error.hint}")
         for note in getattr(error, "__notes__", []):
-            echo(note)  # the traceback of a defect of Roadscribe, from the worker
+            for line in note.splitlines():  # the traceback of a defect of Roadscribe, from the worker
+                echo(line)
         sys.exit(exit_code(error))

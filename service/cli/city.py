@@ -13,6 +13,7 @@ import typer
 from recon.demo_city.config import CityConfig
 from recon.errors import PathRefused, storage_errors
 from service.cli.demo import write_city
+from service.cli.terminal import put
 
 
 def register(app: typer.Typer) -> None:
@@ -79,7 +80,7 @@ def city(
     names = [field.name for field in dataclasses.fields(config) if field.name not in ("cameras", "lidar")]
     changed = {name: getattr(config, name) for name in names if getattr(config, name) != getattr(plain, name)}
     write_city(folder, changed | ({"layout": layout} if layout != "drive_folder" else {}))
-    print(json.dumps({"folder": str(folder), "seed": seed, "condition": condition}) if as_json else folder)
+    put(json.dumps({"folder": str(folder), "seed": seed, "condition": condition}) if as_json else folder)
 
 
 def _frames_on(log: Path, frames: int | None, spacing_m: float) -> int:

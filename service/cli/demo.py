@@ -20,9 +20,10 @@ import typer
 
 from recon.config import SegmentConfig
 from recon.errors import PathRefused, StorageError, WorkerLost, storage_errors
-from service.cli.stage_bars import StageBars, echo
+from service.cli.stage_bars import StageBars
 from service.cli.submit import fetch_files, follow_job
 from service.cli.table import print_report
+from service.cli.terminal import echo, put
 from service.cli.tree_memory import TreeMemory
 from service.client import Client
 from workers.jobs.label import LabelJob
@@ -68,13 +69,14 @@ def demo(
         shutil.rmtree(result, ignore_errors=True)
         fetch_files(client, job["id"], result)
     if as_json:
-        print(json.dumps(job["report"]))
+        put(json.dumps(job["report"]))
         return
     print_report(job["report"])
-    print(memory.line())
-    print(f"demo         {time.monotonic() - started:.1f} s with drive and service\n")
+    put(memory.line())
+    put(f"demo         {time.monotonic() - started:.1f} s with drive and service")
+    put()
     for path in sorted(result.glob("pictures/*.png")):
-        print(path)
+        put(path)
 
 
 def _claim(out: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from recon.errors import RoadscribeError
 from recon.progress import throttled
+from service.cli.terminal import put
 
 REPORT_EVERY_S = 0.2
 
@@ -22,7 +23,7 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
     layout = settings.pop("layout", "drive_folder")
 
     def report(done: int, total: int, unit: str = "", /) -> None:
-        print(json.dumps({"done": int(done), "total": int(total), "unit": unit}), flush=True)
+        put(json.dumps({"done": int(done), "total": int(total), "unit": unit}), flush=True)
 
     tick = throttled(report, REPORT_EVERY_S)
     if layout == "nuscenes":

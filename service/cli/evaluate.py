@@ -13,6 +13,7 @@ from rich.table import Table
 
 from recon.artifact import write_atomic
 from service.cli.table import print_line, print_table, table_of
+from service.cli.terminal import put
 
 FIGURES = ("median", "mean", "p90")
 
@@ -66,7 +67,7 @@ def evaluate(
 
         write_atomic(html, page(record, pictures).encode())
     if as_json:
-        print(json.dumps(record, allow_nan=False))
+        put(json.dumps(record, allow_nan=False))
         return
     for key, title in (("patches", "patches"), ("site", "site")):
         if record[key] is not None:
@@ -85,7 +86,8 @@ def evaluate(
     for note in [*record["notes"], *((record["patches"] or {}).get("notes", []))]:
         print_line(f"note: {note}")
     if html is not None:
-        print_line(f"\nPage: {html}")
+        print_line()
+        print_line(f"Page: {html}")
 
 
 def _print_part(title: str, part: Mapping[str, Any]) -> None:
@@ -114,7 +116,8 @@ def _print_part(title: str, part: Mapping[str, Any]) -> None:
             found = [_percent(v) for v in entry["found_of_observed_at"]]
             table.add_row(key, f"{entry['true']:.0f} {entry['unit']}", _percent(entry["observed"]), *found)
         print_table(table)
-        print_line(f"{_percent(part['coverage']['area'])} % of the ground was observed\n")
+        print_line(f"{_percent(part['coverage']['area'])} % of the ground was observed")
+        print_line()
 
 
 def _heads(name: str, part: Mapping[str, Any]) -> list[str]:

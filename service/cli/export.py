@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from recon.artifact import write_atomic
 from recon.errors import ConfigInvalid, PathRefused
 from service.cli.job_options import is_job_id
-from service.cli.stage_bars import echo
 from service.cli.submit import DEFAULT_URL, Url, connect, end, follow_job
+from service.cli.terminal import echo, put
 from service.results import OWN_FOLDER
 from vectorize.publish.job_report import REPORT, read_report
 from workers.jobs.drives import file_stem
@@ -70,7 +70,7 @@ def export(
         with connect(url) as client:
             job = client.submit(spec_record(spec))
             if not follow:
-                print(json.dumps(job) if as_json else job["id"])
+                put(json.dumps(job) if as_json else job["id"])
                 return
             job = follow_job(client, job["id"])
             if job["state"] != "succeeded":
@@ -81,7 +81,7 @@ def export(
                 client.download(entries[name], path)
         record = {**job["report"]["export"], "files": [str(path) for path in targets.values()]}
     if as_json:
-        print(json.dumps(record))
+        put(json.dumps(record))
         return
     echo(f"{record['title']} does not hold")
     for loss in record["loses"]:
@@ -89,7 +89,7 @@ def export(
     for note in record["notes"]:
         echo(f"note: {note}")
     for file in record["files"]:
-        print(file)
+        put(file)
 
 
 def _spec(format_: str, result: str, trip: int, origin: Origin | None) -> ExportJob:

@@ -11,8 +11,9 @@ from pathlib import Path
 import typer
 
 from recon.errors import Cancelled, RoadscribeError
-from service.cli.stage_bars import StageBars, echo
+from service.cli.stage_bars import StageBars
 from service.cli.table import print_report
+from service.cli.terminal import echo, put
 from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
 from workers.jobs.job_spec import JobSpec
@@ -37,11 +38,12 @@ def run_here(spec: JobSpec, out: Path, *, as_json: bool) -> None:
         signal.signal(signal.SIGINT, previous)
     body = write_result(report, out)
     if as_json:
-        print(json.dumps(body))
+        put(json.dumps(body))
     else:
         print_report(body)
-        print(memory.line())
-        print(f"\nResults: {out}")
+        put(memory.line())
+        put()
+        put(f"Results: {out}")
 
 
 def _run_with_retries(spec: JobSpec, store: Store, bars: StageBars, stop: threading.Event) -> RunReport:

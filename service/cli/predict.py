@@ -12,6 +12,7 @@ import typer
 from service.cli.job_options import Format, Scene, Sweeps
 from service.cli.stage_bars import StageBars
 from service.cli.table import print_report
+from service.cli.terminal import put
 from service.results import claim_folder
 
 
@@ -62,7 +63,8 @@ def predict(
         seconds = time.monotonic() - started
         bars.show("stage.finished", {"stage": "predict", "index": 0, "count": 1, "seconds": seconds})
     if as_json:
-        print(json.dumps(report))
+        put(json.dumps(report))
         return
     print_report(report)
-    print(f"\nResults: {out}")
+    put()
+    put(f"Results: {out}")

@@ -13,7 +13,8 @@ import typer
 from recon.config import SegmentConfig, value_of
 from recon.errors import ConfigInvalid
 from service.cli.demo import write_city
-from service.cli.stage_bars import StageBars, echo
+from service.cli.stage_bars import StageBars
+from service.cli.terminal import echo, put
 
 DATA = typer.Option("--data", help="Drive with id images, Mapillary Vistas, or images/ and ids/. Repeatable.")
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -80,7 +81,7 @@ def train(
         )
     if stopped():
         echo("stopped after a whole step; the same command with --resume continues")
-    print(json.dumps({"net": str(net)}) if as_json else f"Net: {net}")
+    put(json.dumps({"net": str(net)}) if as_json else f"Net: {net}")
     if stopped():
         raise typer.Exit(130)
 
@@ -114,7 +115,7 @@ def evaluate(
     with tempfile.TemporaryDirectory(prefix="roadscribe-city-") as scratch:
         record = _measure(config, [*(data or []), *_city_drives(Path(scratch), city)], images)
     if as_json:
-        print(json.dumps(record))
+        put(json.dumps(record))
     else:
         _print(record)
 
@@ -188,10 +189,10 @@ def _show_validation(record: dict[str, Any]) -> None:
 
 def _print(record: dict[str, Any]) -> None:
     names = list(record["all"]["iou"])
-    print(f"{'IoU':<16}" + "".join(f"{condition:>9}" for condition in record))
+    put(f"{'IoU':<16}" + "".join(f"{condition:>9}" for condition in record))
     for name in names:
         cells = (value["iou"].get(name) for value in record.values())
-        print(f"{name:<16}" + "".join(f"{'' if cell is None else format(cell, '.3f'):>9}" for cell in cells))
-    print(f"{'road mean':<16}" + "".join(f"{value['road_mean_iou']:>9.3f}" for value in record.values()))
-    print(f"{'images':<16}" + "".join(f"{value['images']:>9}" for value in record.values()))
-    print(f"{'images/s':<16}" + "".join(f"{value['images_per_s']:>9.1f}" for value in record.values()))
+        put(f"{name:<16}" + "".join(f"{'' if cell is None else format(cell, '.3f'):>9}" for cell in cells))
+    put(f"{'road mean':<16}" + "".join(f"{value['road_mean_iou']:>9.3f}" for value in record.values()))
+    put(f"{'images':<16}" + "".join(f"{value['images']:>9}" for value in record.values()))
+    put(f"{'images/s':<16}" + "".join(f"{value['images_per_s']:>9.1f}" for value in record.values()))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.stage_bars import echo
+from service.cli.terminal import echo
 from service.settings import load_settings
 
 

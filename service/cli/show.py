@@ -13,6 +13,7 @@ from recon.errors import ArtifactForeign, ArtifactInvalid
 from service.cli.job_options import is_job_id, sources_of
 from service.cli.submit import DEFAULT_URL, AsJson, Url, connect
 from service.cli.table import print_report
+from service.cli.terminal import put
 from vectorize.publish.job_report import REPORT, read_report
 from workers.store import NEWEST_SCHEMA
 
@@ -46,20 +47,20 @@ def show(
         with connect(url) as client:
             job = client.job(what)
         if as_json or not job["report"]:
-            print(json.dumps(job, indent=None if as_json else 1))
+            print(json.dumps(job, indent=None if as_json else 1))  # JSON writes control characters out
         else:
-            print(f"{job['id']}  {job['state']}  {sources_of(job['spec'])}")
+            put(f"{job['id']}  {job['state']}  {sources_of(job['spec'])}")
             print_report(job["report"])
 
 
 def _show_result(folder: Path, as_json: bool) -> None:
     report = read_report(folder)
     if as_json:
-        print(json.dumps(report))
+        put(json.dumps(report))
         return
     print_report(report)
     for path in sorted(folder.glob("pictures/*.png")):
-        print(path)
+        put(path)
 
 
 def _show_artifact(folder: Path, as_json: bool) -> None:
@@ -72,10 +73,10 @@ def _show_artifact(folder: Path, as_json: bool) -> None:
     manifest = read_manifest(folder, kind=kind, schema=NEWEST_SCHEMA)
     if as_json:
         record = {"kind": manifest.kind, "schema": manifest.schema, "digest": manifest.digest}
-        print(json.dumps({**record, "meta": manifest.meta, "files": manifest.files, "parents": manifest.parents}))
+        put(json.dumps({**record, "meta": manifest.meta, "files": manifest.files, "parents": manifest.parents}))
         return
-    print(f"{manifest.kind}, schema {manifest.schema}, digest {manifest.digest}")
+    put(f"{manifest.kind}, schema {manifest.schema}, digest {manifest.digest}")
     for role, digest in manifest.parents.items():
-        print(f"  made from {role} {digest}")
+        put(f"  made from {role} {digest}")
     for name in manifest.files:
-        print(f"  {(folder / name).stat().st_size:>12,} bytes  {name}")
+        put(f"  {(folder / name).stat().st_size:>12,} bytes  {name}")

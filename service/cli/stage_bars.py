@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,14 +21,10 @@ from rich.table import Column
 from rich.text import Text
 
 from recon.progress import Throttle, Tick
+from service.cli.terminal import echo, printable
 
 LINE_EVERY_S = 10.0
 NAME_WIDTH = 10  # columns of a stage name, which a narrow terminal must not cut
-
-
-def echo(text: str) -> None:
-    """Print a message for people: stdout belongs to results."""
-    print(text, file=sys.stderr, flush=True)
 
 
 class _Rate(ProgressColumn):
@@ -37,7 +32,7 @@ class _Rate(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        unit = task.fields.get("unit") or ""
+        unit = printable(task.fields.get("unit") or "")
         return Text(f"{speed:.1f} {unit}/s" if speed and unit else "")
 
 
@@ -52,13 +47,15 @@ class StageBars:
         self._line.restart()
         if self._console.is_terminal:
             self._bars = Progress(
-                TextColumn("{task.description:<10}", table_column=Column(no_wrap=True, min_width=NAME_WIDTH)),
+                TextColumn(
+                    "{task.description:<10}", markup=False, table_column=Column(no_wrap=True, min_width=NAME_WIDTH)
+                ),
                 BarColumn(bar_width=30),
                 MofNCompleteColumn(),
                 _Rate(),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[note]}", markup=False),
                 console=self._console,
             )
 
@@ -126,12 +123,12 @@ class StageBars:
     def _task(self, stage: str) -> TaskID:
         assert self._bars is not None
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=None, unit="", note="")
+            self._tasks[stage] = self._bars.add_task(printable(stage), total=None, unit="", note="")
         return self._tasks[stage]
 
     def _print(self, text: str) -> None:
         self._line.restart()
         if self._bars is not None:
-            self._console.print(text, markup=False, highlight=False)
+            self._console.print(printable(text), markup=False, highlight=False)
         else:
             echo(text)

@@ -25,7 +25,8 @@ from service.cli.job_options import (
     label_spec,
     sources_of,
 )
-from service.cli.stage_bars import StageBars, echo
+from service.cli.stage_bars import StageBars
+from service.cli.terminal import echo, put
 from service.client import Client, part_of
 from workers.jobs.job_spec import JobSpec
 from workers.spec import spec_record
@@ -92,7 +93,7 @@ def submit(
         spec = aggregate_spec(drives, drive_format=format_, scenes=scene, sweeps=sweeps, **net)
     with connect(url) as client:
         job = client.submit(spec_record(spec), key=key, dedupe=dedupe)
-        print(json.dumps(job) if as_json else job["id"], flush=True)
+        put(json.dumps(job) if as_json else job["id"], flush=True)
         if follow and not as_json:
             end(follow_job(client, job["id"]), as_json=False)
 
@@ -110,7 +111,7 @@ def jobs(
     with connect(url) as client:
         page = client.jobs(state=state, limit=limit)
     if as_json:
-        print(json.dumps(page))
+        put(json.dumps(page))
         return
     for job in page["jobs"]:
         created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
@@ -120,7 +121,7 @@ def jobs(
         place = f"{job['stage']:<8} {sources_of(job['spec'])}"
         attempt = f"{job['attempt']}/{job['max_attempts']}"
         # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
-        print(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")
+        put(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")
 
 
 def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
@@ -139,7 +140,7 @@ def cancel(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> No
     """
     with connect(url) as client:
         job = client.cancel(job_id)
-    print(json.dumps(job) if as_json else job["state"])
+    put(json.dumps(job) if as_json else job["state"])
 
 
 def fetch(
@@ -155,9 +156,9 @@ def fetch(
     with connect(url) as client:
         entries = fetch_files(client, job_id, out)
     if as_json:
-        print(json.dumps({"job": job_id, "files": [str(out / entry["path"]) for entry in entries]}))
+        put(json.dumps({"job": job_id, "files": [str(out / entry["path"]) for entry in entries]}))
     else:
-        print(f"{len(entries)} files in {out}")
+        put(f"{len(entries)} files in {out}")
 
 
 def fetch_files(client: Client, job_id: str, out: Path) -> list[dict[str, Any]]:
@@ -191,7 +192,8 @@ def follow_job(client: Client, job_id: str, *, detach: bool = True) -> dict[str,
     except KeyboardInterrupt:
         if not detach:
             raise
-        echo("\ndetached; the job goes on")
+        echo()
+        echo("detached; the job goes on")
         echo(f"show it again: roadscribe watch {job_id}   stop it: roadscribe cancel {job_id}")
         raise typer.Exit(130) from None
 
@@ -199,7 +201,7 @@ def follow_job(client: Client, job_id: str, *, detach: bool = True) -> dict[str,
 def end(job: dict[str, Any], *, as_json: bool) -> None:
     """Print how a job ended; exits with 1 unless it succeeded."""
     if as_json:
-        print(json.dumps(job))
+        put(json.dumps(job))
     failure = job["failure"] or {}
     if job["state"] == "failed":
         echo(f"failed: {failure['code']}: {failure['message']}")

@@ -6,15 +6,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
+
+from service.cli.terminal import printable
 
 WIDEST = 10_000  # columns: wider than any table
 
 
+class _PlainTable(Table):
+    """A table whose cells are shown as they are: no markup, no control characters."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        super().add_row(*(Text(printable(cell)) for cell in cells), **options)
+
+
 def table_of(*heads: str) -> Table:
     """Return a table without lines around it."""
-    return Table(*heads, box=None)
+    return _PlainTable(*map(escape, heads), box=None)
 
 
 def print_table(table: Table) -> None:
@@ -32,7 +43,7 @@ def print_table(table: Table) -> None:
 
 def print_line(text: str = "", *, style: str | None = None) -> None:
     """Print a line of text as it is: a terminal wraps it, a file holds it whole."""
-    Console(highlight=False).print(text, style=style, markup=False, soft_wrap=True)
+    Console(highlight=False).print(printable(text), style=style, markup=False, soft_wrap=True)
 
 
 def print_report(report: Mapping[str, Any]) -> None:

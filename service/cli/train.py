@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
-from service.cli.stage_bars import StageBars, echo
+from service.cli.stage_bars import StageBars
+from service.cli.terminal import echo, put
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +77,7 @@ def train(
         )
     if stopped():
         echo("stopped after a whole step; the same command with --resume continues")
-    print(json.dumps({"model": str(model)}) if as_json else f"Model: {model}")
+    put(json.dumps({"model": str(model)}) if as_json else f"Model: {model}")
     if stopped():
         raise typer.Exit(130)
 

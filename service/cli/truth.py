@@ -11,6 +11,7 @@ import typer
 from recon.artifact import digest_file
 from recon.errors import InputInvalid, PathRefused
 from service.cli.job_options import Changes, Format, Scene, Sweeps, label_spec
+from service.cli.terminal import put
 
 
 def register(app: typer.Typer) -> None:
@@ -65,4 +66,4 @@ def truth(
     labels = true_labels(log, road_map, spec.crop, source=digest_file(path) if path.is_file() else str(path.name))
     ids_of = ids_of_drive(log) if spec.pack.with_ids else None
     manifest = pack(labels, log, spec.pack, out.absolute(), ids_of=ids_of)
-    print(json.dumps(dict(manifest.meta)) if as_json else f"{manifest.meta['samples']} samples: {out}")
+    put(json.dumps(dict(manifest.meta)) if as_json else f"{manifest.meta['samples']} samples: {out}")

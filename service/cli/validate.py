@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from service.cli.job_options import Format, Scene, Sweeps
+from service.cli.terminal import put
 
 
 def register(app: typer.Typer) -> None:
@@ -31,9 +32,9 @@ def validate(
 
     problems = list(find_problems(drive, format=format_, scene=scene, sweeps=sweeps))
     if as_json:
-        print(json.dumps({"drive": str(drive), "problems": [problem.record() for problem in problems]}))
+        put(json.dumps({"drive": str(drive), "problems": [problem.record() for problem in problems]}))
     else:
         for problem in problems:
-            print(problem)
-        print(f"{len(problems)} problem{'s'[: len(problems) > 1]}" if problems else "The drive is sound.")
+            put(problem)
+        put(f"{len(problems)} problem{'s'[: len(problems) > 1]}" if problems else "The drive is sound.")
     raise typer.Exit(1 if problems else 0)
