@@ -39,6 +39,8 @@ STAGES = (
 )
 SCALES = ((1.0, 1.0), (1.0, 1.1), (1.1, 1.2))  # width, depth of Lite0, 1, 2
 LAST_OF_STRIDE = (1, 2, 4, 6)  # the stage that ends strides 4, 8, 16, 32
+_EARLY = 2  # stages with wide maps and few weights
+_SLICE_PX = 122_880  # input pixels that a CPU takes through them at once
 
 
 class EfficientNetLite(nn.Module):
@@ -50,7 +52,7 @@ class EfficientNetLite(nn.Module):
     def __init__(self, size: int, *, freeze_norm: bool) -> None:
         """Build Lite`size`; with `freeze_norm` the running statistics of the batch norms stay as they are loaded."""
         super().__init__()
-        self.size = size
+        self.size, self.freeze_norm = size, freeze_norm
         stages = scaled(size)
         self.stem = ConvNorm(3, STEM, kernel=3, stride=2, freeze=freeze_norm)
         self.stages = nn.ModuleList()
@@ -65,13 +67,28 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         """Return features (N, channels, ceil(H / s), ceil(W / s)) for s = 4, 8, 16, 32 of pixels (N, 3, H, W)."""
-        features = []
-        x = functional.relu6(self.stem(pixels))
-        for i, stage in enumerate(self.stages):
+        x = self._early(pixels)
+        features = [x]
+        for i, stage in enumerate(self.stages[_EARLY:], _EARLY):
             x = stage(x)
             if i in LAST_OF_STRIDE:
                 features.append(x)
         return features
+
+    def _early(self, pixels: Tensor) -> Tensor:
+        """Return the features of stride 4."""
+        learns_norm = self.training and not self.freeze_norm  # of the whole batch
+        if learns_norm or pixels.device.type != "cpu" or torch.compiler.is_exporting():
+            return self._stride_4(pixels)
+        # The maps of many images leave the cache, and the system takes memory of their size back after every layer.
+        count = max(1, _SLICE_PX // (pixels.shape[-2] * pixels.shape[-1]))
+        return torch.cat([self._stride_4(part) for part in pixels.split(count)])
+
+    def _stride_4(self, pixels: Tensor) -> Tensor:
+        x = functional.relu6(self.stem(pixels), inplace=True)
+        for stage in self.stages[:_EARLY]:
+            x = stage(x)
+        return x
 
 
 class Block(nn.Module):
@@ -87,8 +104,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the block's output (N, channels, h, w)."""
-        wide = x if self.expand is None else functional.relu6(self.expand(x))
-        y: Tensor = self.project(functional.relu6(self.depthwise(wide)))
+        wide = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        y: Tensor = self.project(functional.relu6(self.depthwise(wide), inplace=True))
         return x + y if self.residual else y
 
 
@@ -111,18 +128,19 @@ class ConvNorm(nn.Module):
         """Return (N, after, ceil(H / stride), ceil(W / stride))."""
         kernel, stride = self.conv.kernel_size[0], self.conv.stride[0]
         rows, columns = (same_padding(length, kernel, stride) for length in x.shape[-2:])
-        if rows[0] == rows[1] == columns[0] == columns[1]:
-            padding = rows[0]
-        else:
-            x, padding = functional.pad(x, (*columns, *rows)), 0
+        padding = rows[1], columns[1]
+        # Convolutions pad both sides alike. Where the near side needs a pixel less, the kernel gets a row or column of
+        # zeros there: the same sums, and no padded copy of the image.
+        more = columns[1] - columns[0], 0, rows[1] - rows[0], 0
+        weight = functional.pad(self.conv.weight, more) if any(more) else self.conv.weight
         norm = self.norm
         if not self.freeze and self.training:
-            y: Tensor = norm(functional.conv2d(x, self.conv.weight, None, stride, padding, 1, self.conv.groups))
+            y: Tensor = norm(functional.conv2d(x, weight, None, stride, padding, 1, self.conv.groups))
             return y
         assert norm.running_mean is not None
         assert norm.running_var is not None
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-        weight = self.conv.weight * scale.view(-1, 1, 1, 1)
+        weight = weight * scale.view(-1, 1, 1, 1)
         bias = norm.bias - norm.running_mean * scale
         return functional.conv2d(x, weight, bias, stride, padding, 1, self.conv.groups)
 

@@ -32,6 +32,12 @@ class GroundLift(nn.Module):
 
     def forward(self, features: Tensor, views: Views) -> Tensor:
         """Return (B, D, Hb, Wb) of features (B, V, D, h, w)."""
+        if features.device.type == "cpu" and not torch.compiler.is_exporting():
+            return self.of_seen(features, views)
+        return self.of_all(features, views)
+
+    def of_all(self, features: Tensor, views: Views) -> Tensor:
+        """Sample every cell in every camera: what a GPU does best, and what ONNX knows."""
         b, v, d = features.shape[:3]
         z, rows, columns = views.cell_uv.shape[2:5]
         uv = views.cell_uv.flatten(0, 1).reshape(b * v, z * rows, columns, 2)
@@ -48,6 +54,23 @@ class GroundLift(nn.Module):
         merged: Tensor = self.merge(mean.flatten(1, 2))
         return merged
 
+    def of_seen(self, features: Tensor, views: Views) -> Tensor:
+        """Sample only where a camera sees a cell: a fifth of all on a ring of six. Equals `of_all`."""
+        b, _, d = features.shape[:3]
+        z, rows, columns = views.cell_uv.shape[2:5]
+        seen = ((views.cell_uv[..., 0] >= 0.0) & views.present[:, :, None, None, None]).movedim(1, -1)
+        sample, plane, row, column, camera = seen.nonzero(as_tuple=True)
+        uv = views.cell_uv[sample, camera, plane, row, column]
+        mixed = functional.relu(_sampled(features, sample, camera, uv) + self._places(uv))
+        cell = ((sample * rows + row) * columns + column) * z + plane
+        total = mixed.new_zeros(b * rows * columns * z, d).index_add(0, cell, mixed)
+        count = seen.sum(dim=-1).movedim(1, -1).reshape(-1, 1)
+        mean = (total / count.clamp(min=1)).view(b, rows, columns, z * d)
+        # `merge` has the planes of a channel side by side, `mean` the channels of a plane.
+        weight = self.merge.weight.view(-1, d, z).transpose(1, 2).flatten(1)
+        # The channels stay last in memory, which the convolutions that follow like best.
+        return functional.linear(mean, weight, self.merge.bias).permute(0, 3, 1, 2)
+
     def _places(self, uv: Tensor) -> Tensor:
         """Return (N, rows, columns, D): sines and cosines of the place, the longest of two feature cells."""
         cells = uv * uv.new_tensor([self.feature_px[1], self.feature_px[0]])
@@ -55,3 +78,21 @@ class GroundLift(nn.Module):
         waves = torch.cat([part for phase in phases for part in (phase.sin(), phase.cos())], dim=-1)
         encoded: Tensor = self.place(waves)
         return encoded
+
+
+def _sampled(features: Tensor, sample: Tensor, camera: Tensor, uv: Tensor) -> Tensor:
+    """Return (N, D) of features (B, V, D, h, w) at places (N, 2): what `grid_sample` reads, zero beyond the image."""
+    cameras, channels, height, width = features.shape[1:]
+    places = uv * uv.new_tensor([width, height]) - 0.5
+    near = places.floor()
+    far_share = places - near
+    shares = torch.stack([1.0 - far_share, far_share])  # (2, N, 2)
+    ends = torch.stack([near, near + 1.0]).long()
+    column, row = ends[..., 0].T, ends[..., 1].T  # (N, 2)
+    column_share = shares[..., 0].T * ((column >= 0) & (column < width))
+    row_share = shares[..., 1].T * ((row >= 0) & (row < height))
+    first = ((sample * cameras + camera) * height)[:, None, None]
+    pixel = (first + row.clamp(0, height - 1)[:, :, None]) * width + column.clamp(0, width - 1)[:, None]
+    share = row_share[:, :, None] * column_share[:, None]
+    table = features.movedim(2, -1).reshape(-1, channels).float()
+    return functional.embedding_bag(pixel.flatten(1), table, per_sample_weights=share.flatten(1), mode="sum")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recon.errors import ConfigInvalid, ModelInvalid
-from training.model.backbone import pretrained
+from training.model.backbone import efficientnet_lite, pretrained
 from training.model.backbone.backbone import Backbone
 from training.model.backbone.efficientnet_lite import ConvNorm, EfficientNetLite, same_padding, scaled
 from training.model.config import ModelConfig
@@ -51,6 +51,24 @@ def test_a_frozen_norm_folds_exactly() -> None:
     padded = torch.nn.functional.pad(x, (*same_padding(11, 5, 2), *same_padding(10, 5, 2)))
     plain = layer.norm.eval()(layer.conv(padded))
     torch.testing.assert_close(layer.train()(x), plain)
+
+
+def test_images_have_the_same_features_alone_and_among_many() -> None:
+    torch.manual_seed(0)
+    net, pixels = EfficientNetLite(0, freeze_norm=True).train(), torch.randn(5, 3, 208, 200)
+    assert 2 * pixels.shape[-2] * pixels.shape[-1] < efficientnet_lite._SLICE_PX  # so that slices are of several
+    together = net(pixels)
+    alone = [net(image[None]) for image in pixels]
+    for stride, features in enumerate(together):
+        torch.testing.assert_close(features, torch.cat([one[stride] for one in alone]), rtol=1e-4, atol=1e-4)
+
+
+def test_a_norm_that_learns_takes_its_statistics_from_all_images() -> None:
+    torch.manual_seed(0)
+    net, pixels = EfficientNetLite(0, freeze_norm=False).train(), torch.randn(5, 3, 208, 200)
+    net(pixels)
+    first = net.stem.conv(torch.nn.functional.pad(pixels, (0, 1, 0, 1)))
+    torch.testing.assert_close(net.stem.norm.running_mean, 0.01 * first.mean(dim=(0, 2, 3)), rtol=1e-3, atol=1e-6)
 
 
 def test_published_weights_fit_every_tensor() -> None:

@@ -30,6 +30,21 @@ def test_equals_reading_cell_by_cell() -> None:
         torch.testing.assert_close(fast[b, :, row, column], slow, rtol=1e-4, atol=1e-5)
 
 
+def test_sampling_only_what_is_seen_changes_neither_features_nor_gradients() -> None:
+    config = small_config(bev_px=(17, 16), heights_m=(0.0, 0.5))
+    lift, views = GroundLift(config), random_views(config)
+    torch.manual_seed(0)
+    ends = torch.tensor([0.0, 0.01, 0.5, 0.99, 1.0])  # at the border of an image a part of a sample lies beyond it
+    views.cell_uv[:, :, :, 0, :5] = torch.stack([ends, ends.flip(0)], dim=-1)
+    features = torch.randn(2, 3, 16, 2, 4, requires_grad=True)
+    weight = torch.randn(2, 16, 17, 16)
+    found = []
+    for lifted in (lift.of_seen(features, views), lift.of_all(features, views)):
+        found.append([lifted, *torch.autograd.grad((lifted * weight).sum(), [features, *lift.parameters()])])
+    for seen, every in zip(*found, strict=True):
+        torch.testing.assert_close(seen, every, rtol=1e-4, atol=1e-4)
+
+
 def bilinear(raster: torch.Tensor, x: float, y: float) -> torch.Tensor:
     """Read a raster (D, h, w) at x, y in cells from the first one's centre; zero beyond it."""
     total = torch.zeros(len(raster))
