@@ -22,6 +22,7 @@ RoadscribeError
     ├── StorageError
     ├── OutOfMemory
     ├── WorkerLost
+    ├── MachineLost           not the job's fault: no attempt is spent on it
     └── StageTimeout
 """
 
@@ -196,6 +197,12 @@ class WorkerLost(InfrastructureError):
     """The worker process died."""
 
     code = "WORKER_LOST"
+
+
+class MachineLost(InfrastructureError):
+    """What the job ran on died."""
+
+    code = "MACHINE_LOST"
 
 
 class StageTimeout(InfrastructureError):

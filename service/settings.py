@@ -33,7 +33,9 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, ge=1.0)
     queue_limit_s: float = Field(default=7 * 86400.0, gt=0)  # a job that no executor takes fails after this time
     blocked_limit_s: float = Field(default=14 * 86400.0, gt=0)  # and so does one whose inputs do not end
+    running_limit_s: float = Field(default=30 * 86400.0, gt=0)  # a whole attempt, with what it waits for
     stage_limit_s: float = Field(default=6 * 3600.0, gt=0)
+    max_losses: int = Field(default=50, ge=1)  # machines that may die under a job before it finishes a stage
     min_free_mb: int = Field(default=256, ge=0)
     access_log: bool = False  # one line of the log for each request
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
@@ -55,8 +57,9 @@ class Settings(BaseSettings):
         return tuple(Path(part).expanduser().absolute() for part in self.roots.split(":") if part)
 
     def time_limits(self) -> dict[str, float]:
-        """Return the time limits of the ledger, as the arguments of `Leases`."""
-        return {name: getattr(self, name) for name in ("lease_s", "queue_limit_s", "blocked_limit_s")}
+        """Return the limits of the ledger, as the arguments of `Leases`."""
+        names = ("lease_s", "queue_limit_s", "blocked_limit_s", "running_limit_s", "max_losses")
+        return {name: getattr(self, name) for name in names}
 
     def check_exposure(self) -> None:
         """Refuse to listen beyond this machine without a key: whoever reaches the port may read the roots."""

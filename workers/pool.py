@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, Self
 
-from recon.errors import InfrastructureError, RoadscribeError
+from recon.errors import MachineLost, RoadscribeError
 from workers.jobs.job_spec import JobSpec
 from workers.machine import Machine
 from workers.stage import Stage
@@ -102,13 +102,13 @@ class Report(Protocol):
         """Take that `done` of `total` units are finished."""
 
 
-class ClusterUnresponsive(InfrastructureError):
+class ClusterUnresponsive(MachineLost):
     """The cluster does not answer; the process that drives it must end and be started again."""
 
     code = "CLUSTER_SICK"
 
 
-class CodeChanged(InfrastructureError):
+class CodeChanged(MachineLost):
     """A worker runs other code or other libraries than the process that named the result."""
 
     code = "CODE_CHANGED"

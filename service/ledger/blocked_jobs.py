@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -13,6 +12,8 @@ from sqlalchemy import Connection, Select, or_, select, update
 
 from recon.errors import InputLost
 from service.ledger import tables
+from service.ledger.changes import move, stamp
+from service.ledger.clock import now
 from service.ledger.database import append_event
 
 _job, _input = tables.job, tables.job_input
@@ -69,47 +70,50 @@ def due(connection: Connection, limit_s: float) -> list[str]:
         .join(_job, _job.c.id == _input.c.job_id)
         .join(_source, _source.c.id == _input.c.input_id)
     )
-    may = or_(_source.c.state.in_(tables.TERMINAL), _job.c.created_at < time.time() - limit_s)
+    latest = now(connection) - limit_s
+    may = or_(_source.c.state.in_(tables.TERMINAL), _job.c.state_at < latest)
     some = query.where(_job.c.state == "blocked", may)
-    return [job_id for job_id, rows in _blocked(connection, some) if _moved(rows, limit_s) is not None][:MOST_AT_ONCE]
+    found = [job_id for job_id, rows in _blocked(connection, some) if _moved(rows, latest, limit_s) is not None]
+    return found[:MOST_AT_ONCE]
 
 
 def settle(connection: Connection, due: Sequence[str], limit_s: float) -> int:
     """Move jobs on that `due` named, unless another process did so; return how many."""
     lock = select(_job.c.id).where(_job.c.id.in_(due), _job.c.state == "blocked").order_by(_job.c.seq)
     locked = connection.execute(lock.with_for_update(skip_locked=True)).scalars().all()
-    count = 0
+    count, at = 0, now(connection)
     # Read under the lock: one query that locks and joins may see some inputs of a job and not the others.
-    for job_id, rows in _blocked(connection, locked):
-        moved = _moved(rows, limit_s)
+    for _, rows in _blocked(connection, locked):
+        moved = _moved(rows, at - limit_s, limit_s)
         if moved is not None:
             count += 1
-            _apply(connection, job_id, moved)
+            _apply(connection, rows[0], moved, at)
     return count
 
 
 def _blocked(connection: Connection, ids: Sequence[str] | Select[str]) -> Iterator[tuple[str, list[Any]]]:
     """Yield those of `ids` that are blocked, with a row for each of their inputs."""
-    query = select(_job.c.id, _job.c.progress, _job.c.created_at, _input, _source.c.state, _source.c.failure)
+    own = (_job.c.id, _job.c.state, _job.c.epoch, _job.c.progress, _job.c.state_at)
+    query = select(*own, _input, _source.c.state.label("input_state"), _source.c.failure)
     query = query.join(_input, _input.c.job_id == _job.c.id).join(_source, _source.c.id == _input.c.input_id)
     query = query.where(_job.c.state == "blocked", _job.c.id.in_(ids)).order_by(_job.c.seq, _input.c.pointer)
     for job_id, rows in groupby(connection.execute(query).all(), key=lambda row: row.id):
         yield job_id, list(rows)
 
 
-def _moved(rows: Sequence[Any], limit_s: float) -> Standing | None:
-    """Return what a blocked job is by now, or None when nothing changed."""
-    found = [_Input(pointer=r.pointer, job_id=r.input_id, state=r.state, failure=r.failure) for r in rows]
-    now = _standing(found)
+def _moved(rows: Sequence[Any], latest: float, limit_s: float) -> Standing | None:
+    """Return what a job blocked since before `latest` at the earliest is by now, or None when nothing changed."""
+    found = [_Input(pointer=r.pointer, job_id=r.input_id, state=r.input_state, failure=r.failure) for r in rows]
+    current = _standing(found)
     lost = _lost(found)
     if lost is not None:
-        return Standing(state="failed", progress=now.progress, failure=lost.record())
-    if now.state == "blocked" and rows[0].created_at < time.time() - limit_s:
+        return Standing(state="failed", progress=current.progress, failure=lost.record())
+    if current.state == "blocked" and rows[0].state_at < latest:
         message = f"jobs that this one waits for did not end within {limit_s:.0f} s"
-        failure = {"code": "INPUT_TIMEOUT", "message": message, "where": ", ".join(now.progress["waits_for"])}
+        failure = {"code": "INPUT_TIMEOUT", "message": message, "where": ", ".join(current.progress["waits_for"])}
         hint = "See what holds them up, and submit this job again."
-        return Standing(state="failed", progress=now.progress, failure={**failure, "hint": hint, "retryable": True})
-    return None if now.state == "blocked" and now.progress == json.loads(rows[0].progress) else now
+        return Standing(state="failed", progress=current.progress, failure={**failure, "hint": hint, "retryable": True})
+    return None if current.state == "blocked" and current.progress == json.loads(rows[0].progress) else current
 
 
 def _standing(found: Sequence[_Input]) -> Standing:
@@ -132,13 +136,13 @@ def _lost(found: Sequence[_Input]) -> InputLost | None:
     return None
 
 
-def _apply(connection: Connection, job_id: str, now: Standing) -> None:
-    at = time.time()
-    values: dict[str, Any] = {"state": now.state, "progress": json.dumps(now.progress), "updated_at": at}
-    data = now.progress if now.state == "blocked" else {}
-    if now.failure:
-        values["failure"], data = json.dumps(now.failure), {"failure": now.failure}
-    append_event(connection, job_id, f"job.{now.state}", data)
-    change = update(_job).where(_job.c.id == job_id, _job.c.state == "blocked")
+def _apply(connection: Connection, row: Any, found: Standing, at: float) -> None:
+    values: dict[str, Any] = {"progress": json.dumps(found.progress)}
+    if found.state == "blocked":
+        append_event(connection, row.id, "job.blocked", found.progress, at)
+        connection.execute(update(_job).where(_job.c.id == row.id).values(**values, **stamp(at)))
+        return
+    data = {"failure": found.failure} if found.failure else {}
+    values |= {"failure": json.dumps(found.failure)} if found.failure else {}
     # `run_at` is when it became due: the time-out of the queue counts from here.
-    connection.execute(change.values(**values, run_at=at, version=_job.c.version + 1))
+    move(connection, row, found.state, at, data=data, values={**values, "run_at": at})

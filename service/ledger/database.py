@@ -125,14 +125,13 @@ def _database_errors() -> Iterator[None]:
         raise InputInvalid("the ledger cannot hold this value", hint="Remove control characters.") from error
 
 
-def append_event(connection: Connection, job_id: str, kind: str, data: dict[str, Any]) -> int:
+def append_event(connection: Connection, job_id: str, kind: str, data: dict[str, Any], at: float) -> int:
     """Add the next event of a job in the caller's transaction and return its number."""
     job = tables.job
     # The row lock of this update orders concurrent writers on any database.
-    bump = update(job).where(job.c.id == job_id).values(last_event=job.c.last_event + 1)
-    connection.execute(bump)
-    number: int = connection.execute(select(job.c.last_event).where(job.c.id == job_id)).scalar_one()
-    row = {"job_id": job_id, "seq": number, "at": time.time(), "type": kind, "data": json.dumps(data)}
+    bump = update(job).where(job.c.id == job_id).values(last_event=job.c.last_event + 1).returning(job.c.last_event)
+    number: int = connection.execute(bump).scalar_one()
+    row = {"job_id": job_id, "seq": number, "at": at, "type": kind, "data": json.dumps(data)}
     connection.execute(tables.event.insert().values(**row))
     return number
 
@@ -146,6 +145,9 @@ def job_record(row: Row[Any]) -> dict[str, Any]:
         "state": body["state"],
         "attempt": body["attempt"],
         "max_attempts": body["max_attempts"],
+        "losses": body["losses"],
+        "tenant": body["tenant"],
+        "priority": -body["rank"],
         "created_at": body["created_at"],
         "updated_at": body["updated_at"],
         "version": body["version"],

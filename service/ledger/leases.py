@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, or_, select, update
+from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
 
-from recon.errors import Cancelled, RoadscribeError, WorkerLost
-from service.ledger import blocked_jobs, tables
-from service.ledger.database import append_event, reading, writing
+from recon.errors import Cancelled, MachineLost, RoadscribeError
+from service.ledger import tables
+from service.ledger.changes import locked, lose, move, stamp
+from service.ledger.clock import now
+from service.ledger.database import append_event, lock_name, reading, writing
+from service.ledger.queue import OLDEST_EVERY, next_job
 from service.ledger.submissions import StoredFile
+from service.ledger.sweeps import Limits, Sweeper
 from workers.retry import decide
 
-_job, _attempt = tables.job, tables.attempt
-LATE = {"code": "QUEUE_TIMEOUT", "where": "queue", "retryable": True}
+_job, _attempt, _stage = tables.job, tables.attempt, tables.stage_lease
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,44 +45,37 @@ class LeaseLost(Exception):
 class Leases:
     """The executor's side of the ledger."""
 
-    def __init__(
-        self,
-        engine: Engine,
-        owner: str,
-        *,
-        lease_s: float = 30.0,
-        queue_limit_s: float = 7 * 86400.0,
-        blocked_limit_s: float = 14 * 86400.0,
-    ) -> None:
-        self._engine, self._owner = engine, owner
-        self._lease_s, self._queue_limit_s, self._blocked_limit_s = lease_s, queue_limit_s, blocked_limit_s
+    def __init__(self, engine: Engine, owner: str, **limits: Any) -> None:
+        """Write as `owner`; `limits` are the fields of `Limits`."""
+        self._engine, self._owner, self._limits = engine, owner, Limits(**limits)
+        self._sweeper = Sweeper(engine, self._limits)
+        self._turns = itertools.count(1)
 
     def beat(self) -> None:
         """Say that this executor lives."""
-        beats, now = tables.heartbeat, time.time()
+        beats = tables.heartbeat
         with writing(self._engine) as connection:
-            change = update(beats).where(beats.c.name == self._owner).values(at=now)
+            at = now(connection)
+            change = update(beats).where(beats.c.name == self._owner).values(at=at)
             if connection.execute(change).rowcount == 0:
-                connection.execute(beats.insert().values(name=self._owner, at=now))
+                connection.execute(beats.insert().values(name=self._owner, at=at))
 
     def claim(self) -> Claim | None:
-        """Take the oldest job that is due, or return None."""
-        now = time.time()
-        due = select(_job).where(_job.c.state.in_(tables.CLAIMABLE), _job.c.run_at <= now)
-        query = due.order_by(_job.c.run_at, _job.c.seq).limit(1)
-        if self._engine.dialect.name != "sqlite":  # there every writer is alone anyway
-            query = query.with_for_update(skip_locked=True)
+        """Take the job that is next, or return None; see `queue.next_job`."""
+        with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
+            if connection.execute(select(_job.c.seq).where(tables.UNCLAIMED).limit(1)).one_or_none() is None:
+                return None
         with writing(self._engine) as connection:
-            row = connection.execute(query).one_or_none()
+            at = now(connection)
+            row = next_job(connection, at, oldest=next(self._turns) % OLDEST_EVERY == 0)
             if row is None:
                 return None
             claim = Claim(row.id, row.attempt + 1, row.epoch + 1, row.spec)
-            change = update(_job).where(_job.c.id == row.id, _job.c.epoch == row.epoch)
-            lease = {"owner": self._owner, "lease_until": now + self._lease_s, "attempt": claim.attempt}
-            connection.execute(change.values(state="running", epoch=claim.epoch, **lease, **_stamp(now)))
             started = {"job_id": row.id, "epoch": claim.epoch, "attempt": claim.attempt, "owner": self._owner}
-            connection.execute(_attempt.insert().values(**started, started_at=now))
-            append_event(connection, row.id, "job.running", {"attempt": claim.attempt})
+            connection.execute(_attempt.insert().values(**started, started_at=at))
+            lease = {"owner": self._owner, "lease_until": at + self._limits.lease_s}
+            values = {"attempt": claim.attempt, "epoch": claim.epoch, **lease}
+            move(connection, row, "running", at, data={"attempt": claim.attempt}, values=values)
             return claim
 
     def report_of(self, job_id: str) -> dict[str, Any]:
@@ -92,120 +88,105 @@ class Leases:
     def renew(self, claim: Claim) -> bool:
         """Prolong the lease and return whether the job shall be cancelled; raises LeaseLost."""
         with writing(self._engine) as connection:
-            change = update(_job).where(self._ours(claim)).values(lease_until=time.time() + self._lease_s)
-            if connection.execute(change).rowcount == 0:
+            change = update(_job).where(self._ours(claim)).values(lease_until=now(connection) + self._limits.lease_s)
+            state = connection.execute(change.returning(_job.c.state)).scalar_one_or_none()
+            if state is None:
                 self._refused(connection)
-                lost = True
-            else:
-                lost = False
-                state = connection.execute(select(_job.c.state).where(_job.c.id == claim.job_id)).scalar_one()
-        if lost:
+        if state is None:
             raise LeaseLost(claim.token)
         return bool(state == "cancelling")
 
     def progress(self, claim: Claim, kind: str, data: dict[str, Any], *, keep: bool = True) -> None:
         """Write where the job stands; with `keep` also as an event. Raises LeaseLost."""
-        values = {"stage": data["stage"], "progress": json.dumps(data), **_stamp(time.time())}
         with writing(self._engine) as connection:
+            at = now(connection)
+            values = {"stage": data["stage"], "progress": json.dumps(data), **stamp(at)}
+            if kind == "stage.finished":
+                values["losses"] = 0  # it moves on
             lost = connection.execute(update(_job).where(self._ours(claim)).values(**values)).rowcount == 0
             if lost:
                 self._refused(connection)
             elif keep:
-                append_event(connection, claim.job_id, kind, data)
+                append_event(connection, claim.job_id, kind, data, at)
         if lost:
             raise LeaseLost(claim.token)
 
+    def hold_stage(self, claim: Claim, stage: str) -> str:
+        """Let no other job work on a stage's result while this one does; raises LeaseLost.
+
+        Returns the id of the job that has it, or "" when this one does now. It ends with the job's own lease, so a
+        frozen worker cannot keep it.
+        """
+        with writing(self._engine) as connection:
+            lock_name(connection, stage)
+            holder = connection.execute(select(_stage.c.job_id).where(_stage.c.stage == stage)).scalar_one_or_none()
+            ours = connection.execute(select(_job.c.id).where(self._ours(claim))).scalar_one_or_none()
+            if ours is None:
+                self._refused(connection)
+            elif holder is None:
+                row = {"stage": stage, "job_id": claim.job_id, "epoch": claim.epoch}
+                connection.execute(insert(_stage).values(**row))
+        if ours is None:
+            raise LeaseLost(claim.token)
+        return "" if holder in (None, claim.job_id) else str(holder)
+
+    def leave_stage(self, claim: Claim, stage: str) -> None:
+        """Let others work on the stage's result again."""
+        held = and_(_stage.c.stage == stage, _stage.c.job_id == claim.job_id, _stage.c.epoch == claim.epoch)
+        with writing(self._engine) as connection:
+            connection.execute(delete(_stage).where(held))
+
     def committing(self, claim: Claim) -> None:
         """Say that the work is done and its files are being published; raises LeaseLost, or Cancelled."""
-        self._leave(claim, ("running",), "committing", "job.committing", {})
+        self._leave(claim, ("running",), "committing")
 
     def succeed(self, claim: Claim, report: dict[str, Any], files: Sequence[StoredFile]) -> None:
         """End the job well: files, report and state become visible in one transaction. Raises LeaseLost, Cancelled."""
         rows = [{name: getattr(file, name) for name in StoredFile.__slots__} for file in files]
         values = {"report": json.dumps(report), "failure": None}
-        self._leave(claim, ("committing",), "succeeded", "job.succeeded", {}, values=values, artifacts=rows)
+        self._leave(claim, ("committing",), "succeeded", values=values, artifacts=rows)
 
     def fail(self, claim: Claim, error: RoadscribeError) -> str:
-        """End the attempt badly and return the job's new state: retry_wait, failed or cancelled. Raises LeaseLost."""
-        with reading(self._engine) as connection:
-            limit = connection.execute(select(_job.c.max_attempts).where(_job.c.id == claim.job_id)).scalar_one()
-        record = {**error.record(), "attempt": claim.attempt}
-        decision = decide(error, claim.attempt, limit)
+        """End the attempt badly and return the job's new state: queued, retry_wait, failed or cancelled.
+
+        The death of a machine costs no attempt; see `changes.lose`. Raises LeaseLost.
+        """
+        with writing(self._engine) as connection:
+            at, row = now(connection), self._held_row(connection, claim)
+            if row is not None:
+                return self._fail(connection, row, error, at)
+        raise LeaseLost(claim.token)
+
+    def _fail(self, connection: Connection, row: Any, error: RoadscribeError, at: float) -> str:
+        if isinstance(error, MachineLost) or row.state == "cancelling":
+            return lose(connection, row, error, self._limits.max_losses, at)
+        record = {**error.record(), "attempt": row.attempt}
+        decision = decide(error, row.attempt, row.max_attempts)
         state = "retry_wait" if decision.again else "failed"
-        values = {"failure": json.dumps(record), "run_at": time.time() + decision.delay_s}
         data = {"failure": record} | ({"delay_s": decision.delay_s} if decision.again else {})
-        try:
-            self._leave(claim, ("running", "committing"), state, f"job.{state}", data, values=values)
-        except Cancelled:
-            self.cancelled(claim)
-            return "cancelled"
+        values = {"failure": json.dumps(record), "run_at": at + decision.delay_s}
+        move(connection, row, state, at, data=data, values=values)
         return state
 
     def cancelled(self, claim: Claim) -> None:
         """Say that the work on a cancelled job has stopped; raises LeaseLost."""
-        self._leave(claim, ("cancelling",), "cancelled", "job.cancelled", {})
+        self._leave(claim, ("cancelling",), "cancelled")
 
     def give_back(self, claim: Claim) -> None:
         """Return a job to the queue without counting the attempt: this executor is going away. Raises LeaseLost."""
-        values = {"attempt": claim.attempt - 1, "run_at": time.time()}
+        values = {"attempt": claim.attempt - 1}
         try:
-            self._leave(claim, ("running", "committing"), "queued", "job.given_back", {}, values=values)
+            self._leave(claim, ("running", "committing"), "queued", kind="job.given_back", values=values)
         except Cancelled:
             self.cancelled(claim)
 
     def sweep(self) -> int:
-        """Update jobs that no executor works on: lost leases, jobs that waited too long, and those whose inputs ended.
+        """Update jobs that no executor works on; see `Sweeper.sweep`."""
+        return self._sweeper.sweep()
 
-        Returns how many jobs changed.
-        """
-        return self._sweep_late() + self._sweep_blocked()
-
-    def _sweep_blocked(self) -> int:
-        with reading(self._engine) as connection:  # mostly nothing: do not take the write lock for that
-            due = blocked_jobs.due(connection, self._blocked_limit_s)
-        if not due:
-            return 0
-        with writing(self._engine) as connection:
-            return blocked_jobs.settle(connection, due, self._blocked_limit_s)
-
-    def _sweep_late(self) -> int:
-        now = time.time()
-        expired = and_(_job.c.state.in_(tables.LEASED), _job.c.lease_until < now)
-        # Measured from when the job last became due: a job that was given back waits anew.
-        waited = and_(_job.c.state.in_(tables.CLAIMABLE), _job.c.run_at < now - self._queue_limit_s)
-        with reading(self._engine) as connection:
-            if connection.execute(select(_job.c.id).where(or_(expired, waited)).limit(1)).one_or_none() is None:
-                return 0
-        with writing(self._engine) as connection:
-            late = select(_job).where(or_(expired, waited)).with_for_update(skip_locked=True)
-            rows = connection.execute(late).all()
-            for row in rows:
-                self._sweep_one(connection, row, now)
-        return len(rows)
-
-    def _sweep_one(self, connection: Connection, row: Any, now: float) -> None:
-        values: dict[str, Any] = {}
-        data: dict[str, Any] = {}
-        if row.state == "cancelling":
-            state = "cancelled"
-        elif row.state in tables.CLAIMABLE:
-            state = "failed"
-            message = f"no executor took the job within {self._queue_limit_s:.0f} s"
-            data = {"failure": {**LATE, "message": message, "hint": "Start one with roadscribe serve."}}
-        else:
-            error = WorkerLost("the executor stopped answering", where=row.stage, hint="The job is tried again.")
-            decision = decide(error, row.attempt, row.max_attempts)
-            state = "retry_wait" if decision.again else "failed"
-            values["run_at"] = now + decision.delay_s
-            data = {"failure": {**error.record(), "attempt": row.attempt}}
-        if data:
-            values["failure"] = json.dumps(data["failure"])
-        append_event(connection, row.id, f"job.{state}", data)
-        # The epoch moves on, so that the old owner is refused even before the next one claims.
-        same = and_(_job.c.id == row.id, _job.c.epoch == row.epoch, _job.c.state == row.state)
-        values |= {"state": state, "epoch": row.epoch + 1, "owner": "", **_stamp(now)}
-        connection.execute(update(_job).where(same).values(**values))
-        self._close_attempt(connection, row.id, row.epoch, state, values.get("failure"))
+    def release(self, owners: Collection[str]) -> int:
+        """Take the jobs of executors that have died back into the queue; see `Sweeper.release`."""
+        return self._sweeper.release(owners)
 
     def _ours(self, claim: Claim) -> Any:
         token = and_(_job.c.id == claim.job_id, _job.c.attempt == claim.attempt, _job.c.epoch == claim.epoch)
@@ -215,42 +196,45 @@ class Leases:
         beats = tables.heartbeat
         connection.execute(update(beats).where(beats.c.name == self._owner).values(fenced=beats.c.fenced + 1))
 
+    def _held_row(self, connection: Connection, claim: Claim) -> Any:
+        """Return the locked row of a job that this executor holds, or None, which is counted."""
+        row = connection.execute(select(_job).where(self._ours(claim)).with_for_update()).one_or_none()
+        if row is None:
+            self._refused(connection)
+        return row
+
     def _leave(
         self,
         claim: Claim,
         allowed: tuple[str, ...],
         state: str,
-        kind: str,
-        data: dict[str, Any],
         *,
+        kind: str = "",
         values: dict[str, Any] | None = None,
         artifacts: Sequence[dict[str, Any]] = (),
     ) -> None:
         """Move a claimed job to `state`; raises LeaseLost without a valid lease, Cancelled after a cancellation."""
         with writing(self._engine) as connection:
-            found = connection.execute(select(_job.c.state).where(self._ours(claim)).with_for_update()).scalar()
-            if found in allowed:
-                append_event(connection, claim.job_id, kind, data)
+            if self._is_so_already(connection, claim, state):
+                return
+            at, row = now(connection), self._held_row(connection, claim)
+            if row is not None and row.state in allowed:
                 if artifacts:
                     connection.execute(tables.artifact.insert(), list(artifacts))
-                ended = {} if state in tables.LEASED else {"owner": ""}
-                change = update(_job).where(self._ours(claim))
-                connection.execute(change.values(state=state, **(values or {}), **ended, **_stamp(time.time())))
-                if ended:
-                    failure = (values or {}).get("failure")
-                    self._close_attempt(connection, claim.job_id, claim.epoch, state, failure)
-            elif found is None:
-                self._refused(connection)
-        if found is None:
+                run_at = {"run_at": at} if state == "queued" else {}
+                move(connection, row, state, at, kind=kind, values={**run_at, **(values or {})})
+        if row is None:
             raise LeaseLost(claim.token)
-        if found not in allowed:
+        if row.state not in allowed:
             raise Cancelled
 
-    def _close_attempt(self, connection: Connection, job_id: str, epoch: int, outcome: str, failure: Any) -> None:
-        which = and_(_attempt.c.job_id == job_id, _attempt.c.epoch == epoch)
-        values = {"ended_at": time.time(), "outcome": outcome, "failure": failure}
-        connection.execute(update(_attempt).where(which).values(**values))
+    def _is_so_already(self, connection: Connection, claim: Claim, state: str) -> bool:
+        """Return whether this very change was made: its answer may have been lost with the connection."""
+        row = locked(connection, claim.job_id)
+        epoch = claim.epoch if state in tables.LEASED else claim.epoch + 1
+        return row is not None and (row.state, row.epoch) == (state, epoch) and self._last_was_ours(connection, claim)
 
-
-def _stamp(now: float) -> dict[str, Any]:
-    return {"updated_at": now, "version": _job.c.version + 1}
+    def _last_was_ours(self, connection: Connection, claim: Claim) -> bool:
+        of_claim = and_(_attempt.c.job_id == claim.job_id, _attempt.c.epoch == claim.epoch)
+        owner = connection.execute(select(_attempt.c.owner).where(of_claim)).scalar_one_or_none()
+        return owner == self._owner

@@ -8,12 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, update
+from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json, digest_json
 from recon.errors import ConfigInvalid
 from service.ledger import blocked_jobs, tables
+from service.ledger.changes import locked, move
+from service.ledger.clock import now
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
 from workers.jobs.job_spec import JobSpec
 from workers.spec import natural_key, spec_record, stored_spec
@@ -68,12 +70,15 @@ class Submissions:
         self._engine = engine
         self._max_attempts = max_attempts
 
-    def submit(self, spec: JobSpec, *, key: str = "", dedupe: bool = False) -> Submitted:
+    def submit(
+        self, spec: JobSpec, *, key: str = "", dedupe: bool = False, tenant: str = "", priority: int = 0
+    ) -> Submitted:
         """Store a job durably and return it.
 
         The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.
         With `dedupe` a job of the same spec that has not failed is returned instead of a new one. A job with inputs
-        that have not succeeded yet is blocked; one with an input that cannot any more raises InputLost.
+        that have not succeeded yet is blocked; one with an input that cannot any more raises InputLost. Tenants share
+        the executors fairly, and among the jobs of one a greater `priority` goes first.
         """
         record = spec_record(spec)
         body_sha256, natural = digest_json(record), natural_key(spec)
@@ -91,25 +96,26 @@ class Submissions:
                 job_id = self._same(connection, natural) if dedupe else None
                 existed = job_id is not None
                 if job_id is None:
-                    job_id = self._insert(connection, spec, record, natural)
+                    values = {"natural_key": natural, "tenant": tenant, "rank": -priority}
+                    job_id = self._insert(connection, spec, record, values)
                 if key:
-                    values = {"key": key, "body_sha256": body_sha256, "job_id": job_id, "created_at": time.time()}
+                    values = {"key": key, "body_sha256": body_sha256, "job_id": job_id, "created_at": now(connection)}
                     connection.execute(_idempotency.insert().values(**values))
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
             # Another process stored the same key between the read and the write (not on SQLite).
-            return self.submit(spec, key=key, dedupe=dedupe)
+            return self.submit(spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority)
 
-    def _insert(self, connection: Connection, spec: JobSpec, record: dict[str, Any], natural: str) -> str:
-        waits_for, job_id, now = spec.input_jobs(), new_id(), time.time()
+    def _insert(self, connection: Connection, spec: JobSpec, record: dict[str, Any], values: dict[str, Any]) -> str:
+        waits_for, job_id, at = spec.input_jobs(), new_id(), now(connection)
         start = blocked_jobs.standing(connection, waits_for)
-        row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "natural_key": natural}
+        row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), **values}
         row |= {"state": start.state, "progress": json.dumps(start.progress)}
-        times = {"run_at": now, "created_at": now, "updated_at": now}
+        times = dict.fromkeys(("run_at", "state_at", "created_at", "updated_at"), at)
         connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
         if waits_for:
             blocked_jobs.remember(connection, job_id, waits_for)
-        append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {})
+        append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {}, at)
         return job_id
 
     def _same(self, connection: Connection, natural: str) -> str | None:
@@ -145,15 +151,13 @@ class Submissions:
     def cancel(self, job_id: str) -> dict[str, Any] | None:
         """Request the cancellation of a job. A waiting job ends at once, and a job that has ended stays as it is."""
         with writing(self._engine) as connection:
-            row = connection.execute(select(_job).where(_job.c.id == job_id).with_for_update()).one_or_none()
+            row = locked(connection, job_id)
             if row is None:
                 return None
             if row.state in tables.TERMINAL or row.state == "cancelling":
                 return job_record(row)
             state = "cancelled" if row.state in tables.WAITING else "cancelling"
-            append_event(connection, job_id, f"job.{state}", {})
-            change = update(_job).where(_job.c.id == job_id, _job.c.state == row.state)
-            connection.execute(change.values(state=state, updated_at=time.time(), version=_job.c.version + 1))
+            move(connection, row, state, now(connection))
             return self._read(connection, job_id)
 
     def events(self, job_id: str, *, after: int = 0, limit: int = 500) -> list[dict[str, Any]]:
@@ -186,17 +190,18 @@ class Submissions:
         """Return how long ago an executor last said that it lives, or None if none ever did."""
         with reading(self._engine) as connection:
             at = connection.execute(select(func.max(tables.heartbeat.c.at))).scalar_one_or_none()
-        return None if at is None else max(0.0, time.time() - at)
+            return None if at is None else max(0.0, now(connection) - at)
 
     def figures(self) -> dict[str, float]:
         """Return what /metrics shows: jobs by state, age of the oldest queued job, broken invariants."""
-        now = time.time()
         with reading(self._engine) as connection:
+            at = now(connection)
             figures: dict[str, float] = {f"jobs_{k}": v for k, v in count_by_state(connection).items()}
-            oldest = connection.execute(select(func.min(_job.c.run_at)).where(_job.c.state == "queued")).scalar()
-            lost = select(func.count()).where(_job.c.state.in_(tables.LEASED), _job.c.lease_until < now)
+            due = select(func.min(_job.c.run_at)).where(tables.UNCLAIMED, _job.c.state == "queued")
+            oldest = connection.execute(due).scalar()
+            lost = select(func.count()).where(_job.c.state.in_(tables.LEASED), _job.c.lease_until < at)
             figures["leases_expired"] = connection.execute(lost).scalar_one()
             fenced = connection.execute(select(func.sum(tables.heartbeat.c.fenced))).scalar()
-        figures["oldest_queued_seconds"] = now - oldest if oldest else 0.0
+        figures["oldest_queued_seconds"] = max(0.0, at - oldest) if oldest else 0.0
         figures["fenced_writes_total"] = float(fenced or 0)
         return figures

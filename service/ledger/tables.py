@@ -76,8 +76,8 @@ job = Table(
     Index("job_state", "state", "seq"),
     # Most rows have ended. These indexes hold the others only, in the order in which the queue asks for them.
     _partial("job_next", "tenant", "rank", "seq", where=QUEUED),
-    _partial("job_oldest", "tenant", "seq", where=QUEUED),
-    _partial("job_due", "run_at", where=UNCLAIMED),
+    _partial("job_oldest", "tenant", "created_at", where=QUEUED),
+    _partial("job_due", "state", "run_at", where=UNCLAIMED),
     _partial("job_leased", "lease_until", where=HELD),
     sqlite_autoincrement=True,
 )

@@ -10,8 +10,8 @@ depends_on = None
 
 INDEXES = {
     "job_next": "tenant, rank, seq) WHERE state IN ('queued'",
-    "job_oldest": "tenant, seq) WHERE state IN ('queued'",
-    "job_due": "run_at) WHERE state IN ('queued', 'retry_wait'",
+    "job_oldest": "tenant, created_at) WHERE state IN ('queued'",
+    "job_due": "state, run_at) WHERE state IN ('queued', 'retry_wait'",
     "job_leased": "lease_until) WHERE state IN ('running', 'committing', 'cancelling'",
 }
 SQLITE_TRIGGER = """
