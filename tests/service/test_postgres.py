@@ -22,7 +22,7 @@ def test_the_service_runs_on_postgres_and_loses_nothing(tmp_path, postgres, star
             time.sleep(0.05)
         service.executor().kill()
         assert [client.job(one, wait_s=60)["state"] for one in (source, behind)] == ["succeeded"] * 2
-        assert client.job(source)["attempt"] == 2
+        assert client.job(source)["attempt"] == 1  # its machine died, which is no failure
         assert [entry["path"] for entry in client.artifacts(behind)] == ["report.json", "result.txt"]
         assert [kind for kind, _ in client.events(behind)][-1] == "job"
         with httpx.Client(base_url=service.url, trust_env=False) as http:
