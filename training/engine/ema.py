@@ -9,10 +9,16 @@ import torch
 def update_average(average: torch.nn.Module, net: torch.nn.Module, step: int, decay: float) -> None:
     """Move the average towards the net after `step` steps: by 1 - decay, and further while the run is young.
 
-    Integers (counters, queue positions) are copied: they have no average.
+    Integers (counters, queue positions) are copied: they have no average. Parameters that take no gradient are passed
+    over: they stay as both nets began.
     """
     keep = min(decay, (1 + step) / (10 + step))
-    pairs = list(zip(average.state_dict().values(), net.state_dict().values(), strict=True))
+    both = (one.state_dict(keep_vars=True).values() for one in (average, net))
+    pairs = [
+        (mean, value)
+        for mean, value in zip(*both, strict=True)
+        if value.requires_grad or not isinstance(value, torch.nn.Parameter)
+    ]
     for mean, value in pairs:
         if not mean.dtype.is_floating_point:
             mean.copy_(value)

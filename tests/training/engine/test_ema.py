@@ -24,3 +24,15 @@ def test_it_is_the_written_out_sum() -> None:
         assert average.weight.item() == pytest.approx(expected, rel=1e-5)
         assert int(average.num_batches_tracked) == step
     assert average.weight.grad_fn is None
+
+
+def test_what_takes_no_gradient_is_passed_over() -> None:
+    net = torch.nn.BatchNorm1d(1)
+    average = copy.deepcopy(net)
+    net.weight.requires_grad_(False)
+    with torch.no_grad():
+        average.weight.fill_(5.0)
+        net.running_mean.fill_(1.0)
+    update_average(average, net, 100, 0.75)
+    assert average.weight.item() == 5.0
+    assert average.running_mean.item() == 0.25

@@ -82,7 +82,7 @@ class EfficientNetLite(nn.Module):
             return self._stride_4(pixels)
         # The maps of many images leave the cache, and the system takes memory of their size back after every layer.
         count = max(1, _SLICE_PX // (pixels.shape[-2] * pixels.shape[-1]))
-        return torch.cat([self._stride_4(part) for part in pixels.split(count)])
+        return torch.cat([self._stride_4(part) for part in torch.split(pixels, count)])
 
     def _stride_4(self, pixels: Tensor) -> Tensor:
         x = functional.relu6(self.stem(pixels), inplace=True)
