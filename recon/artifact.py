@@ -25,6 +25,7 @@ from recon.memmap import in_chunks, on_file
 
 MANIFEST = "manifest.json"
 FORMAT = "roadscribe-artifact"
+_FIELDS = ("kind", "schema", "meta", "files", "parents", "config")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +147,17 @@ def seal(
     )
     body = {"format": FORMAT, **asdict(manifest), "digest": manifest.digest}
     with storage_errors(str(folder)):
-        (folder / MANIFEST).write_bytes(json.dumps(body, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n")
+        (folder / MANIFEST).write_bytes(_manifest_bytes({**body, "seal": _seal_of(body)}))
     return manifest
+
+
+def _manifest_bytes(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"
+
+
+def _seal_of(body: Mapping[str, Any]) -> str:
+    """Return the sha256 of a whole manifest: the digest names the content only, and leaves out the provenance."""
+    return hashlib.sha256(_manifest_bytes({name: value for name, value in body.items() if name != "seal"})).hexdigest()
 
 
 def read_manifest(folder: Path, *, kind: str, schema: int, verify: bool = True) -> Manifest:
@@ -158,7 +168,8 @@ def read_manifest(folder: Path, *, kind: str, schema: int, verify: bool = True) 
     """
     path = folder / MANIFEST
     try:
-        body = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        body = json.loads(data)
     except (FileNotFoundError, NotADirectoryError) as error:
         hint = f"Expected a finished {kind} artifact here."
         raise ArtifactForeign("the folder has no manifest.json", where=str(folder), hint=hint) from error
@@ -173,11 +184,14 @@ def read_manifest(folder: Path, *, kind: str, schema: int, verify: bool = True) 
         raise ArtifactTooNew(
             f"the {kind} has schema {found_schema}; this version reads up to {schema}", where=str(folder), hint=hint
         )
-    fields = ("kind", "schema", "meta", "files", "parents", "config")
     try:
-        manifest = Manifest(**{name: body[name] for name in fields})
+        manifest = Manifest(**{name: body[name] for name in _FIELDS})
         intact = manifest.digest == body["digest"]
-    except (KeyError, TypeError) as error:
+        # Manifests of earlier versions have no seal.
+        known = {"format", "digest", *_FIELDS, *(["seal"] if "seal" in body else [])}
+        intact &= body.keys() == known and data == _manifest_bytes(body)
+        intact &= body.get("seal") in (None, _seal_of(body))
+    except (KeyError, TypeError, ValueError) as error:
         raise ArtifactInvalid("the manifest lacks a field", where=str(path), hint="Run the stage again.") from error
     if not intact:
         raise ArtifactInvalid(

@@ -20,6 +20,7 @@ RoadscribeError
 └── InfrastructureError       the machine failed: a retry may help
     ├── DiskFull
     ├── StorageError
+    │   └── ArtifactDamaged
     ├── OutOfMemory
     ├── WorkerLost
     ├── MachineLost           not the job's fault: no attempt is spent on it
@@ -185,6 +186,12 @@ class StorageError(InfrastructureError):
     """The storage could not be read or written."""
 
     code = "STORAGE_ERROR"
+
+
+class ArtifactDamaged(StorageError):
+    """The store lost a result, or its bytes changed."""
+
+    code = "ARTIFACT_DAMAGED"
 
 
 class OutOfMemory(InfrastructureError):

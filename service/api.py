@@ -19,6 +19,7 @@ from service.ledger.submissions import Submissions
 from service.problems import Problem
 from service.routes import jobs, published_files, status
 from service.settings import Settings, load_settings
+from service.stored_files import StoredFiles
 from service.web.hosts import KnownHosts
 from service.web.requests import Requests
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
+    app.state.stored_files = StoredFiles(settings.home, app.state.submissions)
     problems.install(app)
     guard = [Depends(_authenticate)]
     app.include_router(jobs.router, prefix="/v1", dependencies=guard)

@@ -30,7 +30,7 @@ from service.roots import resolve_below
 from service.settings import Settings, load_settings
 from vectorize.publish.job_report import REPORT
 from workers.pool import ClusterUnresponsive, CodeChanged, Pool
-from workers.run import RunEvent, RunReport, run
+from workers.run import RunEvent, RunReport, run_with_inputs
 from workers.spec import stored_spec
 from workers.store import Store
 
@@ -98,11 +98,11 @@ class Executor:
         spec = stored_spec(claim.spec)
         for path in spec.input_paths().values():
             resolve_below(self._settings.root_paths, path)  # again: links may have come since the submission
-        return run(
+        return run_with_inputs(
             spec,
             self._store,
             self._pool,
-            earlier=spec.earlier(self._leases.report_of, self._store),
+            self._leases.report_of,
             events=_EventWriter(self._leases, claim),
             should_stop=lambda: self.stopping.is_set() or keeper.stop_work.is_set(),
             token=claim.token,

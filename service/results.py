@@ -19,7 +19,12 @@ OWN_FOLDER = ".roadscribe"  # holds the store of a local run, and marks a folder
 
 def report_file(report: RunReport) -> tuple[bytes, str]:
     """Return the bytes of report.json and their sha256."""
-    data = json.dumps(report.record(), indent=1, allow_nan=False).encode() + b"\n"
+    return report_bytes(report.record())
+
+
+def report_bytes(record: dict[str, Any]) -> tuple[bytes, str]:
+    """Return report.json of a report's JSON form, as the ledger holds it too, and its sha256."""
+    data = json.dumps(record, indent=1, allow_nan=False).encode() + b"\n"
     return data, hashlib.sha256(data).hexdigest()
 
 

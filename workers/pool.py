@@ -59,6 +59,7 @@ class StageOutcome:
     seconds: float
     peak_memory_bytes: int
     object_name: str = ""  # key under which the result was published
+    damaged: str = ""  # what was wrong with an earlier result under this key
     error: RoadscribeError | None = None
     detail: str = ""  # traceback of an unexpected error, for the log
 
@@ -69,6 +70,7 @@ class StageOutcome:
                 "seconds": self.seconds,
                 "peak_memory_bytes": self.peak_memory_bytes,
                 "object_name": self.object_name,
+                "damaged": self.damaged,
                 "error": self.error.record() if self.error else None,
                 "detail": self.detail,
             }

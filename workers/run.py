@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
-from recon.errors import Cancelled, StageTimeout
-from workers.jobs.job_spec import JobSpec
+from recon.errors import ArtifactDamaged, ArtifactForeign, Cancelled, RoadscribeError, StageTimeout
+from workers.jobs.job_spec import JobSpec, ReportOf
 from workers.pool import Pool, StageTask
-from workers.spec import spec_record
+from workers.spec import spec_record, stored_spec
 from workers.stage import Stage, StageRecord, identity, stored_record
 from workers.stage_key import environment, stage_key
 from workers.store import NEWEST_SCHEMA, Store
 
 STAGE_LIMIT_S = 6 * 3600.0
+MOST_MENDS = 3  # damaged results that one run makes again: after that it is the disk or the memory that is broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunEvent:
     """An event of a stage."""
 
-    kind: Literal["stage.started", "stage.progress", "stage.skipped", "stage.finished"]
+    kind: Literal["stage.started", "stage.progress", "stage.skipped", "stage.finished", "artifact.damaged"]
     stage: str
     index: int  # of the stage in the plan, from 0
     count: int  # stages of the plan
@@ -35,6 +38,7 @@ class RunEvent:
     unit: str = ""
     seconds: float = 0.0
     values: Mapping[str, float] = field(default_factory=dict)  # what the stage measured, such as a loss
+    reason: str = ""  # what is wrong with the stage's stored result
 
     def record(self) -> dict[str, Any]:
         """Return the JSON form, without the fields that the kind of event does not have."""
@@ -44,6 +48,8 @@ class RunEvent:
             body |= {"values": dict(self.values)} if self.values else {}
         if self.kind == "stage.finished":
             body["seconds"] = round(self.seconds, 3)
+        if self.kind == "artifact.damaged":
+            body["reason"] = self.reason
         return body
 
 
@@ -115,29 +121,98 @@ def run(
 ) -> RunReport:
     """Run a job to its end; `earlier` holds the artifacts of other jobs that its stages name as parents.
 
-    Raises what a stage raised, WorkerLost, StageTimeout, DiskFull before the first stage when space is short, and
-    Cancelled. Finished stages stay in the store, so the next run of the same job starts where this one ended.
+    Every published byte is compared with its digest. A stored result that changed, published or read by a stage, is set
+    aside, and its stage runs again.
+    Raises what a stage raised, WorkerLost, StageTimeout, DiskFull before the first stage when space is short,
+    ArtifactDamaged for a result in `earlier` or too many others, and Cancelled. Finished stages stay in the store, so
+    the next run of the same job starts where this one ended.
     """
     started = time.monotonic()
     store.check_free()
     plan = spec.plan()
     done = dict(earlier)
+    index = mends = 0
     try:
-        for index, stage in enumerate(plan):
+        while index < len(plan):
+            stage = plan[index]
             place: dict[str, Any] = {"stage": stage.name, "index": index, "count": len(plan)}
             computes_with = environment(stage, pool.machine(stage, should_stop))
             task = _task(spec, store, stage, done, token, computes_with)
-            manifest = store.find(stage.role, task.key, stage.kind) if stage.cached else None
-            if manifest is not None:
-                done[stage.name] = stored_record(store, stage.name, stage.role, task.key, manifest)
-                events(RunEvent(kind="stage.skipped", **place))
-                continue
-            events(RunEvent(kind="stage.started", **place))
-            done[stage.name] = record = _run_stage(task, pool, events, should_stop, stage_limit_s, place)
-            events(RunEvent(kind="stage.finished", seconds=record.seconds, **place))
+            told = partial(_damage_event, events, place)
+            manifest = store.find(stage.role, task.key, stage.kind, told) if stage.cached else None
+            damaged: list[tuple[str, str]] = []
+            try:
+                if manifest is not None:
+                    done[stage.name] = stored_record(store, stage.name, stage.role, task.key, manifest)
+                    events(RunEvent(kind="stage.skipped", **place))
+                else:
+                    events(RunEvent(kind="stage.started", **place))
+                    done[stage.name] = record = _run_stage(task, pool, events, should_stop, stage_limit_s, place)
+                    events(RunEvent(kind="stage.finished", seconds=record.seconds, **place))
+            except Cancelled:
+                raise
+            except RoadscribeError:
+                # Whatever a stage says, damaged input comes first: not every reader tells it from a fault of its own.
+                damaged = _set_aside(store, stage.parents.values(), done)
+                if not damaged:
+                    raise
+            index += 1
+            if index == len(plan):
+                damaged = damaged or _set_aside(store, spec.publishes(), done)
+            if damaged:
+                mends += 1
+                index = _back_to(damaged, plan, events, mends)
     finally:
         pool.end_job()
     return RunReport(spec=spec, stages=tuple(done[stage.name] for stage in plan), seconds=time.monotonic() - started)
+
+
+def run_with_inputs(spec: JobSpec, store: Store, pool: Pool, report_of: ReportOf, **how: Any) -> RunReport:
+    """Run a job as `run` does; where a result of its inputs is damaged or gone, those jobs run first.
+
+    `report_of` returns the report of a finished job, `how` are the keyword arguments of `run` without `earlier`.
+    """
+    try:
+        return run(spec, store, pool, earlier=spec.earlier(report_of, store), **how)
+    except (ArtifactDamaged, ArtifactForeign):
+        if not spec.input_jobs():
+            raise
+        for job_id in spec.input_jobs().values():
+            run_with_inputs(stored_spec(json.dumps(report_of(job_id)["job"])), store, pool, report_of, **how)
+    return run(spec, store, pool, earlier=spec.earlier(report_of, store), **how)
+
+
+def _set_aside(store: Store, names: Iterable[str], done: Mapping[str, StageRecord]) -> list[tuple[str, str]]:
+    """Set those of the results aside whose bytes changed, and return the stage and the damage of each."""
+    damaged = []
+    for record in (done[name] for name in dict.fromkeys(names) if name in done):
+        stage, key = record.folder.parent.name, record.folder.name
+        if reason := store.damage(stage, key, record.manifest.kind):
+            store.set_aside(stage, key)
+            damaged.append((record.name, reason))
+    return damaged
+
+
+def _back_to(
+    damaged: Sequence[tuple[str, str]], plan: Sequence[Stage], events: Callable[[RunEvent], None], mends: int
+) -> int:
+    """Report damaged results and return the index of the first stage to run again; raises ArtifactDamaged."""
+    names = [stage.name for stage in plan]
+    for name, reason in damaged:
+        index = names.index(name) if name in names else 0
+        _damage_event(events, {"stage": name, "index": index, "count": len(plan)}, reason)
+    name, reason = damaged[0]
+    if any(name not in names for name, _ in damaged):
+        hint = "It was set aside. Run the job that made it again."
+        raise ArtifactDamaged(f"a result of another job is damaged: {reason}", where=name, hint=hint)
+    if mends > MOST_MENDS:
+        hint = "It was made again each time. Check the disk and the memory of this machine."
+        raise ArtifactDamaged(f"stored results were damaged {mends} times in one run: {reason}", where=name, hint=hint)
+    return min(names.index(name) for name, _ in damaged)
+
+
+def _damage_event(events: Callable[[RunEvent], None], place: Mapping[str, Any], reason: str) -> None:
+    events(RunEvent(kind="artifact.damaged", reason=reason, **place))
 
 
 def _task(
@@ -189,6 +264,8 @@ def _run_stage(
         if outcome.detail:
             outcome.error.add_note(outcome.detail)
         raise outcome.error
+    if outcome.damaged:
+        _damage_event(events, place, outcome.damaged)
     name = task.stage.name
     folder = task.store.object_path(task.stage.role, outcome.object_name)
     manifest = read_manifest(folder, kind=task.stage.kind, schema=NEWEST_SCHEMA, verify=False)

@@ -40,7 +40,8 @@ def execute(
     try:
         _check_environment(task)
         with task.store.locked(task.stage.role, task.key, waiting):
-            return outcome(object_name=_run_locked(task, tick, measured))
+            key, damaged = _run_locked(task, tick, measured)
+            return outcome(object_name=key, damaged=damaged)
     except RoadscribeError as error:
         return outcome(error=error)
     except MemoryError:
@@ -68,10 +69,11 @@ def _check_environment(task: StageTask) -> None:
         raise CodeChanged(what, where=task.stage.name, hint=hint)
 
 
-def _run_locked(task: StageTask, tick: Tick, measured: Measured) -> str:
+def _run_locked(task: StageTask, tick: Tick, measured: Measured) -> tuple[str, str]:
+    """Return the key of the published result, and what was wrong with an earlier one in its place."""
     stage, store = task.stage, task.store
     if stage.cached and store.find(stage.role, task.key, stage.kind) is not None:
-        return task.key  # an earlier attempt finished it
+        return task.key, ""  # an earlier attempt finished it
     work = store.work_path(stage.role, task.key)
     folder = work / "artifact"
     with storage_errors(str(work)):
@@ -99,10 +101,10 @@ def _run_locked(task: StageTask, tick: Tick, measured: Measured) -> str:
         raise
     manifest = read_manifest(folder, kind=stage.kind, schema=NEWEST_SCHEMA, verify=False)
     key = task.key if stage.cached else manifest.digest
-    store.publish(folder, stage.role, key)
+    damaged = store.publish(folder, stage.role, key, stage.kind)
     with contextlib.suppress(OSError):
         shutil.rmtree(work)
-    return key
+    return key, damaged
 
 
 def reset_peak_memory() -> None:

@@ -3,6 +3,7 @@
 objects/<stage>/<key>/      a sealed artifact; there completely or not at all
 work/<stage>-<key>/         what an attempt has so far; locked by the process that works in it
 progress/<token>.json       how far a stage is, for pools that have no pipe to it
+damaged/<stage>-<key>-<ns>/ a result whose bytes changed; kept for a while, since a disk that loses bits is worth a look
 """
 
 from __future__ import annotations
@@ -42,43 +43,70 @@ class Store:
         """Return the file in which a stage without a pipe reports progress."""
         return self.home / "progress" / f"{token}.json"
 
-    def find(self, stage: str, key: str, kind: str) -> Manifest | None:
+    def find(
+        self, stage: str, key: str, kind: str, damaged: Callable[[str], None] = lambda reason: None
+    ) -> Manifest | None:
         """Return the manifest of a finished result, or None.
 
-        Every file must be there in its full number; bytes are verified by whoever reads them. A damaged result
-        is moved aside, so that the stage runs again instead of failing for ever.
+        Every file must be there in its full number; bytes are verified by whoever reads or publishes them. A damaged
+        result is set aside and `damaged` is told why, so that the stage runs again instead of failing for ever.
         """
         folder = self.object_path(stage, key)
         if not (folder / MANIFEST).is_file():
             return None
         try:
             manifest = read_manifest(folder, kind=kind, schema=NEWEST_SCHEMA, verify=False)
-            if all((folder / name).is_file() for name in manifest.files):
+            missing = [name for name in manifest.files if not (folder / name).is_file()]
+            if not missing:
                 return manifest
-        except ArtifactInvalid:
-            pass
-        self._set_aside(folder)
+            reason = f"a file of the artifact is missing: {missing[0]}"
+        except ArtifactInvalid as error:
+            reason = _reason(error)
+        if self.set_aside(stage, key) is not None:
+            damaged(reason)
         return None
 
-    def _set_aside(self, folder: Path) -> None:
-        aside = self.home / "damaged" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+    def damage(self, stage: str, key: str, kind: str) -> str:
+        """Return what is wrong with the bytes of a result, "" if nothing is. Reads all of them."""
+        try:
+            read_manifest(self.object_path(stage, key), kind=kind, schema=NEWEST_SCHEMA)
+        except ArtifactInvalid as error:
+            return _reason(error)
+        except OSError as error:  # a bad sector
+            return f"a file cannot be read: {error.strerror or error}"
+        return ""
+
+    def set_aside(self, stage: str, key: str) -> Path | None:
+        """Move a damaged result to where people can look at it; None when another process has done so."""
+        folder = self.object_path(stage, key)
+        aside = self.home / "damaged" / f"{stage}-{key}-{time.time_ns()}"
         with storage_errors(str(folder)):
             aside.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(aside)
+            try:
+                folder.rename(aside)
+            except FileNotFoundError:
+                return None
+            os.utime(aside)  # it is kept from now on, not from when it was made
+        return aside
 
-    def publish(self, work: Path, stage: str, key: str) -> Path:
-        """Move a sealed folder into place in one step; an equal result that came first is kept."""
-        target = self.object_path(stage, key)
+    def publish(self, work: Path, stage: str, key: str, kind: str) -> str:
+        """Move a sealed folder into place in one step; an equal and sound result that came first is kept.
+
+        Returns what was wrong with a damaged one that was set aside for it, "" without one.
+        """
+        target, reason = self.object_path(stage, key), ""
         with storage_errors(str(target)):
             target.parent.mkdir(parents=True, exist_ok=True)
             _flush(work)
+            if target.exists() and (reason := self.damage(stage, key, kind)):
+                self.set_aside(stage, key)
             try:
                 work.rename(target)
             except OSError:
                 if not (target / MANIFEST).is_file():
                     raise
                 shutil.rmtree(work, ignore_errors=True)
-        return target
+        return reason
 
     def check_free(self) -> None:
         """Raise DiskFull when less than `min_free_bytes` is left: better before the work than in its middle."""
@@ -113,6 +141,11 @@ class Store:
             yield
         finally:
             os.close(handle)
+
+
+def _reason(error: ArtifactInvalid) -> str:
+    """Return the fault and the file's name; the paths of the service are not for those who read a job's events."""
+    return f"{error.message}: {Path(error.where).name}"
 
 
 def _flush(folder: Path) -> None:

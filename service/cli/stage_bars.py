@@ -89,6 +89,8 @@ class StageBars:
                 self._progress(stage, data)
         elif kind in ("stage.started", "stage.skipped", "stage.finished"):
             self._stage(kind.removeprefix("stage."), stage, data)
+        elif kind == "artifact.damaged":
+            self._print(f"{stage}: the stored result was damaged and is made again ({data['reason']})")
         elif kind in ("job.retry_wait", "job.failed"):
             failure = data.get("failure", {})
             self._print(f"{kind.removeprefix('job.')}: {failure.get('code')}: {failure.get('message')}")

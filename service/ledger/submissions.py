@@ -160,6 +160,13 @@ class Submissions:
             move(connection, row, state, now(connection))
             return self._read(connection, job_id)
 
+    def note(self, job_id: str, kind: str, data: dict[str, Any]) -> None:
+        """Append an event to a job that has not ended; the events of one that has stay as they are."""
+        with writing(self._engine) as connection:
+            row = locked(connection, job_id)
+            if row is not None and row.state not in tables.TERMINAL:
+                append_event(connection, job_id, kind, data, now(connection))
+
     def events(self, job_id: str, *, after: int = 0, limit: int = 500) -> list[dict[str, Any]]:
         """Return the events of a job that follow number `after`, in order."""
         query = select(_event).where(_event.c.job_id == job_id, _event.c.seq > after)

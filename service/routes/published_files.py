@@ -13,6 +13,7 @@ from service.ledger.submissions import StoredFile
 from service.problems import Problem
 from service.routes.jobs import existing, ledger_of
 from service.schemas import ArtifactEntry, ArtifactPage
+from service.stored_files import StoredFiles
 
 router = APIRouter(tags=["artifacts"])
 SHA256 = r"^[0-9a-f]{64}$"
@@ -61,9 +62,7 @@ def _answer(request: Request, file: StoredFile | None, if_none_match: str) -> Re
     headers |= {"X-Content-Type-Options": "nosniff"}
     if etag in [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")] or if_none_match.strip() == "*":
         return Response(status_code=304, headers=headers)
-    stored = request.app.state.settings.home / file.stored
-    if not stored.is_file():
-        hint = "Somebody removed it from the store; run the job again."
-        raise Problem(410, "ARTIFACT_GONE", "the file is no longer in the store", hint=hint)
+    files: StoredFiles = request.app.state.stored_files
+    stored = files.sound(file)
     media_type = "application/geo+json" if file.path.endswith(".geojson") else mimetypes.guess_type(file.path)[0]
     return FileResponse(stored, headers=headers, media_type=media_type or "application/octet-stream")

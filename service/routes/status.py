@@ -42,4 +42,6 @@ def metrics(request: Request) -> Response:
     age = ledger.executor_age_s()
     beat = Gauge("roadscribe_executor_age_seconds", "Time since an executor was seen.", registry=registry)
     beat.set(-1.0 if age is None else age)
+    aside = Gauge("roadscribe_artifacts_set_aside", "Damaged results that are kept.", registry=registry)
+    aside.set(request.app.state.stored_files.set_aside_count())
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -25,16 +25,16 @@ def leave(folder, text="x"):
 
 def test_a_result_is_there_completely_or_not_at_all(store, tmp_path):
     assert store.find("first", "k", "Probe") is None
-    store.publish(leave(tmp_path / "w"), "first", "k")
+    store.publish(leave(tmp_path / "w"), "first", "k", "Probe")
     assert store.find("first", "k", "Probe").files.keys() == {"a.txt"}
-    store.publish(leave(tmp_path / "w"), "first", "k")  # an equal one that came second
+    store.publish(leave(tmp_path / "w"), "first", "k", "Probe")  # an equal one that came second
     assert not (tmp_path / "w").exists()
 
 
 def test_a_damaged_result_is_set_aside(store, tmp_path):
     for damage in (lambda p: (p / "a.txt").unlink(), lambda p: (p / MANIFEST).write_text("{")):
-        folder = store.publish(leave(tmp_path / "w"), "first", "k")
-        damage(folder)
+        store.publish(leave(tmp_path / "w"), "first", "k", "Probe")
+        damage(folder := store.object_path("first", "k"))
         assert store.find("first", "k", "Probe") is None
         assert not folder.exists()
     assert len(list((store.home / "damaged").iterdir())) == 2

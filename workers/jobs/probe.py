@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from recon.artifact import atomic_folder, seal
+from recon.artifact import atomic_folder, read_manifest, seal
 from recon.errors import Cancelled, DriveInvalid
 from workers.jobs.job_spec import JobSpec, Spec
 from workers.stage import Stage, StageInput, same
@@ -90,6 +90,7 @@ def second(given: StageInput) -> None:
         _save_at_a_signal(given)
     if action == "hang":
         time.sleep(3600)  # only a kill ends it
+    read_manifest(given.parents["first"], kind="Probe", schema=1)
     _work(given, config.seconds)
     _leave(given, b"second")
 
