@@ -7,8 +7,10 @@ import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
+from fastapi.security import HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from recon.errors import StorageError
@@ -17,9 +19,10 @@ from service.ledger.database import migrate, open_database
 from service.ledger.leases import Leases
 from service.ledger.submissions import Submissions
 from service.problems import Problem
-from service.routes import jobs, published_files, status
+from service.routes import jobs, published_files, reference, status
 from service.settings import Settings, load_settings
 from service.stored_files import StoredFiles
+from service.web import openapi
 from service.web.hosts import KnownHosts
 from service.web.requests import Requests
 
@@ -32,12 +35,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings.check_exposure()
     engine = open_database(settings.url)
     migrate(engine, settings.home)
-    # /docs would load its scripts from another host: the schema is at /openapi.json instead.
     app = FastAPI(
         title="Roadscribe",
         version=version("roadscribe"),
         summary="Drives in, vector-map pseudo labels out.",
-        docs_url=None,
+        docs_url=None,  # FastAPI's page loads its scripts from another host: see routes.reference
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_sweeping(Leases(engine, "api", **settings.time_limits())),
@@ -46,10 +48,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
     app.state.stored_files = StoredFiles(settings.home, app.state.submissions)
     problems.install(app)
+    openapi.install(app)
     guard = [Depends(_authenticate)]
     app.include_router(jobs.router, prefix="/v1", dependencies=guard)
     app.include_router(published_files.router, prefix="/v1", dependencies=guard)
     app.include_router(status.router)
+    app.include_router(reference.router)
     app.include_router(status.guarded, dependencies=guard)
     if not settings.api_key.get_secret_value():
         app.add_middleware(KnownHosts)
@@ -76,7 +80,7 @@ def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager
     return lifespan
 
 
-def _authenticate(request: Request) -> None:
+def _authenticate(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False))]) -> None:
     expected = request.app.state.settings.api_key.get_secret_value()
     given = request.headers.get("authorization", "").removeprefix("Bearer ")
     if expected and not hmac.compare_digest(given.encode(), expected.encode()):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.routing import Match
 
 from recon.errors import InfrastructureError, InputInvalid, PathRefused, RoadscribeError
+from service.problem_codes import anchor
 from workers.spec import pointer
 
 PROBLEM_JSON = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 TITLES = {
     400: "Bad request",
     401: "Not authenticated",
@@ -24,7 +27,9 @@ TITLES = {
     410: "Gone",
     413: "Too large",
     415: "Unsupported media type",
+    416: "Range not satisfiable",
     422: "Invalid",
+    429: "Too many requests",
     500: "Internal error",
     503: "Unavailable",
 }
@@ -33,8 +38,17 @@ TITLES = {
 class Problem(HTTPException):
     """A refusal as a response: status, code and what to do."""
 
-    def __init__(self, status: int, code: str, detail: str, *, hint: str = "", errors: Sequence[Any] = ()) -> None:
-        super().__init__(status_code=status, detail=detail)
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        hint: str = "",
+        errors: Sequence[Any] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(status_code=status, detail=detail, headers=headers)
         self.code, self.hint, self.errors = code, hint, list(errors)
 
 
@@ -43,7 +57,7 @@ def problem_body(
 ) -> dict[str, Any]:
     """Return a problem document."""
     body: dict[str, Any] = {
-        "type": f"urn:roadscribe:problem:{code.lower().replace('_', '-')}",
+        "type": f"/problems#{anchor(code)}",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
@@ -54,17 +68,30 @@ def problem_body(
     return body | ({"errors": list(errors)} if errors else {})
 
 
-def problem_response(status: int, code: str, detail: str, **members: Any) -> JSONResponse:
+def problem_response(
+    status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
     """Return a response with a problem document; the members are those of `problem_body`."""
     body = problem_body(status, code, detail, **members)
-    headers = {"Retry-After": "2"} if status == 503 else {}
-    headers |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
-    return JSONResponse(body, status_code=status, media_type=PROBLEM_JSON, headers=headers)
+    own = {"Retry-After": "2"} if status == 503 else {}
+    own |= {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    return JSONResponse(body, status_code=status, media_type=PROBLEM_JSON, headers=own | dict(headers or {}))
+
+
+def code_of(status: int) -> str:
+    """Return the code of a refusal that has no other than its status."""
+    return TITLES.get(status, "Error").upper().replace(" ", "_")
 
 
 def field_faults(errors: Sequence[Any]) -> list[dict[str, str]]:
     """Return pydantic's errors as JSON pointers with a sentence each; the values sent are not echoed."""
     return [{"pointer": pointer(tuple(e["loc"])) or "/", "detail": str(e["msg"])} for e in errors]
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """Return the methods of a path. The router names those of the first route that matches only."""
+    scopes = [(method, {**request.scope, "method": method}) for method in METHODS]
+    return [m for m, scope in scopes if any(r.matches(scope)[0] == Match.FULL for r in app.router.routes)]
 
 
 def install(app: FastAPI) -> None:
@@ -82,10 +109,13 @@ def install(app: FastAPI) -> None:
         return problem_response(status, error.code, error.message, hint=error.hint, retryable=error.retryable)
 
     @app.exception_handler(StarletteHTTPException)
-    async def _http(_: Request, error: StarletteHTTPException) -> JSONResponse:
-        code = getattr(error, "code", "") or TITLES.get(error.status_code, "error").upper().replace(" ", "_")
-        hint, errors = getattr(error, "hint", ""), getattr(error, "errors", [])
-        return problem_response(error.status_code, code, str(error.detail), hint=hint, errors=errors)
+    async def _http(request: Request, error: StarletteHTTPException) -> JSONResponse:
+        status, headers = error.status_code, dict(error.headers or {})
+        if status == 405:
+            headers["Allow"] = ", ".join(_allowed(app, request))
+        members = {"hint": getattr(error, "hint", ""), "errors": getattr(error, "errors", [])}
+        code = getattr(error, "code", "") or code_of(status)
+        return problem_response(status, code, str(error.detail), headers=headers, **members)
 
     @app.exception_handler(RequestValidationError)
     async def _request(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -22,6 +22,26 @@ class Failure(BaseModel):
     attempt: int | None = None
 
 
+class Fault(BaseModel):
+    """A field that is wrong."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """A refusal (RFC 9457). `type` leads to the section of the code."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    hint: str = ""
+    errors: list[Fault] = []
+
+
 class Job(BaseModel):
     """A job. Times are seconds since 1970."""
 

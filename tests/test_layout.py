@@ -40,6 +40,8 @@ def test_every_dependency_is_pinned() -> None:
 
 # A shipped net is a checkpoint with its model card.
 NET_FILES = {".safetensors", ".md"}
+# The reference page of the API: its scripts as npm has them, compressed, with their licence.
+PAGE_FILES = {".gz", ".txt"}
 
 
 def test_packages_hold_code_and_their_data_files_only() -> None:
@@ -48,5 +50,7 @@ def test_packages_hold_code_and_their_data_files_only() -> None:
             if path.is_file() and "__pycache__" not in path.parts:
                 assert (
                     path.suffix
-                    in {".py", ".json", ".toml", ".sql", ".html", ".css", ".js", ".mako", ".ini"} | NET_FILES
+                    in {".py", ".json", ".toml", ".sql", ".html", ".css", ".js", ".mako", ".ini"}
+                    | NET_FILES
+                    | PAGE_FILES
                 ), path

@@ -20,9 +20,10 @@ from service.problems import Problem, field_faults
 from service.roots import resolve_below
 from service.schemas import EventPage, Job, JobPage
 from service.settings import Settings
+from service.web.openapi import job_body, refusals
 from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.kinds import public_kinds
-from workers.spec import adapter, parse_spec
+from workers.spec import parse_spec
 
 POLL_S = 0.3
 KEEP_ALIVE_S = 15.0
@@ -45,13 +46,12 @@ def existing(job: dict[str, Any] | None) -> dict[str, Any]:
     return job
 
 
-# References count from the root of the document that this schema becomes a part of.
-_PLACE = "#/paths/~1v1~1jobs/post/requestBody/content/application~1json/schema/$defs/{model}"
-_SCHEMA = adapter(public_kinds()).json_schema(ref_template=_PLACE)
-_BODY = {"requestBody": {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}}
+KNOWN = {304: {"description": "It is as If-None-Match states."}, **refusals(404)}
+STREAM = {200: {"description": "A page, or a stream.", "content": {"text/event-stream": {}}}, **refusals(404, 429)}
+SUBMITTED = {200: {"description": "The job had already ended.", "model": Job}, **refusals(403, 413, 415)}
 
 
-@router.post("/jobs", status_code=202, response_model=Job, openapi_extra=_BODY)
+@router.post("/jobs", status_code=202, response_model=Job, openapi_extra=job_body(), responses=SUBMITTED)
 async def submit(
     request: Request,
     response: Response,
@@ -140,7 +140,7 @@ def list_jobs(
     return JobPage(jobs=[Job(**job) for job in jobs], next=following)
 
 
-@router.get("/jobs/{job_id}", response_model=Job)
+@router.get("/jobs/{job_id}", response_model=Job, responses=KNOWN)
 async def get_job(
     request: Request,
     response: Response,
@@ -163,13 +163,13 @@ async def get_job(
     return job
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202)
+@router.post("/jobs/{job_id}/cancel", status_code=202, responses=refusals(404))
 def cancel(request: Request, job_id: str) -> Job:
     """Cancel a job. A job that has ended is returned as it is."""
     return Job(**existing(ledger_of(request).cancel(job_id)))
 
 
-@router.get("/jobs/{job_id}/events", response_model=EventPage)
+@router.get("/jobs/{job_id}/events", response_model=EventPage, responses=STREAM)
 async def events(
     request: Request,
     job_id: str,

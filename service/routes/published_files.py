@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -14,12 +14,20 @@ from service.problems import Problem
 from service.routes.jobs import existing, ledger_of
 from service.schemas import ArtifactEntry, ArtifactPage
 from service.stored_files import StoredFiles
+from service.web.openapi import refusals
 
 router = APIRouter(tags=["artifacts"])
+BYTES = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+FILE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The file.", **BYTES},
+    206: {"description": "The range of it.", **BYTES},
+    304: {"description": "It is as If-None-Match states."},
+    **refusals(404, 410, 416),
+}
 SHA256 = r"^[0-9a-f]{64}$"
 
 
-@router.get("/jobs/{job_id}/artifacts")
+@router.get("/jobs/{job_id}/artifacts", responses=refusals(404))
 def artifacts(request: Request, job_id: str) -> ArtifactPage:
     """List the files of a job: none before it succeeded, all of them after."""
     ledger = ledger_of(request)
@@ -36,7 +44,7 @@ def artifacts(request: Request, job_id: str) -> ArtifactPage:
     return ArtifactPage(artifacts=entries)
 
 
-@router.get("/artifacts/{sha256}", response_class=FileResponse)
+@router.get("/artifacts/{sha256}", response_class=FileResponse, responses=FILE)
 @router.head("/artifacts/{sha256}", include_in_schema=False)
 def by_content(
     request: Request,
@@ -47,7 +55,7 @@ def by_content(
     return _answer(request, ledger_of(request).artifact(sha256=sha256), if_none_match)
 
 
-@router.get("/jobs/{job_id}/files/{path:path}", response_class=FileResponse)
+@router.get("/jobs/{job_id}/files/{path:path}", response_class=FileResponse, responses=FILE)
 @router.head("/jobs/{job_id}/files/{path:path}", include_in_schema=False)
 def by_path(request: Request, job_id: str, path: str, if_none_match: Annotated[str, Header()] = "") -> Response:
     """Return a file of a job by its path; honours Range, If-Range and If-None-Match."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from service.routes.jobs import ledger_of
@@ -19,7 +20,7 @@ def healthz() -> Health:
     return Health(status="ok")
 
 
-@router.get("/readyz")
+@router.get("/readyz", responses={503: {"description": "Jobs would wait.", "model": Health}})
 def readyz(request: Request, response: Response) -> Health:
     """Say whether jobs would run: the ledger answers and an executor was seen lately; else 503."""
     age = ledger_of(request).executor_age_s()
@@ -28,7 +29,7 @@ def readyz(request: Request, response: Response) -> Health:
     return Health(status="ok" if ready else "waiting", executor_age_s=age)
 
 
-@guarded.get("/metrics")
+@guarded.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
     """Return the figures of the ledger for Prometheus."""
     ledger = ledger_of(request)

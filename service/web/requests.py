@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import problem_response
+from service.problems import TITLES, code_of, problem_response
 
 
 class Requests:
@@ -24,11 +25,22 @@ class Requests:
             return
         status, started = 0, time.perf_counter()
 
+        replaced = False
+
         async def noting(message: Message) -> None:
-            nonlocal status
+            nonlocal status, replaced
             if message["type"] == "http.response.start":
                 status = message["status"]
-            await send(message)
+                headers = Headers(raw=message["headers"])
+                if status >= 400 and headers.get("content-type", "").startswith("text/plain"):
+                    replaced = True  # a library's refusal
+                    kept = {name: value for name, value in headers.items() if not name.startswith("content-")}
+                    kept |= {name: value for name, value in headers.items() if name == "content-range"}
+                    await problem_response(status, code_of(status), TITLES.get(status, "Error"), headers=kept)(
+                        scope, receive, send
+                    )
+            if not replaced:
+                await send(message)
 
         try:
             await self._app(scope, receive, noting)
