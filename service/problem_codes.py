@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from html import escape
+from textwrap import fill
 
 # Code -> (meaning, remedy). A code never changes its meaning.
 CODES: dict[str, tuple[str, str]] = {
@@ -36,6 +37,10 @@ CODES: dict[str, tuple[str, str]] = {
     "JOB_NOT_ENDED": ("Only a job that failed or was cancelled can be retried.", "Wait for its end, or cancel it."),
     "ARTIFACT_UNKNOWN": ("No job of this tenant published such a file.", "List the artifacts of the job."),
     "ARTIFACT_GONE": ("The file is no longer in the store.", "Run the job again."),
+    "ARTIFACT_DAMAGED": (
+        "The stored file is damaged, and was set aside.",
+        "A job makes it again. Repeat the request when it has succeeded.",
+    ),
     "PATH_REFUSED": (
         "The path is no existing path below a root, or has a link on the way. The answer does not reveal which.",
         "Use a path below `ROADSCRIBE_ROOTS`, without links.",
@@ -68,6 +73,10 @@ CODES: dict[str, tuple[str, str]] = {
     "DISK_FULL": ("No space is left on the disk. Nothing was published.", "Free some space and retry the job."),
     "OOM_HOST": ("The worker ran out of memory.", "Use smaller tiles, or a machine with more memory."),
     "WORKER_LOST": ("The worker process died.", "The job is tried again by itself."),
+    "MACHINE_LOST": (
+        "What the job ran on died.",
+        "The job is tried again by itself, and no attempt is counted.",
+    ),
     "CLUSTER_SICK": ("The Ray cluster does not answer.", "The executor restarts, and the job is tried again."),
     "CODE_CHANGED": (
         "A worker has other code than the executor.",
@@ -90,7 +99,9 @@ def markdown() -> str:
     """Return the table as a page of the documents."""
     head = "# Problem codes\n\nThe field `type` of a problem links to the same list at `/problems` of the service.\n"
     head += "`make problems` writes this page from `service/problem_codes.py`.\n"
-    return head + "".join(f"\n## {code}\n\n{meaning} {remedy}\n" for code, (meaning, remedy) in CODES.items())
+    return head + "".join(
+        f"\n## {code}\n\n{fill(f'{meaning} {remedy}', 118)}\n" for code, (meaning, remedy) in CODES.items()
+    )
 
 
 def html() -> str:
