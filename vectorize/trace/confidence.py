@@ -42,11 +42,11 @@ class Curve(NamedTuple):
 # Fitted by `make confidence` on eight drives of the demo city, five of them by day; hardly any divider was wrong there.
 # docs/labels.md shows their calibration on other drives.
 CURVES: dict[ElementClass, Curve] = {
-    "divider": Curve(0.0502, 4.0),
-    "ped_crossing": Curve(0.1348, 2.0),
+    "divider": Curve(0.0361, 6.0),
+    "ped_crossing": Curve(0.097, 2.0),
     "boundary": Curve(0.1874, 4.0),
     "stop_line": Curve(0.1874, 2.0),
-    "hatched": Curve(0.1348, 2.0),  # the city has too few to fit one: as that of crossings
+    "hatched": Curve(0.097, 2.0),  # the city has too few to fit one: as that of crossings
 }
 # Not settings: the curves were fitted with these values. After a change, run `make confidence` and enter its curves.
 FADE_M = 60.0  # gap over which the confidence in a bridge falls to 37 %
