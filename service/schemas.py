@@ -50,6 +50,8 @@ class Job(BaseModel):
     state: State
     attempt: int
     max_attempts: int
+    losses: int = 0  # machines that died under it since it finished a stage
+    priority: int = 0
     created_at: float
     updated_at: float
     version: int

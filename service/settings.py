@@ -29,6 +29,10 @@ class Settings(BaseSettings):
     api_key: SecretStr = SecretStr("")
     executor: Literal["ray", "local"] = "ray"
     ray_address: str = ""  # empty: a cluster of its own
+    jobs_at_once: int = Field(default=0, ge=0, le=256)  # of one executor; 0: one for each CPU
+    cpus: float = Field(default=0.0, ge=0.0)  # what the stages of one executor may use; 0: all of the machine
+    memory_mb: float = Field(default=0.0, ge=0.0)  # 0: 80 % of the machine
+    gpus: float | None = Field(default=None, ge=0.0)  # None: one where PyTorch finds one
     max_attempts: int = Field(default=3, ge=1, le=20)
     lease_s: float = Field(default=30.0, ge=1.0)
     queue_limit_s: float = Field(default=7 * 86400.0, gt=0)  # a job that no executor takes fails after this time
@@ -76,6 +80,7 @@ class Settings(BaseSettings):
         values = {
             f"ROADSCRIBE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
             for name, value in ((name, getattr(self, name)) for name in type(self).model_fields)
+            if value is not None
         }
         return {**os.environ, **values}
 

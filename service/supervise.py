@@ -15,8 +15,12 @@ from collections.abc import Callable
 import structlog
 import uvicorn
 
+from recon.errors import StorageError
 from service import logs
 from service.api import create_app
+from service.execution.names import release_dead
+from service.ledger.database import open_database
+from service.ledger.leases import Leases
 from service.settings import Settings
 from service.web.listener import Protocol, listen
 
@@ -29,6 +33,7 @@ class Supervisor(threading.Thread):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(daemon=True)
+        self._settings = settings
         self._environment = {**settings.environment(), "ROADSCRIBE_SUPERVISOR": str(os.getpid())}
         self._end = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
@@ -48,9 +53,17 @@ class Supervisor(threading.Thread):
                 os.killpg(self._child.pid, signal.SIGKILL)  # its children would only hold memory
             if self._end.is_set():
                 return
+            self._free_jobs()
             pause_s = 0.5 if time.monotonic() - started > 60.0 else min(LONGEST_PAUSE_S, pause_s * 2)
             log.warning("executor.ended", status=self._child.returncode, again_in_s=pause_s)
             self._end.wait(pause_s)
+
+    def _free_jobs(self) -> None:
+        """Return the dead executor's jobs to the queue, for other executors: this one needs seconds to start."""
+        engine = open_database(self._settings.url)
+        with contextlib.suppress(StorageError):  # then the next executor does it, or the end of the leases
+            release_dead(self._settings.home, Leases(engine, "supervisor", **self._settings.time_limits()))
+        engine.dispose()
 
     def stop(self) -> None:
         """Let the executor give its job back and end; kill it and its workers when it takes too long."""

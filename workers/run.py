@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
 from recon.errors import ArtifactDamaged, ArtifactForeign, Cancelled, RoadscribeError, StageTimeout
@@ -29,7 +30,9 @@ MOST_MENDS = 3  # damaged results that one run makes again: after that it is the
 class RunEvent:
     """An event of a stage."""
 
-    kind: Literal["stage.started", "stage.progress", "stage.skipped", "stage.finished", "artifact.damaged"]
+    kind: Literal[
+        "stage.waiting", "stage.started", "stage.progress", "stage.skipped", "stage.finished", "artifact.damaged"
+    ]
     stage: str
     index: int  # of the stage in the plan, from 0
     count: int  # stages of the plan
@@ -38,7 +41,8 @@ class RunEvent:
     unit: str = ""
     seconds: float = 0.0
     values: Mapping[str, float] = field(default_factory=dict)  # what the stage measured, such as a loss
-    reason: str = ""  # what is wrong with the stage's stored result
+    reason: str = ""  # what is wrong with the stage's stored result, or what a waiting stage waits for
+    job: str = ""  # the job that a waiting stage waits for
 
     def record(self) -> dict[str, Any]:
         """Return the JSON form, without the fields that the kind of event does not have."""
@@ -50,6 +54,8 @@ class RunEvent:
             body["seconds"] = round(self.seconds, 3)
         if self.kind == "artifact.damaged":
             body["reason"] = self.reason
+        if self.kind == "stage.waiting":
+            body |= {"reason": self.reason, "waits_for": [self.job] if self.job else []}
         return body
 
 
@@ -108,6 +114,29 @@ class RunReport:
         return body | (summary or {})
 
 
+class Waiting(Protocol):
+    """Takes why a stage waits, and the id of the job that it waits for, if it is one."""
+
+    def __call__(self, reason: str, job: str = "", /) -> None:
+        """Take the reason."""
+
+
+class Turn(Protocol):
+    """Decides when a stage may run."""
+
+    def __call__(
+        self, task: StageTask, waiting: Waiting, should_stop: Callable[[], bool], /
+    ) -> AbstractContextManager[None]:
+        """Hold the right to run a stage, after some time if need be; raises Cancelled when told to stop meanwhile."""
+
+
+@contextmanager
+def local_turn(task: StageTask, waiting: Waiting, should_stop: Callable[[], bool], /) -> Iterator[None]:
+    """Let one process of this machine at a time work on a stage's result."""
+    with task.store.locked(task.stage.role, task.key, lambda: waiting("another process makes it"), should_stop):
+        yield
+
+
 def run(
     spec: JobSpec,
     store: Store,
@@ -118,9 +147,12 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     token: str = "local",
     stage_limit_s: float = STAGE_LIMIT_S,
+    turn: Turn = local_turn,
 ) -> RunReport:
     """Run a job to its end; `earlier` holds the artifacts of other jobs that its stages name as parents.
 
+    No limit of time counts while a stage waits for its `turn`. `token` names the attempt: what it has not finished
+    lies in folders of this name, so that an attempt that was given up, but lives on, disturbs nobody.
     Every published byte is compared with its digest. A stored result that changed, published or read by a stage, is set
     aside, and its stage runs again.
     Raises what a stage raised, WorkerLost, StageTimeout, DiskFull before the first stage when space is short,
@@ -138,17 +170,9 @@ def run(
             place: dict[str, Any] = {"stage": stage.name, "index": index, "count": len(plan)}
             computes_with = environment(stage, pool.machine(stage, should_stop))
             task = _task(spec, store, stage, done, token, computes_with)
-            told = partial(_damage_event, events, place)
-            manifest = store.find(stage.role, task.key, stage.kind, told) if stage.cached else None
             damaged: list[tuple[str, str]] = []
             try:
-                if manifest is not None:
-                    done[stage.name] = stored_record(store, stage.name, stage.role, task.key, manifest)
-                    events(RunEvent(kind="stage.skipped", **place))
-                else:
-                    events(RunEvent(kind="stage.started", **place))
-                    done[stage.name] = record = _run_stage(task, pool, events, should_stop, stage_limit_s, place)
-                    events(RunEvent(kind="stage.finished", seconds=record.seconds, **place))
+                done[stage.name] = _made(task, pool, events, should_stop, stage_limit_s, turn, place)
             except Cancelled:
                 raise
             except RoadscribeError:
@@ -165,6 +189,34 @@ def run(
     finally:
         pool.end_job()
     return RunReport(spec=spec, stages=tuple(done[stage.name] for stage in plan), seconds=time.monotonic() - started)
+
+
+def _made(
+    task: StageTask,
+    pool: Pool,
+    events: Callable[[RunEvent], None],
+    should_stop: Callable[[], bool],
+    limit_s: float,
+    turn: Turn,
+    place: dict[str, Any],
+) -> StageRecord:
+    """Return the result of a stage that the store has, or that the stage makes once it is its turn."""
+
+    def waiting(reason: str, job: str = "", /) -> None:
+        events(RunEvent(kind="stage.waiting", reason=reason, job=job, **place))
+
+    told = partial(_damage_event, events, place)
+    record = _stored(task, told)
+    if record is None:
+        with turn(task, waiting, should_stop):
+            record = _stored(task, told)  # who had the turn before may have made it
+            if record is None:
+                events(RunEvent(kind="stage.started", **place))
+                record = _run_stage(task, pool, events, should_stop, limit_s, place)
+                events(RunEvent(kind="stage.finished", seconds=record.seconds, **place))
+                return record
+    events(RunEvent(kind="stage.skipped", **place))
+    return record
 
 
 def run_with_inputs(spec: JobSpec, store: Store, pool: Pool, report_of: ReportOf, **how: Any) -> RunReport:
@@ -213,6 +265,12 @@ def _back_to(
 
 def _damage_event(events: Callable[[RunEvent], None], place: Mapping[str, Any], reason: str) -> None:
     events(RunEvent(kind="artifact.damaged", reason=reason, **place))
+
+
+def _stored(task: StageTask, damaged: Callable[[str], None]) -> StageRecord | None:
+    stage, store = task.stage, task.store
+    manifest = store.find(stage.role, task.key, stage.kind, damaged) if stage.cached else None
+    return None if manifest is None else stored_record(store, stage.name, stage.role, task.key, manifest)
 
 
 def _task(

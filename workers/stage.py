@@ -32,6 +32,8 @@ class Stage:
     resumes: bool = False  # True: the next attempt finds the work folder of the last one
     grace_s: float = 0.0  # what a cancelled attempt gets to save what it has, before it is killed
     trip: int = 0  # which of the job's drives this stage works on
+    cpus: float = 1.0  # what it keeps busy
+    memory_mb: float = 500.0  # what it takes before anybody has measured it
     gpus: float = 0.0  # share of a GPU, where there is one
     device: str = ""  # device setting, "auto" included, of a stage that computes with PyTorch; "" = it does not
     renderer: str = ""  # renderer setting, "auto" included, of a stage that renders; "" = it does not
@@ -40,7 +42,12 @@ class Stage:
     @property
     def role(self) -> str:
         """Return the name without the trip's number: where results are kept."""
-        return self.name.split(" ")[0]
+        return role_of(self.name)
+
+
+def role_of(name: str) -> str:
+    """Return the role of a stage of this name."""
+    return name.split(" ", maxsplit=1)[0]
 
 
 def same(*names: str) -> dict[str, str]:
@@ -73,6 +80,11 @@ class StageRecord:
     digest: str
     folder: Path
     manifest: Manifest
+
+    @property
+    def role(self) -> str:
+        """Return the name without the trip's number."""
+        return role_of(self.name)
 
 
 def identity(manifest: Manifest) -> str:

@@ -8,12 +8,11 @@ import resource
 import shutil
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from recon.artifact import MANIFEST, read_manifest
-from recon.errors import Cancelled, InputInvalid, OutOfMemory, RoadscribeError, storage_errors
+from recon.errors import InputInvalid, OutOfMemory, RoadscribeError, storage_errors
 from recon.progress import Tick
 from workers.kernel_cache import forget_stale_kernels
 from workers.machine import this_machine
@@ -23,9 +22,7 @@ from workers.stage_key import environment
 from workers.store import NEWEST_SCHEMA
 
 
-def execute(
-    task: StageTask, tick: Tick, should_stop: Callable[[], bool] = lambda: False, measured: Measured = lambda _: None
-) -> StageOutcome:
+def execute(task: StageTask, tick: Tick, measured: Measured = lambda _: None) -> StageOutcome:
     """Run a stage and return its outcome; never raises, so that no other exception crosses the process border."""
     started = time.monotonic()
     reset_peak_memory()
@@ -33,15 +30,10 @@ def execute(
     def outcome(**fields: Any) -> StageOutcome:
         return StageOutcome(seconds=time.monotonic() - started, peak_memory_bytes=peak_memory_bytes(), **fields)
 
-    def waiting() -> None:
-        if should_stop():
-            raise Cancelled
-
     try:
         _check_environment(task)
-        with task.store.locked(task.stage.role, task.key, waiting):
-            key, damaged = _run_locked(task, tick, measured)
-            return outcome(object_name=key, damaged=damaged)
+        key, damaged = _run(task, tick, measured)
+        return outcome(object_name=key, damaged=damaged)
     except RoadscribeError as error:
         return outcome(error=error)
     except MemoryError:
@@ -69,17 +61,18 @@ def _check_environment(task: StageTask) -> None:
         raise CodeChanged(what, where=task.stage.name, hint=hint)
 
 
-def _run_locked(task: StageTask, tick: Tick, measured: Measured) -> tuple[str, str]:
-    """Return the key of the published result, and what was wrong with an earlier one in its place."""
+def _run(task: StageTask, tick: Tick, measured: Measured) -> tuple[str, str]:
+    """Return the key of the published result, and what was wrong with an earlier one in its place.
+
+    The sender of the task holds the right to make it.
+    """
     stage, store = task.stage, task.store
-    if stage.cached and store.find(stage.role, task.key, stage.kind) is not None:
-        return task.key, ""  # an earlier attempt finished it
-    work = store.work_path(stage.role, task.key)
+    # Whoever asks for a result without a key does it for itself: others may do the same work at the same time.
+    name = task.key if stage.cached else f"{task.key}-{task.token}"
+    work = store.begin_work(stage.role, name, task.token, resumes=stage.resumes)
     folder = work / "artifact"
-    with storage_errors(str(work)):
-        if not stage.resumes or (folder / MANIFEST).exists():
-            shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True, exist_ok=True)
+    if (folder / MANIFEST).exists():
+        shutil.rmtree(folder)
     given = StageInput(
         config=task.settings(),
         parents={name: Path(path) for name, path in task.parents.items()},
@@ -97,13 +90,12 @@ def _run_locked(task: StageTask, tick: Tick, measured: Measured) -> tuple[str, s
         with storage_errors(str(work)):
             function(given)
     except InputInvalid:
-        shutil.rmtree(work, ignore_errors=True)  # nothing to resume: the input is wrong
+        store.end_work(stage.role, name, task.token)  # nothing to resume: the input is wrong
         raise
     manifest = read_manifest(folder, kind=stage.kind, schema=NEWEST_SCHEMA, verify=False)
     key = task.key if stage.cached else manifest.digest
     damaged = store.publish(folder, stage.role, key, stage.kind)
-    with contextlib.suppress(OSError):
-        shutil.rmtree(work)
+    store.end_work(stage.role, name, task.token)
     return key, damaged
 
 

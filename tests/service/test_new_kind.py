@@ -120,8 +120,8 @@ def test_a_new_kind_runs_from_the_api_to_its_result(
     behind = client.post("/v1/jobs", json={**body, "after": job["id"]}).json()
     assert behind["state"] == "blocked"
 
-    executor = Executor(settings, LocalPool(), leases)
-    executor._run(leases.claim())
+    executor = Executor(settings, [LocalPool()], leases)
+    executor.slots[0].run(leases.claim())
     done = client.get(f"/v1/jobs/{job['id']}").json()
     assert (done["state"], done["failure"], done["report"]["greeted"]) == ("succeeded", None, 2)
     entries = {one["path"]: one["url"] for one in client.get(f"/v1/jobs/{job['id']}/artifacts").json()["artifacts"]}
@@ -129,7 +129,7 @@ def test_a_new_kind_runs_from_the_api_to_its_result(
     assert client.get(entries["text.txt"]).text == "good day Ann\ngood day Bob\n"
 
     leases.sweep()
-    executor._run(leases.claim())
+    executor.slots[0].run(leases.claim())
     again = client.get(f"/v1/jobs/{behind['id']}").json()
     assert [stage["state"] for stage in again["report"]["stages"]] == ["run", "skipped"]
     assert sources_of(done["spec"]) == str(names)

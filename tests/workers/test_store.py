@@ -8,8 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from recon.artifact import MANIFEST, atomic_folder, seal
-from recon.errors import DiskFull, StorageError
-from workers import store as store_module
+from recon.errors import Cancelled, DiskFull
 from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
 from workers.run import run
@@ -40,15 +39,40 @@ def test_a_damaged_result_is_set_aside(store, tmp_path):
     assert len(list((store.home / "damaged").iterdir())) == 2
 
 
-def test_two_workers_never_share_a_folder(store, monkeypatch):
-    monkeypatch.setattr(store_module, "LOCK_WAIT_S", 0.2)
-    with store.locked("first", "k", lambda: None):
-        with pytest.raises(StorageError), store.locked("first", "k", lambda: None):
+def test_one_process_of_a_machine_makes_a_result_and_the_next_waits_until_told_to_stop(store):
+    told = []
+    with store.locked("first", "k", lambda: None, lambda: False):
+        looks = iter([False] * 3 + [True])
+        with pytest.raises(Cancelled), store.locked("first", "k", lambda: told.append(1), lambda: next(looks)):
             pass
-        with store.locked("first", "other", lambda: None):
+        assert told == [1]
+        with store.locked("first", "other", lambda: None, lambda: False):
             pass
-    with store.locked("first", "k", lambda: None):
+    with store.locked("first", "k", lambda: None, lambda: False):
         pass
+
+
+def test_an_attempt_goes_on_from_a_copy_of_the_last_one(store):
+    old = store.begin_work("fit", "k", "one", resumes=True)
+    (old / "state").write_text("10 steps")
+    kept_open = (old / "log").open("a")
+    (old / ".state.part").write_text("torn")
+    new = store.begin_work("fit", "k", "two", resumes=True)
+    assert {path.name for path in new.iterdir()} == {"state", "log"}
+    # The old worker was only frozen: what it still writes reaches nobody.
+    kept_open.write("of the past")
+    kept_open.close()
+    assert (new / "log").read_text() == ""
+    leave(old / "artifact")
+    store.publish(old / "artifact", "fit", "k", "Probe")
+    store.end_work("fit", "k", "one")
+    assert (new / "state").read_text() == "10 steps"
+    assert store.begin_work("fit", "k", "two", resumes=True) == new
+    assert (new / "state").exists()
+    fresh = store.begin_work("fit", "k", "three", resumes=False)
+    assert list(fresh.iterdir()) == []
+    store.end_work("fit", "k", "three")
+    assert not fresh.parent.exists()
 
 
 def test_a_job_does_not_start_on_a_full_disk(store):

@@ -76,7 +76,7 @@ def first(given: StageInput) -> None:
 def second(given: StageInput) -> None:
     """Do the next action of the script; the number of earlier runs is counted beside the work folder."""
     config: ProbeConfig = given.config
-    runs = _count_run(given.folder.parent.with_suffix(".runs"))
+    runs = _count_run(_beside(given, ".runs"))
     action = config.script[runs] if runs < len(config.script) else "ok"
     if action == "invalid":
         raise DriveInvalid("the probe was told to fail", where="frame 3", hint="Tell it otherwise.")
@@ -107,8 +107,14 @@ def _save_at_a_signal(given: StageInput) -> None:
         given.tick(step + 1, 100_000, "steps")
         time.sleep(STEP_S)
     time.sleep(10 * STEP_S)
-    given.folder.parent.with_suffix(".saved").touch()
+    _beside(given, ".saved").touch()
     raise Cancelled
+
+
+def _beside(given: StageInput, suffix: str) -> Path:
+    """Return a file beside the folders of all attempts at this result."""
+    attempts = given.folder.parent.parent
+    return attempts.with_name(attempts.name + suffix)
 
 
 def _count_run(path: Path) -> int:
