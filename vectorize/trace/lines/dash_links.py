@@ -14,7 +14,7 @@ from vectorize.trace_config import RowConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class DashLink:
     """Dash `i` is followed by dash `j`; an end of a dash is 2 * dash + (0 first vertex, 1 last vertex)."""
 
     i: int
@@ -28,7 +28,7 @@ class Link:
     way: complex  # unit direction from i to j
 
     @property
-    def turned(self) -> Link:
+    def turned(self) -> DashLink:
         """Return the same link from j to i."""
         return replace(self, i=self.j, j=self.i, a=self.b, b=self.a, bend_rad=-self.bend_rad, way=-self.way)
 
@@ -51,13 +51,13 @@ class Dashes:
         return cls(ends.mean(axis=1), direction, length_m, length_m < config.dot_m)
 
 
-def curve_of(link: Link, pieces: Sequence[Strand]) -> F64:
+def curve_of(link: DashLink, pieces: Sequence[Strand]) -> F64:
     """Return the bridge of a link, between the ends that face each other."""
     ends = [pieces[end // 2].xy_m[-(end % 2)] for end in (link.a, link.b)]
     return curve_between(ends[0], ends[1], link)
 
 
-def curve_between(start: F64, end: F64, link: Link) -> F64:
+def curve_between(start: F64, end: F64, link: DashLink) -> F64:
     """Return the arc (N, 2) of a link from one end (2,) to another."""
     half = link.bend_rad * link.gap_m / link.period_m
     chord = end - start

@@ -18,7 +18,7 @@ from scipy.spatial import cKDTree
 from shapely import Geometry, LineString, STRtree
 
 from vectorize import polyline
-from vectorize.trace.lines.dash_links import Dashes, Link, curve_between, curve_of
+from vectorize.trace.lines.dash_links import Dashes, DashLink, curve_between, curve_of
 from vectorize.trace.lines.linker import bridge_strand, concatenated
 from vectorize.trace.lines.mouth import Mouths
 from vectorize.trace.lines.strand import STEP_M, Strand
@@ -134,7 +134,7 @@ def _only_row(
     return None
 
 
-def _candidates(dashes: Dashes, config: RowConfig) -> list[Link]:
+def _candidates(dashes: Dashes, config: RowConfig) -> list[DashLink]:
     """Return every link between two dashes that lie on one circle, nearest first."""
     pairs = cKDTree(dashes.middle).query_pairs(config.longest_link_m, output_type="ndarray")
     if not len(pairs):
@@ -163,7 +163,7 @@ def _candidates(dashes: Dashes, config: RowConfig) -> list[Link]:
     ahead_u = (dashes.direction[i] @ np.array([1.0, 1.0j]) * np.conj(way)).real > 0
     ahead_v = (dashes.direction[j] @ np.array([1.0, 1.0j]) * np.conj(way)).real > 0
     links = [
-        Link(
+        DashLink(
             i=int(i[k]),
             j=int(j[k]),
             a=int(2 * i[k] + ahead_u[k]),
@@ -179,7 +179,7 @@ def _candidates(dashes: Dashes, config: RowConfig) -> list[Link]:
     return sorted(links, key=lambda link: (link.period_m, link.i, link.j))
 
 
-def _triple(one: Link, two: Link, dashes: Dashes, config: RowConfig) -> float | None:
+def _triple(one: DashLink, two: DashLink, dashes: Dashes, config: RowConfig) -> float | None:
     """Return how badly link `two` continues link `one` at their common dash, None where it does not."""
     if one.j != two.i or one.i == two.j:
         return None
@@ -199,7 +199,7 @@ def _triple(one: Link, two: Link, dashes: Dashes, config: RowConfig) -> float | 
     return bend / TRIPLE_BEND_RAD + uneven / config.period_share + (turn if dashes.is_dot[one.j] else 0.0)
 
 
-def _times(one: Link, two: Link, config: RowConfig) -> tuple[int, int] | None:
+def _times(one: DashLink, two: DashLink, config: RowConfig) -> tuple[int, int] | None:
     """Return how many periods each of two neighbouring links spans, None where they share none."""
     for m, n in ((1, 1), (1, 2), (2, 1)):
         period, other = one.period_m / m, two.period_m / n
@@ -212,13 +212,13 @@ def _times(one: Link, two: Link, config: RowConfig) -> tuple[int, int] | None:
     return None
 
 
-def _cost(link: Link, config: RowConfig) -> float:
+def _cost(link: DashLink, config: RowConfig) -> float:
     return float(link.off_rad / np.radians(config.circle_deg) + link.period_m / config.longest_link_m)
 
 
-def _supported(links: list[Link], dashes: Dashes, config: RowConfig) -> list[tuple[float, Link]]:
+def _supported(links: list[DashLink], dashes: Dashes, config: RowConfig) -> list[tuple[float, DashLink]]:
     """Return links that another link continues, with their cost."""
-    leaving: dict[int, list[Link]] = {}
+    leaving: dict[int, list[DashLink]] = {}
     for link in links:
         leaving.setdefault(link.i, []).append(link)
         leaving.setdefault(link.j, []).append(link.turned)
@@ -245,10 +245,10 @@ class _Graph:
         self._pieces = pieces
         self._dash_tree = STRtree([LineString(s.xy_m) for s in pieces])
         self._walls = STRtree(walls)
-        self._at: dict[int, list[Link]] = {}  # by dash, each link leaving it
+        self._at: dict[int, list[DashLink]] = {}  # by dash, each link leaving it
         self._curves: list[LineString] = []
 
-    def accept(self, scored: Sequence[tuple[float, Link]]) -> None:
+    def accept(self, scored: Sequence[tuple[float, DashLink]]) -> None:
         """Accept links in the order of their cost whose ends are free, which fit their neighbours and cross nothing."""
         for _, link in sorted(scored, key=lambda one: (one[0], one[1].i, one[1].j)):
             if self._fits(link) and self._is_clear(link):
@@ -256,7 +256,7 @@ class _Graph:
                 self._at.setdefault(link.j, []).append(link.turned)
                 self._curves.append(LineString(curve_of(link, self._pieces)))
 
-    def _fits(self, link: Link) -> bool:
+    def _fits(self, link: DashLink) -> bool:
         if any(other.j == link.j for other in self._at.get(link.i, ())):
             return False
         for way in (link, link.turned):
@@ -268,7 +268,7 @@ class _Graph:
                 return False
         return not self._closes(link)
 
-    def _closes(self, link: Link) -> bool:
+    def _closes(self, link: DashLink) -> bool:
         """Return whether a link joins both ends of one chain."""
         before, here = -1, link.i
         while True:
@@ -279,7 +279,7 @@ class _Graph:
                 return False
             before, here = here, ahead[0].j
 
-    def _spans(self, other: Link, way: Link) -> bool:
+    def _spans(self, other: DashLink, way: DashLink) -> bool:
         """Return whether a link goes on over a hole of so many periods of its neighbour."""
         if not self.dashes.is_dot[way.i] and other.a == way.a:
             return False
@@ -288,7 +288,7 @@ class _Graph:
         times = way.period_m / other.period_m
         return _is_whole(times, self.config) and abs(-other.bend_rad - way.bend_rad / round(times)) < TRIPLE_BEND_RAD
 
-    def over_holes(self, links: Sequence[Link]) -> list[tuple[float, Link]]:
+    def over_holes(self, links: Sequence[DashLink]) -> list[tuple[float, DashLink]]:
         """Return links from the ends of rows over two or three periods, or over one to a dash that stood alone."""
         result = []
         for link in links:
@@ -300,7 +300,7 @@ class _Graph:
                 result.append((_cost(link, self.config) + max(times), link))
         return result
 
-    def _is_clear(self, link: Link) -> bool:
+    def _is_clear(self, link: DashLink) -> bool:
         curve = LineString(curve_of(link, self._pieces))
         if len(self._walls.query(curve, predicate="intersects")):
             return False
@@ -312,7 +312,7 @@ class _Graph:
             return False
         return not any(curve.crosses(other) for other in self._curves)
 
-    def chains(self) -> list[list[Link]]:
+    def chains(self) -> list[list[DashLink]]:
         """Return the accepted links as chains, each from one loose end to the other."""
         done: set[int] = set()
         result = []
@@ -337,9 +337,9 @@ def _is_whole(times: float, config: RowConfig) -> bool:
     return 1 <= number <= MOST_PERIODS and abs(times - number) <= (config.period_share if number == 1 else BEAT_SHARE)
 
 
-def _parted(chain: Sequence[Link], pieces: Sequence[Strand], mouths: Mouths | None) -> list[list[Link]]:
+def _parted(chain: Sequence[DashLink], pieces: Sequence[Strand], mouths: Mouths | None) -> list[list[DashLink]]:
     """Return the parts of a chain between its holes at mouths of side streets."""
-    parts: list[list[Link]] = [[]]
+    parts: list[list[DashLink]] = [[]]
     least_m = min(link.period_m for link in chain)
     for link in chain:
         before, gap, after = pieces[link.i].xy_m, curve_of(link, pieces), pieces[link.j].xy_m
@@ -351,7 +351,7 @@ def _parted(chain: Sequence[Link], pieces: Sequence[Strand], mouths: Mouths | No
     return [part for part in parts if part]
 
 
-def _is_row(chain: Sequence[Link], dashes: Dashes, config: RowConfig) -> bool:
+def _is_row(chain: Sequence[DashLink], dashes: Dashes, config: RowConfig) -> bool:
     """Return whether a chain has enough dashes, and gaps that are no wear."""
     members = [chain[0].i, *(link.j for link in chain)]
     least = config.least_dots if _are_dots(members, dashes) else config.least_dashes
@@ -367,7 +367,7 @@ def _are_dots(members: Sequence[int], dashes: Dashes) -> bool:
     return float(dashes.is_dot[members].mean()) > DOT_SHARE
 
 
-def _row(chain: Sequence[Link], pieces: Sequence[Strand], dashes: Dashes) -> Strand:
+def _row(chain: Sequence[DashLink], pieces: Sequence[Strand], dashes: Dashes) -> Strand:
     """Return a chain as one strand."""
     parts = []
     gap_m = float(np.median([link.gap_m for link in chain]))
