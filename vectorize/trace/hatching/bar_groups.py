@@ -102,10 +102,10 @@ def bar_groups(strands: Sequence[Strand], edges: Sequence[F64], config: Hatching
     bays = _resting(ends, edges)
     resting = bays | _resting(ends, [s.xy_m for s, c in zip(strands, carries, strict=True) if c])
     bars = _Bars(ends=ends, direction=direction, length=length, off=off)
-    hatched = [group for group in _components(links["near"], bars) if _is_hatching(bars, links["near"], group, config)]
+    hatched = [group for group in _joined(links["near"], bars) if _is_hatching(bars, links["near"], group, config)]
     taken = np.concatenate([np.zeros(0, np.int64), *hatched])
     wide = links["wide"][~np.isin(links["wide"], taken).any(axis=1)]
-    combs = [group for group in _components(wide, bars) if _is_comb(bars, wide, group, resting, config)]
+    combs = [group for group in _joined(wide, bars) if _is_comb(bars, wide, group, resting, config)]
     kerbside = [group for group in combs if bays[group].mean() > MOST]
     medians = [group for group in combs if bays[group].mean() <= MOST]
     every = np.concatenate([links["near"], wide])
@@ -153,8 +153,7 @@ def _in_rows(middle: F64, direction: F64, length: F64) -> Bool:
     # On a curve both angles are equal, for parallel bars they are opposite.
     behind &= (np.abs(leave - arrive) < 2 * ROW_BEND) & (np.maximum(np.abs(leave), np.abs(arrive)) < ROW_CURVE)
     pairs = pairs[behind]
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(middle),) * 2)
-    labels = connected_components(graph, directed=False)[1]
+    labels = _components(pairs, len(middle))
     result: Bool = np.bincount(labels)[labels] >= LEAST_ROW
     return result
 
@@ -198,13 +197,15 @@ def _resting(ends: F64, lines: Sequence[F64]) -> Bool:
     return result
 
 
-def _components(links: I64, bars: _Bars) -> list[I64]:
+def _components(pairs: I64, count: int) -> I64:
+    """Return (count,) the number of the component to which `pairs` (M, 2) join each of so many things."""
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
+    return connected_components(graph, directed=False)[1].astype(np.int64)
+
+
+def _joined(links: I64, bars: _Bars) -> list[I64]:
     """Return the groups of bars that links join."""
-    if not len(links):
-        return []
-    count = len(bars.off)
-    graph = coo_matrix((np.ones(len(links)), links.T), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1]
+    labels = _components(links, len(bars.off))
     return [np.flatnonzero(labels == k) for k in np.unique(labels[links])]
 
 
@@ -246,8 +247,7 @@ def _united(groups: list[I64], bars: _Bars, links: I64, config: HatchingConfig, 
         return []
     places = [_place(bars.ends, links[np.isin(links, group).all(axis=1)]) for group in groups]
     pairs = shapely.STRtree(places).query(places, predicate="dwithin", distance=JOIN_M).T.reshape(-1, 2)
-    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(count, count))
-    labels = connected_components(graph, directed=False)[1]
+    labels = _components(pairs, count)
     result = []
     for label in np.unique(labels):
         own = np.flatnonzero(labels == label)
