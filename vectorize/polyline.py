@@ -61,6 +61,20 @@ def left_normals(directions: F64) -> F64:
     return np.stack([-directions[:, 1], directions[:, 0]], axis=1)
 
 
+def across(vertices: F64, offsets: F64, *, closed: bool = False) -> F64:
+    """Return the places (N, M, 2) of the profiles across a line: at `offsets` (M,) to the left of each vertex."""
+    normals = left_normals(tangents(vertices, closed=closed))
+    return vertices[:, None] + offsets[:, None] * normals[:, None]
+
+
+def cubic(start: F64, end: F64, leave: F64, arrive: F64, count: int) -> F64:
+    """Return the cubic Hermite curve (count, 2) between two places that has the given velocities (2,) there."""
+    t = np.linspace(0.0, 1.0, count)[:, None]
+    basis = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, -2 * t**3 + 3 * t**2, t**3 - t**2)
+    result: F64 = basis[0] * start + basis[1] * leave + basis[2] * end + basis[3] * arrive
+    return result
+
+
 def doubled(directions: F64) -> C128:
     """Return directions (N, 2) as complex numbers (N,) of twice their angle: both ways along a line are one."""
     result: C128 = (directions @ np.array([1.0, 1.0j])) ** 2

@@ -107,3 +107,16 @@ def test_a_winding_line_keeps_its_shape():
     kept = winding[polyline.simplify(winding, TraceConfig().simplify_m)]
     assert len(kept) > 20
     assert distance_to(kept, winding).max() <= TraceConfig().simplify_m + 1e-9
+
+
+def test_a_profile_lies_across_its_line_left_of_it_first_where_offsets_are_positive():
+    line = np.stack([np.arange(5.0), np.zeros(5)], axis=1)
+    places = polyline.across(line, np.array([0.5, -1.0]))
+    np.testing.assert_allclose(places[2], [[2.0, 0.5], [2.0, -1.0]])
+
+
+def test_a_cubic_has_the_velocities_it_is_given():
+    leave, arrive = np.array([2.0, 0.0]), np.array([0.0, 3.0])
+    curve = polyline.cubic(np.zeros(2), np.ones(2), leave, arrive, 1001)
+    np.testing.assert_allclose(curve[[0, -1]], [[0.0, 0.0], [1.0, 1.0]])
+    np.testing.assert_allclose(np.diff(curve[[0, 1, -2, -1]], axis=0)[[0, 2]] * 1000, [leave, arrive], atol=0.02)

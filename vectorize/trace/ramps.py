@@ -13,7 +13,7 @@ from vectorize.trace.crossings.paint_areas import LEAST, disc
 from vectorize.trace.lines.strand import STEP_M
 
 STRIPE_M = 1.2  # widest stripe that other ground on both sides goes on under
-PROBES_M = (-0.2, -0.1, 0.0, 0.1, 0.2)  # from an edge, where paint is searched
+PROBES_M = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])  # from an edge, where paint is searched
 BETWEEN_M = 1.5  # widest space between stripes that reach the same edge
 SHOULDER_M = 0.8  # beyond the paint, over which smoothing bends the edge
 COURSE_M = 2.0  # of the edge beyond that, which shows where it goes on
@@ -49,9 +49,7 @@ def straight_over_ramps(evidence: Evidence, line: F64, *, closed: bool) -> tuple
 
     A stripe beside the kerb looks like more road. The edge before and behind it shows where the kerb is.
     """
-    normal = polyline.left_normals(polyline.tangents(line, closed=closed))
-    probes = [evidence.sample(evidence.crosswalk, line + offset * normal) for offset in PROBES_M]
-    painted = np.max(probes, axis=0) > LEAST
+    painted = evidence.sample(evidence.crosswalk, polyline.across(line, PROBES_M, closed=closed)).max(axis=1) > LEAST
     # A ring is walked from a vertex that is far from paint.
     shift = (
         (np.add(*max(polyline.runs(~painted), default=(0, 0), key=lambda run: run[1] - run[0])) // 2) if closed else 0
@@ -65,7 +63,9 @@ def straight_over_ramps(evidence: Evidence, line: F64, *, closed: bool) -> tuple
             continue
         edge = result[first : last + 1].copy()
         leave, arrive = edge[0] - result[first - course], result[last + course] - edge[-1]
-        curve = _hermite(edge[0], edge[-1], leave, arrive, len(edge))
+        chord_m = float(np.hypot(*(edge[-1] - edge[0])))
+        leave, arrive = (d * chord_m / max(float(np.hypot(*d)), STEP_M) for d in (leave, arrive))
+        curve = polyline.cubic(edge[0], edge[-1], leave, arrive, len(edge))
         if _is_ramp(evidence, edge, curve):
             result[first : last + 1] = curve
             under[first : last + 1] = True
@@ -80,13 +80,3 @@ def _is_ramp(evidence: Evidence, edge: F64, curve: F64) -> bool:
     between = [share * edge + (1 - share) * curve for share in BETWEEN_SHARES]
     off = np.hypot(*(edge - curve).T) > OFF_M
     return bool(away_m < DEEP_M and evidence.sample(evidence.crosswalk, np.stack(between)[:, off]).mean() > PLAIN)
-
-
-def _hermite(start: F64, end: F64, leave: F64, arrive: F64, count: int) -> F64:
-    """Return a curve (count, 2) that leaves and arrives in the given directions."""
-    reach = float(np.hypot(*(end - start)))
-    t = np.linspace(0.0, 1.0, count)[:, None]
-    leave, arrive = (d * reach / max(float(np.hypot(*d)), STEP_M) for d in (leave, arrive))
-    basis = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, -2 * t**3 + 3 * t**2, t**3 - t**2)
-    result: F64 = basis[0] * start + basis[1] * leave + basis[2] * end + basis[3] * arrive
-    return result

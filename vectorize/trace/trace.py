@@ -38,7 +38,7 @@ CROSSING_SHARE = 0.8  # of a line that lies in a crossing
 HATCHED_IN_CROSSING = 0.3  # of an area of bars that lies in a crossing whose stripes they are
 STEPS = 4  # of progress: areas, lines, their elements, boundaries
 BARRIER_SHARES = 0.8, 0.2  # of a stop line and of its middle, in the line that stops bridges: edge lines pass its ends
-BRIGHT_OFFSETS = (-1.0, -0.5, 0.0, 0.5, 1.0)  # in cells across a line, where its brightest paint is searched
+BRIGHT_OFFSETS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])  # in cells across a line, where its brightest paint is searched
 BRIGHT_VERTICES = 5  # over which that is averaged along the line
 
 
@@ -104,10 +104,9 @@ def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: E
 
 def _brightness(evidence: Evidence, strand: Strand) -> F64:
     """Return (N,) marking probability within a cell of the line, unsmoothed: a thin line fills no smoothing window."""
-    normal = polyline.left_normals(polyline.tangents(strand.xy_m))
-    reach = evidence.grid.cell_m
-    across = [evidence.sample(evidence.marking, strand.xy_m + k * reach * normal) for k in BRIGHT_OFFSETS]
-    result: F64 = uniform_filter1d(np.max(across, axis=0), BRIGHT_VERTICES, mode="nearest")
+    places = polyline.across(strand.xy_m, evidence.grid.cell_m * BRIGHT_OFFSETS)
+    brightest = evidence.sample(evidence.marking, places).max(axis=1)
+    result: F64 = uniform_filter1d(brightest, BRIGHT_VERTICES, mode="nearest")
     return result
 
 

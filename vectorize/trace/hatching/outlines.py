@@ -70,8 +70,7 @@ def _course(xy_m: F64, hidden: Bool) -> F64:
 def _draw(evidence: Evidence, result: F32, bars: U8, line: F64) -> None:
     """Write the usual profile of a line into the cells of bars beside it."""
     offset = np.arange(-PROFILE_M, PROFILE_M + PROFILE_STEP_M / 2, PROFILE_STEP_M)
-    normal = polyline.left_normals(polyline.tangents(line))
-    across = evidence.sample(evidence.marking, line[:, None] + offset[:, None] * normal[:, None])
+    across = evidence.sample(evidence.marking, polyline.across(line, offset))
     profile = np.quantile(across, USUAL_QUANTILE, axis=0)
     around = np.zeros(bars.shape, np.uint8)
     px = np.floor(evidence.grid.to_px(line)).astype(np.int32)
@@ -79,6 +78,7 @@ def _draw(evidence: Evidence, result: F32, bars: U8, line: F64) -> None:
     rows, columns = np.nonzero(around & bars)
     places = evidence.grid.to_m(np.stack([columns, rows], axis=1) + 0.5)
     nearest = np.asarray(cKDTree(line).query(places)[1], dtype=np.int64)
+    normal = polyline.left_normals(polyline.tangents(line))
     left_m = np.einsum("ij,ij->i", places - line[nearest], normal[nearest])
     value = np.interp(left_m, offset, profile, left=0.0, right=0.0).astype(np.float32)
     result[rows, columns] = np.maximum(result[rows, columns], value)

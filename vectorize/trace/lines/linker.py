@@ -9,6 +9,7 @@ import numpy as np
 from shapely import Geometry, LineString, STRtree
 
 from recon.arrays import F64
+from vectorize import polyline
 from vectorize.trace.lines.strand import STEP_M, Strand
 
 
@@ -87,12 +88,9 @@ def arc_between(start: F64, end: F64, leave: F64, arrive: F64) -> F64:
     It is the cubic whose middle lies on the circle, where both directions belong to one.
     """
     distance = float(np.hypot(*(end - start)))
-    t = np.linspace(0.0, 1.0, max(2, round(distance / STEP_M) + 1))[:, None]
-    basis = (2 * t**3 - 3 * t**2 + 1, t**3 - 2 * t**2 + t, -2 * t**3 + 3 * t**2, t**3 - t**2)
     turn = float(np.arccos(np.clip(leave @ arrive, -1.0, 1.0)))
     speed = distance / np.cos(turn / 4) ** 2
-    result: F64 = basis[0] * start + speed * (basis[1] * leave + basis[3] * arrive) + basis[2] * end
-    return result
+    return polyline.cubic(start, end, speed * leave, speed * arrive, max(2, round(distance / STEP_M) + 1))
 
 
 def concatenated(pieces: list[Strand]) -> Strand:

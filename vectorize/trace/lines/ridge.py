@@ -177,9 +177,8 @@ def _refine(evidence: Evidence, smoothed: F32, xy_m: F64) -> F64:
 
 def _width(evidence: Evidence, smoothed: F32, xy_m: F64) -> float:
     """Return the median full width at half maximum, with the smoothing's own share taken out."""
-    normal = polyline.left_normals(polyline.tangents(xy_m))
     steps = np.arange(-PROFILE_M, PROFILE_M + PROFILE_STEP_M / 50, PROFILE_STEP_M)
-    profile = evidence.sample(smoothed, xy_m[:, None] + steps[None, :, None] * normal[:, None])
+    profile = evidence.sample(smoothed, polyline.across(xy_m, steps))
     half = 0.5 * profile[:, len(steps) // 2]
     above = profile > half[:, None]
     middle = len(steps) // 2

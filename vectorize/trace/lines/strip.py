@@ -43,8 +43,7 @@ class Breadth:
         if not on.size:
             return cls(probability=0.0, mark_m=0.0, light_m=0.0, valley=1.0)
         offset = np.arange(-ACROSS_M, ACROSS_M + ACROSS_STEP_M / 2, ACROSS_STEP_M)
-        normal = polyline.left_normals(polyline.tangents(strand.xy_m))[on]
-        place = strand.xy_m[on][:, None] + offset[:, None] * normal[:, None]
+        place = polyline.across(strand.xy_m, offset)[on]
         count = max(1, round(on.size * STEP_M / WINDOW_M))
         mark, light = (
             np.array([window.mean(axis=0) for window in np.array_split(evidence.sample(raster, place), count)])

@@ -63,8 +63,7 @@ def companion_along(evidence: Evidence, strand: Strand, config: StyleConfig) -> 
 def _widths(evidence: Evidence, strand: Strand) -> tuple[F64, F64, F64]:
     """Return (N,) the width of the paint across a strand, the offset of its middle to the left, its mean brightness."""
     offset = np.arange(-PROFILE_M, PROFILE_M + PROFILE_STEP_M / 2, PROFILE_STEP_M)
-    normal = polyline.left_normals(polyline.tangents(strand.xy_m))
-    across = evidence.sample(evidence.marking, strand.xy_m[:, None] + offset[:, None] * normal[:, None])
+    across = evidence.sample(evidence.marking, polyline.across(strand.xy_m, offset))
     across = uniform_filter1d(across, ALONG_VERTICES, axis=0, mode="nearest")
     above = across >= HALF * np.maximum(across.max(axis=1, keepdims=True), PROFILE_STEP_M)
     closing = np.ones((1, round(VALLEY_M / PROFILE_STEP_M)), dtype=bool)

@@ -19,7 +19,7 @@ from vectorize.trace.styles.twins import Line, join_twins
 from vectorize.trace_config import StyleConfig, TraceConfig
 
 USUAL_QUANTILE, WEAK_SHARE = 0.75, 0.35  # paint weaker than that share of the line's usual paint is a gap
-SHARP_OFFSETS = (-1.0, 0.0, 1.0)  # in cells across a line, where its brightest paint is read
+SHARP_OFFSETS = np.array([-1.0, 0.0, 1.0])  # in cells across a line, where its brightest paint is read
 SHARP_SHARE = 0.65  # of that paint below which a place lies between two short dashes
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
 WINDOW_M = 5.0  # over which profiles are averaged: the line meets the cells at every phase
@@ -51,10 +51,8 @@ def painted_along(strand: Strand) -> Bool:
 
 def sharp_along(evidence: Evidence, strand: Strand) -> Bool:
     """Return (N,) where there is paint in the cells themselves: smoothing fills the gaps between short dashes."""
-    normal = polyline.left_normals(polyline.tangents(strand.xy_m))
-    reach = evidence.grid.cell_m
-    across = [evidence.sample(evidence.marking, strand.xy_m + k * reach * normal) for k in SHARP_OFFSETS]
-    return _bright(strand, np.max(across, axis=0), SHARP_SHARE)
+    places = polyline.across(strand.xy_m, evidence.grid.cell_m * SHARP_OFFSETS)
+    return _bright(strand, evidence.sample(evidence.marking, places).max(axis=1), SHARP_SHARE)
 
 
 def _bright(strand: Strand, paint: F64, share: float) -> Bool:
@@ -73,8 +71,7 @@ def lines_apart_m(evidence: Evidence, strand: Strand, config: StyleConfig) -> fl
     if not on.size:
         return 0.0
     offset = np.arange(-PROFILE_M, PROFILE_M + ROUNDING, PROFILE_STEP_M)
-    normal = polyline.left_normals(polyline.tangents(strand.xy_m))[on]
-    across = evidence.sample(evidence.marking, strand.xy_m[on][:, None] + offset[:, None] * normal[:, None])
+    across = evidence.sample(evidence.marking, polyline.across(strand.xy_m, offset)[on])
     windows = np.array_split(across, max(1, round(on.size * STEP_M / WINDOW_M)))
     apart = np.array([_crests_apart_m(window.mean(axis=0), config) for window in windows])
     return float(np.median(apart[apart > 0])) if (apart > 0).mean() >= config.crested_share else 0.0
