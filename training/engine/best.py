@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -69,6 +70,15 @@ def load_best(out: Path, net: torch.nn.Module) -> Best | None:
         hint = "Delete this folder to use the newest net."
         raise ArtifactInvalid(f"the best net cannot be used: {error}", where=str(folder), hint=hint) from error
     return best
+
+
+def chosen_note(best: Mapping[str, Any] | None) -> list[str]:
+    """Return lines of a model card that say which net it is, where a validation chose it: fields of `Best`."""
+    if best is None:
+        return []
+    # What was chosen for a high score measures no new data.
+    text = f"This is the net of step {best['step']}, chosen because `{best['name']}` was best on these samples."
+    return [f"{text} So the figures flatter it; measure it on other data.", ""]
 
 
 def _better(name: str, value: float, than: float) -> bool:

@@ -34,6 +34,7 @@ Tensor = torch.Tensor
 Show = Callable[[dict[str, Any]], None]
 
 DRAWN_SCORE = 0.3  # predictions of a lower score are measured and not drawn
+_EMBEDDINGS = ("decoder.queries.instance.", "decoder.queries.point.", "bev_encoder.place")  # tables: no decay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +85,7 @@ class MapperTask:
             if backbone and self._config.backbone_rate == 0.0:
                 parameter.requires_grad_(False)
                 continue
-            decays = parameter.ndim >= 2 and "quer" not in name
+            decays = parameter.ndim >= 2 and not name.startswith(_EMBEDDINGS)
             groups.setdefault((backbone, decays), []).append(parameter)
         return [
             Group(parameters=parameters, rate=self._config.backbone_rate if backbone else 1.0, decays=decays)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from training.engine.best import chosen_note
 from training.mapper.config import MapperConfig
 
 
@@ -25,6 +26,7 @@ def model_card(config: MapperConfig, facts: Mapping[str, Any]) -> str:
         lines.append(f"- it went on from the model with the weights {facts['init'][:12]}")
     lines += ["", "## Training", "", f"{facts['steps']} steps, {facts['hours']:.2f} h, seed {config.seed}:", ""]
     lines += ["```json", json.dumps(facts["config"], indent=2), "```", "", "## Results on the held-out samples", ""]
+    lines += chosen_note(facts["best"])
     lines += _scores(facts["scores"])
     lines += ["", "## Use", "", "`roadscribe predict MODEL DRIVE OUT`, with MODEL the folder of this file.", ""]
     lines += ["## Limits", "", "It was measured on the data above only; measure it on your own drives first.", ""]

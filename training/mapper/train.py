@@ -12,6 +12,7 @@ import torch
 
 from recon.progress import Tick, silent
 from recon.segment.mask2former import device_of
+from training.engine.best import Best, load_best
 from training.engine.distributed import run_on_workers
 from training.engine.log import rows
 from training.engine.loop import run
@@ -41,6 +42,8 @@ def train(
 ) -> Path:
     """Train a model in `out` and return the folder of the checkpoint that it exports at the end, `out`/model.
 
+    What is exported is the averaged net of the last step, or with `config.best` that of the best validation.
+
     `training` and `validation` are folders of shards, `init` the folder of a model to begin with. Several `workers`
     share each batch on the Ray cluster that this process is connected to; `show` is then not called. A run
     that `should_stop` ends finishes its step, saves and exports. Raises ConfigInvalid when shards do not fit the model
@@ -57,18 +60,25 @@ def train(
         done = run_on_workers(out, make, config, workers=workers, **told)
     else:
         done = run(out, task, config, device_of(config.device), **told)
-    facts = _facts(out, config, task, done.net, done.step, init)
+    best = load_best(out, done.net) if config.best else None
+    facts = _facts(out, config, task, done.net, done.step, best, init)
     export(out / MODEL, done.net, config.model, facts, model_card(config, facts))
     return out / MODEL
 
 
 def _facts(
-    out: Path, config: MapperConfig, task: MapperTask, net: torch.nn.Module, steps: int, init: Path | None
+    out: Path,
+    config: MapperConfig,
+    task: MapperTask,
+    net: torch.nn.Module,
+    steps: int,
+    best: Best | None,
+    init: Path | None,
 ) -> dict[str, Any]:
     """Return where a model comes from, as model.json and the card state it."""
     lines = rows(out)
     scores: dict[str, float] = {}
-    for line in lines:
+    for line in (line for line in lines if line["step"] <= (best.step if best else steps)):
         scores |= {key: value for key, value in line.items() if key.startswith(("map/", "ap/"))}
     return {
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
@@ -77,6 +87,7 @@ def _facts(
         "data": task.data_digest(),
         "init": read_model_file(init)[1]["weights_sha256"] if init else "",
         "steps": steps,
+        "best": asdict(best) if best else None,
         "hours": sum(line.get("seconds", 0.0) for line in lines) / 3600,
         "commit": source_commit(),
         "config": asdict(config),

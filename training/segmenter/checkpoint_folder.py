@@ -12,6 +12,7 @@ from recon.artifact import write_atomic
 from recon.classes import RoadClass
 from recon.errors import storage_errors
 from recon.segment.checkpoint import MODEL_FILE, SPEC_FILE, PixelSpec
+from training.engine.best import chosen_note
 from training.engine.tensor_file import write_tensors
 from training.segmenter.config import TrainConfig
 
@@ -49,6 +50,7 @@ def model_card(config: TrainConfig, facts: dict[str, Any]) -> str:
     lines += [f"- held out: {name}, {count} images" for name, count in facts["validation"]]
     lines += ["", "## Training", "", f"{facts['steps']} steps, {facts['hours']:.2f} h, with these settings:", ""]
     lines += ["```json", json.dumps(facts["config"], indent=2), "```", "", "## IoU on the held-out images", ""]
+    lines += chosen_note(facts["best"])
     scores = facts["scores"]
     if scores:
         lines += [f"| class | {' | '.join(scores)} |", "| --- " * (len(scores) + 1) + "|"]

@@ -18,6 +18,7 @@ from recon.errors import ArtifactInvalid, ConfigInvalid, ModelInvalid, PathRefus
 from training.data.config import AugmentConfig, DataConfig
 from training.mapper.checkpoint_folder import export, load_model
 from training.mapper.config import MapperConfig
+from training.mapper.mapper_task import MapperTask
 from training.mapper.train import train
 
 pytestmark = pytest.mark.slow
@@ -68,6 +69,28 @@ def test_a_run_writes_what_it_promises(shards: Path, tmp_path: Path, far: Path) 
     assert list((tmp_path / "out/events").glob("events.out.tfevents.*"))
     assert [row["step"] for row in seen] == [4]
     assert "samples of" in (model / "MODEL_CARD.md").read_text()
+
+
+def test_the_net_of_the_best_validation_is_exported(shards: Path, far: Path, tmp_path: Path) -> None:
+    # So short a run finds nothing: both validations are equal, and the earlier net is kept.
+    config = replace(CONFIG, validate_every=2, best="-map/full")
+    model = train(tmp_path / "out", config, [shards], [far])
+    best = json.loads(next((tmp_path / "out/best").rglob("best.json")).read_text())
+    kept = load_file(next((tmp_path / "out/best").rglob("ema.safetensors")))
+    exported = load_file(model / "model.safetensors")
+    assert all(torch.equal(exported[name], tensor) for name, tensor in kept.items())
+    facts = json.loads((model / "model.json").read_text())["provenance"]
+    assert facts["best"]["step"] == best["step"]
+    assert facts["scores"]["map/full"] == pytest.approx(best["value"], abs=1e-6)
+    assert f"step {best['step']}" in (model / "MODEL_CARD.md").read_text()
+
+
+def test_only_tables_and_vectors_do_not_decay(shards: Path) -> None:
+    task = MapperTask(CONFIG, [shards])
+    net = task.net(torch.device("cpu"))
+    names = {parameter: name for name, parameter in net.named_parameters()}
+    kept = {names[p] for group in task.groups(net) if not group.decays for p in group.parameters if p.ndim >= 2}
+    assert kept == {"bev_encoder.place", "decoder.queries.instance.weight", "decoder.queries.point.weight"}
 
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(shards: Path, model: Path, tmp_path: Path) -> None:

@@ -86,6 +86,16 @@ def test_a_run_writes_what_it_promises(source: Source, tmp_path: Path) -> None:
     assert scores[""].seconds > 0
 
 
+def test_the_net_of_the_best_validation_is_exported(source: Source, tmp_path: Path) -> None:
+    config = replace(TINY, steps=6, validate_every=2, best="iou/day/road_mean")
+    net = train(tmp_path / "out", config, [source], [copy_of(source, tmp_path)])
+    best = json.loads(next((tmp_path / "out/best").rglob("best.json")).read_text())
+    kept = load_file(next((tmp_path / "out/best").rglob("ema.safetensors")))
+    exported = load_file(net / "model.safetensors")
+    assert torch.equal(exported["class_predictor.weight"], kept["class_predictor.weight"].half())
+    assert f"step {best['step']}" in (net / "MODEL_CARD.md").read_text()
+
+
 def test_a_rounded_run_learns_nearly_the_same(source: Source, tmp_path: Path) -> None:
     weights, losses = [], []
     for precision in ("float32", "bfloat16"):
