@@ -26,6 +26,7 @@ from recon.errors import ConfigInvalid, PoseInvalid
 from recon.fit.allocator import kept_memory
 from recon.fit.optimise import optimise
 from recon.fit.prepare import prepare, prepare_levels
+from recon.fit.resume.kept_tiles import KeptTiles
 from recon.fit.stitch import Stitcher
 from recon.fit.tiles import tiles_of
 from recon.heights.mount import mount_report, mounted
@@ -45,7 +46,9 @@ def fit(trips: Sequence[Trip], config: FitConfig, tick: Tick = silent, *, scratc
 
     With `pose_deltas` the surface is fitted under corrected poses, which its report holds: see `pose_deltas.posed`.
     A single trip without LiDAR gets the height of the road and the pitch of its cameras from its images: see `mount`.
-    A site of more than `tile_cells` cells is fitted tile by tile; finished tiles are kept in files in `scratch`.
+    A site of more than `tile_cells` cells is fitted tile by tile; finished tiles are kept in files in `scratch`. So is
+    the state of the steps, from time to time: a fit that was stopped goes on from there, to the same bytes, when it is
+    called again with the same arguments.
 
     Raises NoRoadFound when nothing drivable was seen, PoseInvalid when the poses of a single trip jump (among
     several, `align` leaves it out), ImageInvalid when an image vanished since segmentation, and ConfigInvalid for more
@@ -104,12 +107,15 @@ def fit_tiles(
     """
     path = np.concatenate([drive.path_xy_m() for drive in drives])
     tiles = tiles_of(path, corridor_m=config.corridor_m, cell_m=config.cell_m, most_cells=config.tile_cells)
-    stitcher = Stitcher(scratch)
+    stitcher, kept = Stitcher(scratch), KeptTiles(scratch)
     levels = Levels.of(drives, corridor_m=config.corridor_m)
     for number, tile in enumerate(tiles, start=1):
         one = len(tiles) == 1
         near = views if one else tile.seen_by(views, config.max_distance_m)
         tell = tick if one else _of_tile(tick, number, len(tiles))
+        if (finished := kept.finished(number)) is not None:
+            stitcher.add(finished, tile, near)
+            continue
         if levels is None:
             prepared = prepare(drives, near, tile, config, tell)
         else:
@@ -117,10 +123,12 @@ def fit_tiles(
         if prepared.road_m2 < LEAST_ROAD_M2:
             stitcher.leave_out(prepared, near)
             continue
-        surface = optimise(drives, near, prepared, config, renderer, tick=tell)
+        checkpoint = kept.checkpoint(number)
+        surface = optimise(drives, near, prepared, config, renderer, tick=tell, checkpoint=checkpoint)
         surface = replace(surface, z=(surface.z + np.float64(datum_m)).astype(np.float32))
         if one:
             return surface
+        kept.keep(number, surface)
         stitcher.add(surface, tile, near)
     return stitcher.surface(f"drive {', '.join(drive.name for drive in drives)}: {len(views)} images")
 

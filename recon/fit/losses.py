@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from recon.arrays import AnyArray
 from recon.errors import RoadscribeError
 from recon.fit import smooth_kernels
 from recon.render.surfels import Rendering, Surfels
@@ -20,6 +21,7 @@ ALPHA_SEEN = 0.5  # pixels whose ray hits less surface than this lie beyond the 
 HEIGHT_SCALE_M = 0.01  # beyond, a height residual counts linearly: kerbs stay sharp
 LIDAR_SCALE_M = 0.03
 EXPOSURE_RATE = 1e-3
+ADAM_PARTS = ("step", "exp_avg", "exp_avg_sq")  # names of PyTorch
 CPU = torch.device("cpu")
 
 
@@ -58,6 +60,24 @@ class Exposure:
             if self._pairs[name].grad is not None:
                 optimiser.step()
                 optimiser.zero_grad()
+
+    def state(self) -> dict[str, AnyArray]:
+        """Return all that steps change, by name."""
+        arrays: dict[str, AnyArray] = {name: pair.detach().cpu().numpy() for name, pair in self._pairs.items()}
+        for name, pair in self._pairs.items():
+            for part, value in self._optimisers[name].state.get(pair, {}).items():
+                arrays[f"{name}:{part}"] = value.detach().cpu().numpy()
+        return arrays
+
+    def restore(self, state: Mapping[str, AnyArray]) -> None:
+        """Continue from what `state` returned; raises KeyError for that of other cameras."""
+        for name, pair in self._pairs.items():
+            pair.data.copy_(torch.from_numpy(state[name]))
+            parts = {part: state[f"{name}:{part}"] for part in ADAM_PARTS if f"{name}:{part}" in state}
+            if parts:  # a camera without a step yet has none
+                optimiser = self._optimisers[name]
+                tensors = {part: torch.from_numpy(value.copy()) for part, value in parts.items()}
+                optimiser.load_state_dict({**optimiser.state_dict(), "state": {0: tensors}})
 
     def record(self) -> dict[str, tuple[float, float]]:
         """Return (a, b) of every camera."""
@@ -160,6 +180,14 @@ class LossMeans:
     def epoch(self) -> None:
         """Start the next epoch."""
         self._sums.append({term: [] for term in TERMS})
+
+    def state(self) -> list[dict[str, list[float]]]:
+        """Return the values of all steps so far, as JSON holds them."""
+        return self._sums
+
+    def restore(self, state: list[dict[str, list[float]]]) -> None:
+        """Continue from what `state` returned."""
+        self._sums = state
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Record one step; raises RoadscribeError naming every term when one is not finite."""

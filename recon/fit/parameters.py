@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recon.arrays import F32, I64
+from recon.arrays import F32, I64, AnyArray
 from recon.classes import CLASS_COUNT
 from recon.config import FitConfig
 from recon.fit import adam_kernels
@@ -69,6 +70,20 @@ class Parameters:
         self._on_cpu = device.type == "cpu"
         # The cells in view of an image are chosen on the host, which therefore keeps the heights.
         self.heights: F32 = self._values.numpy()[:, 0] if self._on_cpu else values[:, 0].copy()
+
+    def state(self) -> dict[str, AnyArray]:
+        """Return all that steps change, by name; on the CPU not copies."""
+        return {name: tensor.cpu().numpy() for name, tensor in self._tensors().items()}
+
+    def restore(self, state: Mapping[str, AnyArray]) -> None:
+        """Continue from what `state` returned; raises KeyError or RuntimeError for that of another tile."""
+        for name, tensor in self._tensors().items():
+            tensor.copy_(torch.from_numpy(state[name]))
+        if not self._on_cpu:
+            self.heights[:] = state["values"][:, 0]
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {"values": self._values, "first": self._first, "second": self._second, "steps": self._steps}
 
     def take(self, rows: I64) -> Tensor:
         """Return a copy (M, C) of some rows as a leaf that collects a gradient."""

@@ -36,6 +36,7 @@ FIT = Stage(
     parents=same("ingest", "segment"),
     config="fit",
     kind="RoadSurface",
+    resumes=True,
 )
 BAKE = Stage(name="bake", function="workers.stages.bake:bake", parents=same("fit"), config="bake", kind="BevMap")
 TRACE = Stage(
