@@ -26,7 +26,7 @@ from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.geo_origin import LOCAL_FRAME_LIMIT_M
 from recon.geometry import rigid_fault
 from recon.progress import Tick, silent
-from recon.sensors.image_file import check_image, decode_gray, decode_ids
+from recon.sensors.image_file import SMALLER, check_image, decode_gray, decode_ids, too_large
 from recon.sensors.sweep import decode_sweep
 
 MAX_SPEED_M_S = 100.0  # faster than any road vehicle: a jump of the positioning, or a wrong unit
@@ -61,6 +61,8 @@ def _check_cameras(drive: DriveLog, problems: Problems) -> None:
                 DriveInvalid("two cameras have the same name", where=where, hint="Give each camera its own name.")
             )
         seen.add(camera.name)
+        if fault := too_large(camera.width_px, camera.height_px):
+            problems.add(DriveInvalid(fault, where=where, hint=SMALLER))
 
 
 def _check_frames(parsed: ParsedDrive, problems: Problems) -> set[int]:
@@ -199,10 +201,10 @@ def _open(root: Path, file: _File) -> tuple[str, RoadscribeError | None]:
 
 def _files(parsed: ParsedDrive) -> list[_File]:
     drive = parsed.drive
-    cameras = {camera.name: camera for camera in drive.cameras}
+    cameras = {c.name: c for c in drive.cameras if not too_large(c.width_px, c.height_px)}
     files = [
         _File(camera.ego_mask, f"camera {camera.name}, {camera.ego_mask}", ImageInvalid, _mask_check(camera))
-        for camera in drive.cameras
+        for camera in cameras.values()
         if camera.ego_mask
     ]
     if drive.true_map:
@@ -211,7 +213,7 @@ def _files(parsed: ParsedDrive) -> list[_File]:
         for image in frame.images:
             camera = cameras.get(image.camera)
             if camera is None:
-                continue  # reported as CalibrationMissing
+                continue  # reported with its camera
             files.append(_File(image.path, _at(place, image), ImageInvalid, _image_check(camera)))
             if image.id_path:
                 files.append(_File(image.id_path, f"{place}, {image.id_path}", ImageInvalid, _ids_check(camera)))

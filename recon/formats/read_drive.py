@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
 from recon.drive import DriveLog
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused, RoadscribeError
+from recon.files import kept_open, real_folder
 from recon.formats.argoverse2 import argoverse2
 from recon.formats.drive_checks import check_drive
 from recon.formats.drive_folder import drive_folder
@@ -47,10 +50,11 @@ def read_drive(
     ConfigInvalid for an unknown format or scene.
     """
     problems = Problems(strict=True)
-    parsed = _parse(path, format, scene, sweeps, problems)
-    if parsed is None:
-        raise DriveInvalid(where=str(path))
-    return check_drive(parsed, problems, tick, images_required=images_required)
+    with _opened(path) as folder:
+        parsed = _parse(folder, format, scene, sweeps, problems)
+        if parsed is None:
+            raise DriveInvalid(where=str(path))
+        return check_drive(parsed, problems, tick, images_required=images_required)
 
 
 def find_problems(
@@ -58,13 +62,23 @@ def find_problems(
 ) -> list[RoadscribeError]:
     """Return every problem of the drive at `path`, each with its frame. If the list is empty, `read_drive` succeeds.
 
+    Of very many problems it holds the first ones, and last how many more there are.
     Raises ConfigInvalid for an unknown format or scene.
     """
     problems = Problems(strict=False)
-    parsed = _parse(path, format, scene, sweeps, problems)
-    if parsed is not None:
-        check_drive(parsed, problems, tick)
-    return problems.found
+    with _opened(path) as folder:
+        parsed = _parse(folder, format, scene, sweeps, problems)
+        if parsed is not None:
+            check_drive(parsed, problems, tick)
+    return problems.listed()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Path]:
+    """Keep the folder of a drive open, and yield its path without links."""
+    folder = real_folder(path)
+    with kept_open(folder) if folder.exists() else nullcontext():
+        yield folder
 
 
 def _parse(path: Path, name: str, scene: str, sweeps: bool, problems: Problems) -> ParsedDrive | None:

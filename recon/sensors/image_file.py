@@ -18,6 +18,9 @@ from recon.arrays import U8
 from recon.classes import CLASS_COUNT
 from recon.errors import ImageInvalid
 
+MOST_PIXELS = 64_000_000  # no camera on a vehicle has more; a file of 400 kB can decode to 1.2 GB
+SMALLER = "Scale the images and the camera matrix down."
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -25,6 +28,13 @@ _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _COLOR = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _PROBE = cv2.IMREAD_REDUCED_GRAYSCALE_8 | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def too_large(width_px: int, height_px: int) -> str:
+    """Return what is wrong with the size of an image, "" if nothing is."""
+    if width_px * height_px <= MOST_PIXELS:
+        return ""
+    return f"images of {width_px} x {height_px} px are too large, at most {MOST_PIXELS // 1_000_000} million pixels fit"
 
 
 def image_size(data: bytes, *, where: str) -> tuple[int, int]:
@@ -106,7 +116,9 @@ def check_image(data: bytes, *, width_px: int, height_px: int, where: str) -> No
 
 
 def _check_size(data: bytes, *, width_px: int, height_px: int, where: str) -> None:
-    # The size is compared before decoding, so that a forged header cannot claim gigabytes.
+    # The size is compared before decoding, so that a forged header cannot claim gigabytes, nor a true one take them.
+    if fault := too_large(width_px, height_px):
+        raise ImageInvalid(fault, where=where, hint=SMALLER)
     width, height = image_size(data, where=where)
     if (width, height) != (width_px, height_px):
         message = f"the image has {width} x {height} px, its camera {width_px} x {height_px} px"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recon.files import kept_open
 from recon.formats.read_drive import read_drive
 from workers.stages.folder import leave
 
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
 
 
 def ingest(given: StageInput) -> None:
-    """Read the drive that the config names, and the sha256 of its images."""
+    """Read the drive that the config names, and the sha256 of its images.
+
+    The path holds no links. One that came since it was checked is refused: it could lead out of the allowed roots.
+    """
     one = given.config
-    leave(read_drive(Path(one.drive), format=one.format, scene=one.scene, sweeps=one.sweeps, tick=given.tick), given)
+    path = Path(one.drive)
+    with kept_open(path):
+        leave(read_drive(path, format=one.format, scene=one.scene, sweeps=one.sweeps, tick=given.tick), given)

@@ -13,6 +13,7 @@ import numpy as np
 from recon.arrays import F64, I64
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PathRefused, PoseInvalid
+from recon.files import real_folder
 from recon.formats.argoverse2.city_frame import city_code, map_archive, place_world, read_ground_height
 from recon.formats.argoverse2.pose_table import POSES, Poses, read_extrinsics, read_poses
 from recon.formats.drive_problems import ParsedDrive, Problems
@@ -43,7 +44,7 @@ def detect(path: Path) -> bool:
 
 def parse(path: Path, problems: Problems) -> ParsedDrive | None:
     """Read poses and calibration; None if nothing can be used (then a problem was added)."""
-    root = path.resolve()
+    root = real_folder(path)
     try:
         poses = read_poses(root)
         world_from_city, origin = place_world(city_code(root), poses.city_from_ego[0, :3, 3])

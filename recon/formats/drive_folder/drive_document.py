@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from recon.formats.drive_problems import Problems
 
 FILE = "drive.json"
 VERSION = 1
+MOST_BYTES = 128 << 20  # Python holds ten times as much of it; 100,000 frames of six cameras are 100 MB
 SCHEMA_PATH = Path(__file__).with_name("drive.schema.json")
 _EACH_ITEM = Draft202012Validator.VALIDATORS["items"]
 _POSES = ("world_from_ego", "ego_from_camera", "ego_from_lidar")
@@ -42,8 +44,8 @@ def parse_json(data: bytes) -> dict[str, Any]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} appears twice")
+        ((key, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"the key {_clip(repr(key), 60)} appears twice")
     return result
 
 
@@ -78,13 +80,18 @@ def _validator() -> Draft202012Validator:
 
 
 def check_document(document: dict[str, Any], problems: Problems) -> set[tuple[str | int, ...]]:
-    """Report every place that breaks the schema; return the faulty parts: ("lidar",) or ("frames", 12, "lidar")."""
+    """Report every place that breaks the schema; return the faulty parts: ("lidar",) or ("frames", 12, "lidar").
+
+    The parts are all of them only while `problems.enough` is false.
+    """
     faulty: set[tuple[str | int, ...]] = set()
     errors: Iterable[ValidationError] = _validator().iter_errors(document)
     for error in errors:
         path = tuple(error.absolute_path)
         faulty.add(path[:3] if path[:1] in (("frames",), ("cameras",)) else path[:1])
         problems.add(_typed(path, error))
+        if problems.enough:
+            break
     return faulty
 
 

@@ -13,8 +13,8 @@ from recon.arrays import F64
 from recon.artifact import write_atomic
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveInvalid, PoseInvalid
-from recon.files import read_inside
-from recon.formats.drive_folder.drive_document import FILE, VERSION, check_document, parse_json
+from recon.files import read_inside, real_folder
+from recon.formats.drive_folder.drive_document import FILE, MOST_BYTES, VERSION, check_document, parse_json
 from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.geo_origin import GeoOrigin
 from recon.geometry import rigid_fault, rotation_from_quaternion, transform
@@ -30,9 +30,9 @@ def detect(path: Path) -> bool:
 
 def parse(path: Path, problems: Problems) -> ParsedDrive | None:
     """Read drive.json; None if nothing can be used (then a problem was added)."""
-    root = (path.parent if path.name == FILE and path.is_file() else path).resolve()
+    root = real_folder(path.parent if path.name == FILE and path.is_file() else path)
     try:
-        document = parse_json(read_inside(root, FILE, where=FILE))
+        document = parse_json(read_inside(root, FILE, where=FILE, most_bytes=MOST_BYTES))
     except DriveInvalid as error:
         problems.add(error)
         return None
@@ -40,6 +40,8 @@ def parse(path: Path, problems: Problems) -> ParsedDrive | None:
     frame_entries, camera_entries = document.get("frames"), document.get("cameras")
     if not (isinstance(frame_entries, list) and frame_entries and isinstance(camera_entries, dict) and camera_entries):
         return None  # reported by the schema
+    if problems.enough:
+        return None  # the rest was not checked
     sound = {key: value for key, value in document.items() if (key,) not in faulty}
     faulty_cameras = _faults(faulty, "cameras")
     cameras: dict[str, Camera] = {}

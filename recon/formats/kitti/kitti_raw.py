@@ -15,7 +15,7 @@ import numpy as np
 from recon.arrays import F64
 from recon.drive import Camera, DriveLog, Frame, Image
 from recon.errors import CalibrationMissing, DriveEmpty, DriveInvalid, ImageInvalid, PathRefused, PoseInvalid
-from recon.files import read_inside
+from recon.files import read_inside, real_folder
 from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.geo_origin import GeoOrigin
 from recon.geometry import invert, rotation_from_euler, transform
@@ -35,7 +35,7 @@ def detect(path: Path) -> bool:
 
 def parse(path: Path, problems: Problems) -> ParsedDrive | None:
     """Read poses and calibration; None if nothing can be used (then a problem was added)."""
-    root = path.resolve()
+    root = real_folder(path)
     stems = sorted(file.stem for file in (root / "oxts" / "data").glob("*.txt"))
     if not stems:
         problems.add(DriveEmpty("oxts/data holds no poses", where=root.name, hint=_ORIGINAL))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 from recon.errors import DriveInvalid
-from recon.files import inside
+from recon.files import open_inside
 
 CHUNK = 1 << 20
 LONGEST_ROW = 1 << 22  # characters: a longer row means a broken file, which is not read further
@@ -49,11 +50,8 @@ class Row:
 
 def rows(root: Path, name: str, keep: Callable[[dict[str, Any]], bool] = lambda _: True) -> Iterator[Row]:
     """Yield the rows of the table `root/name` that `keep` accepts; DriveInvalid states the row that is broken."""
-    path = inside(root, name, where=name)
-    if not path.is_file():
-        raise DriveInvalid(f"the table {name} does not exist", where=name, hint=_HINT)
     try:
-        with path.open(encoding="utf-8") as stream:
+        with TextIOWrapper(open_inside(root, name, where=name), encoding="utf-8") as stream:
             for number, fields in enumerate(_values(stream, name)):
                 if not isinstance(fields, dict):
                     raise DriveInvalid("the row is not a JSON object", where=f"{name}, row {number}", hint=_HINT)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from recon.drive import DriveLog, Frame
 from recon.errors import ConfigInvalid, DriveInvalid, PathRefused
+from recon.files import real_folder
 from recon.formats.drive_problems import ParsedDrive, Problems
 from recon.formats.nuscenes.json_tables import Row, rows
 from recon.formats.nuscenes.scene_rows import SceneRows
@@ -40,7 +41,7 @@ def parse(path: Path, problems: Problems, *, scene: str = "", sweeps: bool = Fal
     `scene` is a name such as scene-0061, or VERSION/NAME where several versions hold it; it may be empty if
     there is only one. `sweeps` adds the records between the keyframes. Raises ConfigInvalid for an unknown scene.
     """
-    root = path.resolve()
+    root = real_folder(path)
     try:
         tables = SceneRows.open(root, *_choose(root, scene))
         cameras, ego_from_lidar = tables.sensors()

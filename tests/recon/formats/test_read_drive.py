@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,29 @@ def test_reading_can_be_cancelled(tmp_path: Path) -> None:
 
     with pytest.raises(Cancelled):
         read_drive(small_drive.write(tmp_path), tick=stop)
+
+
+def test_a_camera_of_too_many_pixels_is_one_problem(tmp_path) -> None:
+    body = small_drive.document()
+    body["cameras"]["front"] |= {"width_px": 20_000, "height_px": 20_000}
+    (problem,) = find_problems(small_drive.write(tmp_path / "drive", body=body))
+    assert (problem.where, problem.hint != "") == ("camera front", True)
+    assert "20000 x 20000 px are too large" in problem.message
+
+
+@pytest.mark.parametrize(("frames", "rest"), [(3_000, "5000 more"), (30_000, "at least 9000 more")])
+def test_of_very_many_problems_the_rest_is_counted(tmp_path, frames, rest) -> None:
+    body = small_drive.document() | {"frames": [{"time_ns": i} for i in range(frames)]}
+    problems = find_problems(small_drive.write(tmp_path / "drive", body=body))
+    assert len(problems) == 1001
+    assert rest in problems[-1].message
+
+
+def test_a_key_that_appears_twice_among_very_many_is_found_at_once(tmp_path) -> None:
+    folder = small_drive.write(tmp_path / "drive")
+    keys = ", ".join(f'"{number}": 1' for number in [*range(300_000), 299_999])
+    (folder / "drive.json").write_text(f"{{{keys}}}")
+    started = time.monotonic()
+    with pytest.raises(DriveInvalid, match="'299999' appears twice"):
+        read_drive(folder)
+    assert time.monotonic() - started < 60  # counted one by one it took an hour

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+import zlib
 from contextlib import suppress
 
 import cv2
@@ -94,3 +96,19 @@ def test_ids_must_be_known_and_grey() -> None:
 def test_other_formats_are_named() -> None:
     with pytest.raises(ImageInvalid, match="neither PNG nor JPEG"):
         image_size(b"GIF89a", where="x")
+
+
+def test_an_image_of_too_many_pixels_is_not_decoded() -> None:
+    head = b"IHDR" + (20_000).to_bytes(4, "big") * 2 + bytes([1, 0, 0, 0, 0])
+    rows = b"IDAT" + zlib.compress(bytes(20_000 * 2_501), 9)
+    chunks = b"".join(
+        (len(part) - 4).to_bytes(4, "big") + part + zlib.crc32(part).to_bytes(4, "big")
+        for part in (head, rows, b"IEND")
+    )
+    data = b"\x89PNG\r\n\x1a\n" + chunks
+    assert image_size(data, where="x") == (20_000, 20_000)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for decode in (check_image, decode_gray, decode_ids, decode_rgb):
+        with pytest.raises(ImageInvalid, match="20000 x 20000 px are too large, at most 64 million pixels"):
+            decode(data, width_px=20_000, height_px=20_000, where="x")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; decoded it takes 400 MB
