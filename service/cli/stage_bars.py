@@ -91,7 +91,10 @@ class StageBars:
             self._stage(kind.removeprefix("stage."), stage, data)
         elif kind == "artifact.damaged":
             self._print(f"{stage}: the stored result was damaged and is made again ({data['reason']})")
-        elif kind in ("job.retry_wait", "job.failed"):
+        elif kind == "stage.waiting":
+            others = "".join(f", of job {job}" for job in data["waits_for"])
+            self._print(f"{stage}: waits ({data['reason']}{others})")
+        elif kind in ("job.retry_wait", "job.failed") or "failure" in data:
             failure = data.get("failure", {})
             self._print(f"{kind.removeprefix('job.')}: {failure.get('code')}: {failure.get('message')}")
         elif kind == "job.blocked":

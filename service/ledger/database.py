@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, func, make_url, select, update
-from sqlalchemy.exc import ArgumentError, DataError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recon.errors import ConfigInvalid, InputInvalid, StorageError, storage_errors
 from service.ledger import tables
 
 BUSY_S = 15.0
+IDLE_S = 30.0  # a process of ours that stops in a transaction, frozen or cut off, holds its locks no longer than this
 
 
 def open_database(url: str) -> Engine:
@@ -59,11 +60,13 @@ def _take_turns(connection: sqlite3.Connection) -> None:
 def _open_postgres(url: str) -> Engine:
     try:
         # Nobody waits for a lock longer than on SQLite; the server makes commits durable by itself.
+        limits = {"lock_timeout": BUSY_S, "idle_in_transaction_session_timeout": IDLE_S}
+        options = " ".join(f"-c {name}={seconds * 1000:.0f}" for name, seconds in limits.items())
         return create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
-            connect_args={"options": f"-c lock_timeout={BUSY_S * 1000:.0f}"},
+            connect_args={"options": options, "connect_timeout": round(BUSY_S)},
         )
     except ArgumentError as error:
         hint = "Expected sqlite:///PATH or postgresql://USER@HOST/NAME."
@@ -115,7 +118,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def _database_errors() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except (OperationalError, InterfaceError) as error:
         hint = "Check the disk and the database; the request may be repeated."
         raise StorageError(f"the ledger does not answer: {error.orig}", where="ledger", hint=hint) from error
     except PoolTimeout as error:

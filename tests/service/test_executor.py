@@ -1,13 +1,19 @@
-"""One executor in this process: what it makes of a job that it cannot run."""
+"""One executor in this process: how many jobs it runs at once, and what it makes of one that it cannot run."""
 
 from __future__ import annotations
 
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
 from sqlalchemy import text
 
 from service.executor import Executor
 from service.ledger.database import writing
+from service.ledger.tables import TERMINAL
 from service.settings import Settings
-from workers.jobs.probe import ProbeJob
+from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
 
 
@@ -20,3 +26,60 @@ def test_a_job_of_another_version_fails_and_leaves_the_executor_alive(tmp_path, 
     job = submissions.get(job_id)
     assert (job["state"], job["failure"]["code"], job["attempt"]) == ("failed", "CONFIG_INVALID", 1)
     assert job["failure"]["hint"]
+
+
+@contextmanager
+def serving(home, leases, **settings):
+    """Let an executor with two slots work in threads."""
+    executor = Executor(Settings(home=home, min_free_mb=0, **settings), [LocalPool(), LocalPool()], leases)
+    thread = threading.Thread(target=executor.serve)
+    thread.start()
+    try:
+        yield
+    finally:
+        executor.stopping.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def ended(submissions, ids):
+    deadline = time.monotonic() + 60
+    while any(submissions.get(one)["state"] not in TERMINAL for one in ids):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return [submissions.get(one) for one in ids]
+
+
+def spans(submissions, job_id):
+    """Return when each stage of a job began and ended."""
+    times = {e["type"]: [] for e in submissions.events(job_id)}
+    for event in submissions.events(job_id):
+        times[event["type"]].append(event["at"])
+    return list(zip(times["stage.started"], times["stage.finished"], strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cpus", [2.0, 1.0])
+def test_several_jobs_run_at_once_within_the_declared_cpus(tmp_path, submissions, leases, cpus):
+    ids = [submissions.submit(ProbeJob(probe=ProbeConfig(seconds=0.6, salt=str(n)))).job["id"] for n in range(2)]
+    with serving(tmp_path, leases, cpus=cpus):
+        jobs = ended(submissions, ids)
+    assert [job["state"] for job in jobs] == ["succeeded"] * 2
+    one, other = (spans(submissions, job_id) for job_id in ids)
+    together = [a for a in one for b in other if a[0] < b[1] and b[0] < a[1]]
+    assert bool(together) == (cpus == 2.0)
+    reasons = [e["data"]["reason"] for i in ids for e in submissions.events(i) if e["type"] == "stage.waiting"]
+    assert reasons == [] if cpus == 2.0 else set(reasons) == {"resources"}
+
+
+@pytest.mark.slow
+def test_an_executor_that_stops_gives_all_its_jobs_back(tmp_path, submissions, leases):
+    ids = [submissions.submit(ProbeJob(probe=ProbeConfig(seconds=30.0, salt=str(n)))).job["id"] for n in range(2)]
+    with serving(tmp_path, leases):
+        deadline = time.monotonic() + 30
+        while {submissions.get(one)["stage"] for one in ids} != {"first"}:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    for job_id in ids:
+        job = submissions.get(job_id)
+        assert (job["state"], job["attempt"], job["losses"]) == ("queued", 0, 0)

@@ -1,0 +1,134 @@
+"""PostgreSQL under faults: connections run out, backends are killed, a session holds locks and does nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+from sqlalchemy import text
+
+from recon.errors import StorageError
+from service.ledger import database
+from service.ledger.database import migrate, open_database, writing
+from service.ledger.leases import LeaseLost, Leases
+from service.ledger.submissions import Submissions, new_id
+from service.ledger.tables import TERMINAL
+from workers.jobs.probe import ProbeConfig, ProbeJob
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def url(postgres, tmp_path):
+    url = postgres.new_database()
+    engine = open_database(url)
+    migrate(engine, tmp_path)
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def engine(url):
+    engine = open_database(url)
+    yield engine
+    engine.dispose()
+
+
+def probe():
+    return ProbeJob(probe=ProbeConfig(salt=new_id()))
+
+
+def patiently(call, limit_s=30.0):
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            return call()
+        except StorageError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def test_requests_wait_while_all_connections_are_taken_and_go_on_after(url, submissions, engine):
+    """Twice as many requests as connections, of which some are held for a second."""
+    taken = [engine.connect() for _ in range(14)]
+    with ThreadPoolExecutor(30) as pool:
+        answers = [pool.submit(submissions.submit, probe()) for _ in range(30)]
+        time.sleep(1.0)
+        for connection in taken:
+            connection.close()
+        assert all(answer.result(30).job["state"] == "queued" for answer in answers)
+
+
+def test_killed_backends_lose_no_job_and_double_none(url, postgres, engine):
+    submissions, done = Submissions(engine), threading.Event()
+    kills = [0]
+
+    def kill():
+        with postgres._connect() as connection:
+            while not done.is_set():
+                query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE 'test%%'"
+                kills[0] += connection.execute(query).fetchone()[0]
+                done.wait(0.15)
+
+    def work(name):
+        mine = open_database(url)
+        leases, finished = Leases(mine, name), 0
+        while not done.is_set():
+            with suppress(LeaseLost, StorageError):
+                claim = leases.claim()
+                if claim is None:
+                    time.sleep(0.02)
+                    continue
+                patiently(lambda claim=claim: leases.progress(claim, "stage.finished", {"stage": "first"}))
+                patiently(lambda claim=claim: leases.committing(claim))
+                patiently(lambda claim=claim: leases.succeed(claim, {"by": claim.epoch}, []))
+                finished += 1
+        mine.dispose()
+
+    threads = [threading.Thread(target=kill), *(threading.Thread(target=work, args=(f"e{n}",)) for n in range(2))]
+    for thread in threads:
+        thread.start()
+    ids = [patiently(lambda n=n: submissions.submit(probe(), key=str(n))).job["id"] for n in range(40)]
+    assert len(set(ids)) == 40
+    # A claim whose answer was lost has an owner that does not know of it: its lease runs out.
+    sweeper = Leases(engine, "sweeper", lease_s=1.0)
+    deadline = time.monotonic() + 60
+    while True:
+        jobs = [patiently(lambda i=i: submissions.get(i)) for i in ids]
+        if all(job["state"] in TERMINAL for job in jobs):
+            break
+        assert time.monotonic() < deadline, [(j["state"], j["attempt"]) for j in jobs]
+        with suppress(StorageError), writing(engine) as connection:
+            late = "UPDATE job SET lease_until = 0 WHERE lease_until < extract(epoch FROM clock_timestamp()) + 27"
+            connection.execute(text(f"{late} AND state IN ('running', 'committing')"))
+        with suppress(StorageError):
+            sweeper.sweep()
+        time.sleep(0.5)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert kills[0] > 10
+    assert {(job["state"], job["attempt"]) for job in jobs} == {("succeeded", 1)}
+    for job_id in ids:
+        kinds = [event["type"] for event in patiently(lambda i=job_id: submissions.events(i))]
+        assert kinds.count("job.succeeded") == 1
+
+
+def test_a_session_that_holds_locks_and_sleeps_is_ended(url, engine, submissions, monkeypatch):
+    """A process of ours that is frozen in the middle of a transaction: its locks must not outlive it."""
+    job_id = submissions.submit(probe()).job["id"]
+    monkeypatch.setattr(database, "IDLE_S", 1.0)
+    frozen = open_database(url)
+    with frozen.connect() as connection:
+        connection.execute(text("SELECT * FROM job FOR UPDATE"))
+        leases = Leases(engine, "one")
+        assert leases.claim() is None
+        started = time.monotonic()
+        assert submissions.cancel(job_id)["state"] == "cancelled"  # waits for the lock
+        assert time.monotonic() - started < 10
+        connection.invalidate()
+    frozen.dispose()
