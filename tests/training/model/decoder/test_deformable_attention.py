@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.model.decoder.deformable_attention import DeformableAttention
+from training.model.decoder.deformable_attention import DeformableAttention, by_grid_sample, by_kernels
 
 
 @pytest.mark.slow  # transformers takes seconds to import
@@ -56,3 +56,28 @@ def test_starts_by_looking_around_the_reference(heads: int) -> None:
     reach = offsets.abs().amax(dim=-1)
     assert torch.allclose(reach, torch.tensor([1.0, 2.0, 3.0]).expand(heads, 3))
     assert len({tuple(round(float(v), 4) for v in row[0]) for row in offsets}) == heads
+
+
+def test_the_kernels_equal_grid_sample() -> None:
+    torch.manual_seed(0)
+    shape, b, t, heads, points = (7, 5), 2, 40, 3, 2
+    value = torch.randn(b, 35, heads, 4, requires_grad=True)
+    places = torch.rand(b, t, heads, points, 2) * torch.tensor([9.0, 11.0]) - 2.0  # some beyond the raster
+    places[:, :4] = torch.tensor([[0.5, 0.5], [4.5, 6.5]])  # centres of cells
+    places.requires_grad_()
+    shares = torch.rand(b, t, heads, points, requires_grad=True)
+    weight = torch.randn(b, t, heads, 4)
+    found = []
+    for read in (by_kernels, by_grid_sample):
+        out = read(value, places, shares, shape)
+        found.append([out, *torch.autograd.grad((out * weight).sum(), [value, places, shares])])
+    for gradients in found:
+        gradients[2][:, :4] = 0.0  # at the centre of a cell the slope may be that of either side
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_place_that_is_not_finite_reads_nothing() -> None:
+    places = torch.tensor([torch.nan, torch.inf, -torch.inf, 1e30])[None, :, None, None, None].expand(1, 4, 1, 1, 2)
+    read = by_kernels(torch.ones(1, 4, 1, 2), places, torch.ones(1, 4, 1, 1), (2, 2))
+    assert read.abs().max().item() == 0.0
