@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import version
-from typing import Annotated
 
-from fastapi import Depends, FastAPI, Request
-from fastapi.security import HTTPBearer
+from fastapi import Depends, FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.concurrency import run_in_threadpool
 
 from recon.errors import StorageError
 from service import logs, problems
+from service.ledger.api_keys import ApiKeys
 from service.ledger.database import migrate, open_database
 from service.ledger.leases import Leases
+from service.ledger.listing import Listing
 from service.ledger.submissions import Submissions
-from service.problems import Problem
-from service.routes import jobs, published_files, reference, status
+from service.routes import history, jobs, published_files, reference, status, submissions
 from service.settings import Settings, load_settings
 from service.stored_files import StoredFiles
 from service.web import openapi
+from service.web.access import Access, operator_of
 from service.web.hosts import KnownHosts
-from service.web.requests import Requests
+from service.web.limits import Slots
+from service.web.requests import Requests, request_seconds
 
 SWEEP_EVERY_S = 5.0
 
@@ -44,20 +45,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redirect_slashes=False,
         lifespan=_sweeping(Leases(engine, "api", **settings.time_limits())),
     )
-    app.state.settings = settings
+    app.state.settings, app.state.registry = settings, CollectorRegistry()
+    app.state.access = Access(settings.api_key.get_secret_value(), ApiKeys(engine))
+    app.state.streams = Slots(settings.max_streams)
+    app.state.listing = Listing(engine)
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
     app.state.stored_files = StoredFiles(settings.home, app.state.submissions)
     problems.install(app)
     openapi.install(app)
-    guard = [Depends(_authenticate)]
-    app.include_router(jobs.router, prefix="/v1", dependencies=guard)
-    app.include_router(published_files.router, prefix="/v1", dependencies=guard)
+    guard = [Depends(operator_of)]
+    for module in (submissions, jobs, history, published_files):
+        app.include_router(module.router)
     app.include_router(status.router)
     app.include_router(reference.router)
     app.include_router(status.guarded, dependencies=guard)
     if not settings.api_key.get_secret_value():
         app.add_middleware(KnownHosts)
-    app.add_middleware(Requests, access_log=settings.access_log)
+    app.add_middleware(Requests, seconds=request_seconds(app.state.registry), access_log=settings.access_log)
     return app
 
 
@@ -78,10 +82,3 @@ def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager
         task.cancel()
 
     return lifespan
-
-
-def _authenticate(request: Request, _: Annotated[object, Depends(HTTPBearer(auto_error=False))]) -> None:
-    expected = request.app.state.settings.api_key.get_secret_value()
-    given = request.headers.get("authorization", "").removeprefix("Bearer ")
-    if expected and not hmac.compare_digest(given.encode(), expected.encode()):
-        raise Problem(401, "UNAUTHENTICATED", "the API key is missing or wrong", hint="Send Authorization: Bearer KEY.")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from recon.errors import InputLost
 from service.problems import Problem
 from workers.jobs.job_spec import JobSpec, SpecRefused
 from workers.spec import stored_spec
@@ -24,7 +25,11 @@ def with_inputs(spec: JobSpec, find: Find) -> JobSpec:
         return None if record is None else stored_spec(json.dumps(record["spec"]))
 
     try:
-        return spec.completed(spec_of)
+        complete = spec.completed(spec_of)
+        for pointer, job_id in complete.input_jobs().items():
+            if find(job_id) is None:
+                raise InputLost("there is no such job", where=pointer)
+        return complete
     except SpecRefused as error:
         fault = {"pointer": error.where, "detail": error.message}
         raise Problem(422, "JOB_INVALID", "the job has invalid fields", errors=[fault]) from error

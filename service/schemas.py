@@ -42,16 +42,27 @@ class ProblemDocument(BaseModel):
     errors: list[Fault] = []
 
 
+class WaitingFor(BaseModel):
+    """Why a job does not run now: other jobs, a pause after a failure, no executor, or its turn in the queue."""
+
+    reason: Literal["jobs", "pause", "executor", "turn"]
+    detail: str
+    jobs: list[str] = []
+    until: float | None = None
+    ahead: int | None = None
+
+
 class Job(BaseModel):
     """A job. Times are seconds since 1970."""
 
     id: str
     kind: str
     state: State
+    tenant: str = ""
+    priority: int = 0
     attempt: int
     max_attempts: int
     losses: int = 0  # machines that died under it since it finished a stage
-    priority: int = 0
     created_at: float
     updated_at: float
     version: int
@@ -62,12 +73,42 @@ class Job(BaseModel):
     spec: dict[str, Any]
     last_event: int
     deduplicated: bool = False
+    waiting_for: WaitingFor | None = None
+
+
+class FailureSummary(BaseModel):
+    """Why a job failed or waits, in short."""
+
+    code: str
+    message: str
+    where: str = ""
+
+
+class JobSummary(BaseModel):
+    """A job as lists show it: without its settings and its report. `sources` is what it reads, in a line."""
+
+    id: str
+    kind: str
+    sources: str
+    state: State
+    tenant: str
+    priority: int
+    attempt: int
+    max_attempts: int
+    losses: int
+    created_at: float
+    updated_at: float
+    version: int
+    stage: str
+    progress: dict[str, Any]
+    failure: FailureSummary | None
+    last_event: int
 
 
 class JobPage(BaseModel):
     """Jobs, newest first; `next` is the cursor of the following page."""
 
-    jobs: list[Job]
+    jobs: list[JobSummary]
     next: int | None
 
 
@@ -84,6 +125,68 @@ class EventPage(BaseModel):
     """Events in order; ask again with `after` = the last seq."""
 
     events: list[Event]
+
+
+class LogLine(BaseModel):
+    """An event of a job as a sentence."""
+
+    seq: int
+    at: float
+    level: Literal["debug", "info", "warning", "error"]
+    stage: str
+    message: str
+
+
+class LogPage(BaseModel):
+    """Lines in order; `next` is the value of `after` for the following page, null after the last."""
+
+    lines: list[LogLine]
+    next: int | None
+
+
+class Attempt(BaseModel):
+    """One start of a job on an executor; a start that a dying machine ended does not count as an attempt."""
+
+    attempt: int
+    epoch: int
+    owner: str
+    started_at: float
+    ended_at: float | None
+    outcome: str | None
+    failure: Failure | None
+
+
+class AttemptPage(BaseModel):
+    """Every start of a job in order."""
+
+    attempts: list[Attempt]
+
+
+class StageState(BaseModel):
+    """A stage of a job; `stopped` means that it ran when the attempt ended."""
+
+    name: str
+    state: Literal["waiting", "running", "skipped", "finished", "stopped"]
+    started_at: float | None = None
+    seconds: float | None = None
+    progress: dict[str, Any] | None = None
+
+
+class StagePage(BaseModel):
+    """The stages of a job in the order they run."""
+
+    stages: list[StageState]
+
+
+class Validation(BaseModel):
+    """What a submission would meet: the faults, or the job with every setting, its stages and its input jobs."""
+
+    ok: bool
+    code: str = ""
+    findings: list[Fault]
+    spec: dict[str, Any] | None = None
+    stages: list[str] = []
+    waits_for: list[str] = []
 
 
 class ArtifactEntry(BaseModel):

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
     max_losses: int = Field(default=50, ge=1)  # machines that may die under a job before it finishes a stage
     min_free_mb: int = Field(default=256, ge=0)
     access_log: bool = False  # one line of the log for each request
+    max_streams: int = Field(default=200, ge=1)  # clients that wait or stream at once
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
     probe_jobs: bool = False  # accept the jobs of the conformance tests
 

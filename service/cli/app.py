@@ -15,6 +15,7 @@ from service.cli import (
     demo,
     evaluate,
     export,
+    keys,
     label,
     predict,
     segment,
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
 MODELS = (segment, train, predict)
-SERVICE = (serve, submit, show)
+SERVICE = (serve, submit, show, keys)
 for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 

@@ -23,7 +23,6 @@ from service.cli.job_options import (
     aggregate_spec,
     is_job_id,
     label_spec,
-    sources_of,
 )
 from service.cli.stage_bars import StageBars
 from service.cli.terminal import echo, put
@@ -118,7 +117,7 @@ def jobs(
         state_text = job["state"] + (f" ({job['failure']['code']})" if job["failure"] else "")
         if job["state"] == "blocked":
             state_text += f" ({job['progress']['done']} of {job['progress']['total']} inputs)"
-        place = f"{job['stage']:<8} {sources_of(job['spec'])}"
+        place = f"{job['stage']:<8} {job['sources']}"
         attempt = f"{job['attempt']}/{job['max_attempts']}"
         # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
         put(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, select, update
 
 from recon.errors import RoadscribeError
-from service.ledger import tables
+from service.ledger import figures, tables
 from service.ledger.database import append_event
 from workers.retry import after_loss
 
@@ -59,6 +59,7 @@ def lose(connection: Connection, row: Any, error: RoadscribeError, max_losses: i
     if row.state == "cancelling":
         move(connection, row, "cancelled", now)
         return "cancelled"
+    figures.count(connection, figures.LEASES_LOST)
     losses, record = row.losses + 1, {**error.record(), "attempt": row.attempt}
     decision = after_loss(losses, max_losses)
     state = ("retry_wait" if decision.delay_s else "queued") if decision.again else "failed"

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
 
 from recon.errors import Cancelled, MachineLost, RoadscribeError
-from service.ledger import tables
+from service.ledger import figures, tables
 from service.ledger.changes import locked, lose, move, stamp
 from service.ledger.clock import now
 from service.ledger.database import append_event, lock_name, reading, writing
@@ -108,6 +108,8 @@ class Leases:
                 self._refused(connection)
             elif keep:
                 append_event(connection, claim.job_id, kind, data, at)
+                if kind == "stage.finished":
+                    figures.observe(connection, figures.STAGE_SECONDS, data["stage"], data.get("seconds", 0.0))
         if lost:
             raise LeaseLost(claim.token)
 

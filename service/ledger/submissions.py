@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, and_, func, select
 from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json, digest_json
@@ -17,14 +17,20 @@ from service.ledger import blocked_jobs, tables
 from service.ledger.changes import locked, move
 from service.ledger.clock import now
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
+from service.ledger.figures import LEASES_LOST, STAGE_SECONDS, counter, histogram
 from workers.jobs.job_spec import JobSpec
 from workers.spec import natural_key, spec_record, stored_spec
 
+LONGEST_SOURCES = 200
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
 
 
 class KeyReused(Exception):
     """The idempotency key was used for another body."""
+
+
+class QuotaExceeded(Exception):
+    """The tenant has as many jobs that have not ended as it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,45 +77,64 @@ class Submissions:
         self._max_attempts = max_attempts
 
     def submit(
-        self, spec: JobSpec, *, key: str = "", dedupe: bool = False, tenant: str = "", priority: int = 0
+        self,
+        spec: JobSpec,
+        *,
+        key: str = "",
+        dedupe: bool = False,
+        tenant: str = "",
+        priority: int = 0,
+        most_open: int = 0,
     ) -> Submitted:
         """Store a job durably and return it.
 
         The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.
         With `dedupe` a job of the same spec that has not failed is returned instead of a new one. A job with inputs
         that have not succeeded yet is blocked; one with an input that cannot any more raises InputLost. Tenants share
-        the executors fairly, and among the jobs of one a greater `priority` goes first.
+        the executors fairly, and among the jobs of one a greater `priority` goes first. Keys and equal jobs are looked
+        up within the tenant. A tenant with `most_open` jobs that have not ended gets no other: raises QuotaExceeded.
         """
         record = spec_record(spec)
         body_sha256, natural = digest_json(record), natural_key(spec)
         try:
             with writing(self._engine) as connection:
                 if key:
-                    found = connection.execute(select(_idempotency).where(_idempotency.c.key == key)).one_or_none()
+                    same = and_(_idempotency.c.tenant == tenant, _idempotency.c.key == key)
+                    found = connection.execute(select(_idempotency).where(same)).one_or_none()
                     if found is not None:
                         first = self._read(connection, found.job_id)
                         if found.body_sha256 != body_sha256 and not _same_today(first, spec):
                             raise KeyReused(key)
                         return Submitted(first, True)
                 if dedupe:
-                    lock_name(connection, natural)  # of two equal submissions the second finds the first
-                job_id = self._same(connection, natural) if dedupe else None
+                    lock_name(connection, f"{tenant} {natural}")  # of two equal submissions the second finds the first
+                job_id = self._same(connection, tenant, natural) if dedupe else None
                 existed = job_id is not None
                 if job_id is None:
+                    self._check_quota(connection, tenant, most_open)
                     values = {"natural_key": natural, "tenant": tenant, "rank": -priority}
                     job_id = self._insert(connection, spec, record, values)
                 if key:
-                    values = {"key": key, "body_sha256": body_sha256, "job_id": job_id, "created_at": now(connection)}
-                    connection.execute(_idempotency.insert().values(**values))
+                    values = {"tenant": tenant, "key": key, "body_sha256": body_sha256, "job_id": job_id}
+                    connection.execute(_idempotency.insert().values(**values, created_at=now(connection)))
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
             # Another process stored the same key between the read and the write (not on SQLite).
-            return self.submit(spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority)
+            return self.submit(spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority, most_open=most_open)
+
+    def _check_quota(self, connection: Connection, tenant: str, most_open: int) -> None:
+        if not most_open:
+            return
+        lock_name(connection, f"quota {tenant}")
+        still = select(_job.c.seq).where(_job.c.tenant == tenant, _job.c.state.in_(tables.OPEN)).limit(most_open)
+        if connection.execute(select(func.count()).select_from(still.subquery())).scalar_one() >= most_open:
+            raise QuotaExceeded(tenant)
 
     def _insert(self, connection: Connection, spec: JobSpec, record: dict[str, Any], values: dict[str, Any]) -> str:
         waits_for, job_id, at = spec.input_jobs(), new_id(), now(connection)
         start = blocked_jobs.standing(connection, waits_for)
         row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), **values}
+        row["sources"] = spec.sources(record)[:LONGEST_SOURCES]
         row |= {"state": start.state, "progress": json.dumps(start.progress)}
         times = dict.fromkeys(("run_at", "state_at", "created_at", "updated_at"), at)
         connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
@@ -118,9 +143,10 @@ class Submissions:
         append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {}, at)
         return job_id
 
-    def _same(self, connection: Connection, natural: str) -> str | None:
+    def _same(self, connection: Connection, tenant: str, natural: str) -> str | None:
         good = (*tables.WAITING, "running", "committing", "succeeded")
-        query = select(_job.c.id).where(_job.c.natural_key == natural, _job.c.state.in_(good))
+        same = and_(_job.c.tenant == tenant, _job.c.natural_key == natural)
+        query = select(_job.c.id).where(same, _job.c.state.in_(good))
         found: str | None = connection.execute(query.order_by(_job.c.seq.desc()).limit(1)).scalar_one_or_none()
         return found
 
@@ -132,21 +158,6 @@ class Submissions:
         with reading(self._engine) as connection:
             row = connection.execute(select(_job).where(_job.c.id == job_id)).one_or_none()
             return None if row is None else job_record(row)
-
-    def page(
-        self, *, state: str = "", kind: str = "", before: int | None = None, limit: int = 50
-    ) -> tuple[list[dict[str, Any]], int | None]:
-        """Return jobs, newest first, and the cursor of the next page (None = this was the last)."""
-        query = select(_job).order_by(_job.c.seq.desc()).limit(limit + 1)
-        for column, wanted in ((_job.c.state, state), (_job.c.kind, kind)):
-            if wanted:
-                query = query.where(column == wanted)
-        if before is not None:
-            query = query.where(_job.c.seq < before)
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        more = len(rows) > limit
-        return [job_record(row) for row in rows[:limit]], (rows[limit - 1].seq if more else None)
 
     def cancel(self, job_id: str) -> dict[str, Any] | None:
         """Request the cancellation of a job. A waiting job ends at once, and a job that has ended stays as it is."""
@@ -182,13 +193,17 @@ class Submissions:
             ).all()
         return [StoredFile(**row._asdict()) for row in rows]
 
-    def artifact(self, *, sha256: str = "", job_id: str = "", path: str = "") -> StoredFile | None:
-        """Return a published file by content, or by job and path."""
+    def artifact(
+        self, *, sha256: str = "", job_id: str = "", path: str = "", tenant: str | None = None
+    ) -> StoredFile | None:
+        """Return a published file by content, or by job and path; with `tenant` only one of a job of that tenant."""
         query = select(_artifact).limit(1)
         if sha256:
             query = query.where(_artifact.c.sha256 == sha256)
         else:
             query = query.where(_artifact.c.job_id == job_id, _artifact.c.path == path)
+        if tenant is not None:
+            query = query.join(_job, _job.c.id == _artifact.c.job_id).where(_job.c.tenant == tenant)
         with reading(self._engine) as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else StoredFile(**row._asdict())
@@ -209,6 +224,12 @@ class Submissions:
             lost = select(func.count()).where(_job.c.state.in_(tables.LEASED), _job.c.lease_until < at)
             figures["leases_expired"] = connection.execute(lost).scalar_one()
             fenced = connection.execute(select(func.sum(tables.heartbeat.c.fenced))).scalar()
+            figures["leases_lost_total"] = counter(connection, LEASES_LOST)
         figures["oldest_queued_seconds"] = max(0.0, at - oldest) if oldest else 0.0
         figures["fenced_writes_total"] = float(fenced or 0)
         return figures
+
+    def stage_seconds(self) -> dict[str, tuple[list[tuple[str, float]], float]]:
+        """Return the histogram of how long stages took, by their name."""
+        with reading(self._engine) as connection:
+            return histogram(connection, STAGE_SECONDS)

@@ -31,6 +31,7 @@ CLAIMABLE = ("queued", "retry_wait")
 WAITING = ("blocked", *CLAIMABLE)  # no executor works on it
 LEASED = ("running", "committing", "cancelling")
 TERMINAL = ("succeeded", "failed", "cancelled")
+OPEN = (*WAITING, *LEASED)
 STATES = (*WAITING, *LEASED, *TERMINAL)
 
 # A partial index serves only queries that repeat its condition, word for word and with the values in it.
@@ -72,7 +73,9 @@ job = Table(
     Column("failure", Text, nullable=True),  # record of the error that ended the job or delayed it
     Column("report", Text, nullable=True),
     Column("last_event", Integer, nullable=False, server_default="0"),
+    Column("sources", String(200), nullable=False, server_default=""),  # what it reads, as a line of a list
     Index("job_natural_key", "natural_key"),
+    Index("job_tenant", "tenant", "seq"),
     Index("job_state", "state", "seq"),
     # Most rows have ended. These indexes hold the others only, in the order in which the queue asks for them.
     _partial("job_next", "tenant", "rank", "seq", where=QUEUED),
@@ -116,6 +119,7 @@ event = Table(
 idempotency = Table(
     "idempotency",
     metadata,
+    Column("tenant", String(64), primary_key=True),
     Column("key", String(255), primary_key=True),
     Column("body_sha256", String(64), nullable=False),
     Column("job_id", ForeignKey("job.id"), nullable=False),
@@ -154,4 +158,28 @@ fair_share = Table(
     metadata,
     Column("tenant", String(64), primary_key=True),
     Column("served_at", Float, nullable=False),  # when an executor last took a job of this tenant
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", String(16), primary_key=True),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(64), nullable=False),
+    Column("scopes", String(128), nullable=False),  # separated by spaces
+    Column("requests_per_s", Float, nullable=False, server_default="0"),  # 0 = as many as it likes
+    Column("most_open_jobs", Integer, nullable=False, server_default="0"),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=True),
+    Column("revoked_at", Float, nullable=True),
+)
+
+figure = Table(
+    "figure",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("label", String(64), primary_key=True),
+    Column("part", String(16), primary_key=True),  # the upper bound of a bucket, or "sum"
+    Column("value", Float, nullable=False),
 )

@@ -11,12 +11,13 @@ from fastapi.responses import FileResponse
 
 from service.ledger.submissions import StoredFile
 from service.problems import Problem
-from service.routes.jobs import existing, ledger_of
+from service.routes.job_access import existing, ledger_of
 from service.schemas import ArtifactEntry, ArtifactPage
 from service.stored_files import StoredFiles
+from service.web.access import Reader, tenant_of
 from service.web.openapi import refusals
 
-router = APIRouter(tags=["artifacts"])
+router = APIRouter(prefix="/v1", tags=["artifacts"])
 BYTES = {"content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
 FILE: dict[int | str, dict[str, Any]] = {
     200: {"description": "The file.", **BYTES},
@@ -28,10 +29,10 @@ SHA256 = r"^[0-9a-f]{64}$"
 
 
 @router.get("/jobs/{job_id}/artifacts", responses=refusals(404))
-def artifacts(request: Request, job_id: str) -> ArtifactPage:
+def artifacts(request: Request, job_id: str, sender: Reader) -> ArtifactPage:
     """List the files of a job: none before it succeeded, all of them after."""
     ledger = ledger_of(request)
-    existing(ledger.get(job_id))
+    existing(ledger.get(job_id), sender)
     entries = [
         ArtifactEntry(
             path=file.path,
@@ -49,17 +50,22 @@ def artifacts(request: Request, job_id: str) -> ArtifactPage:
 def by_content(
     request: Request,
     sha256: Annotated[str, Path(pattern=SHA256)],
+    sender: Reader,
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Return a file by its sha256; honours Range, If-Range and If-None-Match."""
-    return _answer(request, ledger_of(request).artifact(sha256=sha256), if_none_match)
+    return _answer(request, ledger_of(request).artifact(sha256=sha256, tenant=tenant_of(sender)), if_none_match)
 
 
 @router.get("/jobs/{job_id}/files/{path:path}", response_class=FileResponse, responses=FILE)
 @router.head("/jobs/{job_id}/files/{path:path}", include_in_schema=False)
-def by_path(request: Request, job_id: str, path: str, if_none_match: Annotated[str, Header()] = "") -> Response:
+def by_path(
+    request: Request, job_id: str, path: str, sender: Reader, if_none_match: Annotated[str, Header()] = ""
+) -> Response:
     """Return a file of a job by its path; honours Range, If-Range and If-None-Match."""
-    return _answer(request, ledger_of(request).artifact(job_id=job_id, path=path), if_none_match)
+    return _answer(
+        request, ledger_of(request).artifact(job_id=job_id, path=path, tenant=tenant_of(sender)), if_none_match
+    )
 
 
 def _answer(request: Request, file: StoredFile | None, if_none_match: str) -> Response:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from service.routes.jobs import ledger_of
+from service.routes.job_access import ledger_of
 from service.schemas import Health
 
 router = APIRouter(tags=["status"])
@@ -31,13 +35,18 @@ def readyz(request: Request, response: Response) -> Health:
 
 @guarded.get("/metrics", response_class=PlainTextResponse)
 def metrics(request: Request) -> Response:
-    """Return the figures of the ledger for Prometheus."""
+    """Return the figures of this process and of the ledger, which is those of all processes, for Prometheus."""
     ledger = ledger_of(request)
     registry = CollectorRegistry()
     jobs = Gauge("roadscribe_jobs", "Jobs by state.", ["state"], registry=registry)
     for name, value in ledger.figures().items():
         if name.startswith("jobs_"):
             jobs.labels(name.removeprefix("jobs_")).set(value)
+        elif name.endswith("_total"):
+            total = CounterMetricFamily(
+                f"roadscribe_{name.removesuffix('_total')}", name.replace("_", " "), value=value
+            )
+            registry.register(_Collected(total))
         else:
             Gauge(f"roadscribe_{name}", name.replace("_", " "), registry=registry).set(value)
     age = ledger.executor_age_s()
@@ -45,4 +54,19 @@ def metrics(request: Request) -> Response:
     beat.set(-1.0 if age is None else age)
     aside = Gauge("roadscribe_artifacts_set_aside", "Damaged results that are kept.", registry=registry)
     aside.set(request.app.state.stored_files.set_aside_count())
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    stages = HistogramMetricFamily("roadscribe_stage_seconds", "Time that a stage took.", labels=["stage"])
+    for stage, (buckets, total_s) in ledger.stage_seconds().items():
+        stages.add_metric([stage], buckets, sum_value=total_s)
+    registry.register(_Collected(stages))
+    own: CollectorRegistry = request.app.state.registry
+    return Response(generate_latest(registry) + generate_latest(own), media_type=CONTENT_TYPE_LATEST)
+
+
+class _Collected(Collector):
+    """A family of samples that is summed up already."""
+
+    def __init__(self, family: Metric) -> None:
+        self._family = family
+
+    def collect(self) -> Iterable[Metric]:
+        return [self._family]

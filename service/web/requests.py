@@ -5,18 +5,28 @@ from __future__ import annotations
 import time
 
 import structlog
+from prometheus_client import CollectorRegistry, Histogram
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import TITLES, code_of, problem_response
+from service.problems import METHODS, TITLES, code_of, problem_response
+
+BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0)
+
+
+def request_seconds(registry: CollectorRegistry) -> Histogram:
+    """Return the histogram of how long requests took; the status of one whose client left is 0."""
+    names = ["method", "path", "status"]
+    what = "Time from a request's arrival to the end of its answer."
+    return Histogram("roadscribe_request_seconds", what, names, registry=registry, buckets=BOUNDS_S)
 
 
 class Requests:
     """ASGI middleware around all routes."""
 
-    def __init__(self, app: ASGIApp, *, access_log: bool = False) -> None:
-        self._app, self._access_log = app, access_log
+    def __init__(self, app: ASGIApp, *, seconds: Histogram, access_log: bool = False) -> None:
+        self._app, self._seconds, self._access_log = app, seconds, access_log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and note how it ended."""
@@ -51,8 +61,12 @@ class Requests:
             if not status:
                 hint = "See the service's log and report it."
                 await problem_response(500, "BUG", "an error inside Roadscribe", hint=hint)(scope, receive, noting)
+        took_s = time.perf_counter() - started
+        # The template of the path, not the path: a label must not grow with what clients send.
+        path = getattr(scope.get("route"), "path", "") or "other"
+        self._seconds.labels(scope["method"] if scope["method"] in METHODS else "other", path, status).observe(took_s)
         if self._access_log:
-            self._log(scope, status, time.perf_counter() - started)
+            self._log(scope, status, took_s)
 
     def _log(self, scope: Scope, status: int, seconds: float) -> None:
         client = scope.get("client") or ("", 0)

@@ -153,7 +153,7 @@ def test_processes_may_migrate_at_once(tmp_path, database_url):
     results = at_once(*(lambda e=e, h=h: migrate(e, h) for e, h in zip(engines, homes, strict=True)))
     assert results == [None] * 3
     with writing(engines[0]) as connection:
-        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0004"]
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == ["0005"]
     assert Submissions(engines[0]).submit(probe()).job["state"] == "queued"
     for engine in engines:
         engine.dispose()

@@ -190,16 +190,3 @@ def test_a_job_does_not_wait_for_ever(submissions, engine):
     assert Leases(engine, "late", queue_limit_s=-1.0).sweep() == 1
     job = submissions.get(job_id)
     assert (job["state"], job["failure"]["code"]) == ("failed", "QUEUE_TIMEOUT")
-
-
-def test_pages_hold_every_job_once(submissions):
-    ids = [submit(submissions) for _ in range(7)]
-    seen, cursor = [], None
-    while True:
-        jobs, cursor = submissions.page(limit=3, before=cursor)
-        seen += [job["id"] for job in jobs]
-        submit(submissions)  # newer jobs must not shift the pages
-        if cursor is None:
-            break
-    assert seen == ids[::-1]
-    assert submissions.page(state="failed") == ([], None)
