@@ -22,6 +22,7 @@ RoadscribeError
     ├── StorageError
     │   └── ArtifactDamaged
     ├── OutOfMemory
+    ├── MemoryShort
     ├── WorkerLost
     ├── MachineLost           not the job's fault: no attempt is spent on it
     └── StageTimeout
@@ -198,6 +199,13 @@ class OutOfMemory(InfrastructureError):
     """The worker ran out of memory."""
 
     code = "OOM_HOST"
+
+
+class MemoryShort(InfrastructureError):
+    """The stage needs more memory than the machine has."""
+
+    code = "MEMORY_SHORT"
+    retryable = False  # the same settings need the same memory
 
 
 class WorkerLost(InfrastructureError):

@@ -71,7 +71,11 @@ CODES: dict[str, tuple[str, str]] = {
     # Of a job: the machine
     "INFRASTRUCTURE": ("The machine failed.", "The job is tried again by itself."),
     "DISK_FULL": ("No space is left on the disk. Nothing was published.", "Free some space and retry the job."),
-    "OOM_HOST": ("The worker ran out of memory.", "Use smaller tiles, or a machine with more memory."),
+    "OOM_HOST": (
+        "The worker ran out of memory.",
+        "The job is tried again with the smaller settings in `step_down`. A larger machine keeps yours.",
+    ),
+    "MEMORY_SHORT": ("The stage needs more memory than the machine has.", "The hint names a setting that fits."),
     "WORKER_LOST": ("The worker process died.", "The job is tried again by itself."),
     "MACHINE_LOST": (
         "What the job ran on died.",

@@ -12,8 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from recon.errors import Cancelled, WorkerLost
+from recon.errors import Cancelled, OutOfMemory, RoadscribeError, WorkerLost
 from workers.machine import Machine, this_machine
+from workers.memory.limit import kills_for_memory
 from workers.pool import Report, StageOutcome, StageTask
 from workers.stage import Stage
 
@@ -30,7 +31,7 @@ class LocalPool:
 
     def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Call from a thread that lives as long as the pool."""
-        process = self._worker()
+        process, kills_before = self._worker(), kills_for_memory()
         assert process.stdin is not None
         try:
             process.stdin.write(task.to_json().encode() + b"\n")
@@ -49,7 +50,7 @@ class LocalPool:
         except BaseException:
             self.end_job()  # the result of this worker is not needed any more
             raise
-        raise self._lost(task)
+        raise self._lost(task, kills_before)
 
     def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:
         """Return this machine: its workers run here."""
@@ -99,10 +100,13 @@ class LocalPool:
                     if "done" not in json.loads(line):
                         return
 
-    def _lost(self, task: StageTask) -> WorkerLost:
+    def _lost(self, task: StageTask, kills_before: int) -> RoadscribeError:
         assert self._process is not None
         status = self._process.wait()
         self.end_job()
+        if status == -signal.SIGKILL and kills_for_memory() > kills_before:
+            hint = "Use smaller tiles (fit.tile_cells), a coarser fit.cell_m, or a machine with more memory."
+            return OutOfMemory("the kernel killed the worker for memory", where=task.stage.name, hint=hint)
         by = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         hint = "If the kernel killed it for memory, use a coarser fit.cell_m or a larger machine."
         return WorkerLost(f"the worker process died by {by}", where=task.stage.name, hint=hint)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from recon.errors import RoadscribeError
+from workers.jobs.job_spec import JobSpec
 
 MAX_ATTEMPTS = 3
 FIRST_DELAY_S = 2.0
@@ -34,3 +37,20 @@ def after_loss(losses: int, max_losses: int = MAX_LOSSES) -> Decision:
         return Decision(again=False)
     over = losses - LOSSES_AT_ONCE
     return Decision(again=True, delay_s=min(LONGEST_DELAY_S, FIRST_DELAY_S * 2.0 ** (over - 1)) if over > 0 else 0.0)
+
+
+def stepped_down(spec: JobSpec, times: int) -> tuple[JobSpec, dict[str, Any]]:
+    """Return the job as it is tried after it ran out of memory so many times, and the settings that changed."""
+    lighter = spec
+    for _ in range(times):
+        lighter = lighter.lighter()
+    before, after = spec.model_dump(mode="json"), lighter.model_dump(mode="json")
+    return lighter, dict(_changes(before, after, ""))
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for name, value in after.items():
+        if isinstance(value, dict) and isinstance(before[name], dict):
+            yield from _changes(before[name], value, f"{place}{name}.")
+        elif value != before[name]:
+            yield f"{place}{name}", value

@@ -7,10 +7,11 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import typer
 
-from recon.errors import Cancelled, RoadscribeError
+from recon.errors import Cancelled, OutOfMemory, RoadscribeError
 from service.cli.stage_bars import StageBars
 from service.cli.table import print_report
 from service.cli.terminal import echo, put
@@ -18,7 +19,7 @@ from service.cli.tree_memory import TreeMemory
 from service.results import claim_folder, write_result
 from workers.jobs.job_spec import JobSpec
 from workers.local_pool import LocalPool
-from workers.retry import decide
+from workers.retry import decide, stepped_down
 from workers.run import RunReport, run
 from workers.store import Store
 
@@ -56,7 +57,11 @@ def _run_with_retries(spec: JobSpec, store: Store, bars: StageBars, stop: thread
             decision = decide(error, attempt)
             if not decision.again or isinstance(error, Cancelled):
                 raise
-            echo(f"{error} Trying again in {decision.delay_s:.0f} s.")
+            changes: dict[str, Any] = {}
+            if isinstance(error, OutOfMemory):
+                spec, changes = stepped_down(spec, 1)
+            lighter = "".join(f", {name} = {value}" for name, value in changes.items())
+            echo(f"{error} Trying again in {decision.delay_s:.0f} s{lighter}.")
             time.sleep(decision.delay_s)
             attempt += 1
         finally:

@@ -23,6 +23,7 @@ from service.roots import resolve_below
 from service.settings import Settings
 from vectorize.publish.job_report import REPORT
 from workers.pool import ClusterUnresponsive, CodeChanged, Pool, StageTask
+from workers.retry import stepped_down
 from workers.run import RunEvent, RunReport, run_with_inputs
 from workers.spec import stored_spec
 from workers.store import Store
@@ -94,7 +95,8 @@ class Slot:
             os._exit(SICK_EXIT)
 
     def _work(self, claim: Claim, keeper: LeaseKeeper) -> RunReport:
-        spec = stored_spec(claim.spec)
+        times = self._patiently(lambda: self._leases.memory_failures(claim))
+        spec, _ = stepped_down(stored_spec(claim.spec), times)
         for path in spec.input_paths().values():
             resolve_below(self._settings.root_paths, path)  # again: links may have come since the submission
         return run_with_inputs(

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, delete, insert, select, update
+from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
 
-from recon.errors import Cancelled, MachineLost, RoadscribeError
+from recon.errors import Cancelled, MachineLost, OutOfMemory, RoadscribeError
 from service.ledger import figures, tables
 from service.ledger.changes import locked, lose, move, stamp
 from service.ledger.clock import now
@@ -18,7 +18,8 @@ from service.ledger.database import append_event, lock_name, reading, writing
 from service.ledger.queue import OLDEST_EVERY, next_job
 from service.ledger.submissions import StoredFile
 from service.ledger.sweeps import Limits, Sweeper
-from workers.retry import decide
+from workers.retry import decide, stepped_down
+from workers.spec import stored_spec
 
 _job, _attempt, _stage = tables.job, tables.attempt, tables.stage_lease
 
@@ -164,11 +165,24 @@ class Leases:
             return lose(connection, row, error, self._limits.max_losses, at)
         record = {**error.record(), "attempt": row.attempt}
         decision = decide(error, row.attempt, row.max_attempts)
+        if decision.again and isinstance(error, OutOfMemory):
+            times = self._memory_failures(connection, row.id) + 1
+            record["step_down"] = stepped_down(stored_spec(row.spec), times)[1]
         state = "retry_wait" if decision.again else "failed"
         data = {"failure": record} | ({"delay_s": decision.delay_s} if decision.again else {})
         values = {"failure": json.dumps(record), "run_at": at + decision.delay_s}
         move(connection, row, state, at, data=data, values=values)
         return state
+
+    def memory_failures(self, claim: Claim) -> int:
+        """Return how many attempts of a job ran out of memory."""
+        with reading(self._engine) as connection:
+            return self._memory_failures(connection, claim.job_id)
+
+    def _memory_failures(self, connection: Connection, job_id: str) -> int:
+        code = f'%"code": "{OutOfMemory.code}"%'
+        count = select(func.count()).where(_attempt.c.job_id == job_id, _attempt.c.failure.like(code))
+        return int(connection.execute(count).scalar_one())
 
     def cancelled(self, claim: Claim) -> None:
         """Say that the work on a cancelled job has stopped; raises LeaseLost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from contextlib import contextmanager
@@ -17,12 +18,15 @@ from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
 
 
+def slot_of(home, leases):
+    return Executor(Settings(home=home, min_free_mb=0), [LocalPool()], leases).slots[0]
+
+
 def test_a_job_of_another_version_fails_and_leaves_the_executor_alive(tmp_path, engine, submissions, leases):
     job_id = submissions.submit(ProbeJob()).job["id"]
     with writing(engine) as connection:
         connection.execute(text("""UPDATE job SET spec = '{"kind": "probe", "of_old": 1}'"""))
-    executor = Executor(Settings(home=tmp_path, min_free_mb=0), [LocalPool()], leases)
-    executor.slots[0].run(leases.claim())
+    slot_of(tmp_path, leases).run(leases.claim())
     job = submissions.get(job_id)
     assert (job["state"], job["failure"]["code"], job["attempt"]) == ("failed", "CONFIG_INVALID", 1)
     assert job["failure"]["hint"]
@@ -83,3 +87,21 @@ def test_an_executor_that_stops_gives_all_its_jobs_back(tmp_path, submissions, l
     for job_id in ids:
         job = submissions.get(job_id)
         assert (job["state"], job["attempt"], job["losses"]) == ("queued", 0, 0)
+
+
+def test_a_job_that_ran_out_of_memory_is_tried_again_with_less(tmp_path, engine, submissions, leases):
+    job_id = submissions.submit(ProbeJob(probe=ProbeConfig(size=1000, script=("memory",)))).job["id"]
+    slot = slot_of(tmp_path, leases)
+    slot.run(leases.claim())
+    job = submissions.get(job_id)
+    assert (job["state"], job["failure"]["code"]) == ("retry_wait", "OOM_HOST")
+    assert job["failure"]["step_down"] == {"probe.size": 500}
+    with writing(engine) as connection:
+        failure = connection.execute(text("SELECT failure FROM attempt")).scalar_one()
+        connection.execute(text("UPDATE job SET run_at = 0"))
+    assert json.loads(failure)["step_down"] == {"probe.size": 500}
+    slot.run(leases.claim())
+    job = submissions.get(job_id)
+    assert job["state"] == "succeeded"
+    assert job["report"]["job"]["probe"]["size"] == 500
+    assert job["spec"]["probe"]["size"] == 1000

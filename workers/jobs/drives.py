@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePath
 from typing import Any, Literal, Self
 
@@ -15,6 +15,7 @@ from workers.jobs.job_spec import JOB_ID, JobSpec, Spec
 from workers.jobs.net import segment_identity
 from workers.stage import Stage
 
+FEWEST_TILE_CELLS = 100_000  # 130 MB: less hardly saves memory, and tiles have halos
 STEM_LENGTH = 100  # with what formats add to it, the name of a file
 
 
@@ -62,6 +63,13 @@ class DrivesJob(JobSpec):
     def trips(self) -> tuple[DriveRef, ...]:
         """Return the drives of the job."""
         raise NotImplementedError
+
+    def lighter(self) -> Self:
+        """Return the job with smaller tiles and batches."""
+        tile_cells = max(FEWEST_TILE_CELLS, self.fit.tile_cells // 2)
+        fit = replace(self.fit, tile_cells=min(self.fit.tile_cells, tile_cells))
+        segment = replace(self.segment, batch=max(1, self.segment.batch // 2))
+        return self.model_copy(update={"fit": fit, "segment": segment})
 
     def config_of(self, stage: Stage) -> Any:
         """Return the settings of a stage: the drive itself for ingest, and two configs for draw."""

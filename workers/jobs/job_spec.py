@@ -78,6 +78,10 @@ class JobSpec(Spec):
         assert not isinstance(config, type)
         return asdict(config)
 
+    def lighter(self) -> Self:
+        """Return the job with settings that take less memory, or itself where there are none."""
+        return self
+
     def earlier(self, report_of: ReportOf, store: Store) -> dict[str, StageRecord]:
         """Return the artifacts of other jobs that stages name as parents, by that name."""
         return {}

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ from workers.jobs.job_spec import JobSpec, Spec
 from workers.stage import Stage, StageInput, same
 
 STEP_S = 0.02
+LIGHT_BYTES = 512  # a probe that runs out of memory does so with more
 
 
 class ProbeConfig(Spec):
@@ -27,7 +28,7 @@ class ProbeConfig(Spec):
 
     seconds: float = Field(default=0.0, ge=0.0, le=3600.0)
     size: int = Field(default=16, ge=0, le=1 << 30)  # bytes written by each stage
-    script: tuple[Literal["ok", "invalid", "crash", "bug", "disk_full", "hang", "save"], ...] = ()
+    script: tuple[Literal["ok", "invalid", "crash", "bug", "disk_full", "memory", "hang", "save"], ...] = ()
     grace_s: float = Field(default=0.0, ge=0.0, le=60.0)  # of the second stage
     salt: str = ""  # makes one probe differ from another
 
@@ -44,6 +45,10 @@ class ProbeJob(JobSpec):
     def input_jobs(self) -> dict[str, str]:
         """Return the jobs to wait for."""
         return {f"/after/{i}": job for i, job in enumerate(self.after)}
+
+    def lighter(self) -> Self:
+        """Return the probe with half of its bytes."""
+        return self.model_copy(update={"probe": self.probe.model_copy(update={"size": self.probe.size // 2})})
 
     def plan(self) -> tuple[Stage, ...]:
         """Return two stages: the first works, the second follows the script."""
@@ -86,6 +91,8 @@ def second(given: StageInput) -> None:
         raise ZeroDivisionError("the probe was told to be wrong")
     if action == "disk_full":
         raise OSError(errno.ENOSPC, "no space left on device")
+    if action == "memory" and config.size > LIGHT_BYTES:
+        raise MemoryError
     if action == "save":
         _save_at_a_signal(given)
     if action == "hang":
