@@ -15,10 +15,11 @@ from recon.errors import StorageError
 from service import logs, problems
 from service.ledger.api_keys import ApiKeys
 from service.ledger.database import migrate, open_database
+from service.ledger.datasets import Datasets
 from service.ledger.leases import Leases
 from service.ledger.listing import Listing
 from service.ledger.submissions import Submissions
-from service.routes import history, jobs, published_files, reference, status, submissions
+from service.routes import datasets, history, jobs, published_files, reference, status, submissions
 from service.settings import Settings, load_settings
 from service.stored_files import StoredFiles
 from service.web import openapi
@@ -51,10 +52,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.listing = Listing(engine)
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
     app.state.stored_files = StoredFiles(settings.home, app.state.submissions)
+    app.state.datasets = Datasets(engine)
     problems.install(app)
     openapi.install(app)
     guard = [Depends(operator_of)]
-    for module in (submissions, jobs, history, published_files):
+    for module in (submissions, jobs, history, published_files, datasets):
         app.include_router(module.router)
     app.include_router(status.router)
     app.include_router(reference.router)

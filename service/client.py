@@ -112,6 +112,23 @@ class Client:
         entries: list[dict[str, Any]] = body["artifacts"]
         return entries
 
+    def datasets(self) -> list[dict[str, Any]]:
+        """Return the newest snapshot of every dataset, by name."""
+        entries: list[dict[str, Any]] = self._object(self._request("GET", "/v1/datasets"))["datasets"]
+        return entries
+
+    def snapshots(self, dataset: str) -> list[dict[str, Any]]:
+        """Return the snapshots of a dataset, newest first; ServiceRefused if there is none."""
+        path = f"/v1/datasets/{quote(dataset, safe='')}/snapshots"
+        entries: list[dict[str, Any]] = self._object(self._request("GET", path))["snapshots"]
+        return entries
+
+    def snapshot(self, dataset: str, number: int = 0) -> dict[str, Any]:
+        """Return a snapshot by its number, 0 = the newest one; ServiceRefused if it does not exist."""
+        if not number:
+            return self.snapshots(dataset)[0]
+        return self._object(self._request("GET", f"/v1/datasets/{quote(dataset, safe='')}/snapshots/{number}"))
+
     def download(self, entry: dict[str, Any], target: Path, report: Callable[[int], None] = lambda done: None) -> None:
         """Fetch a file, continue after a lost connection, verify its sha256, and only then put it into place."""
         part = part_of(target)

@@ -41,6 +41,8 @@ CODES: dict[str, tuple[str, str]] = {
         "The stored file is damaged, and was set aside.",
         "A job makes it again. Repeat the request when it has succeeded.",
     ),
+    "DATASET_UNKNOWN": ("There is no such dataset.", "List them with `GET /v1/datasets`."),
+    "SNAPSHOT_UNKNOWN": ("The dataset has no snapshot of this number.", "List its snapshots."),
     "PATH_REFUSED": (
         "The path is no existing path below a root, or has a link on the way. The answer does not reveal which.",
         "Use a path below `ROADSCRIBE_ROOTS`, without links.",
@@ -66,6 +68,14 @@ CODES: dict[str, tuple[str, str]] = {
     "ARTIFACT_TOO_NEW": ("A newer Roadscribe wrote the artifact.", "Upgrade the service."),
     "NO_ROAD_FOUND": ("The drive is valid, but shows no road.", "Check classes and calibration with the pictures."),
     "TRIPS_APART": ("Fewer than two drives show the same place.", "The message has the reason for each drive."),
+    "SNAPSHOT_SUPERSEDED": (
+        "Another snapshot of the dataset was published after the one that this job extends.",
+        "Publish again: the new job then extends the newest snapshot.",
+    ),
+    "SPLITS_FIXED": (
+        "The splits of a dataset are those of its first snapshot.",
+        "Publish with these splits, or under another name.",
+    ),
     "INPUT_TIMEOUT": ("The jobs that this one waits for did not end in time.", "See what delays them, and retry."),
     "CANCELLED": ("The job was cancelled.", "Retry it: finished stages are kept."),
     # Of a job: the machine

@@ -209,3 +209,29 @@ class Health(BaseModel):
 
     status: Literal["ok", "waiting"]
     executor_age_s: float | None = None
+
+
+class SnapshotEntry(BaseModel):
+    """A snapshot of a dataset. `record_url` leads to snapshot.json, whose sha256 this is."""
+
+    dataset: str
+    number: int
+    sha256: str
+    created_at: float
+    job: str
+    url: str
+    page_url: str
+    record_url: str
+    summary: dict[str, Any]
+
+
+class DatasetPage(BaseModel):
+    """The newest snapshot of every dataset, by name."""
+
+    datasets: list[SnapshotEntry]
+
+
+class SnapshotPage(BaseModel):
+    """The snapshots of a dataset, newest first."""
+
+    snapshots: list[SnapshotEntry]

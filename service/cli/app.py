@@ -12,6 +12,7 @@ from recon.errors import ConfigInvalid, RoadscribeError
 from service.cli import (
     aggregate,
     city,
+    dataset,
     demo,
     evaluate,
     export,
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
 MODELS = (segment, train, predict)
-SERVICE = (serve, submit, show, keys)
+SERVICE = (serve, submit, show, dataset, keys)
 for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 

@@ -19,6 +19,7 @@ from workers.jobs.aggregate import AggregateJob
 from workers.jobs.job_spec import JobSpec
 from workers.jobs.kinds import kind_called
 from workers.jobs.label import LabelJob
+from workers.jobs.snapshot import SnapshotJob
 from workers.spec import faults_of, parse_spec, pointer
 
 UNKNOWN = ("unexpected_keyword_argument", "extra_forbidden")  # pydantic's faults of a name that is no setting
@@ -98,6 +99,11 @@ def aggregate_spec(
         hint = "Label jobs bring their own: leave out --format, --sweeps, --segmenter, --weights and --class-map."
         raise ConfigInvalid("these options are for drives, and only jobs are named", where=str(trips[0]), hint=hint)
     return _parsed(AggregateJob, {"kind": "aggregate", "drives": where, "segment": net}, changes)
+
+
+def snapshot_spec(name: str, jobs: Sequence[str], extends: str, changes: list[str] | None) -> SnapshotJob:
+    """Return the snapshot job that the options describe; raises ConfigInvalid naming the option."""
+    return _parsed(SnapshotJob, {"kind": "snapshot", "dataset": name, "jobs": list(jobs), "extends": extends}, changes)
 
 
 def is_job_id(text: str) -> bool:

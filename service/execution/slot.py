@@ -73,7 +73,8 @@ class Slot:
                 report = self._work(claim, keeper)
                 self._patiently(lambda: self._leases.committing(claim))
                 files = self._publish(claim, report)
-                self._patiently(lambda: self._leases.succeed(claim, report.record(), files))
+                extended = report.spec.extended()
+                self._patiently(lambda: self._leases.succeed(claim, report.record(), files, extended=extended))
                 log.info("job.succeeded", seconds=round(report.seconds, 1))
             except Cancelled:
                 self._patiently(lambda: self._stopped(claim, keeper))

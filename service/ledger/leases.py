@@ -15,6 +15,7 @@ from service.ledger import figures, tables
 from service.ledger.changes import locked, lose, move, stamp
 from service.ledger.clock import now
 from service.ledger.database import append_event, lock_name, reading, writing
+from service.ledger.datasets import add_snapshot
 from service.ledger.queue import OLDEST_EVERY, next_job
 from service.ledger.submissions import StoredFile
 from service.ledger.sweeps import Limits, Sweeper
@@ -143,11 +144,17 @@ class Leases:
         """Say that the work is done and its files are being published; raises LeaseLost, or Cancelled."""
         self._leave(claim, ("running",), "committing")
 
-    def succeed(self, claim: Claim, report: dict[str, Any], files: Sequence[StoredFile]) -> None:
-        """End the job well: files, report and state become visible in one transaction. Raises LeaseLost, Cancelled."""
+    def succeed(
+        self, claim: Claim, report: dict[str, Any], files: Sequence[StoredFile], *, extended: str | None = None
+    ) -> None:
+        """End the job well: files, report and state become visible in one transaction.
+
+        `extended` is that of the spec: where it is not None, the result is the next snapshot of its dataset. Raises
+        LeaseLost, Cancelled, and what `add_snapshot` raises.
+        """
         rows = [{name: getattr(file, name) for name in StoredFile.__slots__} for file in files]
         values = {"report": json.dumps(report), "failure": None}
-        self._leave(claim, ("committing",), "succeeded", values=values, artifacts=rows)
+        self._leave(claim, ("committing",), "succeeded", values=values, artifacts=rows, extended=extended)
 
     def fail(self, claim: Claim, error: RoadscribeError) -> str:
         """End the attempt badly and return the job's new state: queued, retry_wait, failed or cancelled.
@@ -228,6 +235,7 @@ class Leases:
         kind: str = "",
         values: dict[str, Any] | None = None,
         artifacts: Sequence[dict[str, Any]] = (),
+        extended: str | None = None,
     ) -> None:
         """Move a claimed job to `state`; raises LeaseLost without a valid lease, Cancelled after a cancellation."""
         with writing(self._engine) as connection:
@@ -237,6 +245,8 @@ class Leases:
             if row is not None and row.state in allowed:
                 if artifacts:
                     connection.execute(tables.artifact.insert(), list(artifacts))
+                if extended is not None:
+                    add_snapshot(connection, row, at, json.loads((values or {})["report"])["snapshot"], extended)
                 run_at = {"run_at": at} if state == "queued" else {}
                 move(connection, row, state, at, kind=kind, values={**run_at, **(values or {})})
         if row is None:

@@ -183,3 +183,15 @@ figure = Table(
     Column("part", String(16), primary_key=True),  # the upper bound of a bucket, or "sum"
     Column("value", Float, nullable=False),
 )
+
+snapshot = Table(
+    "snapshot",
+    metadata,
+    Column("tenant", String(64), primary_key=True),
+    Column("dataset", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True),  # without gaps, from 1, for each dataset
+    Column("job_id", ForeignKey("job.id"), nullable=False, unique=True),  # whose artifacts its files are
+    Column("sha256", String(64), nullable=False),  # of the record
+    Column("created_at", Float, nullable=False),
+    Column("summary", Text, nullable=False),
+)

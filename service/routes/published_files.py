@@ -54,7 +54,7 @@ def by_content(
     if_none_match: Annotated[str, Header()] = "",
 ) -> Response:
     """Return a file by its sha256; honours Range, If-Range and If-None-Match."""
-    return _answer(request, ledger_of(request).artifact(sha256=sha256, tenant=tenant_of(sender)), if_none_match)
+    return file_answer(request, ledger_of(request).artifact(sha256=sha256, tenant=tenant_of(sender)), if_none_match)
 
 
 @router.get("/jobs/{job_id}/files/{path:path}", response_class=FileResponse, responses=FILE)
@@ -63,12 +63,13 @@ def by_path(
     request: Request, job_id: str, path: str, sender: Reader, if_none_match: Annotated[str, Header()] = ""
 ) -> Response:
     """Return a file of a job by its path; honours Range, If-Range and If-None-Match."""
-    return _answer(
+    return file_answer(
         request, ledger_of(request).artifact(job_id=job_id, path=path, tenant=tenant_of(sender)), if_none_match
     )
 
 
-def _answer(request: Request, file: StoredFile | None, if_none_match: str) -> Response:
+def file_answer(request: Request, file: StoredFile | None, if_none_match: str) -> Response:
+    """Return a stored file, or a part of it; raises the problems 404 and 410."""
     if file is None:
         raise Problem(404, "ARTIFACT_UNKNOWN", "there is no such file")
     etag = f'"{file.sha256}"'

@@ -1,30 +1,23 @@
 """Splits by place: towns that never meet, and fractions of them. Never by frame, since neighbours show one road.
 
-A place is a cell of about 100 m (`vectorize.labels.sample.place_of`). Patches reach beyond the cell, so two places
-whose cells touch may show the same ground. Places that hang together by such cells are one town.
+Places that may show the same ground (`vectorize.datasets.places`) hang together, and are one town.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 from recon.errors import ConfigInvalid
 from training.data.shard_pool import Entry, ShardPool
-from vectorize.labels.sample import PLACE_DEG, PLACE_M
-
-_METRES_PER_DEG = 111_000.0
-_PLACE = re.compile(r"(.*):(-?\d+):(-?\d+)")
-
-Cell = tuple[str, int, int]  # frame of the cells, column, row
+from vectorize.datasets.places import neighbours
 
 
 def towns(pool: ShardPool) -> dict[str, tuple[Entry, ...]]:
     """Return the samples of each town, by the name of its first place; towns are at least a patch apart."""
     patch = [float(pool.shards[0].manifest.meta[name]) for name in ("length_m", "width_m")]
-    near = _neighbours({entry.place for entry in pool.entries}, math.hypot(*patch))
+    near = neighbours({entry.place for entry in pool.entries}, math.hypot(*patch))
     town_of: dict[str, str] = {}
     for place in sorted(near):
         if place not in town_of:
@@ -80,47 +73,13 @@ def check_apart(train: Sequence[ShardPool], held: Sequence[ShardPool]) -> None:
         return
     patch = [float(train[0].shards[0].manifest.meta[name]) for name in ("length_m", "width_m")]
     seen, kept = ({entry.place: entry for pool in pools for entry in pool.entries} for pools in (train, held))
-    near = _neighbours(seen.keys() | kept.keys(), math.hypot(*patch))
+    near = neighbours(seen.keys() | kept.keys(), math.hypot(*patch))
     for place, entry in kept.items():
         leak = next((one for one in (place, *near[place]) if one in seen), None)
         if leak is not None:
             hint = "Split by town (training.data.place_split), or leave these drives out of one of the two."
             where = f"{seen[leak].key} and {entry.key}"
             raise ConfigInvalid("training and validation show the same place", where=where, hint=hint)
-
-
-def _neighbours(places: Iterable[str], reach_m: float) -> dict[str, list[str]]:
-    """Return for each place the others whose ground a patch of it may show; `reach_m` is a patch's diagonal.
-
-    Two patches overlap only if their centres are less than a diagonal apart.
-    """
-    cells = {place: _cell(place) for place in places}
-    by_cell = {cell: place for place, cell in cells.items()}
-    found: dict[str, list[str]] = {}
-    for place, (frame, column, row) in cells.items():
-        wide, high = _cell_size_m(frame, row)
-        columns, rows = math.ceil(reach_m / wide), math.ceil(reach_m / high)
-        around = (
-            (frame, column + i, row + j) for i in range(-columns, columns + 1) for j in range(-rows, rows + 1) if i or j
-        )
-        found[place] = [by_cell[cell] for cell in around if cell in by_cell]
-    return found
-
-
-def _cell(place: str) -> Cell:
-    parsed = _PLACE.fullmatch(place)
-    if parsed is None:
-        raise ConfigInvalid(f"the place {place!r} is no cell", hint="Pack the labels again.")
-    return parsed[1], int(parsed[2]), int(parsed[3])
-
-
-def _cell_size_m(frame: str, row: int) -> tuple[float, float]:
-    """Return the width and height of a cell in metres; meridians converge towards the poles."""
-    if frame != "wgs84":
-        return PLACE_M, PLACE_M
-    side = PLACE_DEG * _METRES_PER_DEG
-    latitude = math.radians(min(abs(row * PLACE_DEG) + PLACE_DEG, 89.0))
-    return side * math.cos(latitude), side
 
 
 def _shuffled(names: Iterable[str], seed: int) -> list[str]:

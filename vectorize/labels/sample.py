@@ -11,10 +11,8 @@ from recon.drive import DriveLog
 from recon.geometry import yaw_of
 from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.label_set import LabelSet, PseudoLabels
+from vectorize.labels.place_cells import PLACE_DEG, PLACE_M, WGS84
 from vectorize.road_map import Element
-
-PLACE_DEG = 0.001  # about 111 m north to south
-PLACE_M = 100.0
 
 
 def element_counts(elements: Sequence[Element]) -> dict[str, int]:
@@ -33,7 +31,7 @@ def place_of(one: PseudoLabels, drive: DriveLog) -> str:
         column, row = np.floor(xy / PLACE_M).astype(int).tolist()
         return f"{drive.name}:{column}:{row}"
     longitude, latitude = np.floor(drive.origin.to_degrees(xy) / PLACE_DEG).astype(int).tolist()
-    return f"wgs84:{longitude}:{latitude}"
+    return f"{WGS84}:{longitude}:{latitude}"
 
 
 def sample_record(key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class ShardSet:
     manifest: Manifest
 
     def index(self) -> list[dict[str, Any]]:
-        """Return the rows of the index: key, shard, offset, size, time_ns, x_m, y_m, place, coverage, counts."""
+        """Return the rows of the index, with the columns of docs/labels.md."""
         rows: list[dict[str, Any]] = pq.read_table(self.folder / INDEX).to_pylist()
         return rows
 
@@ -188,14 +188,21 @@ def _row(key: str, shard: str, offset: int, size: int, one: PseudoLabels, drive:
         "y_m": float(one.world_from_ego[1, 3]),
         "place": place_of(one, drive),
         "coverage": one.coverage,
+        "confidence": _confidence(one),
         **element_counts(one.elements),
     }
 
 
+def _confidence(one: PseudoLabels) -> float | None:
+    """Return the mean over all vertices; None of a sample without elements."""
+    every = [element.confidence for element in one.elements]
+    return round(float(np.mean(np.concatenate(every))), 6) if every else None
+
+
 def _table(rows: list[dict[str, Any]]) -> pa.Table:
     kinds = {"key": pa.string(), "shard": pa.string(), "place": pa.string()}
-    kinds |= {name: pa.float64() for name in ("x_m", "y_m", "coverage")}
-    order = ["key", "shard", "offset", "size", "frame", "time_ns", "x_m", "y_m", "place", "coverage"]
+    kinds |= {name: pa.float64() for name in ("x_m", "y_m", "coverage", "confidence")}
+    order = ["key", "shard", "offset", "size", "frame", "time_ns", "x_m", "y_m", "place", "coverage", "confidence"]
     columns = [*order, *element_counts(())]
     schema = pa.schema([(name, kinds.get(name, pa.int64())) for name in columns])
     return pa.Table.from_pylist(rows, schema=schema)

@@ -86,6 +86,10 @@ class JobSpec(Spec):
         """Return the artifacts of other jobs that stages name as parents, by that name."""
         return {}
 
+    def extended(self) -> str | None:
+        """Return None, or of a job whose result is a snapshot: the id of the job that it extends, "" for none."""
+        return None
+
     @classmethod
     def sources(cls, record: Mapping[str, Any]) -> str:
         """Return what a job reads, as one text for a list; `record` is a spec in JSON, perhaps of another version."""

@@ -7,9 +7,10 @@ from workers.jobs.export import ExportJob
 from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.label import LabelJob
 from workers.jobs.probe import ProbeJob
+from workers.jobs.snapshot import SnapshotJob
 from workers.jobs.train import TrainJob
 
-KINDS: tuple[type[JobSpec], ...] = (LabelJob, AggregateJob, ExportJob, TrainJob, ProbeJob)
+KINDS: tuple[type[JobSpec], ...] = (LabelJob, AggregateJob, ExportJob, SnapshotJob, TrainJob, ProbeJob)
 
 
 def public_kinds() -> tuple[type[JobSpec], ...]:

@@ -9,8 +9,9 @@ from small_shards import BARE, MODEL, at_degrees
 
 from recon.errors import ConfigInvalid
 from recon.geo_origin import GeoOrigin
-from training.data.place_split import _neighbours, check_apart, fraction_of, split_towns, towns
+from training.data.place_split import check_apart, fraction_of, split_towns, towns
 from training.data.shard_pool import ShardPool
+from vectorize.datasets.places import neighbours
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ def test_drives_without_an_origin_are_places_of_their_own(tmp_path):
 
 
 @pytest.mark.parametrize("latitude", [0.0, 49.0, -65.0])
-def test_places_whose_patches_can_overlap_are_neighbours(latitude):
+def test_places_whose_patches_can_overlap_areneighbours(latitude):
     origin = GeoOrigin(latitude_deg=latitude, longitude_deg=8.0)
     random = np.random.default_rng(5)
     one = random.uniform(-500, 500, (300, 2))
@@ -90,4 +91,4 @@ def test_places_whose_patches_can_overlap_are_neighbours(latitude):
     cells = [np.floor(origin.to_degrees(xy) / 0.001).astype(int) for xy in (one, other)]
     for a, b in zip(*cells, strict=True):
         names = [f"wgs84:{c[0]}:{c[1]}" for c in (a, b)]
-        assert names[0] == names[1] or names[1] in _neighbours(set(names), 67.08)[names[0]]
+        assert names[0] == names[1] or names[1] in neighbours(set(names), 67.08)[names[0]]
