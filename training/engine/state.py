@@ -152,4 +152,6 @@ def _fill(net: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[
             raise ValueError(f"{full} has the shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
         # AdamW keeps its step counter on the CPU wherever the weights are, unless it is fused.
         counts = key == "step" and not fused
-        optimizer.state[parameter][key] = value if counts else value.to(parameter.device)
+        # Moments in the order of the weights' memory: a fused step reads both from end to end, whatever their strides.
+        ordered = torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device)
+        optimizer.state[parameter][key] = value if counts else ordered

@@ -142,3 +142,28 @@ def test_a_damaged_newest_state_may_be_deleted(tmp_path: Path) -> None:
     newest.parent.rmdir()
     run(tmp_path / "a", ToyTask(), CONFIG, CPU, resume=True)
     assert newest.read_bytes() == whole
+
+
+def test_moments_lie_in_memory_as_their_weights(tmp_path: Path) -> None:
+    """A fused AdamW reads weights and moments from end to end: in another order each weight gets another's moments."""
+
+    def made() -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        net = torch.nn.Conv2d(8, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net, adamw([Group(parameters=list(net.parameters()))], CONFIG)
+
+    def step(net: torch.nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> None:
+        pixels = torch.randn(2, 8, 6, 6, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        net(pixels).square().mean().backward()
+        optimizer.step()
+
+    net, optimizer = made()
+    step(net, optimizer, 1)
+    save_state(tmp_path, 1, net, net, optimizer, IDENTITY)
+    step(net, optimizer, 2)
+    other, resumed = made()
+    assert load_state(tmp_path, other, torch.nn.Conv2d(8, 8, 3), resumed, IDENTITY) == 1
+    step(other, resumed, 2)
+    for mine, theirs in zip(other.parameters(), net.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
