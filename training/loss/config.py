@@ -17,7 +17,7 @@ class LossConfig:
     class_weight: float = 2.0
     points_weight: float = 5.0
     direction_weight: float = 0.005
-    raster_weight: float = 0.0  # MapVR: 15, with points_weight 1 and direction_weight 0.002; seconds a step on a CPU
+    raster_weight: float = 0.0  # MapVR: 15, with points_weight 1 and direction_weight 0.002; slow on a CPU
     bev_weight: float = 1.0
     views_weight: float = 2.0
     depth_weight: float = 3.0

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from training.loss.term import Term
 from training.match.matches import Matches
-from training.match.raster import soft_rasters
+from training.match.raster import soft_pixels
 
 Tensor = torch.Tensor
 
@@ -25,12 +25,24 @@ def raster_term(
     drawn, of_pair = torch.unique(key, return_inverse=True)
     closed, area, sample = (torch.zeros(len(drawn), dtype=kind.dtype, device=kind.device).index_put((of_pair,), kind)
         for kind in (matches.closed, areas[matches.classes], matches.sample))  # fmt: skip
-    given = soft_rasters(points.flatten(0, 2)[drawn], closed, area, shape_px)
+    which, pixel, value = soft_pixels(points.flatten(0, 2)[drawn], closed, area, shape_px)
+    count, canvas = len(drawn), shape_px[0] * shape_px[1]
     with torch.no_grad():
-        targets = soft_rasters(matches.target, matches.closed, areas[matches.classes], shape_px)
-        target = torch.zeros_like(given).index_add(0, of_pair, targets).clamp_max(1.0)
-        share = functional.adaptive_avg_pool2d(known.float()[:, None], shape_px)[:, 0][sample]
+        pair, target_pixel, part = soft_pixels(matches.target, matches.closed, areas[matches.classes], shape_px)
+        place = of_pair[pair] * canvas + target_pixel
+        union = part.new_zeros(count * canvas).index_add(0, place, part)
+        # A pixel that several pieces share counts once: each has its part of the square.
+        drawn_part = part * union[place].clamp_max(1.0).square() / union[place]
+        share = functional.adaptive_avg_pool2d(known.float()[:, None], shape_px).flatten(1)
+        target_size = _sums(drawn_part * share[sample[of_pair[pair]], target_pixel], of_pair[pair], count)
+        goal = union[which * canvas + pixel].clamp_max(1.0)
+        known_share = share[sample[which], pixel]
     # Squares in the denominator (V-Net): with MapVR's sums a perfect soft line would still be at distance 0.29.
-    overlap, *sizes = ((part * share).sum(dim=(1, 2)) for part in (given * target, given.square(), target.square()))
-    dice = 1.0 - (2.0 * overlap + 1.0) / (sizes[0] + sizes[1] + 1.0)
-    return Term((dice * weight[sample]).sum(), points.new_tensor(len(drawn) / layers))
+    overlap = _sums(value * goal * known_share, which, count)
+    size = _sums(value.square() * known_share, which, count)
+    dice = 1.0 - (2.0 * overlap + 1.0) / (size + target_size + 1.0)
+    return Term((dice * weight[sample]).sum(), points.new_tensor(count / layers))
+
+
+def _sums(values: Tensor, of: Tensor, count: int) -> Tensor:
+    return values.new_zeros(count).index_add(0, of, values)

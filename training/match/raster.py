@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import torch
 
+from training.match.near_kernels import near_pixels
+
 Tensor = torch.Tensor
 
 _LINE_SOFTNESS, _AREA_SOFTNESS = 2.0, 4.0  # px^2
@@ -18,6 +20,15 @@ _CHUNK = 32  # chains at once: bounds the memory of the search for pixels
 
 def soft_rasters(chains: Tensor, closed: Tensor, areas: Tensor, shape_px: tuple[int, int]) -> Tensor:
     """Return rasters (N, H, W) of chains (N, P, 2) in unit coordinates; `closed` (N) rings, `areas` (N) filled ones."""
+    which, pixel, value = soft_pixels(chains, closed, areas, shape_px)
+    canvas = chains.new_zeros(len(chains), shape_px[0] * shape_px[1])
+    return canvas.index_put((which, pixel), value).view(-1, *shape_px)
+
+
+def soft_pixels(
+    chains: Tensor, closed: Tensor, areas: Tensor, shape_px: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `soft_rasters` draws as (M,) chain, pixel (row-major) and value; all other pixels are 0."""
     rows, columns = shape_px
     px = chains * chains.new_tensor((columns, rows))
     starts, stops = px, px.roll(-1, dims=1)
@@ -25,13 +36,24 @@ def soft_rasters(chains: Tensor, closed: Tensor, areas: Tensor, shape_px: tuple[
     ring = (closed | areas)[:, None, None] | (torch.arange(px.shape[1], device=px.device) < px.shape[1] - 1)[:, None]
     starts = torch.where(ring, starts, px[:, :1])
     stops = torch.where(ring, stops, px[:, :1])
-    canvas = _inside(px.detach(), areas, shape_px).flatten(1).to(px.dtype)
-    which, pixel, edge = _near(starts.detach(), stops.detach(), shape_px)
+    near = _near_on_cpu if px.device.type == "cpu" else _near
+    which, pixel, edge = near(starts.detach(), stops.detach(), shape_px)
     at = torch.stack([pixel % columns, pixel // columns], dim=-1) + 0.5
     squared = _squared(at, starts[which, edge], stops[which, edge])
-    side = 2.0 * canvas[which, pixel] - 1.0
+    filled = torch.nonzero(areas)[:, 0]
+    inside = _inside(px.detach()[filled], shape_px).flatten(1)
+    row = torch.zeros_like(closed, dtype=torch.int64).index_put((filled,), torch.arange(len(filled), device=px.device))
+    of_area = torch.nonzero(areas[which])[:, 0]
+    side = torch.ones_like(squared)
+    side[of_area] = 2.0 * inside[row[which[of_area]], pixel[of_area]].to(px.dtype) - 1.0
     value = torch.where(areas[which], (side * squared / _AREA_SOFTNESS).sigmoid(), (-squared / _LINE_SOFTNESS).exp())
-    return canvas.index_put((which, pixel), value).view(-1, rows, columns)
+    inside[row[which[of_area]], pixel[of_area]] = False
+    number, deep = torch.nonzero(inside, as_tuple=True)
+    return (
+        torch.cat([which, filled[number]]),
+        torch.cat([pixel, deep]),
+        torch.cat([value, value.new_ones(len(deep))]),
+    )
 
 
 def _squared(at: Tensor, start: Tensor, stop: Tensor) -> Tensor:
@@ -39,6 +61,13 @@ def _squared(at: Tensor, start: Tensor, stop: Tensor) -> Tensor:
     along, to = stop - start, at - start
     share = (to * along).sum(dim=-1) / along.square().sum(dim=-1).clamp_min(1e-12)
     return (to - share.clamp(0.0, 1.0)[..., None] * along).square().sum(dim=-1)
+
+
+def _near_on_cpu(starts: Tensor, stops: Tensor, shape_px: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what `_near` does."""
+    found = torch.from_numpy(near_pixels(starts.contiguous().numpy(), stops.contiguous().numpy(), *shape_px, _REACH_PX))
+    which, pixel, edge = found.unbind(-1)
+    return which, pixel, edge
 
 
 @torch.no_grad()
@@ -71,15 +100,15 @@ def _near(starts: Tensor, stops: Tensor, shape_px: tuple[int, int]) -> tuple[Ten
 
 
 @torch.no_grad()
-def _inside(px: Tensor, areas: Tensor, shape_px: tuple[int, int]) -> Tensor:
-    """Return (N, H, W) bool: pixel centres inside of areas by the even-odd rule; nothing of lines."""
+def _inside(px: Tensor, shape_px: tuple[int, int]) -> Tensor:
+    """Return (N, H, W) bool: pixel centres inside of rings (N, P, 2) by the even-odd rule."""
     rows, columns = shape_px
     y = torch.arange(rows, device=px.device) + 0.5
     x = torch.arange(columns, device=px.device) + 0.5
     (ax, ay), (bx, by) = px.unbind(-1), px.roll(-1, dims=1).unbind(-1)
     crosses = (ay[..., None] <= y) != (by[..., None] <= y)
     at = ax[..., None] + (y - ay[..., None]) * ((bx - ax) / torch.where(by == ay, 1.0, by - ay))[..., None]
-    at = torch.where(crosses & areas[:, None, None], at, torch.inf)
+    at = torch.where(crosses, at, torch.inf)
     # A row's crossings are few: count those to the left of each pixel by their order.
     left = torch.searchsorted(
         at.transpose(1, 2).sort(dim=-1).values.contiguous(), x.expand(len(px), rows, -1).contiguous()

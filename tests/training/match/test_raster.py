@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.match.raster import soft_rasters
+from training.match.raster import _near, _near_on_cpu, soft_rasters
 
 pytestmark = pytest.mark.slow
 
@@ -41,6 +41,19 @@ def test_every_pixel_is_that_of_the_slow_raster(seed, closed, area):
     chain = np.random.default_rng(seed).random((6, 2), dtype=np.float32)
     fast = soft_rasters(torch.from_numpy(chain)[None], torch.tensor([closed]), torch.tensor([area]), SHAPE)[0].numpy()
     assert np.abs(fast - slow(chain, closed, area)).max() < 3e-3
+
+
+def test_the_kernel_finds_the_pixels_that_a_search_of_blocks_finds():
+    random = np.random.default_rng(0)
+    ends = torch.from_numpy(random.random((2, 20, 6, 2)) * 60 - 10)
+    ends[1, 1] = ends[0, 1]
+    found = []
+    for near in (_near, _near_on_cpu):
+        which, pixel, edge = near(*ends, SHAPE)
+        order = torch.argsort(which * SHAPE[0] * SHAPE[1] + pixel)
+        found.append([which[order], pixel[order], edge[order]])
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
 
 
 def test_gradients_are_those_of_finite_differences():
