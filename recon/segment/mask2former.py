@@ -235,11 +235,11 @@ def resize(planes: Tensor, shape: Sequence[int]) -> Tensor:
     return functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
 
 
-def device_of(name: str) -> torch.device:
-    """Return the device; ConfigInvalid when this machine has no such device."""
+def device_of(name: str, *, setting: str = "segment.device") -> torch.device:
+    """Return the device; ConfigInvalid, which names the `setting`, when this machine has no such device."""
     name = resolved_device(name, cuda=torch.cuda.is_available())
     if name == "cuda" and not torch.cuda.is_available():
-        raise ConfigInvalid("segment.device is cuda, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
+        raise ConfigInvalid(f"{setting} is cuda, but PyTorch finds no CUDA device", hint="Use auto or cpu.")
     return torch.device(name)
 
 

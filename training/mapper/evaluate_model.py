@@ -46,7 +46,7 @@ def evaluate_model(
     true map that cannot be used.
     """
     config = config or EvaluateConfig()
-    where = device_of(device)
+    where = device_of(device, setting="--device")
     net, shape, digest = load_model(model, where)
     pool = ShardPool.open(list(shards), shape, pictures=list(pictures))
     source = read_truth(truth) if truth else None

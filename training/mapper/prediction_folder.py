@@ -59,7 +59,7 @@ def predict_into(
     Raises ModelInvalid for a model that cannot be used, and what `predict_drive` and `write_prediction` raise.
     """
     started = time.monotonic()
-    where = device_of(device)
+    where = device_of(device, setting="--device")
     net, config, digest = load_model(model, where)
     provenance = {"model": digest}
     labels = predict_drive(

@@ -59,7 +59,7 @@ def train(
         make = partial(MapperTask, config, *folders, init=init.resolve() if init else None)
         done = run_on_workers(out, make, config, workers=workers, **told)
     else:
-        done = run(out, task, config, device_of(config.device), **told)
+        done = run(out, task, config, device_of(config.device, setting="train.device"), **told)
     best = load_best(out, done.net) if config.best else None
     facts = _facts(out, config, task, done.net, done.step, best, init)
     export(out / MODEL, done.net, config.model, facts, model_card(config, facts))

@@ -39,7 +39,15 @@ def train(
     """
     _held_out(training, validation)
     task = SegmenterTask(config, training, validation, show)
-    done = run(out, task, config, device_of(config.device), resume=resume, tick=tick, should_stop=should_stop)
+    done = run(
+        out,
+        task,
+        config,
+        device_of(config.device, setting="train.device"),
+        resume=resume,
+        tick=tick,
+        should_stop=should_stop,
+    )
     best = load_best(out, done.net) if config.best else None
     facts = {
         "parameters": sum(parameter.numel() for parameter in done.net.parameters()),

@@ -18,7 +18,7 @@ from recon.config import SegmentConfig
 from recon.errors import ConfigInvalid, ModelInvalid
 from recon.segment.checkpoint import PixelSpec
 from recon.segment.frame_labels import Labels
-from recon.segment.mask2former import Mask2Former, compose, decide, fast, fold_matrix, load_net
+from recon.segment.mask2former import Mask2Former, compose, decide, device_of, fast, fold_matrix, load_net
 from recon.segment.net_frame import PAD
 from recon.segment.net_spec import class_map_path
 
@@ -256,3 +256,10 @@ def test_a_wide_image_is_framed_and_not_squeezed(road: Path) -> None:
     [ours] = segmenter.segment([image])
     assert (ours.labels.ids == wanted.labels.ids).mean() > 0.999
     assert np.abs(ours.labels.confidence.astype(int) - wanted.labels.confidence).max() <= 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+@pytest.mark.parametrize("setting", ["segment.device", "train.device", "--device"])
+def test_a_device_that_is_not_there_is_refused_by_the_name_of_its_setting(setting: str) -> None:
+    with pytest.raises(ConfigInvalid, match=f"{setting} is cuda"):
+        device_of("cuda", setting=setting)

@@ -66,6 +66,30 @@ def test_points_beyond_the_edge_of_the_mask_have_no_gradient():
     assert torch.all(of_points[0, :beyond, 1] != 0)
 
 
+@pytest.mark.parametrize("many", [False, True], ids=["one_to_one", "one_to_many"])
+@pytest.mark.parametrize("term", ["class", "points", "direction", "raster"])
+def test_no_term_of_either_branch_has_a_gradient_beyond_the_mask(term, many):
+    label = (line((0.1, 0.5), (0.5, 0.5)), 0, False)
+    inside, outside = line((0.1, 0.53), (0.4, 0.5)), line((0.6, 0.5), (0.9, 0.3))
+    across = line((0.1, 0.56), (0.9, 0.7))  # matched with what is left of it where there is no better one
+    config = replace(CONFIG, raster_weight=15.0, raster_px=(64, 64))
+    for found in ([inside, outside], [across, outside]):
+        predictions = [outside, *found] if many else found
+        output = output_with_gradients(predictions, sure_of(*[0] * len(predictions)), one2one=1 if many else None)
+        terms = Criterion(config, replace(MODEL, repeats=1))(output, labels_of([label], known=LEFT))
+        terms[f"many_{term}" if many else term].backward()
+        points, logits = (
+            torch.zeros_like(part[0, 0]) if part.grad is None else part.grad[0, 0]
+            for part in (output.points, output.logits)
+        )
+        # The edge is cut between two points, and a soft line is wide.
+        reach = 0.8 / (POINTS - 1) + (6 / 64 if term == "raster" else 0.0)
+        beyond = output.points[0, 0, :, :, 0] > 0.5 + reach
+        assert torch.all(points[beyond] == 0)
+        assert torch.all(logits[-1] == 0)
+        assert torch.any((logits if term == "class" else points)[-2] != 0)
+
+
 def test_what_labels_say_outside_the_mask_changes_nothing():
     seen = (line((0.1, 0.5), (0.4, 0.5)), 0, False)
     hidden = (line((0.6, 0.1), (0.9, 0.9)), 2, False)
