@@ -44,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         docs_url=None,  # FastAPI's page loads its scripts from another host: see routes.reference
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # names that links and clients can use
         lifespan=_sweeping(Leases(engine, "api", **settings.time_limits())),
     )
     app.state.settings, app.state.registry = settings, CollectorRegistry()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -83,6 +84,13 @@ def lock_name(connection: Connection, name: str) -> None:
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
 
 
+def close_to_others(home: Path) -> None:
+    """Make the service's folder, or close an open one, so that only its owner can look into it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if home.stat().st_uid == os.getuid():
+        home.chmod(0o700)
+
+
 def migrate(engine: Engine, home: Path) -> None:
     """Bring the schema up to date; several processes may call this at once."""
     from alembic import command
@@ -91,7 +99,7 @@ def migrate(engine: Engine, home: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with storage_errors(str(home)):
-        home.mkdir(parents=True, exist_ok=True)
+        close_to_others(home)
         with (home / "migrate.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             with writing(engine) as connection:

@@ -20,13 +20,17 @@ from service.routes.job_access import etag, existing, ledger_of, visible
 from service.schemas import Job, Validation
 from service.settings import Settings
 from service.web.access import Submitter
-from service.web.openapi import job_body, refusals
+from service.web.openapi import job_body, links, refusals
 from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.kinds import public_kinds
 from workers.spec import parse_spec, spec_record, stored_spec
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
-ENDED_ALREADY: dict[int | str, dict[str, Any]] = {200: {"description": "The job had already ended.", "model": Job}}
+ON_A_JOB = ("get_job", "cancel", "retry", "events", "logs", "attempts", "stages", "artifacts")
+TAKEN: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The job had already ended.", "model": Job, "links": links(*ON_A_JOB)},
+    202: {"description": "The job is stored.", "links": links(*ON_A_JOB)},
+}
 Key = Annotated[str, Header(max_length=255, description="The same key and body return the same job.")]
 
 
@@ -35,7 +39,7 @@ Key = Annotated[str, Header(max_length=255, description="The same key and body r
     status_code=202,
     response_model=Job,
     openapi_extra=job_body(),
-    responses={**ENDED_ALREADY, **refusals(413, 415)},
+    responses={**TAKEN, **refusals(413, 415)},
 )
 async def submit(
     request: Request,
@@ -69,7 +73,7 @@ async def validate(request: Request, sender: Submitter) -> Validation:
     )
 
 
-@router.post("/jobs/{job_id}/retry", status_code=202, response_model=Job, responses=refusals(404, 409))
+@router.post("/jobs/{job_id}/retry", status_code=202, response_model=Job, responses={**TAKEN, **refusals(404, 409)})
 def retry(request: Request, response: Response, job_id: str, sender: Submitter) -> Any:
     """Submit a job that failed or was cancelled again, as a new job: finished stages are kept and skipped.
 

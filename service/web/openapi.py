@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from service.problems import PROBLEM_JSON, TITLES
 from service.schemas import ProblemDocument
+from workers.jobs.job_spec import kind_name
 from workers.jobs.kinds import public_kinds
 from workers.spec import adapter
 
@@ -32,6 +33,11 @@ def job_body() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": body}}
 
 
+def links(*operations: str) -> dict[str, Any]:
+    """Return the operations on a job, named by their functions, as the links of the answer that made it."""
+    return {name: {"operationId": name, "parameters": {"job_id": "$response.body#/id"}} for name in operations}
+
+
 def install(app: FastAPI) -> None:
     """Let the app describe itself with all of this."""
 
@@ -50,6 +56,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     problem = ProblemDocument.model_json_schema(ref_template=PLACE)
     for name, schema in (("NewJob", new_job), ("ProblemDocument", problem)):
         components |= schema.pop("$defs", {}) | {name: schema}
+    for kind in map(kind_name, public_kinds()):
+        variant = components[new_job["discriminator"]["mapping"][kind].rpartition("/")[2]]
+        variant["required"] = sorted({"kind", *variant.get("required", ())})  # it chooses the variant
     for name in ("HTTPValidationError", "ValidationError"):  # FastAPI's own form, which no route answers
         components.pop(name, None)
     for operations in document["paths"].values():

@@ -64,6 +64,15 @@ def test_every_reference_of_the_schema_leads_somewhere(tmp_path):
             place = place[part.replace("~1", "/").replace("~0", "~")]
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_only_its_owner_can_look_into_the_folder_of_the_service(tmp_path, there):
+    home = tmp_path / "home"
+    if there:
+        home.mkdir(mode=0o755)
+    create_app(Settings(home=home))
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
 def test_without_an_executor_the_service_is_not_ready(tmp_path):
     client = TestClient(create_app(Settings(home=tmp_path)), base_url="http://localhost")
     assert client.get("/readyz").status_code == 503
