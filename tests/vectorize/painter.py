@@ -90,6 +90,19 @@ class Canvas:
         for begin in np.arange(0.0, along[-1] - dash_m + 1e-6, dash_m + gap_m):
             self.stroke(line[(along >= begin) & (along <= begin + dash_m)], **style)
 
+    def glyph(self, bitmap, place, *, heading_rad: float, long_m: float, wide_m: float, road_class: RoadClass) -> None:
+        """Paint a bitmap whose last row begins at a place and whose columns lead to the right of the heading."""
+        c, s = np.cos(heading_rad), np.sin(heading_rad)
+        local = (self.grid.centres() - np.asarray(place)) @ np.array([[c, -s], [s, c]])
+        rows, columns = bitmap.shape
+        row = (1 - local[..., 0] / long_m) * rows - 0.5
+        column = (0.5 - local[..., 1] / wide_m) * columns - 0.5
+        # A cell shows the mean of what it covers.
+        sigma_px = 0.4 * self.grid.cell_m * np.array([columns / wide_m, rows / long_m])
+        soft = cv2.GaussianBlur(np.pad(bitmap, 1).astype(np.float32), (0, 0), sigma_px[0], sigmaY=sigma_px[1])
+        at = (column + 1).astype(np.float32), (row + 1).astype(np.float32)
+        self._paint(cv2.remap(soft, *at, cv2.INTER_LINEAR, borderValue=0).astype(np.float64), road_class)
+
     def hide(self, mask) -> None:
         """Make cells unseen."""
         self.views[mask] = 0
@@ -108,11 +121,18 @@ class Canvas:
         )
 
 
-def street(*, radius_m: float = np.inf, length_m: float = 60.0, half_width_m: float = 6.0, heading_rad: float = 0.0):
+def street(
+    *,
+    radius_m: float = np.inf,
+    length_m: float = 60.0,
+    half_width_m: float = 6.0,
+    heading_rad: float = 0.0,
+    cell_m: float = 0.1,
+):
     """Return (canvas with a road between two kerbs, its centre line)."""
     centre = arc(radius_m=radius_m, length_m=length_m, heading_rad=heading_rad)
     rim = np.concatenate([shifted(centre, half_width_m), shifted(centre, -half_width_m)[::-1]])
-    canvas = Canvas(Grid.around(rim, margin_m=4.0, cell_m=0.1))
+    canvas = Canvas(Grid.around(rim, margin_m=4.0, cell_m=cell_m))
     canvas.area(rim, RoadClass.ROAD)
     return canvas, centre
 

@@ -83,8 +83,14 @@ class _Bars:
         return result
 
 
-def bar_groups(strands: Sequence[Strand], edges: Sequence[F64], config: HatchingConfig) -> list[BarGroup]:
-    """Return the groups of bars among strands; `edges` are the sides of the road, dense lines (N, 2)."""
+def bar_groups(
+    strands: Sequence[Strand], edges: Sequence[F64], of_sign: Bool, config: HatchingConfig
+) -> list[BarGroup]:
+    """Return the groups of bars among strands; `edges` are the sides of the road, dense lines (N, 2).
+
+    `of_sign` (N,) says which strands may be parts of an arrow or a letter. Chevrons look like signs too, but lie across
+    the road; the stripes of a zebra lie along it, and are none.
+    """
     if len(strands) < config.least_bars:
         return []
     ends = np.array([s.xy_m[[0, -1]] for s in strands])
@@ -95,6 +101,7 @@ def bar_groups(strands: Sequence[Strand], edges: Sequence[F64], config: Hatching
     off = _off_the_road(strands, edges, middle, direction, length, config)
     off[_in_rows(middle, direction, length)] = 0.0
     clear = np.array([s.width_m <= config.haze_width_m or s.paint.mean() >= config.haze_probability for s in strands])
+    clear &= ~of_sign | (off >= config.off_deg)
     fits = straight & clear & (length <= config.longest_bar_m) & (length >= config.shortest_bar_m)
     candidates = np.flatnonzero(fits)
     links = _links(candidates, middle, direction, length, config)
@@ -102,6 +109,9 @@ def bar_groups(strands: Sequence[Strand], edges: Sequence[F64], config: Hatching
     bays = _resting(ends, edges)
     resting = bays | _resting(ends, [s.xy_m for s, c in zip(strands, carries, strict=True) if c])
     bars = _Bars(ends=ends, direction=direction, length=length, off=off)
+    # Stripes begin and end together: an arrow or a word between the dashes beside it is none.
+    stripes = (off[links["near"]] < config.off_deg).all(axis=1)
+    links["near"] = links["near"][~stripes | (bars.shared(links["near"]) >= STRIPE_SHARED)]
     hatched = [group for group in _joined(links["near"], bars) if _is_hatching(bars, links["near"], group, config)]
     taken = np.concatenate([np.zeros(0, np.int64), *hatched])
     wide = links["wide"][~np.isin(links["wide"], taken).any(axis=1)]
@@ -215,9 +225,6 @@ def _is_hatching(bars: _Bars, links: I64, group: I64, config: HatchingConfig) ->
         return True
     own = links[np.isin(links, group).all(axis=1)]
     close = float(np.median(bars.apart(own))) <= config.zebra_m
-    # Stripes begin and end together: an arrow between the dashes beside it is none.
-    if float(np.median(bars.shared(own))) < STRIPE_SHARED:
-        return False
     return len(group) >= config.zebra_bars and close and float(bars.length[group].max()) <= config.zebra_long_m
 
 

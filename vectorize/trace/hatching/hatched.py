@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import shapely
+from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
 
-from recon.arrays import F64, U8, Bool
+from recon.arrays import F32, F64, I32, U8, Bool
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.trace.hatching.bar_groups import SAME_DEG, BarGroup, bar_groups
-from vectorize.trace.hatching.outlines import paint_of_lines
-from vectorize.trace.hatching.symbols import symbol_cells
+from vectorize.trace.hatching.outlines import paint_of_lines, values_at
+from vectorize.trace.hatching.symbols import box_cells, find_symbols
 from vectorize.trace.lines.ridge import find_strands
 from vectorize.trace.lines.strand import Strand
 from vectorize.trace_config import TraceConfig
@@ -28,6 +29,8 @@ NEXT_BAR = 1.3  # times the distance of neighbouring bars, in which the next one
 LEAST_VERTICES = 3  # of a piece of a line
 LATTICE_M = 0.45  # around a lattice: its outline is part of it
 RING_SIMPLIFY_M = 0.15
+LINE_BLUR_CELLS = 1.5  # that a line is wider than its ridge, where it is taken away before signs are searched
+LETTERS_M, LEAST_STROKES = 5.0, 3  # a sign this small of so many strokes is letters; a chevron has two
 SHIFT = 4  # binary digits after the point in OpenCV's fixed-point coordinates
 
 
@@ -48,7 +51,8 @@ def find_hatched(evidence: Evidence, edges: Sequence[F64], config: TraceConfig) 
     paint = np.maximum(evidence.marking, evidence.other_marking)
     # At a small angle the ridge of an outline turns into a bar, and is cut there.
     strands = find_strands(evidence, paint, replace(config.ridge, corner_deg=CORNER_DEG))
-    groups = bar_groups(strands, edges, config.hatching)
+    strands, signs, of_sign = _without_letters(evidence, paint, strands, config)
+    groups = bar_groups(strands, edges, of_sign, config.hatching)
     away: U8 = np.zeros(paint.shape, np.uint8)
     bars = {int(i) for group in groups for i in group.members}
     for i in bars:
@@ -67,11 +71,43 @@ def find_hatched(evidence: Evidence, edges: Sequence[F64], config: TraceConfig) 
                 px = np.round((evidence.grid.to_px(shapely.get_coordinates(part.exterior)) - 0.5) * 2**SHIFT)
                 cv2.fillPoly(away, [px.astype(np.int32)], 1, cv2.LINE_8, SHIFT)
                 cv2.fillPoly(explained, [px.astype(np.int32)], 0.0, cv2.LINE_8, SHIFT)
-    symbols = symbol_cells(paint, evidence.grid.cell_m, config.hatching)
-    signs = cv2.dilate(symbols.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
     areas = [area for group in groups if not group.comb for area in _areas(evidence, group, strands, config)]
     marking = np.where(away > 0, np.minimum(explained, evidence.marking), evidence.marking)
     return Hatched(areas=areas, rest=replace(evidence, marking=np.where(signs, np.float32(0), marking)))
+
+
+def _without_letters(
+    evidence: Evidence, paint: F32, strands: Sequence[Strand], config: TraceConfig
+) -> tuple[list[Strand], Bool, Bool]:
+    """Return the strands but those of letters, the cells (H, W) of signs, and which strands (N,) are parts of signs.
+
+    A sign may touch the line beside it: it is what remains without the line.
+    """
+    cell_m = evidence.grid.cell_m
+    lines: U8 = np.zeros(paint.shape, np.uint8)
+    for strand in strands:
+        if strand.length_m > config.hatching.symbol_long_m:
+            _draw(evidence, lines, strand.xy_m, strand.width_m + LINE_BLUR_CELLS * cell_m)
+    symbols = find_symbols(np.where(lines > 0, np.float32(0), paint), cell_m, config.hatching)
+    sign = np.array([_sign_of(evidence, symbols, strand) for strand in strands], dtype=np.int64)
+    strokes = np.bincount(sign, minlength=1)
+    windows = dict(enumerate(find_objects(symbols), start=1))
+    small = {
+        n for n, window in windows.items() if window and max(s.stop - s.start for s in window) * cell_m <= LETTERS_M
+    }
+    kept = [k for k, n in enumerate(sign.tolist()) if n not in small or strokes[n] < LEAST_STROKES]
+    signs = (_grown(symbols > 0) & (lines == 0)) | _grown(box_cells(paint, cell_m, config.hatching))
+    return [strands[k] for k in kept], signs, sign[kept] > 0
+
+
+def _grown(cells: Bool) -> Bool:
+    """Return cells (H, W) with those around them, where the edge of their paint lies."""
+    return np.asarray(cv2.dilate(cells.astype(np.uint8), np.ones((3, 3), np.uint8))).astype(bool)
+
+
+def _sign_of(evidence: Evidence, symbols: I32, strand: Strand) -> int:
+    """Return the number of the sign that most of a strand lies in, or 0."""
+    return int(np.bincount(values_at(evidence, symbols, strand.xy_m)).argmax())
 
 
 def _like_a_bar(strand: Strand, groups: Sequence[BarGroup], strands: Sequence[Strand]) -> Bool:

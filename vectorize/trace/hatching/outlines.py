@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from recon.arrays import F32, F64, U8, Bool
@@ -39,11 +41,17 @@ def paint_of_lines(evidence: Evidence, strands: Sequence[Strand], bars: U8, conf
     return result
 
 
-def _hidden(evidence: Evidence, bars: U8, xy_m: F64) -> Bool:
+def values_at(evidence: Evidence, raster: NDArray[Any], xy_m: F64) -> NDArray[Any]:
+    """Return the values (N,) of the cells of a raster (H, W) that hold world points (N, 2)."""
     column, row = np.floor(evidence.grid.to_px(xy_m)).astype(np.int64).T
-    height, width = bars.shape
-    result: Bool = bars[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)] > 0
+    height, width = raster.shape
+    result: NDArray[Any] = raster[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
     return result
+
+
+def _hidden(evidence: Evidence, bars: U8, xy_m: F64) -> Bool:
+    hidden: Bool = values_at(evidence, bars, xy_m) > 0
+    return hidden
 
 
 def _without_hidden_ends(strand: Strand, hidden: Bool) -> Strand:

@@ -23,11 +23,11 @@ def test_bars_at_a_small_angle_with_pieces_at_their_ends_are_no_rows_of_dashes()
         strands.append(strand(middle - 4.0 * way, middle + 4.0 * way))
         strands += [strand(middle + sign * 4.0 * way, middle + sign * 5.2 * way) for sign in (-1, 1)]
     edges = [resample(np.array([[-40.0, y], [40.0, y]]), 0.1) for y in (-9.0, 9.0)]
-    groups = bar_groups(strands, edges, HatchingConfig())
+    groups = bar_groups(strands, edges, np.zeros(len(strands), dtype=bool), HatchingConfig())
     assert sum(len(group.members) for group in groups) >= 31
 
 
 def test_dashes_side_by_side_are_no_bars():
     edges = [resample(np.array([[-40.0, y], [40.0, y]]), 0.1) for y in (-9.0, 9.0)]
     strands = [strand((x, y), (x + 3.0, y)) for x in np.arange(-30.0, 30.0, 9.0) for y in (-3.5, 0.0, 3.5)]
-    assert not bar_groups(strands, edges, HatchingConfig())
+    assert not bar_groups(strands, edges, np.zeros(len(strands), dtype=bool), HatchingConfig())
