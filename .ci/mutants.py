@@ -38,6 +38,18 @@ MUTANTS = (
         f"{STYLES}/test_pattern.py::test_irregular_runs_that_paint_most_of_a_line_are_a_worn_solid_one",
     ),
     Mutant(
+        "vectorize.trace.styles.companion",
+        "LEAST_DASH_M",
+        0.3,
+        f"{STYLES}/test_stretches.py::test_the_lines_of_a_gore_are_solid_from_their_nose_on",
+    ),
+    Mutant(
+        "vectorize.trace.hatching.symbols",
+        "WORD_M",
+        0.1,
+        f"{TRACE}/hatching/test_signs.py::test_letters_are_no_dividers_and_no_bars_with_the_dashes_beside_them",
+    ),
+    Mutant(
         CONFIG,
         "HatchingConfig.box_widest_m",
         2.0,

@@ -24,6 +24,7 @@ WIDER = 1.6  # times that width, from which there are two lines,
 PAINT_SHARE = 1.5  # times its paint: the haze around worn paint is wide without being more
 LEVEL_SHARE = 0.7  # of the brightness of the single line
 BREAK_M = 0.3  # within a wide stretch
+LEAST_DASH_M = 0.85  # of the second line: where the end of a bar or of a chevron meets a line, it is wider for less
 PATH_M = 8.0  # before and after a dash of the second line, where the path of the first one is fitted
 LEAST_PATH = 8  # vertices of that fit
 LEAST_SHIFT_M = 0.04  # of the ridge towards the second line, half of their distance at least
@@ -45,7 +46,7 @@ def companion_along(evidence: Evidence, strand: Strand, config: StyleConfig) -> 
     wide &= (level >= LEVEL_SHARE * np.median(level[single])) & (paint >= PAINT_SHARE * np.median(paint[single]))
     wide = polyline.close_gaps(wide, round(BREAK_M / STEP_M))
     runs = runs_of(wide, np.ones(len(wide), dtype=bool), BREAK_M)
-    dashes = [run for run in runs if run.length_m <= config.longest_dash_m]
+    dashes = [run for run in runs if LEAST_DASH_M <= run.length_m <= config.longest_dash_m]
     if is_row(dashes):
         sides = _sides(strand, centre, [(run.start, run.stop) for run in dashes], single)
         gaps = [(a.stop, b.start) for a, b in itertools.pairwise(dashes)]

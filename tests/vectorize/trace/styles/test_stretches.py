@@ -203,3 +203,21 @@ def test_dashes_beside_a_solid_line_keep_their_side_along_a_street(heading_rad, 
     assert total_m == pytest.approx(88.0, abs=2.0)
     assert right_m > 0.8 * 88.0
     assert not road_map.of("stop_line")
+
+
+@pytest.mark.parametrize("heading_rad", [0.0, 0.4, 1.1])
+@pytest.mark.parametrize("width_m", [0.15, 0.3])
+def test_the_lines_of_a_gore_are_solid_from_their_nose_on(width_m, heading_rad):
+    canvas, centre = street(length_m=60.0, half_width_m=9.0, heading_rad=heading_rad)
+    turn = np.array([[np.cos(heading_rad), np.sin(heading_rad)], [-np.sin(heading_rad), np.cos(heading_rad)]])
+    x = np.linspace(12.0, 56.0, 441)
+    canvas.stroke(centre[80:-80], width_m=width_m)
+    canvas.stroke(np.stack([x, 0.2 * (x - 12.0)], axis=1) @ turn, width_m=width_m)
+    for at in np.arange(18.0, 52.0, 3.0):
+        half = 0.1 * (at - 12.0)
+        arms = np.array([[at + 0.8 * half, 0.0], [at, half], [at + 0.8 * half, 2 * half]])
+        canvas.stroke(arms @ turn, width_m=0.4)
+    found = trace(canvas.bev(), TraceConfig())
+    assert found.of("hatched")
+    assert {e.style for e in found.of("divider")} == {"solid"}
+    assert sum(length_of(e.vertices) for e in found.of("divider")) > 92.0
