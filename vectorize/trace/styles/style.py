@@ -19,7 +19,7 @@ from vectorize.trace.styles.twins import Line, join_twins
 from vectorize.trace_config import StyleConfig, TraceConfig
 
 USUAL_QUANTILE, WEAK_SHARE = 0.75, 0.35  # paint weaker than that share of the line's usual paint is a gap
-SHARP_OFFSETS = np.array([-1.0, 0.0, 1.0])  # in cells across a line, where its brightest paint is read
+SHARP_OFFSETS = np.array([-1.0, 0.0, 1.0])  # in cells across a line: that sum of its paint has no beat with the cells
 SHARP_SHARE = 0.65  # of that paint below which a place lies between two short dashes
 PROFILE_M, PROFILE_STEP_M = 0.6, 0.05  # how far across a line its paint is read
 WINDOW_M = 5.0  # over which profiles are averaged: the line meets the cells at every phase
@@ -52,7 +52,7 @@ def painted_along(strand: Strand) -> Bool:
 def sharp_along(evidence: Evidence, strand: Strand) -> Bool:
     """Return (N,) where there is paint in the cells themselves: smoothing fills the gaps between short dashes."""
     places = polyline.across(strand.xy_m, evidence.grid.cell_m * SHARP_OFFSETS)
-    return _bright(strand, evidence.sample(evidence.marking, places).max(axis=1), SHARP_SHARE)
+    return _bright(strand, evidence.sample(evidence.marking, places).sum(axis=1), SHARP_SHARE)
 
 
 def _bright(strand: Strand, paint: F64, share: float) -> Bool:

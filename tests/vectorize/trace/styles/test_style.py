@@ -39,6 +39,16 @@ def test_one_line_is_solid_however_wide(width_m, heading_rad):
     assert divider.style == "solid"
 
 
+@pytest.mark.parametrize("heading_rad", [0.0, 0.15, 0.75])
+@pytest.mark.parametrize("left_m", [1.03, 1.11])
+@pytest.mark.parametrize("width_m", [0.12, 0.15, 0.3])
+def test_a_line_is_solid_at_every_heading_though_cells_are_as_wide_as_the_line(width_m, left_m, heading_rad):
+    canvas, centre = street(heading_rad=heading_rad, length_m=40.0, half_width_m=4.0, cell_m=0.2)
+    canvas.stroke(shifted(centre, left_m), width_m=width_m)
+    (divider,) = trace(canvas.bev(), TraceConfig()).of("divider")
+    assert divider.style == "solid"
+
+
 def test_dashes_that_two_trips_place_a_hand_apart_stay_dashed():
     canvas, centre = street(heading_rad=0.4)
     for side in (-0.12, 0.12):
