@@ -112,7 +112,8 @@ class ShardPool:
         sizes = {one["name"]: {name: one[name] for name in _SIZES} for one in other.record["cameras"]}
         cameras = [camera | sizes.get(camera["name"], {}) for camera in sample.record["cameras"]]
         record = sample.record | {"cameras": cameras, "depth_unit_m": other.record.get("depth_unit_m", 0.0)}
-        return replace(sample, record=record, images=other.images, ids=other.ids, depth=other.depth)
+        observed = other.known if other.known.shape == sample.known.shape else None
+        return replace(other, key=sample.key, record=record, known=sample.known, observed=observed)
 
     def only(self, entries: Sequence[Entry]) -> Self:
         """Return a pool of some of the samples."""

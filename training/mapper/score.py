@@ -20,7 +20,12 @@ AREAS = {"full": "full_range", "observed": "observed"}
 
 
 def patch_of(sample: Sample, predicted: Sequence[Element], truth: TruthIndex | None = None) -> Patch:
-    """Return the predictions of a sample beside its labels, or beside a true map; what its labels knew is observed."""
+    """Return the predictions of a sample beside its labels, or beside a true map.
+
+    Observed is what its labels knew and, where other labels lent the images, what those knew too: the labels of a true
+    map know the whole patch.
+    """
+    known = sample.known if sample.observed is None else sample.known & sample.observed
     record = sample.record
     size = (float(record["patch"]["length_m"]), float(record["patch"]["width_m"]))
     pose, ground = np.array(record["world_from_ego"], dtype=np.float64), float(record["ground_z_ego_m"])
@@ -29,7 +34,7 @@ def patch_of(sample: Sample, predicted: Sequence[Element], truth: TruthIndex | N
         name=sample.key,
         predicted=tuple(predicted),
         true=elements_of(record, sample.key) if truth is None else truth.crop(pose, ground, crop),
-        region=Region.of_patch(sample.known, *size),
+        region=Region.of_patch(known, *size),
         size_m=size,
         world_from_ego=pose,
         ground_z_ego_m=ground,

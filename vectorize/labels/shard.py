@@ -39,6 +39,7 @@ class Sample:
     images: dict[str, bytes]  # member name of the camera -> encoded image, where the shard carries images
     ids: dict[str, bytes] = field(default_factory=dict)  # the same -> PNG of RoadClass ids
     depth: dict[str, bytes] = field(default_factory=dict)  # the same -> 16-bit PNG, in `depth_unit_m` of the record
+    observed: Bool | None = None  # (h, w): what lent images saw, where labels such as a true map know more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,6 +148,9 @@ def test_other_labels_of_the_same_keyframes_lend_their_images(folder, tmp_path):
     assert (lent.images, lent.ids, lent.depth) == (other.images, other.ids, other.depth)
     assert lent.record["cameras"] == other.record["cameras"]
     assert lent.record["vectors"] == []
+    assert lent.observed is not None
+    assert np.array_equal(lent.observed, other.known)
+    assert pool.shards[0].read(pool.entries[2].row).observed is None
     other = ShardPool.open([bare], MODEL, pictures=[pictures, folder / "b"])
     assert other.digest != pool.digest
     with pytest.raises(ConfigInvalid, match="no sample"):

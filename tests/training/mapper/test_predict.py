@@ -90,6 +90,21 @@ def test_labels_as_predictions_are_perfect(tmp_path: Path) -> None:
     assert "ap/full/stop_line" not in scalars
 
 
+def test_observed_is_what_lent_images_saw(tmp_path: Path) -> None:
+    """Labels of a true map know the whole patch: what the images did not show is full range, not observed."""
+    from vectorize.evaluate.patch import elements_of
+
+    sample = next(iter(read_shard(small_shards.write(tmp_path))))
+    observed = np.ones_like(sample.known)
+    observed[:, : observed.shape[1] // 2] = False  # everything left of the vehicle: divider, boundary
+    whole = replace(sample, known=np.ones_like(sample.known), observed=observed)
+    right = [e for e in elements_of(sample.record, sample.key) if e.element_class == "ped_crossing"]
+    scalars = scalars_of(score_of([patch_of(whole, right)]))
+    assert scalars["ap/full/divider"] == 0.0
+    assert "ap/observed/divider" not in scalars
+    assert scalars["ap/observed/ped_crossing"] == 1.0
+
+
 def test_samples_are_spread_evenly() -> None:
     assert spread(0, 5) == []
     assert spread(3, 5) == [0, 1, 2]
