@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
 .PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels listing same-bytes mutants clean
-.PHONY: pipeline-figure notebooks release
+.PHONY: pipeline-figure notebooks release reliability
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
@@ -80,6 +80,9 @@ bench: $(READY) ## Measure the renderers, an evaluation, and the loader and the 
 	$(BIN)/python tests/benchmarks/bench_evaluate.py
 	$(BIN)/python tests/benchmarks/bench_loader.py
 	$(BIN)/python tests/benchmarks/bench_match.py
+
+reliability: $(READY) ## Kill and race the running service, write docs/reliability.md (a quarter of an hour)
+	$(BIN)/python tests/reliability/run.py --write docs/reliability.md $(RELIABILITY)
 
 figures: $(READY) ## Measure labels on unseen streets of the demo city, write docs/figures.md (an hour)
 	$(BIN)/python tests/benchmarks/bench_labels.py --write docs/figures.md

@@ -25,6 +25,7 @@ from service.settings import Settings
 from service.web.listener import Protocol, listen
 
 LONGEST_PAUSE_S = 5.0
+SOUND_S = 10.0  # an executor that lived longer does not die of its settings
 STOP_WAIT_S = 15.0
 
 
@@ -54,7 +55,7 @@ class Supervisor(threading.Thread):
             if self._end.is_set():
                 return
             self._free_jobs()
-            pause_s = 0.5 if time.monotonic() - started > 60.0 else min(LONGEST_PAUSE_S, pause_s * 2)
+            pause_s = 0.5 if time.monotonic() - started > SOUND_S else min(LONGEST_PAUSE_S, pause_s * 2)
             log.warning("executor.ended", status=self._child.returncode, again_in_s=pause_s)
             self._end.wait(pause_s)
 

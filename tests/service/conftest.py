@@ -1,16 +1,10 @@
-import json
-import os
-import signal
-import subprocess
-import sys
 import time
 import uuid
-from pathlib import Path
 
 import httpx
-import psutil
 import pytest
 from private_postgres import PrivatePostgres, why_not
+from running_service import RunningService
 
 from service.client import Client
 from service.ledger.database import migrate, open_database
@@ -56,45 +50,6 @@ def leases(engine):
     leases = Leases(engine, "one")
     leases.beat()
     return leases
-
-
-class RunningService:
-    """A real service in its own processes."""
-
-    def __init__(self, home: Path, *, executor: str = "local", **settings: str):
-        self.home, self._executor, self._settings = home, executor, settings
-        self.start()
-
-    def start(self, port="0"):
-        environment = {**os.environ, "ROADSCRIBE_PROBE_JOBS": "true", "ROADSCRIBE_MIN_FREE_MB": "0"}
-        environment |= {"ROADSCRIBE_LEASE_S": "2", **self._settings}
-        roots = self.home / "roots"
-        roots.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-c", "from service.cli import main; main()", "serve", "--json", "--port", port]
-        command += ["--home", str(self.home), "--root", str(roots), "--executor", self._executor]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, start_new_session=True)
-        self.url = json.loads(self.process.stdout.readline())["url"]
-        self.port = self.url.rpartition(":")[2]
-
-    def executor(self):
-        """Return the executor's process."""
-        for child in psutil.Process(self.process.pid).children():
-            if "service.executor" in child.cmdline():
-                return child
-        return None
-
-    def workers(self):
-        """Return the processes of the local pool."""
-        executor = self.executor()
-        return [] if executor is None else [p for p in executor.children() if "workers.local_worker" in p.cmdline()]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGINT)
-        try:
-            status = self.process.wait(30)
-        finally:
-            self.process.stdout.close()
-        return status
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,7 @@
 """Processes are killed for real; afterwards every acknowledged job ends, once."""
 
-import os
 import random
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 
@@ -86,7 +83,7 @@ def test_deaths_of_the_executor_cost_seconds_and_no_attempt(tmp_path, start_serv
 @pytest.mark.slow
 def test_two_executors_make_a_shared_stage_once(own_service, body, tmp_path):
     """The second job waits as long as it takes, which no limit counts: here the limit of a stage is shorter."""
-    second = start_executor(own_service, ROADSCRIBE_STAGE_LIMIT_S="4", ROADSCRIBE_JOBS_AT_ONCE="1")
+    second = own_service.start_executor(ROADSCRIBE_STAGE_LIMIT_S="4", ROADSCRIBE_JOBS_AT_ONCE="1")
     shared = body(seconds=3.0)
     with Client(own_service.url) as client:
         ids = [client.submit(shared)["id"] for _ in range(4)]
@@ -113,7 +110,7 @@ def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
         frozen = [own_service.executor(), *own_service.workers()]
         for process in frozen:
             process.suspend()
-        second = start_executor(own_service)
+        second = own_service.start_executor()
         job = settle(client, [job_id], limit_s=40)[0]
         assert (job["state"], job["attempt"], job["losses"]) == ("succeeded", 1, 0)
         for process in frozen:
@@ -125,13 +122,6 @@ def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
         assert fenced[0] >= 1
     second.terminate()
     assert second.wait(20) == 0
-
-
-def start_executor(service, **settings):
-    """Start another executor of a service."""
-    environment = {**os.environ, "ROADSCRIBE_HOME": str(service.home), "ROADSCRIBE_EXECUTOR": "local"}
-    environment |= {"ROADSCRIBE_LEASE_S": "2", "ROADSCRIBE_MIN_FREE_MB": "0", **settings}
-    return subprocess.Popen([sys.executable, "-m", "service.executor"], env=environment, start_new_session=True)
 
 
 def database_rows(service, query):

@@ -87,6 +87,12 @@ class PrivatePostgres:
         self._end()
         self._start()
 
+    def crash(self) -> None:
+        """Let the server die without a word to anybody, and start it again: it recovers from its log."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(30)
+        self._start()
+
     def _end(self) -> None:
         self._process.send_signal(signal.SIGINT)  # "fast" shutdown: does not wait for clients
         self._process.wait(30)
