@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "worlds"), str(ROOT)]
 os.environ["PYTHONPATH"] = str(ROOT)  # of the service's processes too
 
-from scenarios import SCENARIOS, Outcome
+from scenarios import SCENARIOS, Outcome  # noqa: E402 it needs these paths
 
 RECORD = """# Reliability
 
