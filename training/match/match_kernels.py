@@ -22,6 +22,17 @@ def _l1(a, b):
 
 
 @njit(cache=True, nogil=True)
+def nearest_orders(chains, orders, distance):
+    """Write the least L1 distance (N, T) of chains (N, 2 P) from the orders (T, V, 2 P) of each target."""
+    for n in range(len(chains)):
+        for t in range(orders.shape[0]):
+            best = np.float32(np.inf)
+            for k in range(orders.shape[1]):
+                best = min(best, _l1(chains[n], orders[t, k]))
+            distance[n, t] = best
+
+
+@njit(cache=True, nogil=True)
 def best_order(a, b, turns):
     """Return the shift of a and whether b is reversed, of the orders of two chains (P, 2) that fit best in L1.
 

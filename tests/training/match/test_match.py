@@ -7,7 +7,7 @@ from map_batches import AREAS, POINTS, labels_of, line, output_of, sure_of
 from scipy.optimize import linear_sum_assignment
 
 from training.match.config import MatchConfig
-from training.match.cost import class_costs
+from training.match.cost import _nearest, by_cdist, class_costs
 from training.match.match import match
 from training.match.targets import targets_of
 
@@ -219,3 +219,10 @@ def test_values_that_are_not_finite_are_matched_all_the_same(value):
     assert found.query.tolist() == [1]
     logits = torch.full((2, 4), float(value))
     assert len(matches_of([label, label], [(label, 0, False)], half(), logits)[0].query) == 1
+
+
+def test_the_nearest_order_is_that_of_cdist():
+    random = np.random.default_rng(0)
+    flat = torch.from_numpy(random.random((2, 9, 2 * POINTS), dtype=np.float32))
+    orders = random.random((2, 4, 5, POINTS, 2), dtype=np.float32)
+    torch.testing.assert_close(_nearest(flat, orders), by_cdist(flat, orders))
