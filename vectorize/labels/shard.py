@@ -251,9 +251,11 @@ def _sample(key: str, members: dict[str, bytes]) -> Sample:
     mask = cv2.imdecode(np.frombuffer(members[KNOWN], np.uint8), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError(f"{key}: the mask does not decode")
-    views: dict[str, dict[str, bytes]] = {"images": {}, "ids": {}, "depth": {}}
+    images: dict[str, bytes] = {}
+    ids: dict[str, bytes] = {}
+    depth: dict[str, bytes] = {}
     for name, data in members.items():
         camera, _, kind = name.partition(".")
         if name not in ("json", KNOWN):
-            views[{IDS: "ids", DEPTH: "depth"}.get(kind, "images")][camera] = data
-    return Sample(key=key, record=json.loads(members["json"]), known=mask > 0, **views)
+            {IDS: ids, DEPTH: depth}.get(kind, images)[camera] = data
+    return Sample(key=key, record=json.loads(members["json"]), known=mask > 0, images=images, ids=ids, depth=depth)
