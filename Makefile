@@ -57,7 +57,7 @@ test: $(READY) ## Run the fast tests (under 3 minutes on 2 cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadscope
 
 test-slow: $(READY) ## Run the slow tests
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow -n 2 --dist loadscope
 
 check: $(READY) ## Lint, format, types, size budget, documents, import circles, commit subjects
 	$(BIN)/ruff format --check .
