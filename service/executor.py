@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 
 import structlog
 
-from recon.errors import StorageError
+from recon.errors import RoadscribeError, StorageError
 from service import logs
 from service.execution.names import release_dead, take_name
 from service.execution.resources import Resources, declared
-from service.execution.slot import Slot
+from service.execution.slot import SICK_EXIT, Slot
 from service.ledger.database import open_database
 from service.ledger.leases import Leases
 from service.settings import Settings, load_settings
 from workers.machine import this_machine
-from workers.pool import Pool
+from workers.pool import ClusterUnresponsive, Pool
 
 BEAT_S = 2.0
 
@@ -34,6 +35,7 @@ class Executor:
     def __init__(self, settings: Settings, pools: Sequence[Pool], leases: Leases) -> None:
         """Run as many jobs at once as there are `pools`; the same pool may be there several times."""
         self._settings, self._leases = settings, leases
+        self._pools = tuple(dict.fromkeys(pools))
         self._log = structlog.get_logger()
         self.stopping = threading.Event()
         gpus = settings.gpus if settings.gpus is not None else float(this_machine().cuda)
@@ -50,6 +52,11 @@ class Executor:
                 self._leases.beat()
                 release_dead(self._settings.home, self._leases)
                 self._leases.sweep()
+                for pool in self._pools:
+                    pool.check()
+            except ClusterUnresponsive as error:
+                self._log.warning("cluster.dead", error=str(error))
+                os._exit(SICK_EXIT)  # with its jobs: the supervisor starts a new process, and they go on
             except StorageError as error:
                 self._log.warning("ledger.unavailable", error=str(error))
             self.stopping.wait(BEAT_S)
@@ -72,9 +79,9 @@ def make_pools(settings: Settings) -> list[Pool]:
         from workers.local_pool import LocalPool
 
         return [LocalPool() for _ in range(count)]
-    from workers.ray_pool import RayPool
+    from workers.cluster.ray_pool import RayPool
 
-    return [RayPool(settings.home, address=settings.ray_address)] * count
+    return [RayPool(settings.home, address=settings.ray_address, num_cpus=int(settings.cpus) or None)] * count
 
 
 def main() -> None:
@@ -87,7 +94,11 @@ def main() -> None:
         leases.release([name])  # what the last executor of this name had: it is dead, or we would not have the name
     except StorageError as error:
         structlog.get_logger().warning("ledger.unavailable", error=str(error))
-    pools = make_pools(settings)
+    try:
+        pools = make_pools(settings)
+    except RoadscribeError as error:
+        structlog.get_logger().error("executor.cannot_start", code=error.code, error=str(error))
+        sys.exit(SICK_EXIT)
     executor = Executor(settings, pools, leases)
     _stop_on_signals(executor.stopping.set)
     try:

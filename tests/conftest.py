@@ -16,7 +16,7 @@ from workers.pool import Pool
 @pytest.fixture(scope="session")
 def ray_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pool]:
     """One cluster for all tests of a process: Ray reads the token of the first, and offers it to every later one."""
-    from workers.ray_pool import RayPool
+    from workers.cluster.ray_pool import RayPool
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # its workers build the tasks of tests

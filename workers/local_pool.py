@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from recon.errors import Cancelled, OutOfMemory, RoadscribeError, WorkerLost
 from workers.machine import Machine, this_machine
 from workers.memory.limit import kills_for_memory
-from workers.pool import Report, StageOutcome, StageTask
+from workers.pool import BEAT, Report, StageOutcome, StageTask, deliver, is_outcome
+from workers.pulse import Pulse, PulseLimits
 from workers.stage import Stage
 
 POLL_S = 0.1
+BEAT_S = 1.0
 
 
 class LocalPool:
     """One worker for the stages of one job: it imports once, and its memory is released at the end of the job."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: PulseLimits | None = None) -> None:
+        self._limits = limits or PulseLimits()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._rest = b""
 
     def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Call from a thread that lives as long as the pool."""
+        with contextlib.closing(self.messages(task, should_stop)) as lines:
+            return deliver(lines, report)
+
+    def messages(self, task: StageTask, should_stop: Callable[[], bool]) -> Generator[bytes]:
+        """Yield what the worker of a stage says, line by line, and a beat each second; raises as `run` does."""
         process, kills_before = self._worker(), kills_for_memory()
         assert process.stdin is not None
+        pulse = Pulse(process.pid, self._limits)
         try:
             process.stdin.write(task.to_json().encode() + b"\n")
             process.stdin.flush()
             for line in self._lines(should_stop):
-                message = json.loads(line)
-                if "done" not in message:
-                    return StageOutcome.from_json(line.decode())
-                report(message["done"], message["total"], message["unit"], message["values"])
+                yield line
+                if is_outcome(line):
+                    return
+                if line == BEAT and (fault := pulse.fault()):
+                    raise WorkerLost(fault, where=task.stage.name, hint="The job is tried again.")
         except BrokenPipeError:
             pass
         except Cancelled:
@@ -77,10 +86,14 @@ class LocalPool:
         return self._process
 
     def _lines(self, should_stop: Callable[[], bool]) -> Iterator[bytes]:
-        """Yield the worker's lines until it closes the pipe; raises Cancelled when asked to stop."""
+        """Yield the worker's lines, and beats, until it closes the pipe; raises Cancelled when asked to stop."""
+        beat_at = time.monotonic()
         while True:
             if should_stop():
                 raise Cancelled
+            if time.monotonic() - beat_at > BEAT_S:
+                yield BEAT
+                beat_at = time.monotonic()
             ready, _, _ = select.select([self._pipe], [], [], POLL_S)
             if not ready:
                 continue
@@ -97,7 +110,7 @@ class LocalPool:
             deadline = time.monotonic() + grace_s
             with contextlib.suppress(Cancelled):
                 for line in self._lines(lambda: time.monotonic() > deadline):
-                    if "done" not in json.loads(line):
+                    if is_outcome(line):
                         return
 
     def _lost(self, task: StageTask, kills_before: int) -> RoadscribeError:
@@ -110,6 +123,9 @@ class LocalPool:
         by = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         hint = "If the kernel killed it for memory, use a coarser fit.cell_m or a larger machine."
         return WorkerLost(f"the worker process died by {by}", where=task.stage.name, hint=hint)
+
+    def check(self) -> None:
+        """Do nothing: this machine runs."""
 
     def end_job(self) -> None:
         """Kill the worker and whatever it started."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +30,7 @@ class StageTask:
     parent_digests: dict[str, str]
     config_digest: str
     environment: dict[str, Any] | None = None  # what the key was made with; None: not compared
-    token: str = "local"  # names the attempt, so that progress of an earlier attempt is ignored
+    token: str = "local"  # names the attempt
 
     def to_json(self) -> str:
         """Return one line of JSON."""
@@ -39,9 +39,13 @@ class StageTask:
 
     def settings(self) -> Any:
         """Return the settings of the stage."""
+        return self.job_spec().config_of(self.stage)
+
+    def job_spec(self) -> JobSpec:
+        """Return the job."""
         module, _, name = self.job.partition(":")
         kind: type[JobSpec] = getattr(importlib.import_module(module), name)
-        return kind.model_validate_json(self.spec, strict=True).config_of(self.stage)
+        return kind.model_validate_json(self.spec, strict=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -104,6 +108,23 @@ class Report(Protocol):
         """Take that `done` of `total` units are finished."""
 
 
+BEAT = b"{}"  # the line that says that a worker lives
+
+
+def is_outcome(line: bytes) -> bool:
+    """Return whether a line of a worker is its last: the outcome of its stage."""
+    return "seconds" in json.loads(line)
+
+
+def deliver(lines: Iterable[bytes], report: Report) -> StageOutcome:
+    """Report the progress among the lines of a worker, and return the outcome, which is the last."""
+    for line in lines:
+        message = json.loads(line)
+        if "done" in message:
+            report(message["done"], message["total"], message["unit"], message["values"])
+    return StageOutcome.from_json(line.decode())
+
+
 class ClusterUnresponsive(MachineLost):
     """The cluster does not answer; the process that drives it must end and be started again."""
 
@@ -124,11 +145,15 @@ class Pool(Protocol):
 
         Calls `report` with its progress. Raises Cancelled soon after `should_stop` turns true, when the worker
         and its children are dead: a stage with a `grace_s` is told to end by a signal first, and gets that long to
-        save. Raises WorkerLost or OutOfMemory when the worker died by itself.
+        save. Raises WorkerLost or OutOfMemory when the worker died by itself, and WorkerLost when it was stopped by a
+        signal or did nothing for too long (`workers.pulse`): it is dead then.
         """
 
     def machine(self, stage: Stage, should_stop: Callable[[], bool]) -> Machine:
         """Return what the machine that will run a stage computes with; raises as `run` does."""
+
+    def check(self) -> None:
+        """Raise ClusterUnresponsive if what the stages run on died; asked every few seconds where nothing runs."""
 
     def end_job(self) -> None:
         """Forget what was kept warm for one job."""

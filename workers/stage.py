@@ -35,6 +35,7 @@ class Stage:
     cpus: float = 1.0  # what it keeps busy
     memory_mb: float = 500.0  # what it takes before anybody has measured it
     gpus: float = 0.0  # share of a GPU, where there is one
+    ray_workers: int = 0  # processes that the stage itself asks a Ray cluster for: it takes its CPUs and GPUs there
     device: str = ""  # device setting, "auto" included, of a stage that computes with PyTorch; "" = it does not
     renderer: str = ""  # renderer setting, "auto" included, of a stage that renders; "" = it does not
     unused: tuple[str, ...] = ()  # imports that the settings of the job never reach, as "importer:module"

@@ -1,8 +1,8 @@
 """The artifact store on a folder: finished results by stage and key, work folders that survive a killed attempt.
 
+identity                    by which a machine sees whether it shares the folder with another
 objects/<stage>/<key>/      a sealed artifact; there completely or not at all
 work/<stage>-<key>/<token>/ what an attempt has so far, in a folder of its own: nobody else writes there
-progress/<token>.json       how far a stage is, for pools that have no pipe to it
 damaged/<stage>-<key>-<ns>/ a result whose bytes changed; kept for a while, since a disk that loses bits is worth a look
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -66,9 +67,18 @@ class Store:
         with suppress(OSError):
             shutil.rmtree(home if (home / LATEST).read_text() == token else home / token)
 
-    def progress_path(self, token: str) -> Path:
-        """Return the file in which a stage without a pipe reports progress."""
-        return self.home / "progress" / f"{token}.json"
+    def identity(self) -> str:
+        """Return a random name of this store, the same on every machine that sees its folder."""
+        path = self.home / "identity"
+        with storage_errors(str(path)):
+            if not path.is_file():
+                self.home.mkdir(parents=True, exist_ok=True)
+                new = path.with_name(f"identity-{secrets.token_hex(16)}")
+                new.write_text(new.name)
+                with suppress(FileExistsError):  # another process was first
+                    os.link(new, path)
+                new.unlink()
+            return path.read_text()
 
     def find(
         self, stage: str, key: str, kind: str, damaged: Callable[[str], None] = lambda reason: None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -61,8 +58,14 @@ def train(
     settings = read_config(config, changes or [], init=init)
     from training.engine.signals import stop_on_signals
     from training.mapper.train import train as run  # torch: only now
+    from workers.cluster.ray_cluster import cluster_of
 
-    with _cluster(workers, ray_address), stop_on_signals() as stopped, StageBars() as bars:
+    with (
+        TemporaryDirectory() as home,
+        cluster_of(workers, Path(home), ray_address),
+        stop_on_signals() as stopped,
+        StageBars() as bars,
+    ):
         model = run(
             out,
             settings,
@@ -80,22 +83,6 @@ def train(
     put(json.dumps({"model": str(model)}) if as_json else f"Model: {model}")
     if stopped():
         raise typer.Exit(130)
-
-
-@contextmanager
-def _cluster(workers: int, address: str) -> Iterator[None]:
-    """Connect to the Ray cluster on which several workers train, or start one on this machine."""
-    if workers < 2:
-        yield
-        return
-    from workers.ray_pool import RayPool
-
-    with TemporaryDirectory() as home:
-        pool = RayPool(Path(home), address=address, num_cpus=None if address else max(workers, os.cpu_count() or 1))
-        try:
-            yield
-        finally:
-            pool.close()
 
 
 def show_validation(record: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from recon.errors import Cancelled, DiskFull, DriveInvalid, RoadscribeError, StageTimeout, WorkerLost
 from workers.jobs.probe import ProbeConfig, ProbeJob
+from workers.pulse import PulseLimits
 from workers.run import run
 
 
@@ -93,3 +94,46 @@ def test_a_cancelled_stage_may_save(pool, store, grace_s, saved):
 def test_a_stage_has_a_time_limit(pool, store):
     with pytest.raises(StageTimeout):
         run(probe("hang"), store, pool, stage_limit_s=2.0)
+
+
+@pytest.fixture
+def strict_pool(pool, monkeypatch):
+    """Return a pool that gives a worker up soon."""
+    monkeypatch.setattr(pool, "_limits", PulseLimits(stopped_s=4.0, idle_s=4.0))
+    return pool
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("action", "reason"), [("stop", "was stopped for"), ("hang", "did nothing for")])
+def test_a_worker_that_runs_no_more_is_killed_and_the_next_run_continues(strict_pool, store, action, reason):
+    """A stop by a signal, and a sleep in all threads, which is what a dead lock looks like."""
+    started = time.monotonic()
+    with pytest.raises(WorkerLost, match=reason):
+        run(probe(action), store, strict_pool)
+    assert time.monotonic() - started < 60
+    assert not [p for p in psutil.Process().children(recursive=True) if p.status() == psutil.STATUS_STOPPED]
+    assert run(probe(action), store, strict_pool).files()
+
+
+@pytest.mark.slow
+def test_a_long_calculation_that_reports_nothing_is_left_alone(strict_pool, store):
+    report = run(probe("busy", seconds=6.0), store, strict_pool)
+    assert report.stages[-1].seconds > 6.0
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_a_stopped_ray_worker_is_killed_with_its_stage(ray_pool, store, monkeypatch):
+    monkeypatch.setattr(ray_pool, "_limits", PulseLimits(stopped_s=4.0))
+    stopped = []
+
+    def stop(event):
+        children = psutil.Process().children(recursive=True)
+        if event.kind == "stage.progress" and not stopped:
+            stopped.extend(p for p in children if "run_stage" in p.name() or "local_worker" in " ".join(p.cmdline()))
+            [p.suspend() for p in stopped if "run_stage" in p.name()]
+
+    with pytest.raises(WorkerLost, match="said nothing for"):
+        run(probe(seconds=3.0), store, ray_pool, events=stop)
+    assert len(stopped) >= 2
+    assert not psutil.wait_procs(stopped, timeout=5)[1]

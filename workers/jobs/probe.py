@@ -23,12 +23,15 @@ STEP_S = 0.02
 LIGHT_BYTES = 512  # a probe that runs out of memory does so with more
 
 
+ProbeAction = Literal["ok", "invalid", "crash", "bug", "disk_full", "memory", "hang", "save", "stop", "busy"]
+
+
 class ProbeConfig(Spec):
     """What the two stages of a probe do: `script` holds one action for each run of the second stage."""
 
     seconds: float = Field(default=0.0, ge=0.0, le=3600.0)
     size: int = Field(default=16, ge=0, le=1 << 30)  # bytes written by each stage
-    script: tuple[Literal["ok", "invalid", "crash", "bug", "disk_full", "memory", "hang", "save"], ...] = ()
+    script: tuple[ProbeAction, ...] = ()
     grace_s: float = Field(default=0.0, ge=0.0, le=60.0)  # of the second stage
     salt: str = ""  # makes one probe differ from another
 
@@ -95,6 +98,10 @@ def second(given: StageInput) -> None:
         raise MemoryError
     if action == "save":
         _save_at_a_signal(given)
+    if action == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if action == "busy":
+        _calculate(config.seconds)
     if action == "hang":
         time.sleep(3600)  # only a kill ends it
     read_manifest(given.parents["first"], kind="Probe", schema=1)
@@ -122,6 +129,13 @@ def _beside(given: StageInput, suffix: str) -> Path:
     """Return a file beside the folders of all attempts at this result."""
     attempts = given.folder.parent.parent
     return attempts.with_name(attempts.name + suffix)
+
+
+def _calculate(seconds: float) -> None:
+    """Use the CPU and hold the interpreter, as a long kernel does: no other thread runs, and nothing is reported."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sum(range(50_000_000))  # a second or two inside one call
 
 
 def _count_run(path: Path) -> int:
