@@ -35,6 +35,8 @@ class Access:
         """Return the key of a request; raises the problem 401, or 429 for too many requests or wrong keys."""
         if not given and not self._operator_key:
             return OPERATOR  # only this machine can reach the port
+        if not given:
+            raise _unauthenticated()  # no guess
         digest = hashlib.sha256(given.encode()).digest()
         # Whoever guesses is slowed down; a client that was let in before may share the guesser's address.
         if not self._is_trusted(digest):
@@ -48,8 +50,7 @@ class Access:
             key = self._keys.find(given)
         if key is None:
             self._wrong.wait_s(address, WRONG_PER_S, WRONG_BURST)
-            what = "the API key is missing, wrong, expired or revoked"
-            raise Problem(401, "UNAUTHENTICATED", what, hint="Send Authorization: Bearer KEY.")
+            raise _unauthenticated()
         self._trust(digest)
         if key.requests_per_s:
             wait_s = self._requests.wait_s(key.id, key.requests_per_s, max(1.0, 2.0 * key.requests_per_s))
@@ -67,6 +68,11 @@ class Access:
             self._trusted[digest] = time.monotonic()
             if len(self._trusted) > MOST_TRUSTED:
                 self._trusted.popitem(last=False)
+
+
+def _unauthenticated() -> Problem:
+    what = "the API key is missing, wrong, expired or revoked"
+    return Problem(401, "UNAUTHENTICATED", what, hint="Send Authorization: Bearer KEY.")
 
 
 def _limited(what: str, wait_s: float) -> NoReturn:
