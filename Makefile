@@ -39,7 +39,7 @@ $(MMSEG_READY): $(READY)
 # what we need newer (tests/oracles/*.txt pins them).
 ORACLES := $(patsubst tests/oracles/%.txt,$(VENV)/oracles/%/ready,$(wildcard tests/oracles/*.txt))
 
-oracles: $(ORACLES) ## Add nuscenes-devkit, av2, TensorBoard and mlcroissant, which tests read our files with
+oracles: $(ORACLES) ## Add nuscenes-devkit, av2, TensorBoard, mlcroissant and Schemathesis, which tests use
 
 $(VENV)/oracles/%/ready: tests/oracles/%.txt
 	$(PYTHON) -m venv --clear $(@D)

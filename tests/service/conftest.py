@@ -87,6 +87,6 @@ def body():
     return probe_body
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def start_service():
     return RunningService
