@@ -47,7 +47,9 @@ def imports_of(tree: ast.AST, *, lazy: bool = False) -> Iterator[tuple[str, bool
             settings = name.startswith(f"{LAZY}.") and name.endswith(".config")
             yield "." if node.level else name.partition(".")[0], lazy or settings
         else:
-            yield from imports_of(node, lazy=lazy or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+            typed = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"  # never runs
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            yield from imports_of(node, lazy=lazy or typed or function)
 
 
 def offences(package: str, code: str) -> set[str]:
@@ -82,6 +84,7 @@ def test_imports_follow_the_arrow(path: Path) -> None:
         ("workers", "from training.mapper.config import MapperConfig", set()),
         ("recon", "from training.mapper.config import MapperConfig", {"imports training"}),
         ("workers", "if True:\n    import training", {"imports training outside a function"}),
+        ("roadscribe", "if TYPE_CHECKING:\n    from training import run", set()),
         ("workers", "async def f():\n    from training import run", set()),
         ("workers", "import fastapi", {"imports fastapi"}),
         ("service", "import ray, workers", {"imports ray"}),

@@ -1,1 +1,1 @@
-"""Parts of the executor: its name, its slots, what it writes to the ledger, and the resources its stages share."""
+"""Runs of jobs: parts of the executor (names, slots, what it writes, shared resources), and runs without a service."""

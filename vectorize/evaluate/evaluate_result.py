@@ -61,6 +61,13 @@ class Result:
         return [list(patches_of(read_shard(folder), truth)) for folder in self.shards]
 
 
+def evaluate(
+    folder: str | Path, truth: str | Path | None = None, config: EvaluateConfig | None = None
+) -> dict[str, Any]:
+    """Return the record of `evaluate_result` alone; raises what it raises."""
+    return evaluate_result(Path(folder), None if truth is None else Path(truth), config)[0]
+
+
 def evaluate_result(
     folder: Path,
     truth_path: Path | None,

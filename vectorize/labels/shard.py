@@ -69,16 +69,19 @@ class ShardSet:
                 data = stream.read(row["size"])
         except OSError as error:
             raise InputLost(f"the shard cannot be read: {error.strerror}", where=str(path)) from error
-        try:
-            members = {name.removeprefix(f"{row['key']}."): body for name, body in _members_of(data)}
-            return _sample(row["key"], members)
-        except (KeyError, ValueError) as error:
-            where = f"{path}: {row['key']}"
-            raise ArtifactInvalid(f"the sample does not parse: {error}", where=where) from error
+        return parse_sample(row["key"], data, str(path))
 
     def __iter__(self) -> Iterator[Sample]:
         for name in sorted(n for n in self.manifest.files if n.endswith(".tar")):
             yield from _samples(self.folder / name)
+
+
+def parse_sample(key: str, data: bytes, where: str) -> Sample:
+    """Return the sample in a piece of a tar file; raises ArtifactInvalid."""
+    try:
+        return _sample(key, {name.removeprefix(f"{key}."): body for name, body in _members_of(data)})
+    except (KeyError, ValueError) as error:
+        raise ArtifactInvalid(f"the sample does not parse: {error}", where=f"{where}: {key}") from error
 
 
 def key_prefix(labels: LabelSet, drive: DriveLog) -> str:

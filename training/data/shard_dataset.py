@@ -1,0 +1,175 @@
+"""A snapshot as a dataset of PyTorch: in an order that depends on seed and epoch alone, wherever it is continued."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import IterableDataset, get_worker_info
+
+from recon.arrays import I64
+from recon.errors import ConfigInvalid
+from recon.prefetch import prefetch
+from vectorize.datasets.config import SPLITS
+from vectorize.datasets.layout import SAMPLES
+from vectorize.datasets.shard_cache import LIMIT_BYTES, ShardCache, default_folder
+from vectorize.datasets.source import open_source
+from vectorize.labels.shard import Sample, parse_sample
+
+BUFFER_BYTES = 512 << 20
+_IDENTITY = ("snapshot", "split", "seed", "buffer_bytes")
+
+
+class ShardDataset(IterableDataset[Any]):
+    """The samples of one split of a snapshot.
+
+    An epoch is one order of all samples. Chunks of `batch` samples are dealt to ranks and workers in turn, so that a
+    DataLoader with this `batch_size`, or with `batch_size=None` and `batch=1`, delivers the same order with any number
+    of workers, and all ranks together are at one place of it after each step. That place is all that a state holds.
+    """
+
+    def __init__(
+        self,
+        address: str | Path,
+        *,
+        split: str = "train",
+        batch: int = 1,
+        seed: int = 0,
+        rank: int | None = None,
+        ranks: int | None = None,
+        transform: Callable[[Sample], Any] | None = None,
+        buffer_bytes: int = BUFFER_BYTES,
+        cache: Path | None = None,
+        cache_bytes: int = LIMIT_BYTES,
+        api_key: str = "",
+    ) -> None:
+        """Open a snapshot: a folder, a URL of a bucket, or the address of a dataset or snapshot at a service.
+
+        A dataset is its newest snapshot now; a state names the one it was made with. `rank` and `ranks` default to
+        those of `torch.distributed`. Each worker holds at most `buffer_bytes` of shards, those fetched ahead included,
+        or two shards; samples are shuffled within half of that. Shards from elsewhere are kept in `cache`. Raises
+        ConfigInvalid, and what `open_source` raises.
+        """
+        if split not in SPLITS:
+            raise ConfigInvalid(f"the split {split!r} is none of {', '.join(SPLITS)}", where="split")
+        if batch < 1 or buffer_bytes < 1:
+            raise ConfigInvalid("batch and buffer_bytes must be at least 1", where="ShardDataset")
+        self._address, self._api_key, self._split, self._batch = str(address), api_key, split, batch
+        self._seed, self._buffer_bytes, self._transform = seed, buffer_bytes, transform
+        self._rank, self._ranks = _group(rank, ranks)
+        self._cache, self._cache_bytes = cache or default_folder(), cache_bytes
+        self.epoch, self.seen = 0, 0
+        self._open()
+
+    def _open(self, sha256: str = "") -> None:
+        self._source, self.snapshot = open_source(self._address, self._api_key, sha256=sha256)
+        self._rows = self.snapshot.rows(self._source.read(SAMPLES), self._split)
+        of_shard: dict[str, list[int]] = {}
+        for number, row in enumerate(self._rows):
+            of_shard.setdefault(row["shard"], []).append(number)
+        self._of_shard = {sha: np.array(numbers, dtype=np.int64) for sha, numbers in of_shard.items()}
+
+    def __len__(self) -> int:
+        """Return the number of samples of an epoch, of all ranks."""
+        return len(self._rows)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go to the beginning of an epoch."""
+        self.epoch, self.seen = epoch, 0
+
+    def state_dict(self, *, batches: int = 0) -> dict[str, Any]:
+        """Return where the epoch is, in a form for JSON.
+
+        Workers of a DataLoader are other processes, whose progress is not seen here: `batches` states how many each
+        rank took from it since it was made.
+        """
+        values = (self.snapshot.sha256, self._split, self._seed, self._buffer_bytes)
+        seen = min(len(self), self.seen + batches * self._ranks * self._batch)
+        return {**dict(zip(_IDENTITY, values, strict=True)), "epoch": self.epoch, "seen": seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where a state was taken, on the snapshot of then, with any number of ranks and workers.
+
+        Raises ConfigInvalid for a state of another split, and ArtifactForeign when that snapshot is gone.
+        """
+        if state["split"] != self._split:
+            raise ConfigInvalid(f"the state is of the split {state['split']!r}", where="split")
+        self._seed, self._buffer_bytes = int(state["seed"]), int(state["buffer_bytes"])
+        if state["snapshot"] != self.snapshot.sha256:
+            self._open(str(state["snapshot"]))
+        self.epoch, self.seen = int(state["epoch"]), int(state["seen"])
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the rest of the epoch: of this rank, and in a worker of a DataLoader of this worker."""
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        first, cache = self.seen, ShardCache(self._source, self._cache, self._cache_bytes)
+        calls = (partial(self._opened, cache, window) for window in self._windows(worker, workers))
+        with closing(prefetch(calls, workers=1, ahead=1)) as windows:
+            for window, maps in windows:
+                for position, number in window:
+                    row = self._rows[number]
+                    data = maps[row["shard"]][row["offset"] : row["offset"] + row["size"]]
+                    sample = parse_sample(row["key"], data, f"{self._source.address}/{row['shard']}")
+                    if info is None:
+                        # Before the yield: what was handed out counts as seen.
+                        self.seen = min(len(self), first + self._after(position - first))
+                    yield sample if self._transform is None else self._transform(sample)
+        if info is None:
+            self.seen = len(self)
+
+    def _after(self, done: int) -> int:
+        """Return how many samples all ranks have taken once this one took the sample `done` of the rest."""
+        step = self._ranks * self._batch
+        return done + 1 if self._ranks == 1 else (done // step) * step + (done % self._batch + 1) * self._ranks
+
+    def _opened(
+        self, cache: ShardCache, window: list[tuple[int, int]]
+    ) -> tuple[list[tuple[int, int]], dict[str, mmap.mmap]]:
+        needed = dict.fromkeys(self._rows[number]["shard"] for _, number in window)
+        return window, {sha256: cache.open(self.snapshot.shards[sha256]) for sha256 in needed}
+
+    def _windows(self, worker: int, workers: int) -> Iterator[list[tuple[int, int]]]:
+        """Yield what this worker takes of each window of the order: the place in the epoch, and the sample."""
+        first, at = self.seen, 0
+        for numbers in self._order():
+            places = np.arange(at, at + len(numbers))
+            at += len(numbers)
+            chunk = (places - first) // self._batch
+            mine = (places >= first) & (chunk % self._ranks == self._rank)
+            mine &= chunk // self._ranks % workers == worker
+            if mine.any():
+                yield list(zip(places[mine].tolist(), numbers[mine].tolist(), strict=True))
+
+    def _order(self) -> Iterator[I64]:
+        """Yield the samples of an epoch window by window: shards shuffled, then the samples of as many as fit."""
+        names = list(self._of_shard)
+        shuffled = [names[i] for i in np.random.default_rng((self._seed, 5, self.epoch)).permutation(len(names))]
+        window: list[I64] = []
+        size, count = 0, 0
+        for name in [*shuffled, ""]:
+            bytes_ = self.snapshot.shards[name].size_bytes if name else 0
+            if window and (not name or size + bytes_ > self._buffer_bytes // 2):
+                numbers = np.concatenate(window)
+                yield numbers[np.random.default_rng((self._seed, 6, self.epoch, count)).permutation(len(numbers))]
+                window, size, count = [], 0, count + 1
+            if name:
+                window.append(self._of_shard[name])
+                size += bytes_
+
+
+def _group(rank: int | None, ranks: int | None) -> tuple[int, int]:
+    if (rank is None) != (ranks is None):
+        raise ConfigInvalid("give both rank and ranks, or neither", where="ShardDataset")
+    if rank is None or ranks is None:
+        joined = torch.distributed.is_available() and torch.distributed.is_initialized()
+        return (torch.distributed.get_rank(), torch.distributed.get_world_size()) if joined else (0, 1)
+    if not 0 <= rank < ranks:
+        raise ConfigInvalid(f"rank {rank} is none of {ranks}", where="rank")
+    return rank, ranks
