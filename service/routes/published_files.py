@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+from base64 import b64encode
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -74,7 +75,8 @@ def file_answer(request: Request, file: StoredFile | None, if_none_match: str) -
         raise Problem(404, "ARTIFACT_UNKNOWN", "there is no such file")
     etag = f'"{file.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "private, max-age=31536000, immutable"}
-    headers |= {"X-Content-Type-Options": "nosniff"}
+    digest = b64encode(bytes.fromhex(file.sha256)).decode()
+    headers |= {"X-Content-Type-Options": "nosniff", "Repr-Digest": f"sha-256=:{digest}:"}
     if etag in [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")] or if_none_match.strip() == "*":
         return Response(status_code=304, headers=headers)
     files: StoredFiles = request.app.state.stored_files

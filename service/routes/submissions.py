@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -47,10 +47,15 @@ async def submit(
     sender: Submitter,
     idempotency_key: Key = "",
     dedupe: bool = False,
+    priority: Annotated[int, Query(ge=-100, le=100)] = 0,
 ) -> Any:
-    """Take a job. The same Idempotency-Key and body return the same job; `dedupe` returns an equal earlier one."""
+    """Take a job. The same Idempotency-Key and body return the same job; `dedupe` returns an equal earlier one.
+
+    Among the jobs of a tenant a greater `priority` goes first.
+    """
     spec = await run_in_threadpool(_checked, await _body(request), request, sender)
-    submitted = await run_in_threadpool(_submitted, request, spec, sender, key=idempotency_key, dedupe=dedupe)
+    options: dict[str, Any] = {"key": idempotency_key, "dedupe": dedupe, "priority": priority}
+    submitted = await run_in_threadpool(_submitted, request, spec, sender, **options)
     return _answer(response, submitted, deduplicated=submitted.existed and not idempotency_key)
 
 

@@ -87,3 +87,17 @@ def test_more_clients_than_may_wait_are_told_to_come_back(start_service, tmp_pat
                 assert http.get(f"/v1/jobs/{job}").json()["waiting_for"]["reason"] == "executor"
     finally:
         service.stop()
+
+
+def test_a_job_has_the_priority_of_its_submission(start_service, tmp_path, body):
+    service = start_service(tmp_path / "home", executor="none")
+    try:
+        with httpx.Client(base_url=service.url, trust_env=False, timeout=30) as http:
+            first = http.post("/v1/jobs", json=body()).json()["id"]
+            urgent = http.post("/v1/jobs", params={"priority": 5}, json=body()).json()
+            assert urgent["priority"] == 5
+            assert http.post("/v1/jobs", params={"priority": 101}, json=body()).status_code == 422
+            listed = http.get("/v1/jobs").json()["jobs"]
+            assert [(job["id"], job["priority"]) for job in listed] == [(urgent["id"], 5), (first, 0)]
+    finally:
+        service.stop()

@@ -1,4 +1,6 @@
 import hashlib
+from base64 import b64encode
+from hashlib import sha256
 
 import pytest
 
@@ -24,6 +26,7 @@ def test_whole_files_carry_their_digest(http, published):
     by_content = http.get(f"/v1/artifacts/{entry['sha256']}")
     assert by_content.content == data
     assert by_content.headers["ETag"] == f'"{entry["sha256"]}"'
+    assert by_content.headers["Repr-Digest"] == f"sha-256=:{b64encode(sha256(data).digest()).decode()}:"
     assert http.head(entry["url"]).headers["Content-Length"] == str(len(data))
 
 
