@@ -13,12 +13,17 @@ from service.cli.terminal import echo, put
 from service.ledger.api_keys import READ, SUBMIT, ApiKeys
 
 Home = Annotated[Path | None, typer.Option("--home", help="Folder of the service's ledger.")]
-keys = typer.Typer(name="keys", help="Create, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+keys = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.add_typer(keys)
+    text = """Create, list and revoke API keys of tenants, on the machine of the service. All commands take --json.
+
+    Example: roadscribe keys create acme --days 90
+    """
+    app.add_typer(keys, name="keys", help=text)
 
 
 def _open(home: Path | None) -> ApiKeys:
@@ -40,6 +45,7 @@ def create(
     rate: Annotated[float, typer.Option("--rate", min=0, help="Requests a second; 0 = no limit.")] = 0.0,
     open_jobs: Annotated[int, typer.Option("--open-jobs", min=0, help="Open jobs of the tenant; 0 = no limit.")] = 0,
     home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Create a key and print it. It is stored as a digest: nobody can read it again.
 
@@ -48,11 +54,11 @@ def create(
     made = _open(home).create(
         tenant, name=name, scopes=scope or (READ, SUBMIT), days=days, requests_per_s=rate, most_open_jobs=open_jobs
     )
-    put(made)
+    put(json.dumps({"key": made}) if as_json else made)
 
 
 @keys.command("list")
-def list_(home: Home = None, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_(home: Home = None, as_json: AsJson = False) -> None:
     """List all keys, without their secrets.
 
     Example: roadscribe keys list
@@ -67,7 +73,11 @@ def list_(home: Home = None, as_json: Annotated[bool, typer.Option("--json", hel
 
 
 @keys.command()
-def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as listed.")], home: Home = None) -> None:
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="Id of the key, as listed.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
     """Revoke a key, at once and for ever.
 
     Example: roadscribe keys revoke 0f3c2d5d1e7c409b
@@ -75,7 +85,7 @@ def revoke(key_id: Annotated[str, typer.Argument(help="Id of the key, as listed.
     if not _open(home).revoke(key_id):
         echo("there is no such key, or it was revoked already")
         raise typer.Exit(1)
-    put("revoked")
+    put(json.dumps({"revoked": key_id}) if as_json else "revoked")
 
 
 def _date(seconds: float) -> str:
