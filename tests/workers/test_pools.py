@@ -123,8 +123,9 @@ def test_a_long_calculation_that_reports_nothing_is_left_alone(strict_pool, stor
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_stopped_ray_worker_is_killed_with_its_stage(ray_pool, store, monkeypatch):
-    monkeypatch.setattr(ray_pool, "_limits", PulseLimits(stopped_s=4.0))
+@pytest.mark.parametrize("pool", ["ray"], indirect=True)
+def test_a_stopped_ray_worker_is_killed_with_its_stage(pool, store, monkeypatch):
+    monkeypatch.setattr(pool, "_limits", PulseLimits(stopped_s=4.0))
     stopped = []
 
     def stop(event):
@@ -134,6 +135,6 @@ def test_a_stopped_ray_worker_is_killed_with_its_stage(ray_pool, store, monkeypa
             [p.suspend() for p in stopped if "run_stage" in p.name()]
 
     with pytest.raises(WorkerLost, match="said nothing for"):
-        run(probe(seconds=3.0), store, ray_pool, events=stop)
+        run(probe(seconds=3.0), store, pool, events=stop)
     assert len(stopped) >= 2
     assert not psutil.wait_procs(stopped, timeout=5)[1]

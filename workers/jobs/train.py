@@ -18,6 +18,7 @@ from workers.stage import Stage
 from workers.store import NEWEST_SCHEMA
 
 SAVE_S = 20.0  # a step, and the time to write weights, their average and two moments of each
+SAVE_TOGETHER_S = 60.0  # and the time in which Ray Train ends its workers
 
 Folder = Annotated[str, Field(min_length=1, max_length=4096)]
 
@@ -29,6 +30,7 @@ class TrainJob(JobSpec):
     data: tuple[Folder, ...] = Field(default=(), max_length=4096, description="Folders of shards to learn from.")
     validation: tuple[Folder, ...] = Field(default=(), max_length=4096, description="Held-out folders of shards.")
     init: str = Field(default="", max_length=4096, description="Folder of a model whose weights it begins with.")
+    workers: int = Field(default=1, ge=1, le=256, description="Processes that share every batch; a CPU or GPU each.")
     config: MapperConfig = MapperConfig()
 
     @model_validator(mode="after")
@@ -83,9 +85,11 @@ class TrainJob(JobSpec):
             function="workers.stages.training.train:train",
             kind="MapModel",
             resumes=True,
-            grace_s=SAVE_S,
+            grace_s=SAVE_S if self.workers == 1 else SAVE_TOGETHER_S,
             device=self.config.device,
-            gpus=0.0 if self.config.device == "cpu" else 1.0,
+            cpus=float(self.workers),
+            gpus=0.0 if self.config.device == "cpu" else float(self.workers),
+            ray_workers=self.workers if self.workers > 1 else 0,
         )
         return (stage,)
 

@@ -140,6 +140,31 @@ def test_a_cancelled_job_saves_and_the_next_goes_on(tmp_path: Path, monkeypatch:
     assert [event.kind for event in _events_of(job, store)] == ["stage.skipped"]
 
 
+@pytest.mark.slow
+@pytest.mark.ray
+@pytest.mark.parametrize("name", ["local", "ray"])
+def test_several_workers_train_and_stop_as_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, name: str
+) -> None:
+    """On processes they get a Ray cluster of their own; on Ray they take the CPUs that the stage leaves free."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    shards = small_shards.write(tmp_path / "a")
+    job = TrainJob(data=(str(shards),), config=replace(CONFIG, steps=12), workers=2)
+    store = Store(tmp_path / "store", 0)
+    pool = LocalPool() if name == "local" else request.getfixturevalue("ray_pool")
+    events: list[RunEvent] = []
+    try:
+        with pytest.raises(Cancelled):
+            run(job, store, pool, events=events.append, should_stop=lambda: events[-1].kind == "stage.progress")
+        assert list((store.home / "work").glob("train-*/*/run/state/step-*"))
+        report = run(job, store, pool, events=events.append)
+    finally:
+        if name == "local":
+            pool.close()
+    assert report.record()["train"]["steps"] == 12
+    assert (events[-2].kind, events[-2].done) == ("stage.progress", 12)
+
+
 def _events_of(job: TrainJob, store: Store) -> list[RunEvent]:
     events: list[RunEvent] = []
     run(job, store, LocalPool(), events=events.append)

@@ -25,6 +25,7 @@ def train(given: StageInput) -> None:
     """Train until the last step; a SIGTERM ends the attempt with a saved state. The model is the artifact."""
     from training.engine.signals import stop_on_signals
     from training.mapper.train import train as train_mapper
+    from workers.cluster.ray_cluster import cluster_of
 
     job: TrainJob = given.config
     out = given.folder.parent / RUN
@@ -34,13 +35,15 @@ def train(given: StageInput) -> None:
         shown = {name: value for name, value in named.items() if name == "loss" or name.startswith("map/")}
         given.measured({name: value for name, value in shown.items() if math.isfinite(value)})
 
-    with stop_on_signals() as told:
+    # Ray sets signal handlers of its own when it connects: ours come after it.
+    with cluster_of(job.workers, given.folder.parent), stop_on_signals() as told:
         model = train_mapper(
             out,
             job.config,
             [Path(folder) for folder in job.data],
             [Path(folder) for folder in job.validation],
             init=Path(job.init) if job.init else None,
+            workers=job.workers,
             resume=True,
             tick=given.tick,
             should_stop=told,
