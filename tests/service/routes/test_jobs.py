@@ -199,9 +199,3 @@ def test_the_client_names_the_fault(client):
 def test_a_number_too_large_for_the_ledger_is_the_callers_mistake(http, client, body, query):
     answer = http.get(query.format(n=2**63, id=client.submit(body())["id"]))
     assert (answer.status_code, answer.json()["code"]) == (422, "REQUEST_INVALID")
-
-
-def test_a_job_has_the_priority_it_was_sent_with(http, body):
-    assert http.post("/v1/jobs?priority=7", json=body()).json()["priority"] == 7
-    answer = http.post("/v1/jobs?priority=101", json=body())
-    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/query/priority")
