@@ -52,7 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.streams = Slots(settings.max_streams)
     app.state.listing = Listing(engine)
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
-    app.state.stored_files = StoredFiles(settings.home, app.state.submissions)
+    app.state.stored_files = StoredFiles(settings.home, app.state.submissions, settings.publish_url)
     app.state.datasets = Datasets(engine)
     problems.install(app)
     openapi.install(app)

@@ -24,6 +24,7 @@ class Settings(BaseSettings):
     home: Path = Path.home() / ".roadscribe"  # ledger, artifact store, token of Ray
     database_url: str = ""  # default: SQLite in `home`
     roots: RootList = ""  # folders jobs may read, separated by ":"; none = no job may read a file
+    publish_url: str = ""  # also keep published files there: file:///folder or s3://bucket/prefix (AWS_ variables)
     host: str = "127.0.0.1"
     port: int = Field(default=8765, ge=0, le=65535)
     api_key: SecretStr = SecretStr("")

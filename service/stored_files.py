@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import threading
 import time
+import uuid
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 import structlog
 
 from recon.artifact import MANIFEST, digest_file, write_atomic
-from recon.errors import ConfigInvalid, InputLost
+from recon.errors import ConfigInvalid, InputLost, storage_errors
 from service.ledger.submissions import StoredFile, Submissions
 from service.problems import Problem
 from service.results import report_bytes
+from service.storage.bucket import Bucket
 from workers.spec import stored_spec
 from workers.store import Store
 
@@ -28,9 +30,10 @@ Version: TypeAlias = tuple[int, int, int, int]
 class StoredFiles:
     """The files that the ledger names, verified before they are sent."""
 
-    def __init__(self, home: Path, ledger: Submissions) -> None:
+    def __init__(self, home: Path, ledger: Submissions, publish_url: str = "") -> None:
         self._home, self._ledger, self._store = home, ledger, Store(home / "store")
-        self._verified: dict[str, tuple[Version, float]] = {}  # by place: the file as it was, and when it was read
+        self._bucket = Bucket(publish_url) if publish_url else None
+        self._verified: dict[Path, tuple[Version, float]] = {}  # by place: the file as it was, and when it was read
         self._locks = [threading.Lock() for _ in range(LOCKS)]
 
     def sound(self, file: StoredFile) -> Path:
@@ -41,8 +44,11 @@ class StoredFiles:
         path = self._home / file.stored
         # A second request for a large file waits for the first one's reading instead of doubling it.
         with self._locks[hash(file.stored) % LOCKS]:
-            if not (self._is_verified(file, path) or self._restored_report(file, path)):
-                self._make_again(file, path)
+            if self._is_verified(file, path) or self._restored_report(file, path):
+                return path
+            if (fetched := self._fetched(file)) is not None:
+                return fetched
+            self._make_again(file, path)
         return path
 
     def set_aside_count(self) -> int:
@@ -53,7 +59,7 @@ class StoredFiles:
     def _is_verified(self, file: StoredFile, path: Path) -> bool:
         try:
             before = _version(path)
-            version, read_at = self._verified.get(file.stored, (None, 0.0))
+            version, read_at = self._verified.get(path, (None, 0.0))
             if version == before and time.monotonic() - read_at < VERIFIED_S:
                 return True
             sound = digest_file(path) == file.sha256
@@ -62,7 +68,7 @@ class StoredFiles:
         if sound:
             if len(self._verified) >= MOST_REMEMBERED:
                 self._verified.clear()
-            self._verified[file.stored] = before, time.monotonic()
+            self._verified[path] = before, time.monotonic()
         return sound
 
     def _restored_report(self, file: StoredFile, path: Path) -> bool:
@@ -75,6 +81,22 @@ class StoredFiles:
             return False
         write_atomic(path, data)
         return True
+
+    def _fetched(self, file: StoredFile) -> Path | None:
+        """Return a copy of a file from the place of published files, None where there is none.
+
+        The store keeps its damaged artifact until a job meets it: other files of it may still be sound.
+        """
+        target = self._home / "fetched" / file.sha256
+        if self._bucket is None or self._is_verified(file, target):
+            return target if self._bucket else None
+        scratch = target.with_name(f"{file.sha256}.{uuid.uuid4().hex[:8]}.part")
+        with storage_errors(str(target)):
+            target.parent.mkdir(parents=True, exist_ok=True)
+        if not self._bucket.fetch(file.sha256, scratch):
+            return None
+        scratch.replace(target)
+        return target
 
     def _make_again(self, file: StoredFile, path: Path) -> None:
         """Set the artifact of a damaged file aside, submit its job again, and raise the Problem that says so."""

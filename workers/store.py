@@ -95,6 +95,8 @@ class Store:
             manifest = read_manifest(folder, kind=kind, schema=NEWEST_SCHEMA, verify=False)
             missing = [name for name in manifest.files if not (folder / name).is_file()]
             if not missing:
+                with suppress(OSError):
+                    os.utime(folder)  # a collection removes what no job has used for long
                 return manifest
             reason = f"a file of the artifact is missing: {missing[0]}"
         except ArtifactInvalid as error:

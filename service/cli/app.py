@@ -16,6 +16,7 @@ from service.cli import (
     demo,
     evaluate,
     export,
+    gc,
     keys,
     label,
     predict,
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
 MODELS = (segment, train, predict)
-SERVICE = (serve, submit, show, dataset, keys)
+SERVICE = (serve, submit, show, dataset, keys, gc)
 for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 

@@ -21,6 +21,7 @@ from service.ledger.submissions import StoredFile
 from service.results import report_file
 from service.roots import resolve_below
 from service.settings import Settings
+from service.storage.bucket import Bucket
 from vectorize.publish.job_report import REPORT
 from workers.pool import ClusterUnresponsive, CodeChanged, Pool, StageTask
 from workers.retry import stepped_down
@@ -47,6 +48,7 @@ class Slot:
         self._settings, self._pool, self._leases = settings, pool, leases
         self._resources, self._stopping = resources, stopping
         self._store = Store(settings.home / "store", settings.min_free_mb << 20)
+        self._bucket = Bucket(settings.publish_url) if settings.publish_url else None
         self._log = structlog.get_logger()
 
     def serve(self) -> None:
@@ -158,6 +160,9 @@ class Slot:
                 self._resources.measured(stage.role, stage.peak_memory_bytes)
         files = [StoredFile(**_row(claim, home, REPORT, stored, entry))]
         files += [StoredFile(**_row(claim, home, f.path, f.source, f.sha256)) for f in report.files()]
+        if self._bucket is not None:
+            for file in files:
+                self._bucket.put_new(home / file.stored, file.sha256)
         return files
 
     def _patiently(self, call: Callable[[], T]) -> T:

@@ -119,3 +119,20 @@ def test_damage_that_a_later_job_would_publish_is_reported_by_that_job(service, 
         event["type"] for event in client._object(client._request("GET", f"/v1/jobs/{second['id']}/events"))["events"]
     ]
     assert events.count("artifact.damaged") == 1
+
+
+def test_a_damaged_file_comes_from_the_place_of_published_files(tmp_path, start_service, body):
+    from service.client import Client
+
+    running = start_service(tmp_path / "home", ROADSCRIBE_PUBLISH_URL=f"file://{tmp_path / 'published'}")
+    try:
+        with Client(running.url) as client, httpx.Client(base_url=running.url, trust_env=False) as http:
+            while not client.ready():
+                time.sleep(0.1)
+            job = client.job(client.submit(body(size=50_000))["id"], wait_s=30)
+            entry = next(entry for entry in client.artifacts(job["id"]) if entry["path"] == "result.txt")
+            flip(stored(running, job, "result.txt"))
+            assert fetch_sound(http, entry) == []
+            assert http.get(entry["url"], headers={"Range": "bytes=0-5"}).content == b"second"
+    finally:
+        running.stop()

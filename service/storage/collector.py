@@ -1,0 +1,182 @@
+"""Removes what nothing needs any more from the store, in two phases.
+
+A result that no published file belongs to, and that no job has used for a while, is condemned: a mark with its date is
+written. A later collection deletes it if the mark is old enough and the result is still unused. So a mistake, such as
+the ledger of another service, costs nothing until somebody has had time to notice.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, delete, func, select
+
+from recon.errors import ConfigInvalid, storage_errors
+from service.ledger import tables
+from service.ledger.database import reading, writing
+from service.storage.bucket import Bucket
+
+DAY_S = 86400.0
+OBJECTS, MARKS = "objects/sha256", "condemned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Age:
+    """How long things are kept, in days."""
+
+    unused: float = 14.0  # a result that no job has used, before it is condemned
+    condemned: float = 7.0  # a condemned result, before it is deleted
+    damaged: float = 30.0  # what was set aside
+    published: float = 0.0  # files of a job after its end; 0 = for ever. Those of snapshots stay
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a collection does or would do."""
+
+    action: str  # "release", "condemn", "delete"
+    what: str
+    size_bytes: int
+
+
+class Collector:
+    """Collects one store, with the ledger that knows what is published from it."""
+
+    def __init__(self, home: Path, engine: Engine, age: Age, bucket: Bucket | None = None) -> None:
+        self._home, self._store, self._engine, self._age = home, home / "store", engine, age
+        self._bucket = bucket
+        self._now = time.time()
+
+    def collect(self, *, dry_run: bool) -> list[Finding]:
+        """Do what is due, or with `dry_run` only list it.
+
+        Raises ConfigInvalid when the ledger knows no job but the store holds results: it is that of another service.
+        """
+        with reading(self._engine) as connection:
+            jobs = connection.execute(select(func.count()).select_from(tables.job)).scalar_one()
+        if not jobs and any(self._results()):
+            hint = "Check ROADSCRIBE_HOME and ROADSCRIBE_DATABASE_URL."
+            raise ConfigInvalid(
+                "the ledger knows no job, but the store holds results", where=str(self._home), hint=hint
+            )
+        with storage_errors(str(self._store)):
+            found = [*self._release(dry_run), *self._results_due(dry_run), *self._leftovers(dry_run)]
+        return [*found, *(self._objects_due(self._bucket, dry_run) if self._bucket else ())]
+
+    def release(self, job_id: str) -> None:
+        """Forget the published files of a job that has ended; a snapshot's are refused with ConfigInvalid."""
+        with writing(self._engine) as connection:
+            state = connection.execute(select(tables.job.c.state).where(tables.job.c.id == job_id)).scalar()
+            of_snapshot = select(tables.snapshot.c.number).where(tables.snapshot.c.job_id == job_id).limit(1)
+            if state not in tables.TERMINAL or connection.execute(of_snapshot).one_or_none() is not None:
+                hint = "Files can be released of a job that has ended and is no snapshot of a dataset."
+                raise ConfigInvalid("the files of this job cannot be released", where=job_id, hint=hint)
+            connection.execute(delete(tables.artifact).where(tables.artifact.c.job_id == job_id))
+
+    def _release(self, dry_run: bool) -> Iterator[Finding]:
+        if not self._age.published:
+            return
+        job, artifact, snapshot = tables.job, tables.artifact, tables.snapshot
+        ended = job.c.state.in_(tables.TERMINAL) & (job.c.updated_at < self._now - self._age.published * DAY_S)
+        query = (
+            select(job.c.id, func.sum(artifact.c.size_bytes))
+            .join(artifact, artifact.c.job_id == job.c.id)
+            .where(ended, job.c.id.not_in(select(snapshot.c.job_id)))
+            .group_by(job.c.id)
+        )
+        with reading(self._engine) as connection:
+            rows = connection.execute(query).all()
+        for job_id, size in rows:
+            yield Finding("release", f"job {job_id}", int(size))
+            if not dry_run:
+                self.release(job_id)
+
+    def _results_due(self, dry_run: bool) -> Iterator[Finding]:
+        needed = self._needed()
+        for folder in self._results():
+            name = f"{folder.parent.name}-{folder.name}"
+            mark = self._store / MARKS / name
+            used = folder.stat().st_mtime
+            if (folder.parent.name, folder.name) in needed or self._now - used < self._age.unused * DAY_S:
+                if not dry_run:
+                    mark.unlink(missing_ok=True)
+            elif not mark.exists():
+                yield Finding("condemn", name, _size(folder))
+                if not dry_run:
+                    mark.parent.mkdir(parents=True, exist_ok=True)
+                    mark.touch()
+            elif self._is_older(mark, self._age.condemned) and used < mark.stat().st_mtime:
+                yield Finding("delete", name, _size(folder))
+                if not dry_run:
+                    _remove(folder, self._store / "deleted" / name)
+                    mark.unlink()
+
+    def _leftovers(self, dry_run: bool) -> Iterator[Finding]:
+        """Delete what was set aside or left by attempts long ago, and reports that no job names."""
+        with reading(self._engine) as connection:
+            named = set(connection.execute(select(tables.artifact.c.stored)).scalars())
+        places = [
+            (self._store / "damaged", self._age.damaged),
+            (self._store / "work", self._age.unused),
+            (self._home / "reports", self._age.unused),
+            (self._home / "fetched", self._age.unused),
+            (self._store / "deleted", 0.0),
+        ]
+        for place, days in places:
+            for path in sorted(place.iterdir()) if place.is_dir() else ():
+                stored = path.relative_to(self._home).as_posix()
+                # A lock that is deleted while somebody waits for it locks nothing; it takes no space.
+                if self._is_older(path, days) and stored not in named and path.suffix != ".lock":
+                    yield Finding("delete", stored, _size(path))
+                    if not dry_run:
+                        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def _objects_due(self, bucket: Bucket, dry_run: bool) -> Iterator[Finding]:
+        """The same two phases for the objects of published files."""
+        with reading(self._engine) as connection:
+            needed = set(connection.execute(select(tables.artifact.c.sha256).distinct()).scalars())
+        marks = {entry.path.rpartition("/")[2]: entry for entry in bucket.entries(MARKS)}
+        for entry in list(bucket.entries(OBJECTS)):
+            sha256 = entry.path.rpartition("/")[2]
+            mark = marks.get(sha256)
+            if sha256 in needed or self._now - entry.modified.timestamp() < self._age.unused * DAY_S:
+                if mark and not dry_run:
+                    bucket.delete(mark.path)
+            elif mark is None:
+                yield Finding("condemn", sha256, entry.size_bytes)
+                if not dry_run:
+                    bucket.put_mark(f"{MARKS}/{sha256}")
+            elif self._now - mark.modified.timestamp() >= self._age.condemned * DAY_S:
+                yield Finding("delete", sha256, entry.size_bytes)
+                if not dry_run:
+                    bucket.delete(entry.path)
+                    bucket.delete(mark.path)
+
+    def _results(self) -> Iterator[Path]:
+        yield from sorted(path for path in (self._store / "objects").glob("*/*") if path.is_dir())
+
+    def _needed(self) -> set[tuple[str, str]]:
+        """Return the stages and keys of results that published files lie in."""
+        with reading(self._engine) as connection:
+            stored = connection.execute(select(tables.artifact.c.stored).distinct()).scalars()
+            parts = [path.split("/") for path in stored]
+        return {(part[2], part[3]) for part in parts if part[:2] == ["store", "objects"]}
+
+    def _is_older(self, path: Path, days: float) -> bool:
+        newest = max(one.stat().st_mtime for one in (path, *path.rglob("*")))  # an attempt writes deep inside
+        return self._now - newest >= days * DAY_S
+
+
+def _size(path: Path) -> int:
+    return sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
+
+
+def _remove(folder: Path, aside: Path) -> None:
+    """Take a folder out of the store in one step, then delete its files: a reader finds all of them or none."""
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(aside)
+    shutil.rmtree(aside)

@@ -1,0 +1,136 @@
+"""Two-phase collection: nothing that is needed goes, and nothing goes at once."""
+
+import hashlib
+import os
+import time
+
+import pytest
+from sqlalchemy import text
+
+from recon.errors import ConfigInvalid
+from service.executor import Executor
+from service.ledger.database import writing
+from service.settings import Settings
+from service.storage.bucket import Bucket
+from service.storage.collector import Age, Collector
+from workers.jobs.probe import ProbeConfig, ProbeJob
+from workers.local_pool import LocalPool
+
+DAY_S = 86400.0
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path, min_free_mb=0, publish_url=f"file://{tmp_path / 'published'}")
+
+
+@pytest.fixture
+def job(settings, engine, submissions, leases):
+    """Run a probe and return its record."""
+    pool = LocalPool()
+    job_id = submissions.submit(ProbeJob(probe=ProbeConfig(size=1000))).job["id"]
+    Executor(settings, [pool], leases).slots[0].run(leases.claim())
+    pool.close()
+    job = submissions.get(job_id)
+    assert job["state"] == "succeeded"
+    return job
+
+
+@pytest.fixture
+def collect(settings, engine):
+    """Collect as it is after some days and return (action, stage or kind) of each finding."""
+
+    def run(days, dry_run=False, **ages):
+        collector = Collector(settings.home, engine, Age(**ages), Bucket(settings.publish_url))
+        collector._now = time.time() + days * DAY_S
+        found = collector.collect(dry_run=dry_run)
+        assert not any(one.what.endswith(".lock") for one in found)
+        return [(one.action, one.what.split("-")[0]) for one in found if not one.what.startswith("store/work")]
+
+    return run
+
+
+def objects(settings, stage):
+    return list((settings.home / "store" / "objects" / stage).glob("*"))
+
+
+def age(path, days):
+    at = time.time() - days * DAY_S
+    os.utime(path, (at, at))
+
+
+def test_what_is_published_or_in_use_stays(settings, job, collect):
+    assert collect(1) == []
+    assert collect(400) == [("condemn", "first")]  # the input of the published stage
+    assert len(objects(settings, "second")) == 1
+
+
+def test_a_result_is_condemned_first_and_deleted_later(settings, job, collect):
+    (first,) = objects(settings, "first")
+    age(first, 20)
+    assert collect(0, dry_run=True) == [("condemn", "first")]
+    assert collect(0, dry_run=True) == [("condemn", "first")]  # the dry run changed nothing
+    assert collect(0) == [("condemn", "first")]
+    assert collect(6.9) == []
+    assert collect(7.1, dry_run=True) == [("delete", "first")]
+    assert first.exists()
+    assert collect(7.1) == [("delete", "first")]
+    assert not first.exists()
+    assert collect(7.1) == []
+
+
+def test_a_condemned_result_that_a_job_used_stays(settings, job, collect, submissions, leases):
+    (first,) = objects(settings, "first")
+    (second,) = objects(settings, "second")
+    age(first, 20)
+    assert collect(0) == [("condemn", "first")]
+    pool = LocalPool()
+    submissions.submit(ProbeJob(probe=ProbeConfig(size=1000)))
+    Executor(settings, [pool], leases).slots[0].run(leases.claim())
+    pool.close()
+    assert collect(10) == []
+    assert collect(30) == [("condemn", "first")]  # its first mark was taken back
+    assert (first.exists(), second.exists()) == (True, True)
+
+
+def test_the_ledger_of_another_service_costs_nothing(settings, job, collect, engine):
+    with writing(engine) as connection:
+        for table in ("artifact", "event", "attempt"):
+            connection.execute(text(f"DELETE FROM {table}"))
+        connection.execute(text("DELETE FROM job"))
+    with pytest.raises(ConfigInvalid, match="knows no job"):
+        collect(400)
+    assert len(objects(settings, "second")) == 1
+
+
+def test_released_files_go_from_store_and_bucket(settings, job, collect, submissions):
+    sha256 = next(file.sha256 for file in submissions.artifacts(job["id"]) if file.path == "result.txt")
+    assert Bucket(settings.publish_url).fetch(sha256, settings.home / "back")
+    assert collect(29, published=30.0) == [("condemn", "first")]
+    found = collect(31, published=30.0)
+    # The stage's result, its report, and the objects of both files.
+    assert [action for action, _ in found] == ["release", "delete", "condemn", "delete", *["condemn"] * 2]
+    assert submissions.artifacts(job["id"]) == []
+    deleted = collect(60, published=30.0)
+    assert [action for action, _ in deleted] == ["delete"] * 3
+    assert objects(settings, "second") == []
+    assert not Bucket(settings.publish_url).fetch(sha256, settings.home / "back")
+
+
+def test_a_snapshot_keeps_its_files(job, collect, engine, settings):
+    with writing(engine) as connection:
+        row = {"job": job["id"], "digest": hashlib.sha256(b"").hexdigest()}
+        columns = "tenant, dataset, number, job_id, sha256, created_at, summary"
+        connection.execute(text(f"INSERT INTO snapshot ({columns}) VALUES ('', 'd', 1, :job, :digest, 0, '{{}}')"), row)
+    assert ("release", f"job {job['id']}".split("-")[0]) not in collect(400, published=30.0)
+    with pytest.raises(ConfigInvalid):
+        Collector(settings.home, engine, Age()).release(job["id"])
+    assert len(objects(settings, "second")) == 1
+
+
+def test_what_was_set_aside_is_kept_for_a_while(settings, job, collect):
+    folder = settings.home / "store" / "damaged" / "second-k-1"
+    folder.mkdir(parents=True)
+    assert collect(10, unused=1e6) == []
+    assert collect(31, unused=1e6) == [("delete", "store/damaged/second")]
+    assert not folder.exists()
