@@ -24,11 +24,15 @@ def train(
         Path, typer.Argument(help="Folder for the run: metrics, states, and the model in OUT/model.")
     ] = Path("train_out"),
     data: Annotated[
-        list[Path] | None,
-        typer.Option("--data", help="Folder of shards with images, beside data.sources of CONFIG. Repeatable."),
+        list[str] | None,
+        typer.Option(
+            "--data",
+            help="Folder of shards with images, or a snapshot: folder, URL at a service, or s3://. Repeatable.",
+        ),
     ] = None,
     validation: Annotated[
-        list[Path] | None, typer.Option("--validation", help="Held-out shards of other places. Repeatable.")
+        list[str] | None,
+        typer.Option("--validation", help="Held-out shards of other places; of a snapshot that split. Repeatable."),
     ] = None,
     init: Annotated[
         Path | None, typer.Option("--init", help="Model to go on from: pretrained weights to fine-tune.")
@@ -60,6 +64,7 @@ def train(
     from training.mapper.train import train as run  # torch: only now
     from workers.cluster.ray_cluster import cluster_of
 
+    folders = [[_folder(one) for one in named or []] for named in (data, validation)]
     with (
         TemporaryDirectory() as home,
         cluster_of(workers, Path(home), ray_address),
@@ -69,8 +74,7 @@ def train(
         model = run(
             out,
             settings,
-            data or [],
-            validation or [],
+            *folders,
             init=init,
             workers=workers,
             resume=resume,
@@ -83,6 +87,16 @@ def train(
     put(json.dumps({"model": str(model)}) if as_json else f"Model: {model}")
     if stopped():
         raise typer.Exit(130)
+
+
+def _folder(address: str) -> Path:
+    """Return a folder of shards or a snapshot; one from elsewhere is copied here first, and verified."""
+    if "://" not in address:
+        return Path(address)
+    from vectorize.datasets.snapshot_folder import local_copy
+
+    with StageBars() as bars:
+        return local_copy(address, bars.only("fetch"))
 
 
 def show_validation(record: dict[str, Any]) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from itertools import islice
 
 import pytest
+import small_mapper
 from labelled_jobs import add_job, write_town
 
 from recon.errors import ArtifactForeign, ArtifactInvalid, InputLost
 from roadscribe import Client, ShardDataset
+from service.client import ServiceRefused
 from service.ledger.database import open_database
 
 BODY = {"kind": "snapshot", "dataset": "pulled", "splits": {"validation": 0.0, "test": 0.0}}
@@ -75,3 +78,14 @@ def test_a_record_that_is_not_the_snapshots_is_refused(service, first, tmp_path,
     monkeypatch.setattr(Service, "read", lambda self, path: read(self, path).replace(b"train", b"trajn"))
     with pytest.raises(ArtifactInvalid):
         ShardDataset(f"{service.url}/v1/datasets/pulled/snapshots/1", cache=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_train_job_turns_a_snapshot_into_a_model(client, first, jobs):
+    shape = asdict(small_mapper.MODEL)
+    config = {"model": shape, "steps": 2, "batch": 2, "threads": 1, "loader_threads": 1, "device": "cpu"}
+    with pytest.raises(ServiceRefused, match="/snapshot"):
+        client.submit({"kind": "train", "snapshot": jobs[0], "config": config})
+    job = client.job(client.submit({"kind": "train", "snapshot": first, "config": config})["id"], wait_s=60)
+    assert job["state"] == "succeeded", job["failure"]
+    assert "model/model.safetensors" in {entry["path"] for entry in client.artifacts(job["id"])}

@@ -19,7 +19,7 @@ from training.data.shard_pool import ShardPool
 _TRIES = 20  # samples in a row that cannot be used: more means that the data are wrong
 
 
-def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True) -> list[ShardPool]:
+def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True, split: str = "train") -> list[ShardPool]:
     """Return the pools of the sources of a run; raises ConfigInvalid without one, and what `ShardPool.open` raises."""
     if not data.sources:
         raise ConfigInvalid("the run has no shards to train with", hint="Name folders of shards in data.sources.")
@@ -32,6 +32,7 @@ def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True) -> l
             verify=verify,
             share=source.share,
             weight=source.weight,
+            split=split,
         )
         pools.append(fraction_of(pool, source.fraction, data.seed) if source.fraction < 1.0 else pool)
     return pools

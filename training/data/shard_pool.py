@@ -14,6 +14,7 @@ from recon.artifact import MANIFEST
 from recon.errors import ArtifactInvalid, ConfigInvalid
 from training.data.config import ModelShape
 from training.data.targets import check_classes
+from vectorize.datasets.snapshot_folder import is_snapshot, split_shards
 from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.shard import Sample, ShardSet, read_shard
 
@@ -63,15 +64,22 @@ class ShardPool:
         verify: bool = True,
         share: float = 1.0,
         weight: float = 1.0,
+        split: str = "train",
     ) -> Self:
         """Open all shards in or below `folders`, each file checked against its sha256, for a model's patch and classes.
+
+        Of a folder that is a snapshot the samples of `split` are taken.
 
         Shards of other labels for the same keyframes can lend their images: `pictures` are their folders. Samples of
         which nothing is known, or without images there, are left out and counted. Raises ConfigInvalid for shards that
         do not fit the model or each other, ArtifactInvalid for damaged ones, ArtifactForeign and ArtifactTooNew.
         """
-        shards = _opened(folders, verify=verify)
-        lent = {row["key"]: (one, row) for one in _opened(pictures, verify=verify) for row in _index(one, images=True)}
+        shards = _opened(folders, split, verify=verify)
+        lent = {
+            row["key"]: (one, row)
+            for one in _opened(pictures, split, verify=verify)
+            for row in _index(one, images=True)
+        }
         entries: list[Entry] = []
         left_out: Counter[str] = Counter()
         for number, one in enumerate(shards):
@@ -158,8 +166,14 @@ def shard_folders(folder: Path) -> list[Path]:
     return found
 
 
-def _opened(folders: Sequence[Path], *, verify: bool) -> tuple[ShardSet, ...]:
-    return tuple(read_shard(path, verify=verify) for folder in folders for path in shard_folders(folder))
+def _opened(folders: Sequence[Path], split: str, *, verify: bool) -> tuple[ShardSet, ...]:
+    found: list[ShardSet] = []
+    for folder in folders:
+        if is_snapshot(folder):
+            found += split_shards(folder, split, verify=verify)
+        else:
+            found += [read_shard(path, verify=verify) for path in shard_folders(folder)]
+    return tuple(found)
 
 
 def _check_fit(one: ShardSet, config: ModelShape) -> None:

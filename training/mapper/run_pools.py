@@ -29,7 +29,7 @@ def open_run(
         )
     pools = open_pools(replace(config.data, sources=sources), config.model)
     watched = (*config.validation, *_source(validation))
-    held = open_pools(replace(config.data, sources=watched), config.model) if watched else []
+    held = open_pools(replace(config.data, sources=watched), config.model, split="validation") if watched else []
     check_apart(pools, held)
     return pools, held
 

@@ -51,9 +51,12 @@ class ShardSet:
 
     folder: Path
     manifest: Manifest
+    rows: tuple[dict[str, Any], ...] | None = None  # of the index, where it is kept elsewhere
 
     def index(self) -> list[dict[str, Any]]:
         """Return the rows of the index, with the columns of docs/labels.md."""
+        if self.rows is not None:
+            return list(self.rows)
         rows: list[dict[str, Any]] = pq.read_table(self.folder / INDEX).to_pylist()
         return rows
 

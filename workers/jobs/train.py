@@ -13,10 +13,12 @@ from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
 from recon.errors import ConfigInvalid, ModelInvalid
 from training.data.config import SourceConfig
 from training.mapper.config import MapperConfig
-from workers.jobs.job_spec import JobSpec
-from workers.stage import Stage
-from workers.store import NEWEST_SCHEMA
+from workers.jobs.job_spec import JOB_ID, FindJob, JobSpec, ReportOf, source_of
+from workers.jobs.snapshot import SnapshotJob, stored
+from workers.stage import Stage, StageRecord, same
+from workers.store import NEWEST_SCHEMA, Store
 
+SNAPSHOT = "snapshot"  # among the parents of the stage
 SAVE_S = 20.0  # a step, and the time to write weights, their average and two moments of each
 SAVE_TOGETHER_S = 60.0  # and the time in which Ray Train ends its workers
 
@@ -27,6 +29,7 @@ class TrainJob(JobSpec):
     """Train an online-mapping model from shards."""
 
     kind: Literal["train"] = "train"
+    snapshot: str = Field(default="", pattern=JOB_ID, description="Id of a snapshot job: train and validation split.")
     data: tuple[Folder, ...] = Field(default=(), max_length=4096, description="Folders of shards to learn from.")
     validation: tuple[Folder, ...] = Field(default=(), max_length=4096, description="Held-out folders of shards.")
     init: str = Field(default="", max_length=4096, description="Folder of a model whose weights it begins with.")
@@ -35,9 +38,25 @@ class TrainJob(JobSpec):
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if not (self.data or self.config.data.sources):
-            raise ValueError("give folders of shards as data")
+        if not (self.snapshot or self.data or self.config.data.sources):
+            raise ValueError("give folders of shards as data, or a snapshot")
         return self
+
+    def input_jobs(self) -> dict[str, str]:
+        """Return the snapshot job."""
+        return {"/snapshot": self.snapshot} if self.snapshot else {}
+
+    def completed(self, find: FindJob) -> Self:
+        """Return the job as it is; raises SpecRefused when `snapshot` is no snapshot job."""
+        if self.snapshot:
+            source_of(self.snapshot, "/snapshot", (SnapshotJob,), find)
+        return self
+
+    def earlier(self, report_of: ReportOf, store: Store) -> dict[str, StageRecord]:
+        """Return the snapshot."""
+        if not self.snapshot:
+            return {}
+        return {SNAPSHOT: stored(report_of(self.snapshot), "snapshot", "Snapshot", store)}
 
     def input_paths(self) -> dict[str, str]:
         """Return the folders of shards, the model to begin with, and the local weights of a backbone."""
@@ -83,6 +102,7 @@ class TrainJob(JobSpec):
         stage = Stage(
             name="train",
             function="workers.stages.training.train:train",
+            parents=same(SNAPSHOT) if self.snapshot else {},
             kind="MapModel",
             resumes=True,
             grace_s=SAVE_S if self.workers == 1 else SAVE_TOGETHER_S,
@@ -105,12 +125,13 @@ class TrainJob(JobSpec):
     def config_identity(self, stage: Stage) -> Any:
         """Return the job in JSON form, with shards and models named by content instead of by path."""
         named = {place: _content(place, Path(path)) for place, path in self.input_paths().items()}
-        return self.with_paths(named).model_dump(mode="json")
+        # The snapshot is a parent, known by its content.
+        return self.with_paths(named).model_dump(mode="json", exclude={"snapshot"})
 
     @classmethod
     def sources(cls, record: Mapping[str, Any]) -> str:
-        """Return the folders of shards."""
-        return " ".join(map(str, record.get("data", ())))
+        """Return the id of the snapshot job, and the folders of shards."""
+        return " ".join(map(str, filter(None, (record.get("snapshot"), *record.get("data", ())))))
 
 
 def _content(place: str, folder: Path) -> str:

@@ -25,6 +25,7 @@ def train(given: StageInput) -> None:
     """Train until the last step; a SIGTERM ends the attempt with a saved state. The model is the artifact."""
     from training.engine.signals import stop_on_signals
     from training.mapper.train import train as train_mapper
+    from vectorize.datasets.snapshot_folder import split_shards
     from workers.cluster.ray_cluster import cluster_of
 
     job: TrainJob = given.config
@@ -35,13 +36,15 @@ def train(given: StageInput) -> None:
         shown = {name: value for name, value in named.items() if name == "loss" or name.startswith("map/")}
         given.measured({name: value for name, value in shown.items() if math.isfinite(value)})
 
+    snapshot = [given.parents["snapshot"]] if "snapshot" in given.parents else []
+    held = [folder for folder in snapshot if split_shards(folder, "validation", verify=False)]
     # Ray sets signal handlers of its own when it connects: ours come after it.
     with cluster_of(job.workers, given.folder.parent), stop_on_signals() as told:
         model = train_mapper(
             out,
             job.config,
-            [Path(folder) for folder in job.data],
-            [Path(folder) for folder in job.validation],
+            [*map(Path, job.data), *snapshot],
+            [*map(Path, job.validation), *held],
             init=Path(job.init) if job.init else None,
             workers=job.workers,
             resume=True,
