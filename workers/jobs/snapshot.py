@@ -78,8 +78,9 @@ class SnapshotJob(JobSpec):
         found = []
         for job, trips in zip(self.jobs, self.trips, strict=True):
             report = report_of(job)
-            packs = ["pack"] if report["job"]["kind"] == "label" else [f"pack {n + 1}" for n in range(trips)]
-            found += [stored(report, name, "Shard", store) for name in packs]
+            names = [str(one["name"]) for one in report["stages"] if one["name"].partition(" ")[0] == "pack"]
+            assert len(names) == trips  # in the order of the plan
+            found += [stored(report, name, "Shard", store) for name in names]
         records = {f"shards {n + 1}": one for n, one in enumerate(found)}
         if self.extends:
             records[BASE] = stored(report_of(self.extends), "snapshot", "Snapshot", store)

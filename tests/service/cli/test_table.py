@@ -94,8 +94,8 @@ def test_jobs_of_a_service(monkeypatch: pytest.MonkeyPatch, columns: str, termin
                 "stage": "segment 12",
             }
             progress = {"done": 1, "total": 2}
-            spec = {"kind": "label", "drive": DRIVE}
-            return {"jobs": [body | {"failure": None, "progress": progress, "spec": spec}], "next": None}
+            facts = {"failure": None, "progress": progress, "kind": "label", "sources": DRIVE}
+            return {"jobs": [body | facts], "next": None}
 
     monkeypatch.setattr(submit, "connect", lambda url: Service())
     text = printed(columns, terminal, "jobs")
