@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.cli.submit import AsJson
 from service.cli.terminal import put
 from service.settings import load_settings
 
@@ -26,6 +29,7 @@ def gc(
         float, typer.Option(min=0, help="Release files of jobs that ended so long ago; 0 = never.")
     ] = 0.0,
     job: Annotated[list[str] | None, typer.Option("--job", help="Release the files of this job. Repeatable.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove results that no published file needs, in two phases: condemned first, deleted by a later run.
 
@@ -44,8 +48,12 @@ def gc(
     for job_id in job or ():
         if not dry_run:
             collector.release(job_id)
-        put(f"release  job {job_id}")
+        if not as_json:
+            put(f"release  job {job_id}")
     found = collector.collect(dry_run=dry_run)
+    if as_json:
+        put(json.dumps({"dry_run": dry_run, "released": list(job or ()), "actions": [asdict(one) for one in found]}))
+        return
     for one in found:
         put(f"{one.action:8} {one.size_bytes / 1e6:10.1f} MB  {one.what}")
     freed = sum(one.size_bytes for one in found if one.action == "delete")

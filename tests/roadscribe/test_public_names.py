@@ -23,6 +23,7 @@ def test_every_name_is_there_and_documented():
         roadscribe.nothing  # noqa: B018 - reading it is the test
 
 
+@pytest.mark.slow
 def test_pytorch_comes_with_a_dataset_only():
     code = """
 import json, sys

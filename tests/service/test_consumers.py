@@ -37,6 +37,7 @@ def first(service, jobs):
     return job["id"]
 
 
+@pytest.mark.slow
 def test_a_dataset_is_pulled_over_rest_and_continued_after_its_successor(service, client, jobs, first, tmp_path):
     address = f"{service.url}/v1/datasets/pulled"
     cache = {"cache": tmp_path, "buffer_bytes": 200_000}

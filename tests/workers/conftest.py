@@ -12,7 +12,7 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "store", min_free_bytes=1)
 
 
-@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.ray)])
+@pytest.fixture(params=["local", pytest.param("ray", marks=(pytest.mark.ray, pytest.mark.slow))])
 def pool(request) -> Iterator[Pool]:
     """Both pools must pass the same tests."""
     if request.param == "ray":

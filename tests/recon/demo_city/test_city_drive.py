@@ -42,6 +42,7 @@ def test_same_seed_gives_the_same_bytes_on_any_number_of_threads(drive_folder, t
     assert digests(tmp_path) == digests(drive_folder)
 
 
+@pytest.mark.slow
 def test_seeds_differ_visibly(drive_folder, tmp_path):
     write_demo_drive(tmp_path, dataclasses.replace(TINY, seed=6, frames=1))
     for name in ("images/CAM_FRONT/0000.jpg", "images/CAM_BACK/0000.jpg"):
@@ -50,6 +51,7 @@ def test_seeds_differ_visibly(drive_folder, tmp_path):
     assert (tmp_path / "true_map.json").read_bytes() != (drive_folder / "true_map.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_folder_reads_back_as_the_drive_that_was_planned(drive_folder):
     drive = read_drive(drive_folder)
     assert [camera.name for camera in drive.cameras] == [camera.name for camera in TINY.cameras]
@@ -86,6 +88,7 @@ def test_lidar_points_on_the_road_lie_on_its_surface(drive_folder):
     assert np.percentile(np.abs(errors), 95) < 4 * TINY.lidar.noise_m
 
 
+@pytest.mark.slow
 def test_the_true_map_speaks_the_vocabulary_of_road_maps(drive_folder):
     body = json.loads((drive_folder / "true_map.json").read_text())
     assert (body["format"], body["version"]) == ("roadscribe-true-map", 1)
@@ -103,6 +106,7 @@ def test_the_true_map_speaks_the_vocabulary_of_road_maps(drive_folder):
     assert styles <= {"solid", "dashed", "double"}
 
 
+@pytest.mark.slow
 def test_a_cancelled_drive_has_no_drive_json(tmp_path):
     def stop(done, total, unit=""):
         raise Cancelled

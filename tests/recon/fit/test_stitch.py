@@ -55,6 +55,7 @@ def test_tiles_give_the_cells_heights_and_classes_of_the_whole(trip: Trip, tiled
     assert (classes[0] == classes[1]).mean() > 0.995
 
 
+@pytest.mark.slow
 def test_no_seam_shows_at_the_border_of_two_tiles(tiled: RoadSurface) -> None:
     error = tiled.z - world.SLOPE * tiled.grid.to_m(np.stack([tiled.column + 0.5, tiled.row + 0.5], axis=1))[:, 0]
     at = {(int(r), int(c)): i for i, (r, c) in enumerate(zip(tiled.row, tiled.column, strict=True))}

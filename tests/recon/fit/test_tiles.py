@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_a_small_site_is_one_tile_with_all_cells_of_the_corridor() -> None:
     assert tile.owns(whole.row, whole.column).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 1000))
 def test_what_tiles_say_about_a_cell_fades_across_borders(seed: int) -> None:

@@ -74,6 +74,7 @@ def test_label_overwrites_nothing_of_others(drive, tmp_path):
     assert "what to do" in err
 
 
+@pytest.mark.slow
 def test_label_names_what_is_wrong(drive, tmp_path):
     assert call("label", tmp_path / "none", tmp_path / "out")[0] == 1
     for options in (

@@ -36,6 +36,7 @@ def evil_folder(service):
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_commands_do_not_pass_on_what_a_folder_is_called(service, evil_folder):
     for command in (["submit", str(evil_folder)], ["jobs"], ["validate", str(evil_folder)], ["show", str(evil_folder)]):
         full = [sys.executable, "-c", "from service.cli import main; main()", *command]

@@ -40,6 +40,7 @@ def end(client, job):
     return client.job(job["id"], wait_s=60)
 
 
+@pytest.mark.slow
 def test_snapshots_are_numbered_and_listed(client, http, published):
     assert [one["number"] for one in published] == [1, 2]
     assert [one["summary"]["totals"]["train"]["samples"] for one in published] == [8, 24]
@@ -86,6 +87,7 @@ def test_what_does_not_exist_is_404(http, client, published):
         client.snapshots("town")
 
 
+@pytest.mark.slow
 def test_publishing_again_makes_the_same_bytes_and_a_new_number(client, http, jobs):
     body = {"kind": "snapshot", "dataset": "again", "jobs": list(jobs)}
     made = [end(client, client.submit(body)) for _ in range(2)]
@@ -95,6 +97,7 @@ def test_publishing_again_makes_the_same_bytes_and_a_new_number(client, http, jo
     assert one["sha256"] == two["sha256"]
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_between_two_that_publish_at_once(client, published, jobs):
     body = {"kind": "snapshot", "dataset": "city", "splits": {"validation": 0.0, "test": 0.0}, "jobs": [jobs[0]]}
     late = end(client, client.submit({**body, "extends": published[0]["job"]}))  # of which there is a successor
@@ -103,6 +106,7 @@ def test_nothing_is_lost_between_two_that_publish_at_once(client, published, job
     assert client.snapshot("city")["number"] == 2
 
 
+@pytest.mark.slow
 def test_the_splits_of_a_dataset_are_those_of_its_first_snapshot(client, published, jobs):
     body = {"kind": "snapshot", "dataset": "city", "splits": {"validation": 1.0, "test": 0.0}, "jobs": [jobs[0]]}
     other = end(client, client.submit(body))

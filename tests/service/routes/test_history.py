@@ -1,6 +1,8 @@
 import httpx
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def finish(client, job_id, limit_s=30):
     job = client.job(job_id, wait_s=limit_s)

@@ -49,6 +49,7 @@ def digests(report):
     return {stage.name: stage.digest for stage in report.stages}
 
 
+@pytest.mark.slow
 def test_a_drive_becomes_labels_and_figures(finished):
     _, report = finished
     assert ran(report) == [stage.name for stage in PLAN]

@@ -34,6 +34,7 @@ def test_a_fit_that_fits_is_not_refused(drive):
     check_fit([], FitConfig(), 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [FitConfig(cell_m=0.02, tile_cells=100_000_000), FitConfig(tile_cells=10_000_000)])
 def test_a_fit_is_refused_with_tiles_that_fit(drive, config):
     with pytest.raises(MemoryShort, match=r"needs about \d+ MB of memory, and there are 1000 MB") as caught:
