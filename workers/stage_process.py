@@ -84,8 +84,8 @@ def _run(task: StageTask, tick: Tick, measured: Measured) -> tuple[str, str]:
         measured=measured,
     )
     forget_stale_kernels(stage.function, stage.unused)
-    module, _, name = stage.function.partition(":")
-    function = getattr(importlib.import_module(module), name)
+    module, _, attribute = stage.function.partition(":")
+    function = getattr(importlib.import_module(module), attribute)
     try:
         with storage_errors(str(work)):
             function(given)

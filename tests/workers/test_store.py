@@ -52,6 +52,11 @@ def test_one_process_of_a_machine_makes_a_result_and_the_next_waits_until_told_t
         pass
 
 
+def test_a_finished_run_leaves_no_work_behind(store):
+    run(ProbeJob(probe=ProbeConfig(salt="a")), store, LocalPool())
+    assert not [path for path in (store.home / "work").iterdir() if path.is_dir()]
+
+
 def test_an_attempt_goes_on_from_a_copy_of_the_last_one(store):
     old = store.begin_work("fit", "k", "one", resumes=True)
     (old / "state").write_text("10 steps")

@@ -86,7 +86,7 @@ def test_a_process_that_had_a_gpu_ends_with_its_stage(ray_pool, store):
     """Ray would keep it for the next stage, with all the memory that PyTorch holds on the GPU."""
 
     def busy():
-        return {p for p in psutil.Process().children(recursive=True) if "ray::_run_stage" in "".join(p.cmdline())}
+        return {p for p in psutil.Process().children(recursive=True) if "ray::run_stage" in "".join(p.cmdline())}
 
     seen = set()
     outcome = ray_pool.run(task(store, 0.3, seconds=4.0), lambda *_: seen.update(busy()), lambda: False)
@@ -106,7 +106,7 @@ def test_a_share_that_the_cluster_does_not_have_is_not_waited_for(ray_pool, stor
 @pytest.mark.slow
 def test_a_cluster_that_exists_reports_what_its_workers_compute_with(ray_pool, monkeypatch):
     """They may run on machines with GPUs while the executor has none."""
-    monkeypatch.setattr(ray_pool, "_foreign", True)
+    monkeypatch.setattr(ray_pool._cluster, "own", False)
     assert ray_pool.machine(fit_stage(FitConfig()), lambda: False) == this_machine()
     assert list(ray_pool._machines) == [GPU_SHARE]
     monkeypatch.setitem(ray_pool._machines, GPU_SHARE, Machine(cuda=True, gsplat=True))

@@ -120,7 +120,7 @@ def test_a_cancelled_job_saves_and_the_next_goes_on(tmp_path: Path, monkeypatch:
     try:
         with pytest.raises(Cancelled):
             run(job, store, pool, events=events.append, should_stop=begun)
-        [state] = (store.home / "work").glob("train-*/run/state/step-*")
+        [state] = (store.home / "work").glob("train-*/*/run/state/step-*")
         saved = int(state.name[5:])
         assert 1 <= saved < 40  # long before save_every
         later: list[RunEvent] = []
@@ -136,7 +136,7 @@ def test_a_cancelled_job_saves_and_the_next_goes_on(tmp_path: Path, monkeypatch:
     assert report.record()["train"]["steps"] == 40
     steps = [json.loads(line)["step"] for line in (report.stages[0].folder / "metrics.jsonl").read_text().splitlines()]
     assert steps == sorted(steps)
-    assert not list((store.home / "work").glob("train-*/run"))
+    assert not list((store.home / "work").glob("train-*/*"))
     assert [event.kind for event in _events_of(job, store)] == ["stage.skipped"]
 
 
