@@ -4,6 +4,7 @@ import random
 import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import httpx
 import psutil
@@ -100,6 +101,19 @@ def test_two_executors_make_a_shared_stage_once(own_service, body, tmp_path):
     assert second.wait(20) == 0
 
 
+def suspend_between_writes(process, ledger):
+    """Stop a process while it holds no lock on the ledger: SQLite waits for a frozen writer, whatever its lease."""
+    while True:
+        process.suspend()
+        with closing(sqlite3.connect(ledger, timeout=0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError:
+                process.resume()
+                time.sleep(0.05)
+
+
 @pytest.mark.slow
 def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
     """Executor and worker are stopped in the middle of a stage, as on a machine that hangs, and wake up at its end."""
@@ -108,7 +122,8 @@ def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
         while client.job(job_id)["stage"] != "first":
             time.sleep(0.02)
         frozen = [own_service.executor(), *own_service.workers()]
-        for process in frozen:
+        suspend_between_writes(frozen[0], own_service.home / "ledger.sqlite3")
+        for process in frozen[1:]:
             process.suspend()
         second = own_service.start_executor()
         job = settle(client, [job_id], limit_s=40)[0]
@@ -199,7 +214,7 @@ def test_a_sleeping_executor_wakes_up_too_late(own_service, body):
         while client.job(job_id)["state"] != "running":
             time.sleep(0.02)
         executor = own_service.executor()
-        executor.suspend()
+        suspend_between_writes(executor, own_service.home / "ledger.sqlite3")
         time.sleep(2.5)  # the lease is 2 s
         other = Leases(engine, "other")
         other.beat()
