@@ -12,7 +12,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, TypeVar
@@ -124,6 +124,18 @@ def write_atomic(path: Path, data: bytes) -> None:
             scratch.replace(path)
         finally:
             scratch.unlink(missing_ok=True)
+
+
+def write_first(path: Path, data: bytes) -> bytes:
+    """Write a file unless it is there, and return what it holds: of several processes one is first; StorageError."""
+    with storage_errors(str(path)):
+        if not path.is_file():
+            new = path.with_name(f"{path.name}-{uuid.uuid4().hex}")
+            write_atomic(new, data)
+            with suppress(FileExistsError):  # another process was first
+                os.link(new, path)
+            new.unlink()
+        return path.read_bytes()
 
 
 def seal(

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from recon.artifact import MANIFEST, Manifest, read_manifest, write_atomic
+from recon.artifact import MANIFEST, Manifest, read_manifest, write_atomic, write_first
 from recon.errors import ArtifactInvalid, Cancelled, DiskFull, storage_errors
 
 NEWEST_SCHEMA = 1_000_000  # the store moves artifacts of any schema; only their readers check it
@@ -69,16 +69,7 @@ class Store:
 
     def identity(self) -> str:
         """Return a random name of this store, the same on every machine that sees its folder."""
-        path = self.home / "identity"
-        with storage_errors(str(path)):
-            if not path.is_file():
-                self.home.mkdir(parents=True, exist_ok=True)
-                new = path.with_name(f"identity-{secrets.token_hex(16)}")
-                new.write_text(new.name)
-                with suppress(FileExistsError):  # another process was first
-                    os.link(new, path)
-                new.unlink()
-            return path.read_text()
+        return write_first(self.home / "identity", f"identity-{secrets.token_hex(16)}".encode()).decode()
 
     def find(
         self, stage: str, key: str, kind: str, damaged: Callable[[str], None] = lambda reason: None

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from recon.artifact import write_atomic
+from recon.artifact import write_first
 from recon.errors import storage_errors
 from service.ledger.leases import Leases
 
@@ -70,12 +70,4 @@ def _lock(home: Path, name: str) -> int | None:
 
 def _home_id(home: Path) -> str:
     """Return what tells this home from others of one ledger: containers may have equal host names."""
-    path = _folder(home) / "home_id"
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_text()
-    fresh = path.with_name(f"home_id.{uuid.uuid4().hex[:8]}")
-    write_atomic(fresh, uuid.uuid4().hex[:8].encode())
-    with contextlib.suppress(FileExistsError):
-        os.link(fresh, path)  # of two processes one is first, and both read its id
-    fresh.unlink()
-    return path.read_text()
+    return write_first(_folder(home) / "home_id", uuid.uuid4().hex[:8].encode()).decode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +60,6 @@ def local_copy(address: str, tick: Tick = silent, *, api_key: str = "") -> Path:
         tick(done + 1, len(snapshot.shards), "shards")
     for name in (SAMPLES, RECORD):  # the record last: with it the folder is a snapshot
         write_atomic(folder / name, source.read(name))
-    if hashlib.sha256((folder / RECORD).read_bytes()).hexdigest() != snapshot.sha256:
+    if digest_file(folder / RECORD) != snapshot.sha256:
         raise ArtifactInvalid("the record of the snapshot changed meanwhile", where=source.address)
     return folder
