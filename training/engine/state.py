@@ -150,8 +150,10 @@ def _fill(net: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[
         parameter = parameters[name]
         if value.ndim and value.shape != parameter.shape:
             raise ValueError(f"{full} has the shape {tuple(value.shape)}, expected {tuple(parameter.shape)}")
-        # AdamW keeps its step counter on the CPU wherever the weights are, unless it is fused.
-        counts = key == "step" and not fused
-        # Moments in the order of the weights' memory: a fused step reads both from end to end, whatever their strides.
-        ordered = torch.empty_like(parameter).copy_(value) if value.ndim else value.to(parameter.device)
-        optimizer.state[parameter][key] = value if counts else ordered
+        if value.ndim:
+            # In the order of the weights' memory: a fused step reads both from end to end, whatever their strides.
+            kept = torch.empty_like(parameter).copy_(value)
+        else:
+            # AdamW keeps its step counter on the CPU wherever the weights are, unless it is fused.
+            kept = value.to(parameter.device) if fused or key != "step" else value
+        optimizer.state[parameter][key] = kept
