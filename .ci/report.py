@@ -1,7 +1,8 @@
 """Reports what .ci/run did: seconds and tests of every phase, each reason for a skip, and the sums.
 
 Usage: python .ci/report.py table FOLDER     of phases.tsv (name, seconds, exit status) and NAME.xml for some phases;
-                                             exits 1 if a phase or a test failed
+                                             exits 1 if a phase or a test failed, but for at most three tests that
+                                             passed in the phase `alone`: those are named
        python .ci/report.py skipped FILE.xml prints the test files that hold skipped tests, for pytest to run again
 """
 
@@ -17,6 +18,9 @@ Outcomes = dict[tuple[str, str], tuple[str, str]]  # (file or class, test) -> (o
 
 # A test that ran in any phase is not skipped, and one that failed in any phase failed.
 RANK = ("skipped", "passed", "failed")
+
+# Tests that fail beside another one and pass alone show a loaded machine, if they are few; more show a defect.
+ALONE, MOST_UNSTEADY = "alone", 3
 
 
 def outcomes_of(path: Path) -> Outcomes:
@@ -56,25 +60,39 @@ def table(folder: Path) -> int:
     """Print the table of a run; return 1 if anything failed."""
     phases = [line.split("\t") for line in (folder / "phases.tsv").read_text().splitlines()]
     runs: list[Outcomes] = []
+    alone: Outcomes = {}
+    with_failures: set[str] = set()
     print(f"\n{'phase':<12}{'seconds':>8}{'passed':>8}{'failed':>8}{'skipped':>8}  result")
     for name, seconds, status in phases:
         path = folder / f"{name}.xml"
         counts: Counter[str] = Counter()
         if path.exists():
-            runs.append(outcomes_of(path))
-            counts = Counter(outcome for outcome, _ in runs[-1].values())
+            found = outcomes_of(path)
+            counts = Counter(outcome for outcome, _ in found.values())
+            if name == ALONE:
+                alone = found
+            else:
+                runs.append(found)
+                with_failures |= {name} if counts["failed"] else set()
         cells = "".join(f"{counts[outcome] if counts else '':>8}" for outcome in ("passed", "failed", "skipped"))
         print(f"{name:<12}{seconds:>8}{cells}  {'ok' if status == '0' else f'exit status {status}'}")
     print(f"{'total':<12}{sum(int(seconds) for _, seconds, _ in phases):>8}")
     tests = merged(runs)
     failed = sorted(key for key, (outcome, _) in tests.items() if outcome == "failed")
+    unsteady = [key for key in failed if alone.get(key, ("", ""))[0] == "passed"]
+    forgiven = bool(unsteady) and unsteady == failed and len(failed) <= MOST_UNSTEADY
+    if forgiven:
+        tests |= dict.fromkeys(unsteady, ("passed", ""))
+        failed = []
     reasons = Counter(reason for outcome, reason in tests.values() if outcome == "skipped")
     print("\nSkipped in every phase:" if reasons else "\nNothing was skipped.")
     for reason, count in reasons.most_common():
         print(f"{count:>5}  {reason}")
+    for where, name in unsteady:
+        print(f"UNSTEADY {where} {name}: failed beside other tests, passed alone")
     for where, name in failed:
         print(f"FAILED {where} {name}")
-    bad = [name for name, _, status in phases if status != "0"]
+    bad = [name for name, _, status in phases if status != "0" and not (forgiven and name in with_failures)]
     if bad:
         print(f"Phases that failed: {', '.join(bad)}")
     counts = Counter(outcome for outcome, _ in tests.values())

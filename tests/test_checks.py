@@ -158,6 +158,26 @@ def test_the_report_of_ci_fails_with_a_test_or_a_phase(tmp_path: Path, capsys: p
     assert "Phases that failed: check" in capsys.readouterr().out
 
 
+def test_few_tests_that_pass_alone_are_named_and_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = load("report")
+    names = ["a", "b", "c", "d"]
+    (tmp_path / "phases.tsv").write_text("test-slow\t150\t2\nalone\t9\t0\n")
+    for failed, status in ((3, 0), (4, 1)):
+        junit(tmp_path / "test-slow.xml", *(case(name, "<failure/>") for name in names[:failed]), case("e"))
+        junit(tmp_path / "alone.xml", *(case(name) for name in names[:failed]))
+        assert report.table(tmp_path) == status
+        printed = capsys.readouterr().out
+        assert "UNSTEADY tests.test_checks a" in printed
+        assert ("FAILED tests.test_checks a" in printed) == bool(status)
+    junit(tmp_path / "test-slow.xml", case("a", "<failure/>"), case("b", "<failure/>"))
+    junit(tmp_path / "alone.xml", case("a"), case("b", "<failure/>"))
+    assert report.table(tmp_path) == 1
+    assert "FAILED tests.test_checks b" in capsys.readouterr().out
+    junit(tmp_path / "test-slow.xml", case("a"))  # the phase failed without a test
+    junit(tmp_path / "alone.xml", case("a"))
+    assert report.table(tmp_path) == 1
+
+
 def test_skipped_tests_are_run_again_by_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -93,14 +94,14 @@ class Namespace:
     """A second machine: a network namespace with its own address. Raises OSError without the right to make one."""
 
     def __init__(self) -> None:
-        self.name = f"rn{os.getpid()}"
-        veth, peer = f"{self.name}a"[:15], f"{self.name}b"[:15]
+        self.name = f"rn{secrets.token_hex(5)}"
+        self.link = f"{self.name}a"
         try:
             self._ip(f"netns add {self.name}")
-            self._ip(f"link add {veth} type veth peer name {peer} netns {self.name}")
-            self._ip(f"addr add {HOST}/30 dev {veth}")
-            self._ip(f"link set {veth} up")
-            for line in (f"addr add {GUEST}/30 dev {peer}", f"link set {peer} up", "link set lo up"):
+            self._ip(f"link add {self.link} type veth peer name {self.name}b netns {self.name}")
+            self._ip(f"addr add {HOST}/30 dev {self.link}")
+            self._ip(f"link set {self.link} up")
+            for line in (f"addr add {GUEST}/30 dev {self.name}b", f"link set {self.name}b up", "link set lo up"):
                 self._ip(f"-n {self.name} {line}")
         except OSError:
             self.remove()
@@ -119,5 +120,6 @@ class Namespace:
         return words
 
     def remove(self) -> None:
-        """Remove it; the pair of interfaces goes with it."""
+        """Remove it and its link, which would live, with its address, as long as a dying process of this machine."""
+        subprocess.run(["ip", "link", "del", self.link], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "del", self.name], check=False, capture_output=True)

@@ -10,6 +10,11 @@ from pathlib import Path
 import psutil
 
 
+def as_a_user() -> dict[str, str]:
+    """Return the environment without what a Ray cluster of this process left in it: its token."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
+
+
 class RunningService:
     """A real service in its own processes."""
 
@@ -18,7 +23,7 @@ class RunningService:
         self.start()
 
     def start(self, port="0"):
-        environment = {**os.environ, "ROADSCRIBE_PROBE_JOBS": "true", "ROADSCRIBE_MIN_FREE_MB": "0"}
+        environment = {**as_a_user(), "ROADSCRIBE_PROBE_JOBS": "true", "ROADSCRIBE_MIN_FREE_MB": "0"}
         environment |= {"ROADSCRIBE_LEASE_S": "2", **self._settings}
         roots = self.home / "roots"
         roots.mkdir(parents=True, exist_ok=True)
@@ -48,7 +53,7 @@ class RunningService:
 
     def start_executor(self, **settings: str):
         """Start another executor of this service."""
-        environment = {**os.environ, "ROADSCRIBE_HOME": str(self.home), "ROADSCRIBE_EXECUTOR": self._executor}
+        environment = {**as_a_user(), "ROADSCRIBE_HOME": str(self.home), "ROADSCRIBE_EXECUTOR": self._executor}
         environment |= {"ROADSCRIBE_LEASE_S": "2", "ROADSCRIBE_MIN_FREE_MB": "0", **self._settings, **settings}
         return subprocess.Popen([sys.executable, "-m", "service.executor"], env=environment, start_new_session=True)
 
