@@ -35,8 +35,9 @@ OPEN = (*WAITING, *LEASED)
 STATES = (*WAITING, *LEASED, *TERMINAL)
 
 # A partial index serves only queries that repeat its condition, word for word and with the values in it.
-QUEUED, UNCLAIMED, HELD = (
-    text(f"state IN ({', '.join(map(repr, states))})") for states in (("queued",), CLAIMABLE, LEASED)
+QUEUED, UNCLAIMED, HELD, ENDED, PENDING = (
+    text(f"state IN ({', '.join(map(repr, states))})")
+    for states in (("queued",), CLAIMABLE, LEASED, TERMINAL, ("pending",))
 )
 
 metadata = MetaData()
@@ -82,6 +83,7 @@ job = Table(
     _partial("job_oldest", "tenant", "created_at", where=QUEUED),
     _partial("job_due", "state", "run_at", where=UNCLAIMED),
     _partial("job_leased", "lease_until", where=HELD),
+    _partial("job_ended", "updated_at", where=ENDED),
     sqlite_autoincrement=True,
 )
 
@@ -91,6 +93,7 @@ job_input = Table(
     Column("job_id", ForeignKey("job.id"), primary_key=True),
     Column("pointer", String(64), primary_key=True),  # place in the spec, a JSON pointer
     Column("input_id", ForeignKey("job.id"), nullable=False),
+    Index("job_input_input", "input_id"),
 )
 
 attempt = Table(
@@ -124,6 +127,7 @@ idempotency = Table(
     Column("body_sha256", String(64), nullable=False),
     Column("job_id", ForeignKey("job.id"), nullable=False),
     Column("created_at", Float, nullable=False),
+    Index("idempotency_job", "job_id"),
 )
 
 artifact = Table(
@@ -194,4 +198,59 @@ snapshot = Table(
     Column("sha256", String(64), nullable=False),  # of the record
     Column("created_at", Float, nullable=False),
     Column("summary", Text, nullable=False),
+)
+
+webhook = Table(
+    "webhook",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("url", String(2000), nullable=False),
+    Column("events", String(200), nullable=False),  # separated by spaces
+    Column("key_id", String(16), nullable=False),  # of the key that its secret is derived from
+    Column("created_at", Float, nullable=False),
+    Column("failures", Integer, nullable=False, server_default="0"),  # since the last success
+    Column("rests_until", Float, nullable=False, server_default="0"),  # after a failure nothing is sent before this
+    Column("disabled_at", Float, nullable=True),
+    Column("disabled_because", String(200), nullable=False, server_default=""),
+    Index("webhook_address", "tenant", "url", unique=True),
+)
+
+# The outbox: what shall be sent, written in the transaction in which it happened. A job may be deleted before.
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("id", String(40), nullable=False, unique=True),
+    Column("webhook_id", ForeignKey("webhook.id"), nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("job_id", String(36), nullable=False, server_default=""),
+    Column("body", Text, nullable=False),  # every attempt sends these bytes
+    Column("created_at", Float, nullable=False),
+    Column("state", String(16), nullable=False, server_default="pending"),  # or delivered, failed
+    Column("attempts", Integer, nullable=False, server_default="0"),  # the newest one is the token of its claim
+    Column("due_at", Float, nullable=False),  # of a claimed row: when the claim has run out
+    Column("attempted_at", Float, nullable=True),
+    Column("ended_at", Float, nullable=True),
+    Column("status", Integer, nullable=True),  # of the last answer
+    Column("error", String(200), nullable=False, server_default=""),
+    Index("delivery_webhook", "webhook_id", "seq"),
+    _partial("delivery_due", "webhook_id", "due_at", where=PENDING),
+    Index("delivery_ended", "ended_at"),
+    sqlite_autoincrement=True,
+)
+
+# What happened to things that are gone.
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("actor", String(64), nullable=False),  # id of an API key, "operator" or "retention"
+    Column("action", String(32), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("audit_tenant", "tenant", "seq"),
+    sqlite_autoincrement=True,
 )
