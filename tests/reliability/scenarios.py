@@ -184,7 +184,8 @@ def stall(count: int, seed: int) -> Outcome:
         for _ in range(count):
             time.sleep(stage.rng.uniform(0.2, 1.0))
             frozen = [stage.service.executor(), *stage.service.workers()]
-            for process in frozen:
+            stage.service.suspend_between_writes(frozen[0])
+            for process in frozen[1:]:
                 process.suspend()
             stopped = time.time()
             time.sleep(3.0)

@@ -4,7 +4,6 @@ import random
 import sqlite3
 import threading
 import time
-from contextlib import closing
 
 import httpx
 import psutil
@@ -101,19 +100,6 @@ def test_two_executors_make_a_shared_stage_once(own_service, body, tmp_path):
     assert second.wait(20) == 0
 
 
-def suspend_between_writes(process, ledger):
-    """Stop a process while it holds no lock on the ledger: SQLite waits for a frozen writer, whatever its lease."""
-    while True:
-        process.suspend()
-        with closing(sqlite3.connect(ledger, timeout=0, isolation_level=None)) as connection:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                return
-            except sqlite3.OperationalError:
-                process.resume()
-                time.sleep(0.05)
-
-
 @pytest.mark.slow
 def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
     """Executor and worker are stopped in the middle of a stage, as on a machine that hangs, and wake up at its end."""
@@ -122,7 +108,7 @@ def test_a_frozen_worker_keeps_nothing_beyond_its_lease(own_service, body):
         while client.job(job_id)["stage"] != "first":
             time.sleep(0.02)
         frozen = [own_service.executor(), *own_service.workers()]
-        suspend_between_writes(frozen[0], own_service.home / "ledger.sqlite3")
+        own_service.suspend_between_writes(frozen[0])
         for process in frozen[1:]:
             process.suspend()
         second = own_service.start_executor()
@@ -214,7 +200,7 @@ def test_a_sleeping_executor_wakes_up_too_late(own_service, body):
         while client.job(job_id)["state"] != "running":
             time.sleep(0.02)
         executor = own_service.executor()
-        suspend_between_writes(executor, own_service.home / "ledger.sqlite3")
+        own_service.suspend_between_writes(executor)
         time.sleep(2.5)  # the lease is 2 s
         other = Leases(engine, "other")
         other.beat()

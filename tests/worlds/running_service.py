@@ -3,8 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -44,6 +47,18 @@ class RunningService:
         """Return the processes of the local pool."""
         executor = self.executor()
         return [] if executor is None else [p for p in executor.children() if "workers.local_worker" in p.cmdline()]
+
+    def suspend_between_writes(self, process):
+        """Stop a process while it holds no lock on SQLite's ledger: a frozen writer is waited for, whatever its lease."""
+        while True:
+            process.suspend()
+            with closing(sqlite3.connect(self.home / "ledger.sqlite3", timeout=0, isolation_level=None)) as ledger:
+                try:
+                    ledger.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError:
+                    process.resume()
+                    time.sleep(0.05)
 
     def kill(self):
         """Kill the API process; its executor notices a second later and ends."""
