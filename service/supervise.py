@@ -24,9 +24,15 @@ from service.ledger.leases import Leases
 from service.settings import Settings
 from service.web.listener import Protocol, listen
 
-LONGEST_PAUSE_S = 5.0
-SOUND_S = 10.0  # an executor that lived longer does not die of its settings
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
+SOUND_S = 10.0  # an executor that lived longer does not die of its settings, nor does one that somebody killed
 STOP_WAIT_S = 15.0
+
+
+def pause_after(last_s: float, lived_s: float, status: int) -> float:
+    """Return the pause before an executor is started again: it grows while executors die young by themselves."""
+    sound = lived_s > SOUND_S or status == -signal.SIGKILL
+    return FIRST_PAUSE_S if sound else min(LONGEST_PAUSE_S, last_s * 2)
 
 
 class Supervisor(threading.Thread):
@@ -41,7 +47,7 @@ class Supervisor(threading.Thread):
 
     def run(self) -> None:
         """Start the executor, and again after it died, with a growing pause while it dies at once."""
-        log, pause_s = structlog.get_logger(), 0.5
+        log, pause_s = structlog.get_logger(), FIRST_PAUSE_S
         while not self._end.is_set():
             started = time.monotonic()
             # A session of its own: Ctrl-C in our terminal must not reach Ray before we have stopped the jobs.
@@ -55,7 +61,7 @@ class Supervisor(threading.Thread):
             if self._end.is_set():
                 return
             self._free_jobs()
-            pause_s = 0.5 if time.monotonic() - started > SOUND_S else min(LONGEST_PAUSE_S, pause_s * 2)
+            pause_s = pause_after(pause_s, time.monotonic() - started, self._child.returncode)
             log.warning("executor.ended", status=self._child.returncode, again_in_s=pause_s)
             self._end.wait(pause_s)
 

@@ -20,7 +20,8 @@ from recon.errors import ConfigInvalid, InputInvalid, StorageError, storage_erro
 from service.ledger import tables
 
 BUSY_S = 15.0
-IDLE_S = 30.0  # a process of ours that stops in a transaction, frozen or cut off, holds its locks no longer than this
+IDLE_S = 10.0  # a process of ours that stops in a transaction, frozen or cut off, holds its locks no longer than this:
+# whoever waits for them has more patience
 
 
 def open_database(url: str) -> Engine:

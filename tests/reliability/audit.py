@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 from sqlalchemy import Engine, text
@@ -38,6 +39,17 @@ class Ledger:
     def last(self, kinds: str) -> float:
         """Return when an event of one of these kinds, a list in SQL, was last written."""
         return float(self.rows(f"SELECT coalesce(max(at), 0) FROM event WHERE type IN ({kinds})")[0][0])
+
+    def began(self, job_id: str) -> float:
+        """Return when an executor first took a job, or 0."""
+        first = "SELECT coalesce(min(at), 0) FROM event WHERE job_id = :id AND type = 'job.running'"
+        return float(self.rows(first, id=job_id)[0][0])
+
+    def longest_pause(self, since: float) -> float:
+        """Return the longest time between two successes from `since`, seconds since 1970, until now."""
+        rows = self.rows("SELECT at FROM event WHERE type = 'job.succeeded' AND at >= :since ORDER BY at", since=since)
+        times = [since, *(row[0] for row in rows), time.time()]
+        return max(after - before for before, after in pairwise(times))
 
     def settle(self, limit_s: float) -> None:
         """Wait until every job has ended, or the time is over."""

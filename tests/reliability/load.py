@@ -16,11 +16,20 @@ PAUSE_S = 0.02  # between the requests of a client that floods
 class Load:
     """Threads that submit until `stop`; `acknowledged` maps each key to the id of its job."""
 
-    def __init__(self, url: str, seed: int, *, clients: int = 3, longest_s: float = 0.4, flood: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        seed: int,
+        *,
+        clients: int = 3,
+        longest_s: float = 0.4,
+        flood: bool = False,
+        priority: int = 0,
+    ) -> None:
         self.acknowledged: dict[str, str] = {}
         self.renamed = 0  # keys that got another job when they were sent again
         self.refused: dict[int, int] = {}  # statuses other than 200, 202 and 503
-        self._url, self._longest_s = url, longest_s
+        self._url, self._longest_s, self._priority = url, longest_s, priority
         self._stop = threading.Event()
         self._room = threading.Semaphore(10**6 if flood else QUEUE)
         self._pause_s = PAUSE_S if flood else 0.0
@@ -48,22 +57,24 @@ class Load:
             if self._stop.is_set():
                 return
             probe = {"seconds": rng.uniform(0.0, self._longest_s), "salt": uuid.uuid4().hex}
-            self._send(f"{number}-{count}", {"kind": "probe", "probe": probe})
+            self.send(f"{number}-{count}", {"kind": "probe", "probe": probe}, priority=self._priority)
             count += 1
             time.sleep(self._pause_s)
 
-    def _send(self, key: str, body: dict[str, object]) -> None:
+    def send(self, key: str, body: dict[str, object], *, priority: int = 0) -> str:
+        """Send a job until it is acknowledged, and return its id."""
+        path = f"/v1/jobs?priority={priority}"
         for _ in range(10_000):
             try:
                 with httpx.Client(base_url=self._url, trust_env=False, timeout=10) as http:
-                    answer = http.post("/v1/jobs", json=body, headers={"Idempotency-Key": key})
+                    answer = http.post(path, json=body, headers={"Idempotency-Key": key})
             except httpx.TransportError:
                 time.sleep(0.05)
                 continue
             if answer.status_code in (200, 202):
-                job_id = answer.json()["id"]
+                job_id: str = answer.json()["id"]
                 self.renamed += self.acknowledged.setdefault(key, job_id) != job_id
-                return
+                return job_id
             if answer.status_code != 503:
                 self.refused[answer.status_code] = self.refused.get(answer.status_code, 0) + 1
             time.sleep(0.05)

@@ -13,6 +13,8 @@ import os
 import random
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -46,16 +48,25 @@ def main() -> int:
     parser.add_argument("only", nargs="*", help=f"scenarios, of {', '.join(SCENARIOS)}; all by default")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--at-once", type=int, default=2, help="scenarios at the same time: most of them mostly wait")
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     print(f"seed {given.seed}, scale {given.scale}", flush=True)
-    outcomes = []
-    for name in given.only or SCENARIOS:
+    started = time.monotonic()
+
+    def run(name: str) -> Outcome:
         scenario, count = SCENARIOS[name]
-        outcomes.append(scenario(max(1, math.ceil(count * given.scale)), given.seed))
-        print(_line(outcomes[-1]), *_details(outcomes[-1]), sep="\n  ", flush=True)
+        outcome = scenario(max(1, math.ceil(count * given.scale)), given.seed)
+        print(_line(outcome), *_details(outcome), sep="\n  ", flush=True)
+        return outcome
+
+    with ThreadPoolExecutor(given.at_once) as pool:
+        outcomes = list(pool.map(run, given.only or SCENARIOS))
+    minutes = (time.monotonic() - started) / 60
+    print(f"{minutes:.1f} minutes", flush=True)
     if given.write:
-        given.write.write_text(_record(outcomes, given.seed, given.scale))
+        how = f"seed {given.seed}, scale {given.scale:g}, {given.at_once} scenarios at once, {minutes:.1f} minutes"
+        given.write.write_text(_record(outcomes, how))
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 
@@ -71,10 +82,11 @@ def _details(outcome: Outcome) -> list[str]:
     return found + [f"{name}: {value:.0f}" for name, value in outcome.notes.items()]
 
 
-def _record(outcomes: list[Outcome], seed: int, scale: float) -> str:
+def _record(outcomes: list[Outcome], how: str) -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     today = datetime.date.today().isoformat()
-    head = f"Run of {today}, commit {commit.stdout.strip()}, seed {seed}, scale {scale:g}."
+    load = f"{os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f}"
+    head = f"Run of {today}, commit {commit.stdout.strip()}: {how}. Machine: {load}."
     notes = [f"- {outcome.name}: {', '.join(_details(outcome))}" for outcome in outcomes if _details(outcome)]
     return RECORD.format(head=head, rows="\n".join(map(_line, outcomes)), notes="\n".join(notes))
 

@@ -3,117 +3,19 @@
 from __future__ import annotations
 
 import random
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import suppress
 
 import httpx
 import psutil
-from audit import Ledger
-from load import Load
-from private_postgres import PrivatePostgres, why_not
+from postgres_faults import crash, end_backends, exhaust, fail_over, hold_locks
+from queue_faults import starve, storm
 from running_service import RunningService
+from stage import Outcome, kill, on_stage
 
 from service.client import Client
-from service.ledger.database import open_database
-from service.ledger.submissions import Submissions
-
-WORK = "'job.running', 'stage.started', 'stage.finished', 'job.succeeded'"
-
-
-@dataclass
-class Outcome:
-    """What a scenario showed; `faults` must all be 0."""
-
-    name: str
-    count: int
-    jobs: int = 0
-    seconds: float = 0.0
-    recovery_s: list[float] = field(default_factory=list)
-    limit_s: float = 15.0  # for the work to go on
-    faults: dict[str, int] = field(default_factory=dict)
-    notes: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def good(self) -> bool:
-        """Return whether all went as it must."""
-        return not any(self.faults.values()) and max(self.recovery_s, default=0.0) <= self.limit_s
-
-
-class Stage:
-    """A running service with its ledger and its load."""
-
-    def __init__(self, service: RunningService, ledger: Ledger, load: Load, rng: random.Random) -> None:
-        self.service, self.ledger, self.load, self.rng = service, ledger, load, rng
-
-    def until_work_goes_on(self, since: float, limit_s: float = 120.0) -> float:
-        """Return how long after `since`, seconds since 1970, an executor took a job."""
-        while (at := self.ledger.last("'job.running'")) <= since:
-            if time.time() - since > limit_s:
-                return float("inf")
-            time.sleep(0.05)
-        return at - since
-
-
-@contextmanager
-def on_stage(
-    outcome: Outcome,
-    seed: int,
-    *,
-    executor: str = "local",
-    url: str = "",
-    clients: int = 3,
-    flood: bool = False,
-    **settings: str,
-) -> Iterator[Stage]:
-    """Run a service under load; afterwards settle it and count its faults into `outcome`.
-
-    Clients that `flood` never wait for jobs to end; what is still queued afterwards is cancelled.
-    """
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        home = Path(folder)
-        if url:
-            settings["ROADSCRIBE_DATABASE_URL"] = url
-        service = RunningService(home, executor=executor, **{"ROADSCRIBE_LEASE_S": "10", **settings})
-        engine = open_database(url or f"sqlite:///{home / 'ledger.sqlite3'}")
-        ledger, done = Ledger(engine), threading.Event()
-        load = Load(service.url, seed, clients=clients, flood=flood)
-
-        def refill() -> None:
-            before = 0
-            while not done.wait(0.2):
-                now = ledger.ended()
-                load.ended(now - before)
-                before = now
-
-        refiller = threading.Thread(target=refill)
-        refiller.start()
-        try:
-            with Client(service.url) as client:
-                while not client.ready():
-                    time.sleep(0.1)
-            yield Stage(service, ledger, load, random.Random(seed))
-            load.stop()
-            if flood:
-                for (job_id,) in ledger.rows("SELECT id FROM job WHERE state = 'queued'"):
-                    Submissions(engine).cancel(job_id)
-            ledger.settle(120.0)
-            outcome.jobs = len(load.acknowledged)
-            outcome.faults |= ledger.faults(home, load.acknowledged, may_be_cancelled=flood)
-            outcome.faults |= {"keys renamed": load.renamed, "undue answers": sum(load.refused.values())}
-        finally:
-            done.set()
-            refiller.join()
-            load.stop()
-            with suppress(ProcessLookupError, psutil.Error):
-                service.stop()
-            engine.dispose()
-            outcome.seconds = time.monotonic() - started
 
 
 def kill_api(count: int, seed: int) -> Outcome:
@@ -136,7 +38,7 @@ def kill_executor(count: int, seed: int) -> Outcome:
     with on_stage(outcome, seed) as stage:
         for _ in range(count):
             time.sleep(stage.rng.uniform(0.1, 2.0))
-            killed = _kill(stage.service.executor)
+            killed = kill(stage.service.executor)
             outcome.recovery_s.append(stage.until_work_goes_on(killed))
     return outcome
 
@@ -149,30 +51,10 @@ def kill_ray(count: int, seed: int) -> Outcome:
         for name, many in parts:
             for _ in range(many):
                 time.sleep(stage.rng.uniform(0.5, 2.0))
-                killed = _kill(lambda name=name: _of_ray(stage.service, name))
+                killed = kill(lambda name=name: _of_ray(stage.service, name))
                 outcome.recovery_s.append(stage.until_work_goes_on(killed))
     # A worker may die of its stage: its death counts as a failure, and is tried again.
     outcome.notes["attempts spent on workers"] = outcome.faults.pop("attempts spent")
-    return outcome
-
-
-def kill_postgres(count: int, seed: int) -> Outcome:
-    """Let the database server crash, and kill its backends meanwhile."""
-    outcome = Outcome("PostgreSQL crashed", count)
-    if why_not():
-        outcome.name += f" (skipped: {why_not()})"
-        return outcome
-    server = PrivatePostgres()
-    try:
-        with on_stage(outcome, seed, url=server.new_database()) as stage:
-            for _ in range(count):
-                for _ in range(5):
-                    time.sleep(stage.rng.uniform(0.05, 0.5))
-                    outcome.notes["backends killed"] = outcome.notes.get("backends killed", 0) + _kill_backends(server)
-                server.crash()
-                outcome.recovery_s.append(stage.until_work_goes_on(time.time()))
-    finally:
-        server.stop()
     return outcome
 
 
@@ -230,34 +112,23 @@ def race_cancels(count: int, seed: int) -> Outcome:
     return outcome
 
 
-SCENARIOS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
-    "api": (kill_api, 100),
-    "executor": (kill_executor, 60),
-    "ray": (kill_ray, 10),
-    "postgres": (kill_postgres, 8),
-    "stall": (stall, 10),
-    "cancel": (race_cancels, 300),
-}
-
-
-def _kill(find: Callable[[], psutil.Process | None]) -> float:
-    """Kill a process as soon as it is there, and return when."""
-    while True:
-        with suppress(psutil.Error):
-            process = find()
-            if process is not None:
-                process.kill()
-                return time.time()
-        time.sleep(0.02)
-
-
 def _of_ray(service: RunningService, name: str) -> psutil.Process | None:
     found = [p for p in psutil.Process(service.process.pid).children(recursive=True) if p.name().startswith(name)]
     busy = [p for p in found if "IDLE" not in p.name()]
     return busy[0] if busy else None
 
 
-def _kill_backends(server: PrivatePostgres) -> int:
-    query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE 'test%%'"
-    with server._connect() as connection:
-        return int(connection.execute(query).fetchone()[0])
+SCENARIOS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
+    "api": (kill_api, 100),
+    "executor": (kill_executor, 60),
+    "ray": (kill_ray, 10),
+    "postgres": (crash, 8),
+    "stall": (stall, 10),
+    "cancel": (race_cancels, 300),
+    "storm": (storm, 60),
+    "starve": (starve, 10),
+    "pool": (exhaust, 6),
+    "failover": (fail_over, 5),
+    "backends": (end_backends, 100),
+    "idle": (hold_locks, 3),
+}

@@ -1,4 +1,4 @@
-"""A private PostgreSQL server in a temporary folder, reached through a socket there: no port, no password."""
+"""Private PostgreSQL servers in temporary folders, reached through a socket there: no port, no password."""
 
 from __future__ import annotations
 
@@ -41,17 +41,26 @@ def _prefix() -> tuple[str, ...]:
 class PrivatePostgres:
     """A running server that creates databases; `stop` ends it and removes its files."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None, *, copy_of: PrivatePostgres | None = None) -> None:
+        """Start an empty server, or one that follows another and only reads until `promote`."""
         programs = _programs()
         assert programs is not None
-        self.folder = Path(tempfile.mkdtemp(prefix="pg"))
-        data = self.folder / "data"
-        prepare = [*_prefix(), programs / "initdb", "-D", data, "-U", ROLE, "--auth=trust", "--no-sync"]
-        subprocess.run([*prepare, "--encoding=UTF8"], check=True, capture_output=True)
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="pg"))
+        self._data = self.folder / "data"
+        if copy_of is None:
+            options = ["initdb", "--auth=trust", "--encoding=UTF8"]
+        else:
+            options = ["pg_basebackup", "-h", copy_of.folder, "--write-recovery-conf", "--checkpoint=fast"]
+        self._run(*options, "-D", self._data, "-U", ROLE, "--no-sync")
         # fsync=off: the data are needed for one run only.
-        serve = [programs / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-c", "fsync=off"]
-        self._command = [*_prefix(), *serve]
+        serve = [programs / "postgres", "-D", self._data, "-k", self.folder, "-c", "listen_addresses="]
+        self._command = [*_prefix(), *serve, "-c", "fsync=off"]
         self._start()
+
+    def _run(self, program: str, *options: str | Path) -> None:
+        programs = _programs()
+        assert programs is not None
+        subprocess.run([*_prefix(), programs / program, *options], check=True, capture_output=True)
 
     def _start(self) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -93,11 +102,75 @@ class PrivatePostgres:
         self._process.wait(30)
         self._start()
 
+    def end_sessions(self) -> int:
+        """End every session with a database of ours, and return how many there were."""
+        query = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE 'test%'"
+        with self._connect() as connection:
+            return int(connection.execute(query).fetchone()[0])
+
+    def kill(self) -> None:
+        """Kill the server for good; its backends notice and end."""
+        self._process.kill()
+        self._process.wait(30)
+
+    def promote(self) -> None:
+        """Let a copy take over: from now on it writes."""
+        self._run("pg_ctl", "promote", "-D", self._data, "--wait")
+
+    def wait_for_copy(self) -> None:
+        """Let no commit be answered from now on before a copy of this server has it too."""
+        with self._connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+            query = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+            while connection.execute(query).fetchone() != (1,):
+                time.sleep(0.05)
+
     def _end(self) -> None:
         self._process.send_signal(signal.SIGINT)  # "fast" shutdown: does not wait for clients
         self._process.wait(30)
 
     def stop(self) -> None:
         """End the server and remove its files."""
-        self._end()
+        if self._process.poll() is None:
+            self._end()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PostgresPair:
+    """A server and its copy: a commit is answered when both have it. `url` leads to the one of both that writes."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="pg"))
+        seats = [self._folder / name for name in "ab"]
+        for seat in seats:
+            seat.mkdir()
+        self._writer = PrivatePostgres(seats[0])
+        one = self._writer.new_database()
+        self._copy = self._following(seats[1])
+        both = ",".join(map(str, seats))
+        self.url = f"{one.partition('?')[0]}?host={both}&target_session_attrs=read-write"
+
+    def _following(self, seat: Path) -> PrivatePostgres:
+        copy = PrivatePostgres(seat, copy_of=self._writer)
+        self._writer.wait_for_copy()
+        return copy
+
+    def fail_over(self) -> None:
+        """Kill the server that writes, and let its copy take over."""
+        self._writer.kill()
+        self._copy.promote()
+        self._writer, self._copy = self._copy, self._writer
+
+    def repair(self) -> None:
+        """Replace the server that was killed by a new copy."""
+        seat = self._copy.folder
+        self._copy.stop()
+        seat.mkdir()
+        self._copy = self._following(seat)
+
+    def stop(self) -> None:
+        """End both servers and remove their files."""
+        self._copy.stop()
+        self._writer.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)

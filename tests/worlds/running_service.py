@@ -49,7 +49,7 @@ class RunningService:
         return [] if executor is None else [p for p in executor.children() if "workers.local_worker" in p.cmdline()]
 
     def suspend_between_writes(self, process):
-        """Stop a process while it holds no lock on SQLite's ledger: a frozen writer is waited for, whatever its lease."""
+        """Stop a process while it holds no lock on SQLite: a frozen writer is waited for, whatever its lease."""
         while True:
             process.suspend()
             with closing(sqlite3.connect(self.home / "ledger.sqlite3", timeout=0, isolation_level=None)) as ledger:

@@ -1,13 +1,16 @@
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from running_service import RunningService
 
 from service.api import create_app
 from service.settings import Settings
@@ -58,6 +61,32 @@ def test_nobody_reads_the_log_and_the_api_answers(alone):
         for _ in range(3):
             leave_in_a_body(httpx.URL(url).port)
         assert http.get("/healthz").status_code == 200
+
+
+def test_the_api_says_that_it_lives_while_every_thread_waits_for_the_ledger(tmp_path):
+    service = RunningService(tmp_path, executor="none")
+    ledger = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)
+    try:
+        ledger.execute("BEGIN IMMEDIATE")  # every other writer waits
+
+        def cancel(number):
+            job = f"{service.url}/v1/jobs/{number}/cancel"
+            return httpx.post(job, trust_env=False, timeout=60).status_code
+
+        def submit(number):
+            body = {"kind": "probe", "probe": {"salt": str(number)}}
+            return httpx.post(f"{service.url}/v1/jobs", json=body, trust_env=False, timeout=60).status_code
+
+        with ThreadPoolExecutor(120) as pool:
+            answers = [pool.submit(submit, number) for number in range(60)]
+            answers += [pool.submit(cancel, number) for number in range(60)]
+            time.sleep(3.0)
+            assert httpx.get(service.url + "/healthz", trust_env=False, timeout=5).status_code == 200
+            ledger.execute("ROLLBACK")
+            assert {answer.result(60) for answer in answers[:60]} <= {202, 503}
+    finally:
+        ledger.close()
+        service.stop()
 
 
 def test_a_defect_is_one_line_and_a_problem(tmp_path, capfd):
