@@ -20,6 +20,7 @@ from recon.errors import ConfigInvalid, InputInvalid, StorageError, storage_erro
 from service.ledger import tables
 
 BUSY_S = 15.0
+CONNECT_S = 5  # for each server that the URL names
 IDLE_S = 10.0  # a process of ours that stops in a transaction, frozen or cut off, holds its locks no longer than this:
 # whoever waits for them has more patience
 
@@ -64,14 +65,16 @@ def _open_postgres(url: str) -> Engine:
         # Nobody waits for a lock longer than on SQLite; the server makes commits durable by itself.
         limits = {"lock_timeout": BUSY_S, "idle_in_transaction_session_timeout": IDLE_S}
         options = " ".join(f"-c {name}={seconds * 1000:.0f}" for name, seconds in limits.items())
+        # A server that vanishes with its machine says nothing: after BUSY_S another one is asked, if the URL names two.
+        silent = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 5, "tcp_user_timeout": 15_000}
         return create_engine(
             make_url(url).set(drivername="postgresql+psycopg"),
             isolation_level="READ COMMITTED",
             pool_pre_ping=True,
-            connect_args={"options": options, "connect_timeout": round(BUSY_S)},
+            connect_args={"options": options, "connect_timeout": CONNECT_S, **silent},
         )
-    except ArgumentError as error:
-        hint = "Expected sqlite:///PATH or postgresql://USER@HOST/NAME."
+    except (ArgumentError, ValueError) as error:
+        hint = "Expected sqlite:///PATH, postgresql://USER@HOST/NAME, or postgresql://USER@/NAME?host=HOST&host=HOST."
         raise ConfigInvalid("the database's URL does not parse", where="ROADSCRIBE_DATABASE_URL", hint=hint) from error
     except ImportError as error:
         raise ConfigInvalid(

@@ -35,7 +35,8 @@ def test_the_service_runs_on_postgres_and_loses_nothing(tmp_path, postgres, star
     assert service.stop() == 0
 
 
-def test_a_url_that_does_not_parse_is_named():
+@pytest.mark.parametrize("url", ["postgres at home", "postgresql://user@one:5432,two:5432/name"])
+def test_a_url_that_does_not_parse_is_named(url):
     with pytest.raises(ConfigInvalid) as caught:
-        open_database("postgres at home")
+        open_database(url)
     assert caught.value.where == "ROADSCRIBE_DATABASE_URL"
