@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 
+import psutil
+
 from recon.errors import Cancelled, OutOfMemory, RoadscribeError, WorkerLost
 from workers.machine import Machine, this_machine
 from workers.memory.limit import kills_for_memory
@@ -20,16 +22,25 @@ from workers.stage import Stage
 
 POLL_S = 0.1
 BEAT_S = 1.0
+KEPT_MB = 600.0  # a worker with more is no longer as good as new: the next job needs the memory
+KEPT_S = 30.0  # an idle worker ends by itself, but never this soon
 
 
 class LocalPool:
-    """One worker for the stages of one job: it imports once, and its memory is released at the end of the job."""
+    """One worker for the stages of one job: it imports once, and its memory is released at the end of the job.
+
+    A worker that is as good as new serves the next job as well, if that is of the same kind: it used no GPU, holds
+    little memory and has no children, and nothing failed in it. Small jobs thus do not wait for imports.
+    """
 
     def __init__(self, limits: PulseLimits | None = None) -> None:
         self._limits = limits or PulseLimits()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._rest = b""
+        self._attempt = ("", "")  # kind and token of the last one
+        self._as_new = False
+        self._idle_since = 0.0
 
     def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Call from a thread that lives as long as the pool."""
@@ -38,7 +49,7 @@ class LocalPool:
 
     def messages(self, task: StageTask, should_stop: Callable[[], bool]) -> Generator[bytes]:
         """Yield what the worker of a stage says, line by line, and a beat each second; raises as `run` does."""
-        process, kills_before = self._worker(), kills_for_memory()
+        process, kills_before = self._worker(task), kills_for_memory()
         assert process.stdin is not None
         pulse = Pulse(process.pid, self._limits)
         try:
@@ -47,6 +58,7 @@ class LocalPool:
             for line in self._lines(should_stop):
                 yield line
                 if is_outcome(line):
+                    self._note(task, StageOutcome.from_json(line.decode()))
                     return
                 if line == BEAT and (fault := pulse.fault()):
                     raise WorkerLost(fault, where=task.stage.name, hint="The job is tried again.")
@@ -54,10 +66,10 @@ class LocalPool:
             pass
         except Cancelled:
             self._let_save(process, task.stage.grace_s)
-            self.end_job()
+            self.close()
             raise
         except BaseException:
-            self.end_job()  # the result of this worker is not needed any more
+            self.close()  # the result of this worker is not needed any more
             raise
         raise self._lost(task, kills_before)
 
@@ -65,10 +77,14 @@ class LocalPool:
         """Return this machine: its workers run here."""
         return this_machine()
 
-    def _worker(self) -> subprocess.Popen[bytes]:
+    def _worker(self, task: StageTask) -> subprocess.Popen[bytes]:
+        """Return a worker for a stage: the one that is there, if it served this very job or is as good as new."""
+        served, self._attempt = self._attempt, (task.job, task.token)
         if self._process is not None and self._process.poll() is None:
-            return self._process
-        self.end_job()
+            soon = time.monotonic() - self._idle_since < KEPT_S
+            if soon and (served == self._attempt or (served[0] == task.job and self._is_as_new())):
+                return self._process
+        self.close()
         reading, writing = os.pipe()
         command = [sys.executable, "-m", "workers.local_worker", str(os.getpid()), str(writing)]
         try:
@@ -82,8 +98,22 @@ class LocalPool:
             )
         finally:
             os.close(writing)
-        self._pipe, self._rest = reading, b""
+        self._pipe, self._rest, self._as_new = reading, b"", True
         return self._process
+
+    def _note(self, task: StageTask, outcome: StageOutcome) -> None:
+        """Remember what a stage may have left in its worker."""
+        self._as_new = self._as_new and outcome.error is None and not task.stage.gpus
+        self._idle_since = time.monotonic()
+
+    def _is_as_new(self) -> bool:
+        if self._process is None or not self._as_new:
+            return False
+        try:
+            process = psutil.Process(self._process.pid)
+            return not process.children() and process.memory_info().rss / 2**20 <= KEPT_MB
+        except psutil.Error:
+            return False
 
     def _lines(self, should_stop: Callable[[], bool]) -> Iterator[bytes]:
         """Yield the worker's lines, and beats, until it closes the pipe; raises Cancelled when asked to stop."""
@@ -116,7 +146,7 @@ class LocalPool:
     def _lost(self, task: StageTask, kills_before: int) -> RoadscribeError:
         assert self._process is not None
         status = self._process.wait()
-        self.end_job()
+        self.close()
         if status == -signal.SIGKILL and kills_for_memory() > kills_before:
             hint = "Use smaller tiles (fit.tile_cells), a coarser fit.cell_m, or a machine with more memory."
             return OutOfMemory("the kernel killed the worker for memory", where=task.stage.name, hint=hint)
@@ -128,6 +158,11 @@ class LocalPool:
         """Do nothing: this machine runs."""
 
     def end_job(self) -> None:
+        """Kill the worker and whatever it started, unless it is as good as new."""
+        if not self._is_as_new():
+            self.close()
+
+    def close(self) -> None:
         """Kill the worker and whatever it started."""
         process, self._process = self._process, None
         if process is not None:
@@ -141,7 +176,3 @@ class LocalPool:
         if self._pipe >= 0:
             os.close(self._pipe)
             self._pipe = -1
-
-    def close(self) -> None:
-        """Stop the worker."""
-        self.end_job()

@@ -16,6 +16,7 @@ from workers.stage_process import execute
 
 PR_SET_PDEATHSIG = 1
 REPORT_EVERY_S = 0.1
+IDLE_S = 60.0  # longer than the pool sends tasks to an idle worker: no task meets one that ends
 
 
 def die_with_parent(parent: int) -> None:
@@ -27,7 +28,7 @@ def die_with_parent(parent: int) -> None:
 
 
 def main(parent: int, pipe: int) -> None:
-    """Run tasks until stdin ends."""
+    """Run tasks until stdin ends, or none came for a while: an idle process only holds memory."""
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the pool decides: it receives the Ctrl-C too
     tasks: queue.Queue[str] = queue.Queue()
@@ -45,7 +46,10 @@ def main(parent: int, pipe: int) -> None:
             out.write(json.dumps({"done": int(done), "total": int(total), "unit": unit, "values": values}) + "\n")
 
         while True:
-            task = StageTask.from_json(tasks.get())
+            try:
+                task = StageTask.from_json(tasks.get(timeout=IDLE_S))
+            except queue.Empty:
+                os.killpg(0, signal.SIGKILL)
             values = {}
             out.write(execute(task, throttled(tick, REPORT_EVERY_S), measured=values.update).to_json() + "\n")
 

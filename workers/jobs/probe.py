@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ STEP_S = 0.02
 LIGHT_BYTES = 512  # a probe that runs out of memory does so with more
 
 
-ProbeAction = Literal["ok", "invalid", "crash", "bug", "disk_full", "memory", "hang", "save", "stop", "busy"]
+ProbeAction = Literal["ok", "invalid", "crash", "bug", "disk_full", "memory", "hang", "save", "stop", "busy", "leave"]
 
 
 class ProbeConfig(Spec):
@@ -100,6 +101,8 @@ def second(given: StageInput) -> None:
         _save_at_a_signal(given)
     if action == "stop":
         os.kill(os.getpid(), signal.SIGSTOP)
+    if action == "leave":
+        subprocess.Popen(["/bin/sleep", "60"])  # a child that outlives the stage
     if action == "busy":
         _calculate(config.seconds)
     if action == "hang":
