@@ -14,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from recon.errors import StorageError
 from service import logs, problems
 from service.ledger.api_keys import ApiKeys
+from service.ledger.batches import Batches
 from service.ledger.database import migrate, open_database
 from service.ledger.datasets import Datasets
 from service.ledger.leases import Leases
@@ -52,6 +53,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.streams = Slots(settings.max_streams)
     app.state.listing = Listing(engine)
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
+    app.state.batches = Batches(engine, app.state.submissions)
     app.state.stored_files = StoredFiles(settings.home, app.state.submissions, settings.publish_url)
     app.state.datasets = Datasets(engine)
     problems.install(app)

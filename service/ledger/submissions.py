@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine, and_, func, select
 from sqlalchemy.exc import IntegrityError
 
-from recon.artifact import canonical_json, digest_json
+from recon.artifact import canonical_json
 from recon.errors import ConfigInvalid
 from service.ledger import blocked_jobs, tables
 from service.ledger.changes import locked, move
@@ -19,7 +20,7 @@ from service.ledger.clock import now
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
 from service.ledger.figures import LEASES_LOST, STAGE_SECONDS, counter, histogram
 from workers.jobs.job_spec import JobSpec
-from workers.spec import natural_key, spec_record, stored_spec
+from workers.spec import spec_record, stored_spec
 
 LONGEST_SOURCES = 200
 _job, _event, _artifact, _idempotency = tables.job, tables.event, tables.artifact, tables.idempotency
@@ -50,6 +51,40 @@ class StoredFile:
     sha256: str
     size_bytes: int
     stored: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job that is to be stored, in the form in which the ledger holds it."""
+
+    spec: JobSpec
+    record: dict[str, Any]  # the spec as JSON
+    text: str  # the same, canonical
+    natural_key: str
+    sources: str
+    tenant: str
+    priority: int
+    max_attempts: int
+
+    @classmethod
+    def of(cls, spec: JobSpec, **given: Any) -> Self:
+        """Return the job of a spec."""
+        record = spec_record(spec)
+        data = canonical_json(record)
+        sources, digest = spec.sources(record)[:LONGEST_SOURCES], hashlib.sha256(data).hexdigest()
+        return cls(spec=spec, record=record, text=data.decode(), natural_key=digest, sources=sources, **given)
+
+    def row(self, at: float) -> dict[str, Any]:
+        """Return a new row of the table of jobs; without inputs the job is due at once."""
+        row = {name: getattr(self, name) for name in ("natural_key", "sources", "tenant", "max_attempts")}
+        row |= {"id": new_id(), "kind": self.spec.kind, "spec": self.text, "rank": -self.priority}
+        times = dict.fromkeys(("run_at", "state_at", "created_at", "updated_at"), at)
+        return row | times | {"state": "queued", "progress": "{}"}
+
+    def key_row(self, key: str, job_id: str, at: float) -> dict[str, Any]:
+        """Return the row by which a repeated submission finds the job."""
+        digest = {"body_sha256": self.natural_key, "job_id": job_id, "created_at": at}
+        return {"tenant": self.tenant, "key": key, **digest}
 
 
 def new_id() -> str:
@@ -94,8 +129,8 @@ class Submissions:
         the executors fairly, and among the jobs of one a greater `priority` goes first. Keys and equal jobs are looked
         up within the tenant. A tenant with `most_open` jobs that have not ended gets no other: raises QuotaExceeded.
         """
-        record = spec_record(spec)
-        body_sha256, natural = digest_json(record), natural_key(spec)
+        new = self.new_job(spec, tenant, priority)
+        natural = new.natural_key
         try:
             with writing(self._engine) as connection:
                 if key:
@@ -103,7 +138,7 @@ class Submissions:
                     found = connection.execute(select(_idempotency).where(same)).one_or_none()
                     if found is not None:
                         first = self._read(connection, found.job_id)
-                        if found.body_sha256 != body_sha256 and not _same_today(first, spec):
+                        if found.body_sha256 != natural and not _same_today(first, spec):
                             raise KeyReused(key)
                         return Submitted(first, True)
                 if dedupe:
@@ -112,15 +147,17 @@ class Submissions:
                 existed = job_id is not None
                 if job_id is None:
                     self._check_quota(connection, tenant, most_open)
-                    values = {"natural_key": natural, "tenant": tenant, "rank": -priority}
-                    job_id = self._insert(connection, spec, record, values)
+                    job_id = self._insert(connection, new)
                 if key:
-                    values = {"tenant": tenant, "key": key, "body_sha256": body_sha256, "job_id": job_id}
-                    connection.execute(_idempotency.insert().values(**values, created_at=now(connection)))
+                    connection.execute(_idempotency.insert().values(**new.key_row(key, job_id, now(connection))))
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
             # Another process stored the same key between the read and the write (not on SQLite).
             return self.submit(spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority, most_open=most_open)
+
+    def new_job(self, spec: JobSpec, tenant: str, priority: int) -> NewJob:
+        """Return the job of a spec as it is stored."""
+        return NewJob.of(spec, tenant=tenant, priority=priority, max_attempts=self._max_attempts)
 
     def _check_quota(self, connection: Connection, tenant: str, most_open: int) -> None:
         if not most_open:
@@ -130,14 +167,12 @@ class Submissions:
         if connection.execute(select(func.count()).select_from(still.subquery())).scalar_one() >= most_open:
             raise QuotaExceeded(tenant)
 
-    def _insert(self, connection: Connection, spec: JobSpec, record: dict[str, Any], values: dict[str, Any]) -> str:
-        waits_for, job_id, at = spec.input_jobs(), new_id(), now(connection)
+    def _insert(self, connection: Connection, new: NewJob) -> str:
+        waits_for, at = new.spec.input_jobs(), now(connection)
         start = blocked_jobs.standing(connection, waits_for)
-        row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), **values}
-        row["sources"] = spec.sources(record)[:LONGEST_SOURCES]
-        row |= {"state": start.state, "progress": json.dumps(start.progress)}
-        times = dict.fromkeys(("run_at", "state_at", "created_at", "updated_at"), at)
-        connection.execute(_job.insert().values(**row, **times, max_attempts=self._max_attempts))
+        row = new.row(at) | {"state": start.state, "progress": json.dumps(start.progress)}
+        connection.execute(_job.insert().values(**row))
+        job_id: str = row["id"]
         if waits_for:
             blocked_jobs.remember(connection, job_id, waits_for)
         append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {}, at)

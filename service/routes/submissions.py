@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -12,6 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from recon.errors import ConfigInvalid, InputLost, PathRefused
 from service.inputs import with_inputs
 from service.ledger.api_keys import ApiKey
+from service.ledger.batches import Batches, Plain
 from service.ledger.submissions import KeyReused, QuotaExceeded, Submissions, Submitted
 from service.ledger.tables import TERMINAL
 from service.problems import Problem, field_faults
@@ -54,8 +57,13 @@ async def submit(
     Among the jobs of a tenant a greater `priority` goes first.
     """
     spec = await run_in_threadpool(_checked, await _body(request), request, sender)
-    options: dict[str, Any] = {"key": idempotency_key, "dedupe": dedupe, "priority": priority}
-    submitted = await run_in_threadpool(_submitted, request, spec, sender, **options)
+    options: dict[str, Any] = {"key": idempotency_key, "priority": priority}
+    if dedupe or sender.most_open_jobs or spec.input_jobs():
+        submitted = await run_in_threadpool(_submitted, request, spec, sender, dedupe=dedupe, **options)
+    else:
+        batches: Batches = request.app.state.batches
+        with _refusals(sender):
+            submitted = await batches.submit(Plain(spec=spec, tenant=sender.tenant, **options))
     return _answer(response, submitted, deduplicated=submitted.existed and not idempotency_key)
 
 
@@ -104,9 +112,16 @@ def _answer(response: Response, submitted: Submitted, *, deduplicated: bool) -> 
 
 def _submitted(request: Request, spec: JobSpec, sender: ApiKey, *, tenant: str = "", **options: Any) -> Submitted:
     """Store a job for the sender's tenant; the operator may act for another one."""
-    try:
-        owner, most_open = sender.tenant or tenant, sender.most_open_jobs
+    owner, most_open = sender.tenant or tenant, sender.most_open_jobs
+    with _refusals(sender):
         return ledger_of(request).submit(spec, tenant=owner, most_open=most_open, **options)
+
+
+@contextmanager
+def _refusals(sender: ApiKey) -> Iterator[None]:
+    """Turn what the ledger refuses into problems."""
+    try:
+        yield
     except KeyReused:
         hint = "Use a new key for a new job."
         raise Problem(422, "IDEMPOTENCY_KEY_REUSED", "the key was used with another body", hint=hint) from None

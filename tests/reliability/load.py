@@ -25,13 +25,14 @@ class Load:
         longest_s: float = 0.4,
         flood: bool = False,
         priority: int = 0,
+        queue: int = QUEUE,
     ) -> None:
         self.acknowledged: dict[str, str] = {}
         self.renamed = 0  # keys that got another job when they were sent again
         self.refused: dict[int, int] = {}  # statuses other than 200, 202 and 503
         self._url, self._longest_s, self._priority = url, longest_s, priority
         self._stop = threading.Event()
-        self._room = threading.Semaphore(10**6 if flood else QUEUE)
+        self._room = threading.Semaphore(10**6 if flood else queue)
         self._pause_s = PAUSE_S if flood else 0.0
         self._threads = [threading.Thread(target=self._submit, args=(n, seed + n)) for n in range(clients)]
         for thread in self._threads:

@@ -13,7 +13,7 @@ import psutil
 from postgres_faults import crash, end_backends, exhaust, fail_over, hold_locks
 from queue_faults import starve, storm
 from running_service import RunningService
-from stage import Outcome, kill, on_stage
+from stage import Outcome, Stage, kill, on_stage
 
 from service.client import Client
 
@@ -65,10 +65,7 @@ def stall(count: int, seed: int) -> Outcome:
         second = stage.service.start_executor()
         for _ in range(count):
             time.sleep(stage.rng.uniform(0.2, 1.0))
-            frozen = [stage.service.executor(), *stage.service.workers()]
-            stage.service.suspend_between_writes(frozen[0])
-            for process in frozen[1:]:
-                process.suspend()
+            frozen = _freeze(stage)
             stopped = time.time()
             time.sleep(3.0)
             outcome.recovery_s.append(stage.until_work_goes_on(stopped))
@@ -79,7 +76,22 @@ def stall(count: int, seed: int) -> Outcome:
         second.wait(30)
         refused = stage.ledger.rows("SELECT coalesce(sum(fenced), 0) FROM heartbeat")[0][0]
         outcome.notes["late writes refused"] = float(refused)
+    outcome.faults["late writes not refused"] = max(0, count - int(refused))
     return outcome
+
+
+def _freeze(stage: Stage) -> list[psutil.Process]:
+    """Stop the executor with its workers while it has a job, as two executors have that take one job at a time."""
+    while True:
+        executor = stage.service.executor()
+        stage.service.suspend_between_writes(executor)
+        if stage.ledger.rows("SELECT count(*) FROM job WHERE state = 'running'")[0][0] == 2:
+            workers = stage.service.workers()
+            for process in workers:
+                process.suspend()
+            return [executor, *workers]
+        executor.resume()
+        time.sleep(0.02)
 
 
 def race_cancels(count: int, seed: int) -> Outcome:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 from audit import Ledger
-from load import Load
+from load import QUEUE, Load
 from running_service import RunningService
 
 from service.client import Client
@@ -88,6 +88,7 @@ def on_stage(
     clients: int = 3,
     flood: bool = False,
     priority: int = 0,
+    queue: int = QUEUE,
     **settings: str,
 ) -> Iterator[Stage]:
     """Run a service under load; afterwards settle it and count its faults into `outcome`.
@@ -102,7 +103,7 @@ def on_stage(
         service = RunningService(home, executor=executor, **{"ROADSCRIBE_LEASE_S": "10", **settings})
         engine = open_database(url or f"sqlite:///{home / 'ledger.sqlite3'}")
         ledger, done = Ledger(engine), threading.Event()
-        load = Load(service.url, seed, clients=clients, flood=flood, priority=priority)
+        load = Load(service.url, seed, clients=clients, flood=flood, priority=priority, queue=queue)
 
         def refill() -> None:
             before = 0

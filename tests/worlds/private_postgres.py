@@ -41,8 +41,13 @@ def _prefix() -> tuple[str, ...]:
 class PrivatePostgres:
     """A running server that creates databases; `stop` ends it and removes its files."""
 
-    def __init__(self, folder: Path | None = None, *, copy_of: PrivatePostgres | None = None) -> None:
-        """Start an empty server, or one that follows another and only reads until `promote`."""
+    def __init__(
+        self, folder: Path | None = None, *, copy_of: PrivatePostgres | None = None, durable: bool = False
+    ) -> None:
+        """Start an empty server, or one that follows another and only reads until `promote`.
+
+        Only a `durable` server waits for the disk.
+        """
         programs = _programs()
         assert programs is not None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="pg"))
@@ -52,9 +57,8 @@ class PrivatePostgres:
         else:
             options = ["pg_basebackup", "-h", copy_of.folder, "--write-recovery-conf", "--checkpoint=fast"]
         self._run(*options, "-D", self._data, "-U", ROLE, "--no-sync")
-        # fsync=off: the data are needed for one run only.
         serve = [programs / "postgres", "-D", self._data, "-k", self.folder, "-c", "listen_addresses="]
-        self._command = [*_prefix(), *serve, "-c", "fsync=off"]
+        self._command = [*_prefix(), *serve, "-c", f"fsync={'on' if durable else 'off'}"]
         self._start()
 
     def _run(self, program: str, *options: str | Path) -> None:

@@ -18,6 +18,12 @@ def as_a_user() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH_")}
 
 
+def _stopped(pid):
+    """Return whether every thread has stopped: each goes on for a moment after the signal."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 class RunningService:
     """A real service in its own processes."""
 
@@ -52,6 +58,8 @@ class RunningService:
         """Stop a process while it holds no lock on SQLite: a frozen writer is waited for, whatever its lease."""
         while True:
             process.suspend()
+            while not _stopped(process.pid):
+                time.sleep(0.002)
             with closing(sqlite3.connect(self.home / "ledger.sqlite3", timeout=0, isolation_level=None)) as ledger:
                 try:
                     ledger.execute("BEGIN IMMEDIATE")
