@@ -40,6 +40,7 @@ class Evidence:
     height_m: F32
     views: U16
     trips: U64
+    shift_m: F32  # (H, W, 2) as in BevMap
 
     @classmethod
     def of(cls, bev: BevMap, *, min_views: int) -> Evidence:
@@ -71,6 +72,7 @@ class Evidence:
             height_m=bev.height_m,
             views=bev.views,
             trips=bev.trips.astype(np.uint64, copy=False),
+            shift_m=bev.shift_m.astype(np.float32),
         )
 
     def with_markings(self, lines: Sequence[F64]) -> Evidence:
@@ -91,6 +93,14 @@ class Evidence:
         at = np.stack([px[..., 1] - 0.5, px[..., 0] - 0.5])
         result: F64 = map_coordinates(raster, at, order=1, mode="constant", output=np.float64)
         return result
+
+    def aside_m(self, xy_m: F64, direction: F64) -> F64:
+        """Return how far paint along directions (N, 2) at points (N, 2) lies aside where the height is wrong (N,).
+
+        That is one standard deviation, across the direction: a line shifted along itself stays where it is.
+        """
+        east, north = (self.sample(np.ascontiguousarray(self.shift_m[..., axis]), xy_m) for axis in (0, 1))
+        return np.abs((np.stack([east, north], axis=1) * polyline.left_normals(direction)).sum(axis=1))
 
     def is_known(self, xy_m: F64) -> Bool:
         """Return whether the cells that hold world points (..., 2) were observed."""

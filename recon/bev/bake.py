@@ -107,6 +107,7 @@ def _block(surface: RoadSurface, cells: Cells, grid: Grid, top: int, left: int) 
     layers["height_m"][at] = height[seen]
     layers["views"][at] = surface.views[surfel]
     layers["trips"][at] = surface.trips[surfel]
+    layers["shift_m"][at] = surface.shift_m[surfel]
     return layers
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ LAYERS: dict[str, tuple[type[np.generic], tuple[int, ...]]] = {
     "height_m": (np.float32, ()),
     "views": (np.uint16, ()),
     "trips": (np.uint64, ()),
+    "shift_m": (np.float16, (2,)),
 }
 
 
@@ -29,7 +30,7 @@ class BevMap:
     """A bird's-eye raster of a site or of a part of one. A cell with `views` 0 was never seen and holds zeros only."""
 
     kind: ClassVar[str] = "BevMap"
-    schema: ClassVar[int] = 3
+    schema: ClassVar[int] = 4
 
     grid: Grid
     rgb: U8  # (H, W, 3)
@@ -37,8 +38,12 @@ class BevMap:
     height_m: F32  # (H, W) world z
     views: U16  # (H, W) images that saw the cell
     trips: U64  # (H, W) bit t: trip t saw the cell
+    # (H, W, 2) east, north: how far its looks lie aside if the height is wrong by its standard deviation; 0 by default
+    shift_m: F16 = field(default_factory=lambda: np.zeros((0, 0, 2), np.float16))
 
     def __post_init__(self) -> None:
+        if not self.shift_m.size:
+            object.__setattr__(self, "shift_m", np.zeros((*self.grid.shape, 2), np.float16))
         for name, (_, channels) in LAYERS.items():
             wanted = (*self.grid.shape, *channels)
             if getattr(self, name).shape != wanted:
@@ -76,6 +81,7 @@ class BevBlocks:
     height_m: F32
     views: U16
     trips: U64
+    shift_m: F16
 
     def __post_init__(self) -> None:
         for name, (_, channels) in LAYERS.items():
@@ -148,7 +154,7 @@ class BevBlocks:
             views = groups(self.views[number])
             seen = (views > 0)[..., None]
             count = np.maximum(seen.sum(axis=2), 1)
-            for name in ("rgb", "class_probability"):
+            for name in ("rgb", "class_probability", "shift_m"):
                 total = (groups(getattr(self, name)[number]) * seen).sum(axis=2, dtype=np.float32)
                 dense[name][place] = total / count
             dense["height_m"][place] = (groups(self.height_m[number]) * seen[..., 0]).sum(axis=2) / count[..., 0]
@@ -164,7 +170,9 @@ class BevBlocks:
     @classmethod
     def from_parts(cls, parts: Parts) -> Self:
         """Build the map from metadata and arrays."""
-        arrays: dict[str, Any] = parts.arrays
+        arrays: dict[str, Any] = dict(parts.arrays)
+        # Schemas 2 and 3 did not know it.
+        arrays.setdefault("shift_m", np.zeros((*arrays["views"].shape, 2), np.float16))
         grid = Grid(**parts.meta["grid"])
         if "at" not in arrays:  # schema 2 was dense
             return cls.of(BevMap(grid=grid, **arrays))

@@ -29,6 +29,7 @@ class Observations:
     nearest_view_m: F32  # (N,), infinity where unseen
     rgb: F32  # (N, 3) mean colour 0..1
     class_share: F32  # (N, CLASS_COUNT) share of the votes, sums to 1 where seen
+    lean: F32  # (N, 2) metres east and north that its looks shift, on average, for a metre of a wrong height
 
 
 def planes(labels: Labels) -> tuple[U8, ...]:
@@ -47,6 +48,7 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
     weight = np.zeros(count, dtype=np.float64)
     color = np.zeros((count, 3), dtype=np.float64)
     votes = np.zeros((count, CLASS_COUNT), dtype=np.float64)
+    lean = np.zeros((count, 2), dtype=np.float64)
     places = np.full((count, PLACES, 3), np.inf, dtype=np.float32)
     for done, (view, share) in enumerate(zip(views, views.shares(), strict=True)):
         tick(done, len(views), "images")
@@ -74,6 +76,7 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
             weight,
             color,
             votes,
+            lean,
         )
     trips[seen > before] |= np.uint64(1 << trip)
     scale = np.maximum(weight, 1e-12)[:, None]
@@ -83,4 +86,5 @@ def observe(views: Views, cells: Cells, z_m: F64, *, max_distance_m: float, tick
         nearest_view_m=nearest,
         rgb=(color / scale).astype(np.float32),
         class_share=(votes / scale).astype(np.float32),
+        lean=(lean / scale).astype(np.float32),
     )

@@ -10,6 +10,7 @@ from recon.classes import RoadClass
 PLACES = 4  # last places of cameras that a cell remembers: a rig shows it from no more at once
 APART_SHARE = 0.1  # of the distance to a cell that a camera must move for another look: 6 degrees of parallax
 APART_M = 0.5  # and at least that: cameras on one bar share a look
+LEAST_FALL_M = 0.2  # of a ray from the camera to the ground: lower cameras do not exist
 
 
 @njit(cache=True, inline="always")
@@ -44,13 +45,15 @@ def accumulate(
     weight,
     color,
     votes,
+    lean,
 ):
     """Add one image's evidence to the cells `ids` with centres x, y, z (M,); return how many were seen.
 
     A cell is seen when its centre falls on a pixel whose class is known, between 1 m and `max_distance_m` away.
     `views` (N,) grows where the camera, at `camera_m` (3,), is away from the last PLACES places from which the cell was
-    counted, `places` (N, PLACES, 3). `color` (N, 3) and `votes` (N, CLASS_COUNT) are sums with weights
-    `share` f_x f_y h / d^3, the pixels per square metre of ground. The image has the same weight in the fit.
+    counted, `places` (N, PLACES, 3). `color` (N, 3), `votes` (N, CLASS_COUNT) and `lean` (N, 2) are sums with weights
+    `share` f_x f_y h / d^3, the pixels per square metre of ground. The image has the same weight in the fit. A ray
+    leans by its horizontal way over its fall: so far aside lies what it shows, for each metre of a wrong height.
     """
     height, width = labels.shape
     m = camera_from_world
@@ -80,6 +83,9 @@ def accumulate(
         second_label = runner_up[int(v), int(u)]
         second = runner_up_confidence[int(v), int(u)] / 255.0 if second_label != RoadClass.UNKNOWN else 0.0
         weight[i] += w
+        fall = max(camera_m[2] - z[j], LEAST_FALL_M)
+        lean[i, 0] += w * (x[j] - camera_m[0]) / fall
+        lean[i, 1] += w * (y[j] - camera_m[1]) / fall
         # Third and later classes are left out: what two classes do not cover is split between them.
         votes[i, label] += w * first / (first + second + 1e-9)
         if second > 0.0:

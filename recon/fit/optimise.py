@@ -170,6 +170,7 @@ def _surface(tile: PreparedTile, parameters: F32, exposure: Exposure, means: Los
         views=views,
         trips=tile.observations.trips,
         nearest_view_m=tile.observations.nearest_view_m,
+        shift_m=(tile.z_std_m[:, None] * tile.observations.lean).astype(np.float32),
         exposure=exposure.record(),
         report={
             "losses": means.report(),

@@ -38,6 +38,7 @@ class PreparedTile:
     cells: Cells
     z: F64  # (N,) metres
     tilt: F64  # (N, 2)
+    z_std_m: F64  # (N,) standard deviation of z
     observations: Observations
     lidar_z: F32  # (N,) mean LiDAR height, NaN without a return
     stereo_points: int  # heights on which images agreed; 0 where LiDAR measured enough
@@ -100,11 +101,13 @@ def prepare(
         nearest_view_m=seen.nearest_view_m[kept],
         rgb=seen.rgb[kept],
         class_share=seen.class_share[kept],
+        lean=seen.lean[kept],
     )
     return PreparedTile(
         cells=cells,
         z=z[kept],
         tilt=tilt[kept],
+        z_std_m=ground.std_at(xy[kept]),
         observations=observations,
         lidar_z=lidar_z[kept],
         stereo_points=ground.points,
@@ -137,11 +140,12 @@ def prepare_levels(
     def joined(*path: str) -> Any:
         return np.concatenate([reduce(getattr, path, part) for part in parts])[order]
 
-    fields = ("views", "trips", "nearest_view_m", "rgb", "class_share")
+    fields = ("views", "trips", "nearest_view_m", "rgb", "class_share", "lean")
     return PreparedTile(
         cells=Cells.of(cells.grid, row[order], column[order]),
         z=joined("z"),
         tilt=joined("tilt"),
+        z_std_m=joined("z_std_m"),
         observations=Observations(**{name: joined("observations", name) for name in fields}),
         lidar_z=joined("lidar_z").astype(np.float32),
         stereo_points=sum(part.stereo_points for part in parts),

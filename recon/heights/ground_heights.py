@@ -39,6 +39,14 @@ class GroundHeights:
             z[there], slope[there] = self.beside.at(xy_m[there])
         return z, slope
 
+    def std_at(self, xy_m: F64) -> F64:
+        """Return the standard deviations (N,) of the heights at world points (N, 2)."""
+        std_m = self.road.std_at(xy_m)
+        if self.raised is not None:
+            there = _holds(self.raised, xy_m)
+            std_m[there] = self.beside.std_at(xy_m[there])
+        return std_m
+
 
 def _holds(cells: Cells, xy_m: F64) -> Bool:
     """Return which points (N, 2) lie in one of the cells."""

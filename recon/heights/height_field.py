@@ -6,6 +6,9 @@ The field lives on a coarse grid (1 m). It minimises, by iteratively reweighted 
 
 where bending is that of a thin plate, z_xx^2 + 2 z_xy^2 + z_yy^2, which no turn of the axes changes (Duchon 1977).
 rho is the Cauchy loss, because kerbs, cars and vegetation in the LiDAR are outliers to the ground.
+
+The weights are also what the field knows about itself: where they leave it free, it may be wrong. A measurement of
+weight 1 has the standard deviation LIDAR_SCALE_M, and the spread of the minimiser follows from it.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from recon.arrays import F64, I64, Bool
 from recon.drive import DriveLog, Frame
 from recon.geometry import apply
 from recon.grid import Grid
-from recon.least_squares import Term, cauchy_weight, solve, solve_robust
+from recon.least_squares import Term, cauchy_weight, solve, solve_robust, spread
 
 FIELD_CELL_M = 1.0
 PATH_WEIGHT = 4.0
@@ -47,17 +50,22 @@ class HeightField:
 
     grid: Grid
     z: F64  # (height, width) metres
+    std_m: F64  # (height, width) standard deviation of z
 
     def at(self, xy_m: npt.NDArray[np.floating]) -> tuple[F64, F64]:
         """Return heights (N,) and slopes (N, 2) dz/dx, dz/dy at world points (N, 2)."""
         step = 0.25
         shifted = [xy_m, *(xy_m + np.array(d) for d in ((step, 0), (-step, 0), (0, step), (0, -step)))]
-        z, east, west, north, south = (self._sample(points) for points in shifted)
+        z, east, west, north, south = (self._sample(self.z, points) for points in shifted)
         return z, np.stack([east - west, north - south], axis=-1) / (2 * step)
 
-    def _sample(self, xy_m: npt.NDArray[np.floating]) -> F64:
+    def std_at(self, xy_m: npt.NDArray[np.floating]) -> F64:
+        """Return the standard deviations (N,) of the heights at world points (N, 2)."""
+        return self._sample(self.std_m, xy_m)
+
+    def _sample(self, raster: F64, xy_m: npt.NDArray[np.floating]) -> F64:
         px = self.grid.to_px(xy_m) - 0.5
-        sampled = map_coordinates(self.z, [px[..., 1], px[..., 0]], order=1, mode="nearest")
+        sampled = map_coordinates(raster, [px[..., 1], px[..., 0]], order=1, mode="nearest")
         return np.asarray(sampled, dtype=np.float64)
 
 
@@ -143,7 +151,8 @@ def height_field(
     active = np.asarray(maximum_filter(active, size=2 * int((corridor_m + 4.0) / FIELD_CELL_M) + 1))
     first, second, twist = _difference_rows(active)
     prior = CURVATURE_WEIGHT * (second.T @ second + 2.0 * twist.T @ twist) + SLOPE_WEIGHT * (first.T @ first)
-    prior = prior + diags(np.full(prior.shape[0], RIDGE))
+    ridge = csr_matrix(diags(np.full(prior.shape[0], RIDGE)))
+    prior = prior + ridge
     # Consecutive poses repeat a cell many times. Each cell counts once, whatever the frame rate and the speed.
     weight = weight / _weight_of_cell(cells, grid, np.ones(len(cells)))
     # Heights count from the middle of the path: the ridge would pull towards zero of the world, wherever that is.
@@ -165,9 +174,17 @@ def height_field(
 
     rounds = LIDAR_ROUNDS if len(points) else 0
     solution = solve_robust(prior, [path], matrix, points[:, 2], weight_of, start=solution, rounds=rounds)
-    z_field = np.full(grid.shape, float(np.median(solution)))
-    z_field[active] = solution
-    return HeightField(grid=grid, z=z_field + datum)
+    measured = Term(matrix=matrix, target=points[:, 2], weight=weight_of(points[:, 2] - matrix @ solution))
+    smooth = ((second, CURVATURE_WEIGHT), (twist, 2.0 * CURVATURE_WEIGHT), (first, SLOPE_WEIGHT))
+    std_m = LIDAR_SCALE_M * spread(ridge, [path, measured, *(_smoothness(rows, weight) for rows, weight in smooth)])
+    z_field, std_field = np.full(grid.shape, float(np.median(solution))), np.full(grid.shape, float(std_m.max()))
+    z_field[active], std_field[active] = solution, std_m
+    return HeightField(grid=grid, z=z_field + datum, std_m=std_field)
+
+
+def _smoothness(rows: csr_matrix, weight: float) -> Term:
+    """Return what is believed of differences: they are 0."""
+    return Term(matrix=rows, target=np.zeros(rows.shape[0]), weight=np.full(rows.shape[0], weight))
 
 
 def local_lift(xy_m: F64, above_m: F64) -> F64:

@@ -132,7 +132,10 @@ def decode_rgb(data: bytes, *, width_px: int, height_px: int, where: str) -> U8:
 
 
 def decode_gray(data: bytes, *, width_px: int, height_px: int, where: str) -> U8:
-    """Return (H, W) u8 of a complete 8-bit one-channel image of that size; ImageInvalid otherwise."""
+    """Return (H, W) u8 of a complete 8-bit one-channel PNG of that size; ImageInvalid otherwise."""
+    if data.startswith(_JPEG):
+        message = "the image is a JPEG, which invents values at every edge"
+        raise ImageInvalid(message, where=where, hint="Write ids and masks as PNG, which keeps every pixel.")
     _check_size(data, width_px=width_px, height_px=height_px, where=where)
     pixels = _decode(data, cv2.IMREAD_UNCHANGED, where=where)
     if pixels.ndim != 2 or pixels.dtype != np.uint8:

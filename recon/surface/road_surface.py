@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from recon.arrays import F32, I32, U16, U64, AnyArray
 from recon.artifact import Parts
 from recon.classes import CLASS_COUNT
@@ -17,7 +19,7 @@ class RoadSurface:
     """N surfels, one per cell that some valid pixel saw. xy is the cell centre and never moves."""
 
     kind: ClassVar[str] = "RoadSurface"
-    schema: ClassVar[int] = 2
+    schema: ClassVar[int] = 3
 
     grid: Grid
     row: I32  # (N,)
@@ -31,6 +33,7 @@ class RoadSurface:
     views: U16  # (N,) images with a valid pixel on this cell
     trips: U64  # (N,) bit t: trip t is among them
     nearest_view_m: F32  # (N,) distance to the nearest camera that saw it
+    shift_m: F32  # (N, 2) east, north: how far its looks lie aside where z is wrong by its standard deviation
     exposure: dict[str, tuple[float, float]]  # camera -> (a, b): observed = exp(a) rgb + b
     report: dict[str, Any]  # figures of the fit: steps, loss terms (value, live)
 
@@ -38,6 +41,7 @@ class RoadSurface:
         count = len(self.row)
         shapes = {"column": (count,), "z": (count,), "tilt": (count, 2), "log_scale": (count, 2), "opacity": (count,)}
         shapes |= {"rgb": (count, 3), "class_logits": (count, CLASS_COUNT), "views": (count,), "trips": (count,)}
+        shapes |= {"shift_m": (count, 2)}
         for name, shape in {**shapes, "nearest_view_m": (count,)}.items():
             if getattr(self, name).shape != shape:
                 raise ValueError(f"{name}: expected shape {shape}, got {getattr(self, name).shape}")
@@ -67,5 +71,6 @@ class RoadSurface:
         """Build the surface from metadata and arrays."""
         exposure = {name: (float(a), float(b)) for name, (a, b) in parts.meta["exposure"].items()}
         grid = Grid(**parts.meta["grid"])
-        arrays: dict[str, Any] = parts.arrays
+        arrays: dict[str, Any] = dict(parts.arrays)
+        arrays.setdefault("shift_m", np.zeros((len(arrays["row"]), 2), np.float32))  # schema 2 did not know it
         return cls(grid=grid, exposure=exposure, report=parts.meta["report"], **arrays)

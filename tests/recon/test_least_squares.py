@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, diags
 
-from recon.least_squares import Term, cauchy_weight, gauss_newton_step, solve, solve_robust
+from recon.least_squares import Term, cauchy_weight, gauss_newton_step, solve, solve_robust, spread
 
 
 @pytest.fixture
@@ -22,6 +22,16 @@ def test_solve_agrees_with_dense_normal_equations(generator):
     system = prior + matrix.T @ (weight[:, None] * matrix) + 7.0 * other.T @ other
     right = matrix.T @ (weight * target) + 7.0 * other.T @ np.ones(3)
     np.testing.assert_allclose(found, np.linalg.solve(system, right), rtol=1e-10)
+
+
+def test_spread_is_the_diagonal_of_the_inverse(generator):
+    matrix, weight = generator.normal(size=(40, 5)) * [1.0, 3.0, 0.2, 1.0, 0.0], generator.uniform(0.1, 2.0, 40)
+    ridge = diags(np.full(5, 0.3))
+    term = Term(matrix=csr_matrix(matrix), target=generator.normal(size=40), weight=weight)
+    wanted = np.sqrt(np.diag(np.linalg.inv(0.3 * np.eye(5) + matrix.T @ (weight[:, None] * matrix))))
+    found = spread(csr_matrix(ridge), [term])
+    np.testing.assert_allclose(found, wanted, rtol=0.3)  # of 64 samples: three standard errors
+    assert np.array_equal(found, spread(csr_matrix(ridge), [term]))
 
 
 def test_one_gauss_newton_step_solves_a_linear_problem(generator):

@@ -107,8 +107,8 @@ class Canvas:
         """Make cells unseen."""
         self.views[mask] = 0
 
-    def bev(self, *, height_m: float = 0.0) -> BevMap:
-        """Return the map."""
+    def bev(self, *, height_m: float = 0.0, shift_m: tuple[float, float] = (0.0, 0.0)) -> BevMap:
+        """Return the map, of one height and one shift of its looks where that is wrong."""
         seen = self.views > 0
         probability = np.where(seen[..., None], self.probability, 0.0).astype(np.float16)
         return BevMap(
@@ -118,6 +118,7 @@ class Canvas:
             height_m=np.full(self.grid.shape, height_m, np.float32),
             views=self.views,
             trips=seen.astype(np.uint16),
+            shift_m=np.where(seen[..., None], shift_m, 0.0).astype(np.float16),
         )
 
 

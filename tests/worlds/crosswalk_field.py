@@ -32,4 +32,5 @@ def crosswalk_field(count: int, tile: tuple[int, int]) -> Evidence:
         height_m=none,
         views=none.astype(np.uint16),
         trips=none.astype(np.uint64),
+        shift_m=np.zeros((*paint.shape, 2), np.float32),
     )

@@ -79,6 +79,7 @@ def bev():
         height_m=(1.0 + xy[..., 0] / 100).astype(np.float32),
         views=np.where(seen, 7, 0).astype(np.uint16),
         trips=seen.astype(np.uint16),
+        shift_m=np.zeros((*grid.shape, 2), np.float16),
     )
 
 
@@ -99,6 +100,7 @@ def surface(count=50, *, seed=0):
         views=np.ones(count, np.uint16),
         trips=np.ones(count, np.uint16),
         nearest_view_m=np.ones(count, np.float32),
+        shift_m=np.zeros((count, 2), np.float32),
         exposure={},
         report={},
     )

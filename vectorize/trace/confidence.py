@@ -1,12 +1,14 @@
 """From evidence to confidence: how likely a vertex is right.
 
-Confidence of a vertex = curve(evidence x trust(views)) x discount, all 0..1:
+Confidence of a vertex = curve(evidence x trust(views)) x within(aside) x discount, all 0..1:
 - trust(v) = v / (v + 4): one view counts 0.2, four views 0.5, forty 0.91.
 - evidence of a divider or stop line: marking probability on the ridge. Of a boundary: drivable probability 0.3 m
   inside minus that 0.3 m outside, times the smoothness of an edge against BACKGROUND. Of a crossing: mean crosswalk
   probability of its paint; of one of two lines, mean probability of their paint times the share that is not worn.
 - curve(x) = c x^n / (x^n + h^n) with h and n of the class (`CURVES`) and c = 0.98 (`CEILING`): the share of metres
   within 0.5 m of the truth that places of such evidence reached.
+- within(s) = erf(RIGHT_M / (s sqrt(2))): the chance that paint lies within 0.5 m of its place, if heights are wrong by
+  their standard deviation and this moves it by s across the line (`Evidence.aside_m`). LiDAR leaves it at 1.
 - discount of a bridged stretch, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half of it
   where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Of a divider nearly as wide and pale
   as a gutter: 0.5. Elsewhere 1.
@@ -18,12 +20,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import erf
 
 from recon.arrays import F64, Bool
 from vectorize.road_map import ElementClass
 
 # What evidence cannot see stays possible: a wrong height, a mistake that a net makes in every image.
 CEILING = 0.98
+RIGHT_M = 0.5  # from the truth: what confidence is the probability of
+LEAST_ASIDE_M = 1e-3  # nothing is divided by less
 
 
 class Curve(NamedTuple):
@@ -58,6 +63,12 @@ BACKGROUND = 0.5  # of the confidence in an edge that remains against BACKGROUND
 def curve(element_class: ElementClass, value: F64) -> F64:
     """Return the confidence of evidence times trust (N,); without evidence it is 0."""
     return CURVES[element_class].at(value)
+
+
+def within(aside_m: F64) -> F64:
+    """Return the chance (N,) that a line lies within RIGHT_M of its place whose standard deviation is `aside_m`."""
+    result: F64 = erf(RIGHT_M / (np.sqrt(2.0) * np.maximum(aside_m, LEAST_ASIDE_M)))
+    return result
 
 
 def bridge_discount(gap_m: float, seen: Bool) -> F64:

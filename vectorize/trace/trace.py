@@ -17,7 +17,7 @@ from recon.progress import Tick, silent
 from vectorize import polyline
 from vectorize.evidence import Evidence
 from vectorize.road_map import Element, ElementClass, RoadMap
-from vectorize.trace.confidence import BACKGROUND, STRIP, bridge_discount, curve
+from vectorize.trace.confidence import BACKGROUND, STRIP, bridge_discount, curve, within
 from vectorize.trace.contour import Edge, find_edges
 from vectorize.trace.crossings.crosswalk import find_crossings
 from vectorize.trace.crossings.seen_ring import moved_inward, with_ends_of_view
@@ -94,6 +94,7 @@ def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: E
     # An edge is `faint` where it lies against BACKGROUND, and its evidence is halved there already.
     discount = np.where(strand.faint, BACKGROUND, 1.0) if element_class == "boundary" else np.ones(len(seen))
     value = curve(element_class, strand.paint / discount * evidence.sample(evidence.trust, strand.xy_m)) * discount
+    value *= within(evidence.aside_m(strand.xy_m, polyline.tangents(strand.xy_m)))
     for start, stop in polyline.runs(strand.bridged):
         ends = [value[i] for i in (start - 1, stop) if 0 <= i < len(value)]
         value[start:stop] = float(np.mean(ends)) if ends else 0.0
@@ -214,7 +215,8 @@ def _straight(evidence: Evidence, line: F64, value: float) -> Element:
     """Return a stop line from its two ends."""
     dense = polyline.resample(line, STEP_M)
     trust = float(evidence.sample(evidence.trust, dense).mean())
-    score = float(curve("stop_line", np.array([value * trust]))[0])
+    near = within(evidence.aside_m(dense, polyline.tangents(dense))).mean()
+    score = float(curve("stop_line", np.array([value * trust]))[0] * near)
     views, trips = evidence.views_and_trips(dense, np.array([0, len(dense) - 1]))
     return Element(
         element_class="stop_line",
@@ -245,6 +247,7 @@ def _area(evidence: Evidence, ring: F64, value: float, element_class: ElementCla
     ring = with_ends_of_view(evidence, ring)
     inward = moved_inward(ring, ring.mean(axis=0))
     confidence = curve(element_class, value * evidence.sample(evidence.trust, inward))
+    confidence *= within(evidence.aside_m(inward, polyline.tangents(ring, closed=True)))
     views, trips = _ring_views_and_trips(evidence, inward)
     return Element(
         element_class=element_class,

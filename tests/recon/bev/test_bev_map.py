@@ -30,6 +30,7 @@ def raster(seed: int, height: int, width: int) -> BevMap:
         height_m=(rng.normal(0, 1, (height, width)) * seen).astype(np.float32),
         views=views,
         trips=seen.astype(np.uint64),
+        shift_m=(rng.normal(0, 1, (height, width, 2)) * seen[..., None]).astype(np.float16),
     )
 
 
@@ -61,7 +62,7 @@ def test_unseen_ground_takes_no_room(tmp_path: Path) -> None:
     assert blocks.at.tolist() == [[0, 0], [4, 1]]
     artifact.write(blocks, tmp_path / "blocks")
     artifact.write(replace(bev, views=views), tmp_path / "dense")
-    read = [artifact.read_manifest(tmp_path / name, kind="BevMap", schema=3).digest for name in ("blocks", "dense")]
+    read = [artifact.read_manifest(tmp_path / name, kind="BevMap", schema=4).digest for name in ("blocks", "dense")]
     assert read[0] == read[1]
     mapped = artifact.read(BevBlocks, tmp_path / "blocks", mapped=True)
     assert mapped.window((290, 100), (291, 101)).views.tolist() == [[1]]

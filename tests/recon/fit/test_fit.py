@@ -54,6 +54,11 @@ def test_classes_are_the_painted_ones(fitted: RoadSurface) -> None:
     assert (predicted == world.ground_class(xy[:, 0], xy[:, 1]))[clear].mean() > 0.98
 
 
+def test_lidar_leaves_little_doubt_of_places(fitted: RoadSurface) -> None:
+    near = np.abs(centres(fitted)[:, 1]) < world.ROAD_HALF_M
+    assert np.quantile(np.hypot(*fitted.shift_m[near & well_seen(fitted)].T), 0.9) < 0.25
+
+
 def test_every_term_reports_value_and_liveness(fitted: RoadSurface) -> None:
     terms = fitted.report["losses"]
     assert set(terms) == {"rgb", "class", "smooth", "lidar", "exposure"}

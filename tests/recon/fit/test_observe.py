@@ -59,6 +59,24 @@ def test_counts_equal_the_slow_loop(tmp_path: Path, step: float) -> None:
             assert np.isclose(seen.class_share[i].sum(), 1.0, atol=1e-5)
 
 
+def test_what_a_wrong_height_shows_lies_aside_by_the_lean(tmp_path: Path) -> None:
+    drive, labels = world.write_drive(tmp_path, frames=3)
+    views = Views([Trip(drive=drive, labels=labels)]).only([1])  # one image, so that its rays are the mean
+    cells = Cells.corridor(drive.path_xy_m(), corridor_m=6.0, cell_m=0.5)
+    centres = cells.centres()
+    z = world.SLOPE * centres[:, 0]
+    seen = observe(views, cells, z, max_distance_m=12.0, tick=silent)
+    at = np.flatnonzero(seen.views > 0)
+    (view,) = views
+    wrong_m = 0.1
+    # The ray through a cell whose ground lies lower than believed meets it farther away, by the lean for each metre.
+    camera = view.world_from_camera[:3, 3]
+    cell = np.c_[centres, z][at]
+    lower = camera + (cell - camera) * ((camera[2] - z[at] + wrong_m) / (camera[2] - z[at]))[:, None]
+    assert np.allclose(lower[:, 2], z[at] - wrong_m)
+    assert np.allclose(lower[:, :2] - centres[at], wrong_m * seen.lean[at], atol=1e-4)
+
+
 def test_the_box_holds_all_that_a_view_sees(tmp_path: Path) -> None:
     drive, labels = world.write_drive(tmp_path, frames=2)
     view = next(iter(Views([Trip(drive=drive, labels=labels)])))

@@ -143,6 +143,7 @@ def test_what_a_tile_says_nothing_about_is_not_divided_by_nothing() -> None:
         views=np.ones(n, np.uint16),
         trips=np.ones(n, np.uint64),
         nearest_view_m=np.ones(n, np.float32),
+        shift_m=np.zeros((n, 2), np.float32),
         exposure={},
         report={"losses": {}, "lidar_cells": 0, "stereo_points": 0},
     )

@@ -42,6 +42,21 @@ def test_lidar_rules_where_it_measured_and_outliers_do_not() -> None:
     assert np.abs(error).max() < 0.08
 
 
+def test_a_field_knows_where_nothing_measured_it() -> None:
+    x = np.arange(0.0, 60.0, 0.5)
+    drive = drive_over(np.zeros_like(x), x)
+    beside = np.c_[np.full(5, 30.0), [0.0, 3.0, 6.0, 9.0, 12.0]]
+    alone = height_field([drive], np.zeros((0, 3)), corridor_m=14.0).std_at(beside)
+    assert alone[0] < 0.03
+    assert (np.diff(alone) > 0.01).all()
+    assert 0.06 < alone[3] < 0.5  # a crown, a ditch: what a path cannot tell at 9 m
+    measured = np.random.default_rng(1).uniform([0, 4], [60, 12], (6000, 2))
+    with_lidar = height_field([drive], np.c_[measured, np.zeros(6000)], corridor_m=14.0)
+    assert (with_lidar.std_at(beside[2:]) < 0.03).all()
+    other_side = beside * [1.0, -1.0]
+    assert (with_lidar.std_at(other_side[3:]) > 0.5 * alone[3:]).all()
+
+
 def test_a_high_frame_rate_does_not_outweigh_the_lidar() -> None:
     x = np.r_[np.arange(0.0, 40.0, 0.05)]
     xy = np.random.default_rng(1).uniform([0, -5], [40, 5], (8000, 2))

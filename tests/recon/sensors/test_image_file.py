@@ -93,6 +93,16 @@ def test_ids_must_be_known_and_grey() -> None:
         decode_gray(encoded(".png", ids.astype(np.uint16)), **SIZE, where="x")
 
 
+def test_ids_and_masks_are_no_jpegs_which_invent_values_at_edges() -> None:
+    ids = np.where(np.add.outer(np.arange(24), np.arange(32)) < 27, 1, 5).astype(np.uint8)
+    jpeg = encoded(".jpg", ids, cv2.IMWRITE_JPEG_QUALITY, 95)
+    invented = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(invented).tolist()) - {1, 5}
+    for decode in (decode_ids, decode_gray):
+        with pytest.raises(ImageInvalid, match="a JPEG"):
+            decode(jpeg, **SIZE, where="x")
+
+
 def test_other_formats_are_named() -> None:
     with pytest.raises(ImageInvalid, match="neither PNG nor JPEG"):
         image_size(b"GIF89a", where="x")

@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon.surface.cells import Cells
@@ -10,6 +10,7 @@ def path_of(seed: int) -> np.ndarray:
     return np.cumsum(np.c_[np.cos(heading), np.sin(heading)] * 2.0, axis=0)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(2.0, 8.0))
 def test_the_corridor_is_every_cell_within_reach(seed: int, corridor: float) -> None:
     path = path_of(seed)[:6]
@@ -25,6 +26,7 @@ def test_memory_follows_the_path_not_its_bounding_box() -> None:
     assert len(cells) < 0.02 * cells.grid.width * cells.grid.height
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(-10, 40), st.floats(-20, 20))
 def test_a_window_holds_the_box_and_its_index_is_consistent(seed: int, x: float, y: float) -> None:
     cells = Cells.corridor(path_of(seed), corridor_m=6.0, cell_m=0.25)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from painter import shifted, street
 
+from recon.classes import RoadClass
 from vectorize.evaluate.metrics.calibration import calibration
-from vectorize.trace.confidence import CEILING, CURVES, bridge_discount, curve
+from vectorize.trace.confidence import CEILING, CURVES, RIGHT_M, bridge_discount, curve, within
 from vectorize.trace.trace import trace
 from vectorize.trace_config import TraceConfig
 
@@ -40,6 +41,39 @@ def test_a_well_seen_line_is_nearly_sure_and_a_barely_seen_one_less():
         assert calibration([divider], [divider])["right"] == 1.0
     assert 0.7 < stated[1] < stated[0] < 1.0
     assert stated[0] > 0.95
+
+
+def test_a_place_as_uncertain_as_the_tolerance_is_right_two_times_in_three():
+    chance = within(np.array([0.0, 0.1, RIGHT_M, 10.0]))
+    assert chance[:2] == pytest.approx([1.0, 1.0], abs=1e-5)
+    assert chance[2] == pytest.approx(0.6827, abs=1e-3)
+    assert chance[3] < 0.05
+
+
+@pytest.mark.parametrize("heading_rad", [0.0, 0.7, 2.0])
+def test_a_line_is_doubted_as_far_as_a_wrong_height_moves_it_across(heading_rad):
+    along, across = (
+        np.array([np.cos(heading_rad), np.sin(heading_rad)]),
+        np.array([-np.sin(heading_rad), np.cos(heading_rad)]),
+    )
+    canvas, centre = street(length_m=30.0, half_width_m=4.0, heading_rad=heading_rad)
+    canvas.stroke(shifted(centre, 0.5))
+    sure, moved_along, moved_across = (
+        trace(canvas.bev(shift_m=tuple(shift)), TraceConfig()) for shift in (0.0 * along, 2.0 * along, 0.5 * across)
+    )
+    score = [m.of("divider")[0].score for m in (sure, moved_along, moved_across)]
+    assert score[1] == pytest.approx(score[0], abs=0.02)
+    assert score[2] / score[0] == pytest.approx(0.683, abs=0.02)
+    edges = [max(e.score for e in m.of("boundary")) for m in (sure, moved_across)]
+    assert edges[1] < 0.85 * edges[0]
+
+
+def test_a_crossing_that_may_lie_elsewhere_is_doubted():
+    canvas, _ = street(length_m=30.0, half_width_m=4.0)
+    for y in np.arange(-3.5, 3.5, 1.0):
+        canvas.stroke(np.array([[13.0, y], [17.0, y]]), width_m=0.5, road_class=RoadClass.CROSSWALK)
+    scores = [trace(canvas.bev(shift_m=(s, s)), TraceConfig()).of("ped_crossing")[0].score for s in (0.0, 0.3, 0.6)]
+    assert scores[0] > 1.05 * scores[1] > 1.2 * scores[2]
 
 
 def test_the_confidence_of_a_gap_between_dashes_falls_with_its_length():
