@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from service.client import Client
     from service.execution.local_run import label
+    from service.webhooks.signature import verify_webhook
     from training.data.shard_dataset import ShardDataset
     from vectorize.evaluate.evaluate_result import evaluate
 
-__all__ = ["Client", "ShardDataset", "evaluate", "label"]
+__all__ = ["Client", "ShardDataset", "evaluate", "label", "verify_webhook"]
 
 _HOMES = {
     "Client": "service.client",
     "ShardDataset": "training.data.shard_dataset",
     "evaluate": "vectorize.evaluate.evaluate_result",
     "label": "service.execution.local_run",
+    "verify_webhook": "service.webhooks.signature",
 }
 
 

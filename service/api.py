@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from importlib.metadata import version
+from typing import Any
 
+import structlog
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from recon.errors import StorageError
@@ -19,8 +22,10 @@ from service.ledger.database import migrate, open_database
 from service.ledger.datasets import Datasets
 from service.ledger.leases import Leases
 from service.ledger.listing import Listing
+from service.ledger.outbox.deliveries import Deliveries
+from service.ledger.outbox.webhooks import Webhooks
 from service.ledger.submissions import Submissions
-from service.routes import datasets, history, jobs, published_files, reference, status, submissions
+from service.routes import datasets, history, jobs, published_files, reference, status, submissions, webhooks
 from service.settings import Settings, load_settings
 from service.stored_files import StoredFiles
 from service.web import openapi
@@ -28,6 +33,10 @@ from service.web.access import Access, operator_of
 from service.web.hosts import KnownHosts
 from service.web.limits import Slots
 from service.web.requests import Requests, request_seconds
+from service.webhooks.addresses import AddressGuard
+from service.webhooks.dispatcher import Dispatcher
+from service.webhooks.post import Poster
+from service.webhooks.signature import SigningKey
 
 SWEEP_EVERY_S = 5.0
 
@@ -56,10 +65,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.batches = Batches(engine, app.state.submissions)
     app.state.stored_files = StoredFiles(settings.home, app.state.submissions, settings.publish_url)
     app.state.datasets = Datasets(engine)
+    _add_webhooks(app, engine, settings)
     problems.install(app)
     openapi.install(app)
     guard = [Depends(operator_of)]
-    for module in (submissions, jobs, history, published_files, datasets):
+    for module in (submissions, jobs, history, published_files, datasets, webhooks):
         app.include_router(module.router)
     app.include_router(status.router)
     app.include_router(reference.router)
@@ -70,8 +80,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     return app
 
 
+def _add_webhooks(app: FastAPI, engine: Engine, settings: Settings) -> None:
+    key = SigningKey.of(settings.home, settings.webhook_key.get_secret_value())
+    app.state.guard, app.state.signing_key = AddressGuard(settings.allowed_networks), key
+    app.state.webhooks = Webhooks(engine, key.id)
+    app.state.deliveries = Deliveries(engine, key.id, first_pause_s=settings.webhook_retry_s)
+
+
+def _dispatcher(state: Any) -> Dispatcher:
+    """Return the sender of what is due; it says so when there are webhooks that it cannot sign for."""
+    strange = state.webhooks.with_another_key()
+    if strange:
+        structlog.get_logger().warning("webhooks.other_key", count=strange)
+    agent = f"Roadscribe/{version('roadscribe')}"
+    return Dispatcher(state.deliveries, state.signing_key, Poster(state.guard), agent=agent)
+
+
 def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return a lifespan that ends jobs whose time is over, also while no executor lives to do it."""
+    """Return a lifespan that ends jobs whose time is over, also while no executor lives, and sends to webhooks."""
 
     async def sweep() -> None:
         while True:
@@ -80,10 +106,12 @@ def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager
                 await run_in_threadpool(leases.sweep)
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.configure()  # whatever server runs the app
-        task = asyncio.create_task(sweep())
+        dispatcher, task = _dispatcher(app.state), asyncio.create_task(sweep())
+        dispatcher.start()
         yield
+        dispatcher.stop()
         task.cancel()
 
     return lifespan

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -128,6 +128,44 @@ class Client:
         if not number:
             return self.snapshots(dataset)[0]
         return self._object(self._request("GET", f"/v1/datasets/{quote(dataset, safe='')}/snapshots/{number}"))
+
+    def create_webhook(self, url: str, events: Sequence[str] = ()) -> dict[str, Any]:
+        """Register an address for the ends of jobs and return the webhook with its `secret`, which is not shown again.
+
+        `events` are some of job.succeeded, job.failed and job.cancelled; none = all.
+        """
+        body = {"url": url} | ({"events": list(events)} if events else {})
+        return self._object(self._request("POST", "/v1/webhooks", json=body))
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        """Return the webhooks, oldest first."""
+        entries: list[dict[str, Any]] = self._object(self._request("GET", "/v1/webhooks"))["webhooks"]
+        return entries
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        """Forget a webhook and what waits to be sent to it."""
+        self._request("DELETE", f"/v1/webhooks/{quote(webhook_id, safe='')}")
+
+    def enable_webhook(self, webhook_id: str) -> dict[str, Any]:
+        """Send again to a webhook that was disabled after failures, and return it."""
+        return self._object(self._request("POST", f"/v1/webhooks/{quote(webhook_id, safe='')}/enable"))
+
+    def ping_webhook(self, webhook_id: str) -> dict[str, Any]:
+        """Send a message that only tests the way, and return its delivery."""
+        return self._object(self._request("POST", f"/v1/webhooks/{quote(webhook_id, safe='')}/ping"))
+
+    def deliveries(
+        self, webhook_id: str, *, state: str = "", limit: int = 50, cursor: int | None = None
+    ) -> dict[str, Any]:
+        """Return one page of what was or will be sent to a webhook, newest first."""
+        params: dict[str, Any] = {"state": state, "limit": limit} | ({"cursor": cursor} if cursor else {})
+        path = f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries"
+        return self._object(self._request("GET", path, params=params))
+
+    def redeliver(self, webhook_id: str, delivery_id: str) -> dict[str, Any]:
+        """Send a message again and return its delivery."""
+        path = f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries/{quote(delivery_id, safe='')}/redeliver"
+        return self._object(self._request("POST", path))
 
     def download(self, entry: dict[str, Any], target: Path, report: Callable[[int], None] = lambda done: None) -> None:
         """Fetch a file, continue after a lost connection, verify its sha256, and only then put it into place."""

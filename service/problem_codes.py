@@ -43,6 +43,18 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "DATASET_UNKNOWN": ("There is no such dataset.", "List them with `GET /v1/datasets`."),
     "SNAPSHOT_UNKNOWN": ("The dataset has no snapshot of this number.", "List its snapshots."),
+    "WEBHOOK_UNKNOWN": ("There is no such webhook, or it belongs to another tenant.", "Check the id and the key."),
+    "WEBHOOK_EXISTS": (
+        "The tenant has a webhook with this URL.",
+        "If its secret is lost, delete it and register anew.",
+    ),
+    "WEBHOOK_LIMIT": ("The tenant has as many webhooks as it may have.", "Delete one that is no longer used."),
+    "WEBHOOK_DISABLED": ("The webhook is disabled after many failures.", "Repair its receiver, then enable it."),
+    "DELIVERY_UNKNOWN": ("The webhook has no such message.", "List its deliveries; those of 30 days are kept."),
+    "ADDRESS_REFUSED": (
+        "The service does not send to this address: it is not public, or not https.",
+        "Use https and a public address, or let the operator allow its network in `ROADSCRIBE_WEBHOOK_NETWORKS`.",
+    ),
     "PATH_REFUSED": (
         "The path is no existing path below a root, or has a link on the way. The answer does not reveal which.",
         "Use a path below `ROADSCRIBE_ROOTS`, without links.",
@@ -100,6 +112,10 @@ CODES: dict[str, tuple[str, str]] = {
     "QUEUE_TIMEOUT": ("No executor took the job in time.", "Start one with `roadscribe serve`, and retry the job."),
     # Of the client
     "SERVICE_UNREACHABLE": ("No service answers.", "Start one, or name another with `--url`."),
+    "SIGNATURE_INVALID": (
+        "A webhook's message has no valid signature, or is too old.",
+        "Check the secret and this machine's clock; ignore the message.",
+    ),
     "SERVICE_REFUSED": ("The service refused the request.", "The message has its reason."),
 }
 

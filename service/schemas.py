@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 State = Literal[
     "blocked", "queued", "retry_wait", "running", "committing", "cancelling", "succeeded", "failed", "cancelled"
 ]
+
+
+EventType = Literal["job.succeeded", "job.failed", "job.cancelled"]
 
 
 class Failure(BaseModel):
@@ -202,6 +205,65 @@ class ArtifactPage(BaseModel):
     """The published files of a job."""
 
     artifacts: list[ArtifactEntry]
+
+
+class NewWebhook(BaseModel):
+    """An address to register, and which events it gets."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    # ASCII without spaces: a name in another script is written in punycode.
+    url: str = Field(max_length=2000, pattern=r"^https?://[!-~]+$", examples=["https://receiver.example/roadscribe"])
+    events: list[EventType] = Field(default=list(get_args(EventType)), min_length=1, max_length=20)
+
+
+class Webhook(BaseModel):
+    """An address that events of the tenant's jobs are sent to. `failures` counts those since the last success."""
+
+    id: str
+    tenant: str
+    url: str
+    events: list[EventType]
+    created_at: float
+    failures: int
+    disabled_at: float | None
+    disabled_because: str
+
+
+class WebhookWithSecret(Webhook):
+    """A webhook as its registration answers it: the secret is not shown again."""
+
+    secret: str
+
+
+class WebhookPage(BaseModel):
+    """The webhooks of a tenant, oldest first."""
+
+    webhooks: list[Webhook]
+
+
+class Delivery(BaseModel):
+    """What became of a message. `due_at` is when a pending one is tried next, `status` that of the last answer."""
+
+    id: str
+    webhook: str
+    type: str
+    job: str
+    state: Literal["pending", "delivered", "failed"]
+    attempts: int
+    created_at: float
+    attempted_at: float | None
+    ended_at: float | None
+    due_at: float | None
+    status: int | None
+    error: str
+
+
+class DeliveryPage(BaseModel):
+    """Messages of a webhook, newest first; `next` is the cursor of the following page."""
+
+    deliveries: list[Delivery]
+    next: int | None
 
 
 class Health(BaseModel):

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from recon.errors import ConfigInvalid
+from service.webhooks.addresses import Network, parse_networks
 
 # Lists of paths are written as in PATH: a JSON list in an environment file is easy to get wrong.
 RootList = str
@@ -45,12 +46,26 @@ class Settings(BaseSettings):
     access_log: bool = False  # one line of the log for each request
     max_streams: int = Field(default=200, ge=1)  # clients that wait or stream at once
     max_body_bytes: int = Field(default=1 << 20, ge=1024)
+    webhook_networks: str = ""  # where webhooks may lead besides the public internet, with commas: 10.1.0.0/16
+    webhook_key: SecretStr = SecretStr("")  # secrets of webhooks derive from it; empty: a file in `home`
+    webhook_retry_s: float = Field(default=5.0, gt=0)  # the first pause after a failure; each next is four times it
     probe_jobs: bool = False  # accept the jobs of the conformance tests
 
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
         return value.expanduser().absolute()
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        parse_networks(value)
+        return value
+
+    @property
+    def allowed_networks(self) -> tuple[Network, ...]:
+        """Return the networks that webhooks may lead to besides the public internet."""
+        return parse_networks(self.webhook_networks)
 
     @property
     def url(self) -> str:

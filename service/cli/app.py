@@ -27,6 +27,7 @@ from service.cli import (
     train,
     truth,
     validate,
+    webhooks,
 )
 from service.cli.terminal import echo, put
 from service.client import ServiceUnreachable
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
 MODELS = (segment, train, predict)
-SERVICE = (serve, submit, show, dataset, keys, gc)
+SERVICE = (serve, submit, show, dataset, keys, webhooks, gc)
 for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 

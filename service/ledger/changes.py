@@ -1,4 +1,4 @@
-"""The one way in which a job gets another state: its event, its row and its attempt, in the caller's transaction."""
+"""The one way in which a job gets another state: event, row, attempt and outbox, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, delete, select, update
 from recon.errors import RoadscribeError
 from service.ledger import figures, tables
 from service.ledger.database import append_event
+from service.ledger.outbox.messages import announce
 from workers.retry import after_loss
 
 _job, _attempt = tables.job, tables.attempt
@@ -48,6 +49,8 @@ def move(
         connection.execute(delete(tables.stage_lease).where(tables.stage_lease.c.job_id == row.id))
     same = and_(_job.c.id == row.id, _job.c.epoch == row.epoch, _job.c.state == row.state)
     connection.execute(update(_job).where(same).values(**written))
+    if state in tables.TERMINAL:
+        announce(connection, row.id, f"job.{state}", now)
 
 
 def lose(connection: Connection, row: Any, error: RoadscribeError, max_losses: int, now: float) -> str:

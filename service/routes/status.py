@@ -10,6 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, gen
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from service.ledger.outbox.deliveries import Deliveries
 from service.routes.job_access import ledger_of
 from service.schemas import Health
 
@@ -39,7 +40,8 @@ def metrics(request: Request) -> Response:
     ledger = ledger_of(request)
     registry = CollectorRegistry()
     jobs = Gauge("roadscribe_jobs", "Jobs by state.", ["state"], registry=registry)
-    for name, value in ledger.figures().items():
+    deliveries: Deliveries = request.app.state.deliveries
+    for name, value in (ledger.figures() | deliveries.figures()).items():
         if name.startswith("jobs_"):
             jobs.labels(name.removeprefix("jobs_")).set(value)
         elif name.endswith("_total"):

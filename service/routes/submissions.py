@@ -23,7 +23,8 @@ from service.routes.job_access import etag, existing, ledger_of, visible
 from service.schemas import Job, Validation
 from service.settings import Settings
 from service.web.access import Submitter
-from service.web.openapi import job_body, links, refusals
+from service.web.bodies import json_body
+from service.web.openapi import body_of, links, refusals
 from workers.jobs.job_spec import JobSpec, kind_name
 from workers.jobs.kinds import public_kinds
 from workers.spec import parse_spec, spec_record, stored_spec
@@ -41,7 +42,7 @@ Key = Annotated[str, Header(max_length=255, description="The same key and body r
     "/jobs",
     status_code=202,
     response_model=Job,
-    openapi_extra=job_body(),
+    openapi_extra=body_of("NewJob"),
     responses={**TAKEN, **refusals(413, 415)},
 )
 async def submit(
@@ -56,7 +57,7 @@ async def submit(
 
     Among the jobs of a tenant a greater `priority` goes first.
     """
-    spec = await run_in_threadpool(_checked, await _body(request), request, sender)
+    spec = await run_in_threadpool(_checked, await json_body(request), request, sender)
     options: dict[str, Any] = {"key": idempotency_key, "priority": priority}
     if dedupe or sender.most_open_jobs or spec.input_jobs():
         submitted = await run_in_threadpool(_submitted, request, spec, sender, dedupe=dedupe, **options)
@@ -67,10 +68,10 @@ async def submit(
     return _answer(response, submitted, deduplicated=submitted.existed and not idempotency_key)
 
 
-@router.post("/jobs:validate", openapi_extra=job_body(), responses=refusals(413, 415))
+@router.post("/jobs:validate", openapi_extra=body_of("NewJob"), responses=refusals(413, 415))
 async def validate(request: Request, sender: Submitter) -> Validation:
     """Check a job without taking it: what would be refused, or the job with every setting and its stages."""
-    body = await _body(request)
+    body = await json_body(request)
     try:
         spec = await run_in_threadpool(_checked, body, request, sender)
     except Problem as problem:
@@ -135,18 +136,6 @@ def _refusals(sender: ApiKey) -> Iterator[None]:
 def _lost(error: InputLost) -> Problem:
     fault = {"pointer": error.where, "detail": error.message}
     return Problem(422, error.code, error.message, hint=error.hint, errors=[fault])
-
-
-async def _body(request: Request) -> bytes:
-    # A form or plain text could be sent by any web page the user visits, without the browser asking first.
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise Problem(415, "CONTENT_TYPE", "the body must be application/json")
-    limit, data = request.app.state.settings.max_body_bytes, bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise Problem(413, "BODY_TOO_LARGE", f"the body is larger than {limit} bytes")
-    return bytes(data)
 
 
 def _checked(body: bytes, request: Request, sender: ApiKey) -> JobSpec:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.problems import PROBLEM_JSON, TITLES
-from service.schemas import ProblemDocument
+from service.schemas import NewWebhook, ProblemDocument
 from workers.jobs.job_spec import kind_name
 from workers.jobs.kinds import public_kinds
 from workers.spec import adapter
@@ -17,6 +17,7 @@ from workers.spec import adapter
 PLACE = "#/components/schemas/{model}"
 EVERYWHERE = (400, 422, 500, 503)
 GUARDED = (401, 403, 429)
+BODIES = (NewWebhook,)  # of requests that routes read by themselves
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -27,9 +28,9 @@ def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def job_body() -> dict[str, Any]:
-    """Return the documentation of a request body that is a job, as the `openapi_extra` of a route."""
-    body = {"application/json": {"schema": {"$ref": PLACE.format(model="NewJob")}}}
+def body_of(model: str) -> dict[str, Any]:
+    """Return the documentation of a request body, by the name of its schema, as the `openapi_extra` of a route."""
+    body = {"application/json": {"schema": {"$ref": PLACE.format(model=model)}}}
     return {"requestBody": {"required": True, "content": body}}
 
 
@@ -53,8 +54,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
     components = document.setdefault("components", {}).setdefault("schemas", {})
     new_job = adapter(public_kinds()).json_schema(ref_template=PLACE)
-    problem = ProblemDocument.model_json_schema(ref_template=PLACE)
-    for name, schema in (("NewJob", new_job), ("ProblemDocument", problem)):
+    own = {model.__name__: model.model_json_schema(ref_template=PLACE) for model in (ProblemDocument, *BODIES)}
+    for name, schema in ({"NewJob": new_job} | own).items():
         components |= schema.pop("$defs", {}) | {name: schema}
     for kind in map(kind_name, public_kinds()):
         variant = components[new_job["discriminator"]["mapping"][kind].rpartition("/")[2]]

@@ -29,13 +29,15 @@ def test_pytorch_comes_with_a_dataset_only():
 import json, sys
 import roadscribe
 loaded = {"import": "torch" in sys.modules}
-for name in ("Client", "label", "evaluate", "ShardDataset"):
+for name in ("Client", "label", "evaluate", "verify_webhook", "ShardDataset"):
     getattr(roadscribe, name)
     loaded[name] = "torch" in sys.modules
 print(json.dumps(loaded))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    expected = {"import": False, "Client": False, "label": False, "evaluate": False, "ShardDataset": True}
+    expected = dict.fromkeys(("import", "Client", "label", "evaluate", "verify_webhook"), False) | {
+        "ShardDataset": True
+    }
     assert json.loads(done.stdout) == expected
 
 

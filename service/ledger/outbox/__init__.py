@@ -1,0 +1,1 @@
+"""The outbox: webhooks, what shall be sent to them, and what became of it."""
