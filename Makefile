@@ -81,8 +81,9 @@ bench: $(READY) ## Measure the renderers, an evaluation, and the loader and the 
 	$(BIN)/python tests/benchmarks/bench_loader.py
 	$(BIN)/python tests/benchmarks/bench_match.py
 
-bench-service: $(READY) ## Measure submissions a second over HTTP, and a consumer of snapshots, beside what the disk does
+bench-service: $(READY) ## Measure submissions, claims and a consumer of snapshots, beside what the disk does
 	$(BIN)/python tests/benchmarks/bench_submits.py
+	$(BIN)/python tests/benchmarks/bench_queue.py
 
 reliability: $(READY) ## Kill and race the running service, write docs/reliability.md (a quarter of an hour)
 	$(BIN)/python tests/reliability/run.py --write docs/reliability.md $(RELIABILITY)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, delete, select, update
 
 from recon.errors import RoadscribeError
 from service.ledger import figures, tables
-from service.ledger.database import append_event
+from service.ledger.database import insert_event
 from service.ledger.outbox.messages import announce
 from workers.retry import after_loss
 
@@ -39,8 +39,8 @@ def move(
     A job that leaves its executor loses owner and stages, and gets a new epoch: whoever had it is refused from here
     on, even before the next one claims it.
     """
-    append_event(connection, row.id, kind or f"job.{state}", dict(data), now)
-    written: dict[str, Any] = {"state": state, "state_at": now, **stamp(now), **values}
+    counted = {"last_event": _job.c.last_event + 1}
+    written: dict[str, Any] = {"state": state, "state_at": now, **stamp(now), **counted, **values}
     if row.state in tables.LEASED and state not in tables.LEASED:
         written |= {"owner": "", "epoch": row.epoch + 1}
         ended = {"ended_at": now, "outcome": state, "failure": values.get("failure")}
@@ -48,7 +48,10 @@ def move(
         connection.execute(update(_attempt).where(which).values(**ended))
         connection.execute(delete(tables.stage_lease).where(tables.stage_lease.c.job_id == row.id))
     same = and_(_job.c.id == row.id, _job.c.epoch == row.epoch, _job.c.state == row.state)
-    connection.execute(update(_job).where(same).values(**written))
+    number: int = connection.execute(
+        update(_job).where(same).values(**written).returning(_job.c.last_event)
+    ).scalar_one()
+    insert_event(connection, row.id, number, kind or f"job.{state}", data, now)
     if state in tables.TERMINAL:
         announce(connection, row.id, f"job.{state}", now)
 

@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,9 +146,16 @@ def append_event(connection: Connection, job_id: str, kind: str, data: dict[str,
     # The row lock of this update orders concurrent writers on any database.
     bump = update(job).where(job.c.id == job_id).values(last_event=job.c.last_event + 1).returning(job.c.last_event)
     number: int = connection.execute(bump).scalar_one()
-    row = {"job_id": job_id, "seq": number, "at": at, "type": kind, "data": json.dumps(data)}
-    connection.execute(tables.event.insert().values(**row))
+    insert_event(connection, job_id, number, kind, data, at)
     return number
+
+
+def insert_event(
+    connection: Connection, job_id: str, number: int, kind: str, data: Mapping[str, Any], at: float
+) -> None:
+    """Add an event whose number the job's row has been given in the caller's transaction."""
+    row = {"job_id": job_id, "seq": number, "at": at, "type": kind, "data": json.dumps(dict(data))}
+    connection.execute(tables.event.insert().values(**row))
 
 
 def job_record(row: Row[Any]) -> dict[str, Any]:
