@@ -70,11 +70,22 @@ def lines_apart_m(evidence: Evidence, strand: Strand, config: StyleConfig) -> fl
     on = np.flatnonzero(~strand.bridged & ~strand.faint)
     if not on.size:
         return 0.0
-    offset = np.arange(-PROFILE_M, PROFILE_M + ROUNDING, PROFILE_STEP_M)
-    across = evidence.sample(evidence.marking, polyline.across(strand.xy_m, offset)[on])
-    windows = np.array_split(across, max(1, round(on.size * STEP_M / WINDOW_M)))
+    windows = np.array_split(_profiles(evidence, strand)[on], max(1, round(on.size * STEP_M / WINDOW_M)))
     apart = np.array([_crests_apart_m(window.mean(axis=0), config) for window in windows])
     return float(np.median(apart[apart > 0])) if (apart > 0).mean() >= config.crested_share else 0.0
+
+
+def paint_across_m(evidence: Evidence, strand: Strand) -> float:
+    """Return how many metres of paint lie across a strand, the median: blur spreads paint and leaves its amount."""
+    on = ~strand.bridged & ~strand.faint
+    profiles = _profiles(evidence, strand)[on]
+    return float(np.median(profiles.sum(axis=1))) * PROFILE_STEP_M if on.any() else 0.0
+
+
+def _profiles(evidence: Evidence, strand: Strand) -> F64:
+    """Return the paint (N, M) across each vertex of a strand."""
+    offset = np.arange(-PROFILE_M, PROFILE_M + ROUNDING, PROFILE_STEP_M)
+    return evidence.sample(evidence.marking, polyline.across(strand.xy_m, offset))
 
 
 def trips_along(evidence: Evidence, strand: Strand) -> int:
@@ -166,7 +177,8 @@ def _doubled(evidence: Evidence, strand: Strand, stretch: Stretch, config: Style
     """Return a stretch of one line as double where its profile across shows two, though one ridge was traced.
 
     Dashes that several trips place a little apart have two crests too. Therefore only a solid line is double for them,
-    and a short piece only if one trip saw it or its crests lie too far apart for that reason.
+    and a short piece only if one trip saw it or its crests lie too far apart for that reason. A single line that is
+    blurred is wide too. But two lines are wider than their paint by the gap between them, and half a cell of blur.
     """
     if stretch.style not in ("solid", "unknown"):
         return stretch
@@ -175,6 +187,10 @@ def _doubled(evidence: Evidence, strand: Strand, stretch: Stretch, config: Style
     painted = part.paint[~part.bridged]
     strong = painted.size > 0 and float(np.median(painted)) >= config.double_probability
     wide = strand.width_m >= config.double_width_m and part.length_m >= config.solid_run_m
+    if strong and wide:
+        paint_m = paint_across_m(evidence, part)
+        gap_m = config.crest_min_apart_m + evidence.grid.cell_m / 2
+        wide = paint_m >= config.double_width_m or strand.width_m - paint_m >= gap_m
     apart_m = lines_apart_m(evidence, part, config)
     surely = stretch.style == "solid" or trips_along(evidence, part) == 1 or apart_m >= config.trips_apart_m
     return stretch._replace(style="double") if (strong and wide) or (apart_m > 0 and surely) else stretch

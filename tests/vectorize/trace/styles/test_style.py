@@ -49,6 +49,26 @@ def test_a_line_is_solid_at_every_heading_though_cells_are_as_wide_as_the_line(w
     assert divider.style == "solid"
 
 
+@pytest.mark.parametrize(("cell_m", "blur_m"), [(0.1, 0.15), (0.15, 0.12), (0.2, 0.1)])
+@pytest.mark.parametrize("heading_rad", [0.0, 0.4])
+@pytest.mark.parametrize("left_m", [0.53, 0.6])
+def test_a_wide_line_is_solid_though_it_is_blurred(left_m, heading_rad, cell_m, blur_m):
+    canvas, centre = street(heading_rad=heading_rad, length_m=24.0, half_width_m=4.0, cell_m=cell_m)
+    canvas.stroke(shifted(centre, left_m), width_m=0.3)
+    (divider,) = trace(_blur(canvas, blur_m).bev(), TraceConfig()).of("divider")
+    assert divider.style == "solid"
+
+
+@pytest.mark.parametrize("cell_m", [0.1, 0.2])
+@pytest.mark.parametrize("width_m", [0.12, 0.15])
+def test_two_lines_are_double_though_their_gap_is_blurred_away(width_m, cell_m):
+    canvas, centre = street(length_m=24.0, half_width_m=4.0, cell_m=cell_m)
+    for side in (-0.15, 0.15):
+        canvas.stroke(shifted(centre, 0.53 + side), width_m=width_m)
+    (divider,) = trace(_blur(canvas, 0.05).bev(), TraceConfig()).of("divider")
+    assert divider.style == "double"
+
+
 def test_dashes_that_two_trips_place_a_hand_apart_stay_dashed():
     canvas, centre = street(heading_rad=0.4)
     for side in (-0.12, 0.12):
