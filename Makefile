@@ -75,11 +75,12 @@ mutants: $(READY) ## Prove that tests notice wrong constants of tracing (two min
 ablation: $(READY) ## Switch every term of the fit off in turn, write docs/ablation.md (most of an hour)
 	$(BIN)/python tests/benchmarks/bench_ablation.py --write docs/ablation.md
 
-bench: $(READY) ## Measure the renderers, an evaluation, and the loader and the matching of a training
+bench: $(READY) ## Measure the renderers, an evaluation, the loader and the matching of a training, and campaigns
 	$(BIN)/python tests/benchmarks/bench_render.py
 	$(BIN)/python tests/benchmarks/bench_evaluate.py
 	$(BIN)/python tests/benchmarks/bench_loader.py
 	$(BIN)/python tests/benchmarks/bench_match.py
+	$(BIN)/python tests/benchmarks/bench_campaign.py 1 10 100
 
 bench-service: $(READY) ## Measure submissions, claims and a consumer of snapshots, beside what the disk does
 	$(BIN)/python tests/benchmarks/bench_submits.py

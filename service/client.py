@@ -67,14 +67,21 @@ class Client:
         """Return a job; with `wait_s` not before it ended or so much time passed."""
         return self._object(self._request("GET", f"/v1/jobs/{quote(job_id, safe='')}", params={"wait": wait_s}))
 
-    def jobs(self, *, state: str = "", limit: int = 50, cursor: int | None = None) -> dict[str, Any]:
-        """Return one page of jobs."""
+    def jobs(
+        self, *, state: str = "", limit: int = 50, cursor: int | None = None, ids: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Return one page of jobs, or of those of `ids`, at most 100."""
         params: dict[str, Any] = {"state": state, "limit": limit} | ({"cursor": cursor} if cursor else {})
+        params |= {"id": list(ids)} if ids else {}
         return self._object(self._request("GET", "/v1/jobs", params=params))
 
     def cancel(self, job_id: str) -> dict[str, Any]:
         """Ask for the end of a job and return it."""
         return self._object(self._request("POST", f"/v1/jobs/{quote(job_id, safe='')}/cancel"))
+
+    def retry(self, job_id: str) -> dict[str, Any]:
+        """Submit a job that failed or was cancelled again, and return the new job; repeated, it is the same one."""
+        return self._object(self._request("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry"))
 
     def ready(self) -> bool:
         """Return whether the service would run a job now."""

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from recon.align.alignment import AlignedTrip, Alignment, corrected, in_world_of
 from recon.align.levels import landmarks_by_level
 from recon.align.loop_closure import height_closure, only_up, passes_of
-from recon.align.overlap import drive_area, meetings, sites
+from recon.align.overlap import ROAD_HALF_M, drive_area, meetings, sites
 from recon.align.pose_jump import pose_jump
 from recon.align.register import Registration, TripLandmarks, register
 from recon.arrays import F64
@@ -27,7 +27,6 @@ from recon.views.views import Trip
 CORRIDOR_M = 15.0  # of the height field: a little beyond the range of landmarks
 LIDAR_RANGE_M = 40.0
 BESIDE_M = 12.0  # heights of two trips are compared where their paths are this near: both fields reach there
-ROAD_HALF_M = 6.0  # half the width of the road assumed along a path: two paths that only cross share little of it
 NO_ORIGIN = "it has no origin but other trips have one, so its position is unknown"
 
 

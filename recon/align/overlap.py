@@ -19,6 +19,7 @@ from recon.arrays import F64
 from recon.errors import ConfigInvalid
 
 CROSSING_M2 = 200.0  # with less, areas only touch; two crossing roads share the product of their widths
+ROAD_HALF_M = 6.0  # half the width of the road assumed along a path: two paths that only cross share little of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +61,16 @@ def drive_area(poses: F64, *, ahead_m: float = 30.0, beside_m: float = 15.0) -> 
 
 def meetings(areas: Sequence[shapely.Geometry], *, least_m2: float = CROSSING_M2) -> tuple[Meeting, ...]:
     """Return every pair of areas that share at least `least_m2`, in order."""
-    tree = shapely.STRtree(list(areas))
-    one, other = tree.query(list(areas), predicate="intersects")
-    found = []
-    for i, j in sorted(zip(one.tolist(), other.tolist(), strict=True)):
-        if i < j:
-            shared = shapely.intersection(areas[i], areas[j]).area
-            if shared >= least_m2:
-                whole = areas[i].area + areas[j].area - shared
-                found.append(Meeting(first=i, second=j, shared_m2=float(shared), iou=float(shared / whole)))
-    return tuple(found)
+    every = np.array(areas, dtype=object)
+    one, other = shapely.STRtree(every).query(every, predicate="intersects")
+    one, other = one[one < other], other[one < other]
+    shared = shapely.area(shapely.intersection(every[one], every[other]))
+    size = shapely.area(every)
+    meet = np.flatnonzero(shared >= least_m2)
+    return tuple(
+        Meeting(first=i, second=j, shared_m2=m2, iou=m2 / (size[i] + size[j] - m2))
+        for i, j, m2 in sorted(zip(one[meet].tolist(), other[meet].tolist(), shared[meet].tolist(), strict=True))
+    )
 
 
 def sites(count: int, met: Sequence[Meeting]) -> tuple[tuple[int, ...], ...]:

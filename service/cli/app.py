@@ -11,6 +11,7 @@ import typer
 from recon.errors import ConfigInvalid, RoadscribeError
 from service.cli import (
     aggregate,
+    campaign,
     city,
     dataset,
     demo,
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
 MODELS = (segment, train, predict)
-SERVICE = (serve, submit, show, dataset, keys, webhooks, gc)
+SERVICE = (serve, submit, show, campaign, dataset, keys, webhooks, gc)
 for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 

@@ -106,6 +106,29 @@ def snapshot_spec(name: str, jobs: Sequence[str], extends: str, changes: list[st
     return _parsed(SnapshotJob, {"kind": "snapshot", "dataset": name, "jobs": list(jobs), "extends": extends}, changes)
 
 
+def site_spec(changes: list[str] | None) -> AggregateJob:
+    """Return an aggregate job with these settings, and drives to be replaced; raises ConfigInvalid."""
+    drives = [{"drive": f"/{number}"} for number in (1, 2)]
+    return _parsed(AggregateJob, {"kind": "aggregate", "drives": drives}, changes)
+
+
+def changes_of(
+    kind: type[JobSpec], changes: list[str] | None, *, or_of_none_of: Sequence[type[JobSpec]] = ()
+) -> list[str]:
+    """Return the changes of a kind of job, by the names of its sections.
+
+    One job has to refuse the changes that belong nowhere: `or_of_none_of` are the other kinds that share the changes.
+    """
+
+    def meant(change: str) -> bool:
+        section = change.partition("=")[0].partition(".")[0]
+        if section in kind.model_fields:
+            return True
+        return bool(or_of_none_of) and not any(section in other.model_fields for other in or_of_none_of)
+
+    return [change for change in changes or [] if meant(change)]
+
+
 def is_job_id(text: str) -> bool:
     """Return whether a text is the id of a job, and no folder that happens to be called so."""
     try:

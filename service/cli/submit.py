@@ -26,7 +26,7 @@ from service.cli.job_options import (
 )
 from service.cli.stage_bars import StageBars
 from service.cli.terminal import echo, put
-from service.client import Client, part_of
+from service.client import RETRY_S, Client, part_of
 from workers.jobs.job_spec import JobSpec
 from workers.spec import spec_record
 
@@ -42,9 +42,9 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def connect(url: str) -> Client:
+def connect(url: str, *, retries: tuple[float, ...] = RETRY_S) -> Client:
     """Return a client with the key of the environment."""
-    return Client(url, api_key=os.environ.get("ROADSCRIBE_API_KEY", ""))
+    return Client(url, api_key=os.environ.get("ROADSCRIBE_API_KEY", ""), retries=retries)
 
 
 def submit(

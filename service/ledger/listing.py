@@ -30,6 +30,7 @@ class Filters:
     kind: str = ""
     created_after: float | None = None
     created_before: float | None = None
+    ids: tuple[str, ...] = ()
 
 
 class Listing:
@@ -50,6 +51,7 @@ class Listing:
             query = query.where(_job.c.created_at > filters.created_after)
         if filters.created_before is not None:
             query = query.where(_job.c.created_at < filters.created_before)
+        query = query.where(_job.c.id.in_(filters.ids)) if filters.ids else query
         query = query if before is None else query.where(_job.c.seq < before)
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()

@@ -22,9 +22,11 @@ POLL_S = 0.3
 LONGEST_WAIT_S = 60.0
 LARGEST = 2**63 - 1  # what a column of the ledger can be compared with
 LATEST_S = 1e11
+MOST_IDS = 100
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 KNOWN: dict[int | str, dict[str, Any]] = {304: {"description": "It is as If-None-Match states."}, **refusals(404)}
+Ids = Annotated[list[str], Query(max_length=MOST_IDS, description="Only these jobs. Repeatable.")]
 Time = Annotated[float | None, Query(ge=0, le=LATEST_S, description="Seconds since 1970.")]
 
 
@@ -35,6 +37,7 @@ def list_jobs(
     sender: Reader,
     state: str = "",
     kind: str = "",
+    id: Ids = [],  # noqa: B006 - FastAPI copies it
     created_after: Time = None,
     created_before: Time = None,
     cursor: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
@@ -44,9 +47,8 @@ def list_jobs(
     if state and state not in STATES:
         fault = {"pointer": "/state", "detail": f"one of {', '.join(STATES)}"}
         raise Problem(422, "REQUEST_INVALID", "unknown state", errors=[fault])
-    filters = Filters(
-        tenant=tenant_of(sender), state=state, kind=kind, created_after=created_after, created_before=created_before
-    )
+    times = {"created_after": created_after, "created_before": created_before}
+    filters = Filters(tenant=tenant_of(sender), state=state, kind=kind, ids=tuple(id), **times)
     jobs, following = listing_of(request).page(filters, before=cursor, limit=limit)
     if following is not None:
         url = request.url.include_query_params(cursor=following)

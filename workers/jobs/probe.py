@@ -28,11 +28,12 @@ ProbeAction = Literal["ok", "invalid", "crash", "bug", "disk_full", "memory", "h
 
 
 class ProbeConfig(Spec):
-    """What the two stages of a probe do: `script` holds one action for each run of the second stage."""
+    """What the stages of a probe do: `script` holds one action for each run of the second stage."""
 
     seconds: float = Field(default=0.0, ge=0.0, le=3600.0)
     size: int = Field(default=16, ge=0, le=1 << 30)  # bytes written by each stage
     script: tuple[ProbeAction, ...] = ()
+    steps: tuple[float, ...] = ()  # seconds of stages between the two
     grace_s: float = Field(default=0.0, ge=0.0, le=60.0)  # of the second stage
     salt: str = ""  # makes one probe differ from another
 
@@ -55,9 +56,14 @@ class ProbeJob(JobSpec):
         return self.model_copy(update={"probe": self.probe.model_copy(update={"size": self.probe.size // 2})})
 
     def plan(self) -> tuple[Stage, ...]:
-        """Return two stages: the first works, the second follows the script."""
+        """Return two stages, the first works, the second follows the script, and the steps between them."""
         first, second = PLAN
-        return first, replace(second, grace_s=self.probe.grace_s)
+        steps: list[Stage] = []
+        for number in range(len(self.probe.steps)):
+            parents = {"before": steps[-1].name if steps else first.name}
+            steps.append(replace(STEP, name=f"step {number + 1}", parents=parents, trip=number))
+        last = replace(second, grace_s=self.probe.grace_s)
+        return first, *steps, replace(last, parents={**last.parents, "last": steps[-1].name}) if steps else last
 
     def publishes(self) -> dict[str, str]:
         """Return stage -> folder of the result."""
@@ -73,6 +79,14 @@ PLAN = (
     Stage(name="first", function="workers.jobs.probe:first", config="probe", kind="Probe"),
     Stage(name="second", function="workers.jobs.probe:second", parents=same("first"), config="probe", kind="Probe"),
 )
+STEP = Stage(name="step", function="workers.jobs.probe:step", config="probe", kind="Probe")
+
+
+def step(given: StageInput) -> None:
+    """Sleep as long as the step shall last, then leave a name."""
+    config: ProbeConfig = given.config
+    _work(given, config.steps[given.trip])
+    _leave(given, b"step")
 
 
 def first(given: StageInput) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recon.align.alignment import Alignment
+from recon.align.groups import ground_of
 from recon.artifact import atomic_folder, read, read_manifest
 from recon.bev.bev_map import BevBlocks
 from recon.drive import DriveLog
@@ -47,6 +48,7 @@ def draw(given: StageInput) -> None:
     else:
         drives = [posed_drive(given)]
         summary |= {"mount": mount} if (mount := surface_report(given).get("mount")) else {}
+        summary["ground"] = ground_of(drives[0])
     surface = read_manifest(given.parents["fit"], kind=RoadSurface.kind, schema=RoadSurface.schema, verify=False)
     summary["surface"] = _surface_summary(surface.meta["report"])
     if given.config.fit.holdout_every:

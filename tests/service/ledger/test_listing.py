@@ -54,6 +54,8 @@ def test_filters_narrow_a_list(submissions, listing):
     assert ids(tenant="a") == [exported["id"], mine]
     assert ids(tenant="a", state="queued") == [mine]
     assert ids(kind="export") == [exported["id"]]
+    assert ids(ids=(mine, other, "another")) == [other, mine]
+    assert ids(ids=(mine, other), tenant="a") == [mine]
     assert ids(created_after=exported["created_at"]) == []
     assert ids(created_before=exported["created_at"]) == [other, mine]
 
