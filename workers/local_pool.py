@@ -42,6 +42,10 @@ class LocalPool:
         self._as_new = False
         self._idle_since = 0.0
 
+    def __del__(self) -> None:
+        """Leave no process behind a pool that nobody closed."""
+        self.close()
+
     def run(self, task: StageTask, report: Report, should_stop: Callable[[], bool]) -> StageOutcome:
         """Run one stage; see `Pool.run`. Call from a thread that lives as long as the pool."""
         with contextlib.closing(self.messages(task, should_stop)) as lines:

@@ -84,3 +84,8 @@ def test_a_worker_that_was_idle_for_long_is_not_used_again(
     monkeypatch.setattr(local_pool, "KEPT_S", 0.0)
     run(probe("b"), store, local)
     assert worker() not in (0, first)
+
+
+def test_a_pool_that_is_forgotten_leaves_no_process(store: Store) -> None:
+    run(probe("a"), store, LocalPool())
+    assert worker() == 0
