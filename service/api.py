@@ -25,8 +25,10 @@ from service.ledger.listing import Listing
 from service.ledger.outbox.deliveries import Deliveries
 from service.ledger.outbox.webhooks import Webhooks
 from service.ledger.submissions import Submissions
-from service.routes import datasets, history, jobs, published_files, reference, status, submissions, webhooks
+from service.routes import audit, datasets, history, jobs, published_files, reference, status, submissions, webhooks
 from service.settings import Settings, load_settings
+from service.storage.audit import Audit
+from service.storage.removal import Removals
 from service.stored_files import StoredFiles
 from service.web import openapi
 from service.web.access import Access, operator_of
@@ -64,12 +66,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.submissions = Submissions(engine, max_attempts=settings.max_attempts)
     app.state.batches = Batches(engine, app.state.submissions)
     app.state.stored_files = StoredFiles(settings.home, app.state.submissions, settings.publish_url)
-    app.state.datasets = Datasets(engine)
+    app.state.datasets, app.state.audit = Datasets(engine), Audit(engine)
+    app.state.removals = Removals(engine, retain_days=settings.retain_days)
     _add_webhooks(app, engine, settings)
     problems.install(app)
     openapi.install(app)
     guard = [Depends(operator_of)]
-    for module in (submissions, jobs, history, published_files, datasets, webhooks):
+    for module in (submissions, jobs, history, published_files, datasets, webhooks, audit):
         app.include_router(module.router)
     app.include_router(status.router)
     app.include_router(reference.router)
@@ -97,18 +100,19 @@ def _dispatcher(state: Any) -> Dispatcher:
 
 
 def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """Return a lifespan that ends jobs whose time is over, also while no executor lives, and sends to webhooks."""
+    """Return a lifespan that ends and deletes jobs whose time is over, and sends to webhooks."""
 
-    async def sweep() -> None:
+    async def sweep(removals: Removals) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
             with suppress(StorageError):  # the next round may find the ledger again
                 await run_in_threadpool(leases.sweep)
+                await run_in_threadpool(removals.sweep)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         logs.configure()  # whatever server runs the app
-        dispatcher, task = _dispatcher(app.state), asyncio.create_task(sweep())
+        dispatcher, task = _dispatcher(app.state), asyncio.create_task(sweep(app.state.removals))
         dispatcher.start()
         yield
         dispatcher.stop()

@@ -83,6 +83,15 @@ class Client:
         """Submit a job that failed or was cancelled again, and return the new job; repeated, it is the same one."""
         return self._object(self._request("POST", f"/v1/jobs/{quote(job_id, safe='')}/retry"))
 
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, with its events; ServiceRefused for another."""
+        self._request("DELETE", f"/v1/jobs/{quote(job_id, safe='')}")
+
+    def set_priority(self, job_id: str, priority: int) -> dict[str, Any]:
+        """Change the priority of a job that no executor has taken, and return it; ServiceRefused for another."""
+        path = f"/v1/jobs/{quote(job_id, safe='')}"
+        return self._object(self._request("PATCH", path, json={"priority": priority}))
+
     def ready(self) -> bool:
         """Return whether the service would run a job now."""
         try:

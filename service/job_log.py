@@ -23,6 +23,7 @@ def log_line(event: dict[str, Any]) -> dict[str, Any]:
     else:
         message = kind.removeprefix("job.").replace("_", " ").replace(".", " ")
         message += f" (attempt {data['attempt']})" if "attempt" in data else ""
+        message += f" {data['priority']}" if "priority" in data else ""
         failure = data.get("failure")
         if failure:
             place = f" [{failure['where']}]" if failure.get("where") else ""

@@ -35,6 +35,12 @@ CODES: dict[str, tuple[str, str]] = {
     "JOB_INVALID": ("The job has unknown fields or wrong values.", "Correct the fields under `errors`."),
     "JOB_UNKNOWN": ("There is no such job, or it belongs to another tenant.", "Check the id and the key."),
     "JOB_NOT_ENDED": ("Only a job that failed or was cancelled can be retried.", "Wait for its end, or cancel it."),
+    "JOB_NOT_WAITING": ("Only a job that no executor has taken gets another priority.", "Let it run, or cancel it."),
+    "JOB_OPEN": ("Only a job that has ended can be deleted.", "Cancel it first, or wait for its end."),
+    "JOB_IN_USE": (
+        "The job is a snapshot of a dataset, which never changes, or a job that has not ended needs it.",
+        "Keep it, or delete it when that job has ended.",
+    ),
     "ARTIFACT_UNKNOWN": ("No job of this tenant published such a file.", "List the artifacts of the job."),
     "ARTIFACT_GONE": ("The file is no longer in the store.", "Run the job again."),
     "ARTIFACT_DAMAGED": (

@@ -207,10 +207,37 @@ class ArtifactPage(BaseModel):
     artifacts: list[ArtifactEntry]
 
 
+class JobChange(BaseModel):
+    """What can be changed of a job."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    priority: int = Field(ge=-100, le=100)
+
+
+class AuditLine(BaseModel):
+    """What is gone: `actor` is the id of an API key, `operator` or `retention`, `subject` the id of the job."""
+
+    seq: int
+    at: float
+    tenant: str
+    actor: str
+    action: str
+    subject: str
+    detail: dict[str, Any]
+
+
+class AuditPage(BaseModel):
+    """Lines, newest first; `next` is the cursor of the following page."""
+
+    lines: list[AuditLine]
+    next: int | None
+
+
 class NewWebhook(BaseModel):
     """An address to register, and which events it gets."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     # ASCII without spaces: a name in another script is written in punycode.
     url: str = Field(max_length=2000, pattern=r"^https?://[!-~]+$", examples=["https://receiver.example/roadscribe"])

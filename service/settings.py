@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     webhook_networks: str = ""  # where webhooks may lead besides the public internet, with commas: 10.1.0.0/16
     webhook_key: SecretStr = SecretStr("")  # secrets of webhooks derive from it; empty: a file in `home`
     webhook_retry_s: float = Field(default=5.0, gt=0)  # the first pause after a failure; each next is four times it
+    retain_days: float = Field(default=0.0, ge=0.0)  # jobs that ended longer ago are deleted; 0: none
     probe_jobs: bool = False  # accept the jobs of the conformance tests
 
     @field_validator("home")

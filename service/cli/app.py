@@ -18,6 +18,7 @@ from service.cli import (
     evaluate,
     export,
     gc,
+    jobs,
     keys,
     label,
     predict,
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 LOCAL = (demo, city, label, aggregate, evaluate, export, validate, truth)
 MODELS = (segment, train, predict)
-SERVICE = (serve, submit, show, campaign, dataset, keys, webhooks, gc)
+SERVICE = (serve, submit, jobs, show, campaign, dataset, keys, webhooks, gc)
 for module in (*LOCAL, *SERVICE, *MODELS):
     module.register(app)
 

@@ -1,10 +1,9 @@
-"""Commands that talk to a service: submit, jobs, watch, cancel, fetch."""
+"""Commands that talk to a service: submit, watch, cancel, fetch."""
 
 from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +37,7 @@ DEFAULT_URL = "http://127.0.0.1:8765"
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (submit, jobs, watch, cancel, fetch):
+    for command in (submit, watch, cancel, fetch):
         app.command()(command)
 
 
@@ -95,32 +94,6 @@ def submit(
         put(json.dumps(job) if as_json else job["id"], flush=True)
         if follow and not as_json:
             end(follow_job(client, job["id"]), as_json=False)
-
-
-def jobs(
-    state: Annotated[str, typer.Option("--state", help="Only jobs in this state.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=500)] = 20,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
-    """List jobs, newest first.
-
-    Example: roadscribe jobs --state failed
-    """
-    with connect(url) as client:
-        page = client.jobs(state=state, limit=limit)
-    if as_json:
-        put(json.dumps(page))
-        return
-    for job in page["jobs"]:
-        created = datetime.fromtimestamp(job["created_at"]).strftime("%Y-%m-%d %H:%M:%S")
-        state_text = job["state"] + (f" ({job['failure']['code']})" if job["failure"] else "")
-        if job["state"] == "blocked":
-            state_text += f" ({job['progress']['done']} of {job['progress']['total']} inputs)"
-        place = f"{job['stage']:<8} {job['sources']}"
-        attempt = f"{job['attempt']}/{job['max_attempts']}"
-        # Plain lines: a table fitted to the terminal would cut ids short, and people copy them.
-        put(f"{job['id']}  {created}  {attempt}  {state_text:<24} {place}")
 
 
 def watch(job_id: JobId, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:

@@ -9,13 +9,13 @@ import time
 from dataclasses import dataclass
 from typing import Any, Self
 
-from sqlalchemy import Connection, Engine, and_, func, select
+from sqlalchemy import Connection, Engine, and_, func, select, update
 from sqlalchemy.exc import IntegrityError
 
 from recon.artifact import canonical_json
 from recon.errors import ConfigInvalid
 from service.ledger import blocked_jobs, tables
-from service.ledger.changes import locked, move
+from service.ledger.changes import locked, move, stamp
 from service.ledger.clock import now
 from service.ledger.database import append_event, count_by_state, job_record, lock_name, reading, writing
 from service.ledger.figures import LEASES_LOST, STAGE_SECONDS, counter, histogram
@@ -204,6 +204,19 @@ class Submissions:
                 return job_record(row)
             state = "cancelled" if row.state in tables.WAITING else "cancelling"
             move(connection, row, state, now(connection))
+            return self._read(connection, job_id)
+
+    def prioritize(self, job_id: str, priority: int) -> dict[str, Any] | None:
+        """Change the priority of a job that waits, and return it; one that an executor took stays as it is."""
+        with writing(self._engine) as connection:
+            row = locked(connection, job_id)
+            if row is None:
+                return None
+            if row.state in tables.WAITING and row.rank != -priority:
+                at = now(connection)
+                append_event(connection, job_id, "job.priority", {"priority": priority, "before": -row.rank}, at)
+                change = update(_job).where(_job.c.id == job_id).values(rank=-priority, **stamp(at))
+                connection.execute(change)
             return self._read(connection, job_id)
 
     def note(self, job_id: str, kind: str, data: dict[str, Any]) -> None:

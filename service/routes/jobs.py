@@ -1,4 +1,4 @@
-"""Routes of jobs: list, get, cancel."""
+"""Routes of jobs: list, get, change, cancel, delete."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from service.ledger.tables import STATES, TERMINAL, WAITING
 from service.problems import Problem
 from service.routes.job_access import etag, existing, ledger_of, listing_of
 from service.routes.status import STALE_S
-from service.schemas import Job, JobPage, JobSummary
+from service.schemas import Job, JobChange, JobPage, JobSummary
+from service.storage.removal import JobInUse, JobOpen, Removals
 from service.web.access import Reader, Submitter, tenant_of
+from service.web.bodies import parsed
 from service.web.limits import Slots
-from service.web.openapi import refusals
+from service.web.openapi import body_of, refusals
 
 POLL_S = 0.3
 LONGEST_WAIT_S = 60.0
@@ -101,3 +103,35 @@ def cancel(request: Request, job_id: str, sender: Submitter) -> Job:
     ledger = ledger_of(request)
     existing(ledger.get(job_id), sender)
     return Job(**existing(ledger.cancel(job_id), sender))
+
+
+@router.patch("/jobs/{job_id}", openapi_extra=body_of("JobChange"), responses=refusals(404, 409, 413, 415))
+async def change_job(request: Request, response: Response, job_id: str, sender: Submitter) -> Job:
+    """Change the priority of a job that no executor has taken: one that is queued, pauses or waits for others."""
+    change, ledger = await parsed(request, JobChange), ledger_of(request)
+    existing(await run_in_threadpool(ledger.get, job_id), sender)
+    job = existing(await run_in_threadpool(ledger.prioritize, job_id, change.priority), sender)
+    if job["state"] not in WAITING:
+        raise Problem(409, "JOB_NOT_WAITING", f"the job is {job['state']}")
+    response.headers["ETag"] = etag(job)
+    return Job(**job)
+
+
+@router.delete("/jobs/{job_id}", status_code=204, responses=refusals(404, 409))
+def delete_job(request: Request, job_id: str, sender: Submitter) -> None:
+    """Delete a job that has ended, with its events and attempts; a line of the audit stays.
+
+    Its files can no longer be fetched, and are collected unless another job published the same.
+    """
+    existing(ledger_of(request).get(job_id), sender)
+    removals: Removals = request.app.state.removals
+    try:
+        found = removals.delete(job_id, actor=sender.id or sender.name)
+    except JobOpen as error:
+        hint = "Cancel it first, or wait for its end."
+        raise Problem(409, "JOB_OPEN", f"the job is {error}", hint=hint) from None
+    except JobInUse:
+        what = "the job is a snapshot of a dataset, or a job that has not ended needs it"
+        raise Problem(409, "JOB_IN_USE", what) from None
+    if not found:
+        existing(None, sender)

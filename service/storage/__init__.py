@@ -1,1 +1,1 @@
-"""Where published files are kept, and how long."""
+"""Where published files are kept, how long they and their jobs are, and what was deleted."""

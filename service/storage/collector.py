@@ -57,8 +57,9 @@ class Collector:
         Raises ConfigInvalid when the ledger knows no job but the store holds results: it is that of another service.
         """
         with reading(self._engine) as connection:
-            jobs = connection.execute(select(func.count()).select_from(tables.job)).scalar_one()
-        if not jobs and any(self._results()):
+            # A ledger whose jobs were all deleted has lines about them.
+            used = [connection.execute(select(table.c.seq).limit(1)).first() for table in (tables.job, tables.audit)]
+        if not any(used) and any(self._results()):
             hint = "Check ROADSCRIBE_HOME and ROADSCRIBE_DATABASE_URL."
             raise ConfigInvalid(
                 "the ledger knows no job, but the store holds results", where=str(self._home), hint=hint

@@ -122,6 +122,7 @@ async def operator_of(sender: Sender) -> ApiKey:
 
 Reader = Annotated[ApiKey, Depends(reader_of)]
 Submitter = Annotated[ApiKey, Depends(submitter_of)]
+Operator = Annotated[ApiKey, Depends(operator_of)]
 
 
 def tenant_of(sender: ApiKey) -> str | None:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.problems import PROBLEM_JSON, TITLES
-from service.schemas import NewWebhook, ProblemDocument
+from service.schemas import JobChange, NewWebhook, ProblemDocument
 from workers.jobs.job_spec import kind_name
 from workers.jobs.kinds import public_kinds
 from workers.spec import adapter
@@ -17,7 +17,7 @@ from workers.spec import adapter
 PLACE = "#/components/schemas/{model}"
 EVERYWHERE = (400, 422, 500, 503)
 GUARDED = (401, 403, 429)
-BODIES = (NewWebhook,)  # of requests that routes read by themselves
+BODIES = (NewWebhook, JobChange)  # of requests that routes read by themselves
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:

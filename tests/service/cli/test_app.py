@@ -128,6 +128,9 @@ def test_jobs_over_the_service(service, tmp_path):
     assert call("watch", job_id, "--json", url=service.url)[0] == 0
     assert "divider" in call("show", job_id, url=service.url)[1]
     assert call("watch", "none", url=service.url)[0] == 1
+    assert "JOB_NOT_WAITING" in call("jobs", "priority", job_id, "5", url=service.url)[2]
+    assert call("jobs", "delete", job_id, url=service.url)[:2] == (0, f"deleted {job_id}\n")
+    assert "JOB_UNKNOWN" in call("jobs", "delete", job_id, "--json", url=service.url)[2]
     assert call("submit", "/etc", url=service.url)[0] == 1
     assert call("jobs")[0] == 3
 

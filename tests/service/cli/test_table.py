@@ -11,7 +11,7 @@ import painted_result
 import pytest
 from typer.testing import CliRunner
 
-from service.cli import submit
+from service.cli import jobs
 from service.cli.app import app
 
 JOB = "0198f3c2-5d1e-7c40-9b7a-3f0e6c1d2a54"
@@ -97,7 +97,7 @@ def test_jobs_of_a_service(monkeypatch: pytest.MonkeyPatch, columns: str, termin
             facts = {"failure": None, "progress": progress, "kind": "label", "sources": DRIVE}
             return {"jobs": [body | facts], "next": None}
 
-    monkeypatch.setattr(submit, "connect", lambda url: Service())
+    monkeypatch.setattr(jobs, "connect", lambda url: Service())
     text = printed(columns, terminal, "jobs")
     assert_whole(text, JOB, "blocked (1 of 2 inputs)", "segment 12", DRIVE)
 

@@ -202,3 +202,44 @@ def test_the_client_names_the_fault(client):
 def test_a_number_too_large_for_the_ledger_is_the_callers_mistake(http, client, body, query):
     answer = http.get(query.format(n=2**63, id=client.submit(body())["id"]))
     assert (answer.status_code, answer.json()["code"]) == (422, "REQUEST_INVALID")
+
+
+def test_the_priority_of_a_job_that_waits_is_changed(http, client, body):
+    first = client.submit(body())
+    blocker = client.submit(body("hang"))
+    behind = client.submit(body() | {"after": [blocker["id"]]})
+    finish(client, first["id"])
+    refused = http.patch(f"/v1/jobs/{first['id']}", json={"priority": 1})
+    assert (refused.status_code, refused.json()["code"]) == (409, "JOB_NOT_WAITING")
+    changed = http.patch(f"/v1/jobs/{behind['id']}", json={"priority": 7})
+    assert (changed.status_code, changed.json()["priority"]) == (200, 7)
+    assert changed.headers["ETag"] == f'"{changed.json()["version"]}"'
+    events = http.get(f"/v1/jobs/{behind['id']}/events").json()["events"]
+    assert (events[-1]["type"], events[-1]["data"]) == ("job.priority", {"priority": 7, "before": 0})
+    assert client.set_priority(behind["id"], 7)["version"] == changed.json()["version"]  # nothing to change
+    for wrong in ({}, {"priority": 101}, {"priority": "5"}, {"priority": True}, {"priority": 1, "state": "failed"}):
+        assert http.patch(f"/v1/jobs/{behind['id']}", json=wrong).status_code == 422, wrong
+    assert http.patch("/v1/jobs/x", json={"priority": 1}).status_code == 404
+    for job in (behind, blocker):
+        client.cancel(job["id"])
+        finish(client, job["id"])
+
+
+def test_a_job_that_ended_is_deleted(http, client, body):
+    job = finish(client, client.submit(body(size=100))["id"])
+    hanging = client.submit(body("hang"))
+    refused = http.delete(f"/v1/jobs/{hanging['id']}")
+    assert (refused.status_code, refused.json()["code"]) == (409, "JOB_OPEN")
+    client.cancel(hanging["id"])
+    finish(client, hanging["id"])
+    client.delete(hanging["id"])
+    deleted = http.delete(f"/v1/jobs/{job['id']}")
+    assert (deleted.status_code, deleted.content) == (204, b"")
+    for path in ("", "/events", "/artifacts", "/files/result.txt"):
+        assert http.get(f"/v1/jobs/{job['id']}{path}").status_code == 404
+    assert http.delete(f"/v1/jobs/{job['id']}").json()["code"] == "JOB_UNKNOWN"
+    lines = http.get("/v1/audit?limit=2").json()["lines"]
+    assert [(line["subject"], line["actor"]) for line in lines] == [
+        (job["id"], "operator"),
+        (hanging["id"], "operator"),
+    ]

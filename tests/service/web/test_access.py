@@ -53,6 +53,8 @@ def test_everything_of_another_tenant_is_not_there(client_of, keys, settings):
         assert theirs.json() == unknown.json(), path
     for path in ("cancel", "retry"):
         assert other.post(f"/v1/jobs/{job['id']}/{path}").status_code == 404
+    assert other.delete(f"/v1/jobs/{job['id']}").status_code == 404
+    assert other.patch(f"/v1/jobs/{job['id']}", json={"priority": 1}).status_code == 404
     assert other.get("/v1/jobs").json()["jobs"] == []
     refused = [other.post("/v1/jobs", json={"kind": "probe", "after": [i]}).json() for i in (job["id"], "x")]
     assert refused[0] == refused[1]
