@@ -85,6 +85,7 @@ bench: $(READY) ## Measure the renderers, an evaluation, the loader and the matc
 bench-service: $(READY) ## Measure submissions, claims and a consumer of snapshots, beside what the disk does
 	$(BIN)/python tests/benchmarks/bench_submits.py
 	$(BIN)/python tests/benchmarks/bench_queue.py
+	$(BIN)/python tests/benchmarks/bench_consumer.py
 
 reliability: $(READY) ## Kill and race the running service, write docs/reliability.md (a quarter of an hour)
 	$(BIN)/python tests/reliability/run.py --write docs/reliability.md $(RELIABILITY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 
-from stage import Outcome, Stage, on_stage
+from stage import SETTLE_S, Outcome, Stage, on_stage
 
 from workers.jobs.probe import LIGHT_BYTES
 
@@ -16,7 +16,7 @@ def storm(count: int, seed: int) -> Outcome:
     with on_stage(outcome, seed) as stage:
         started = time.time()
         ids = [_submit(stage, f"storm-{n}", memory=True) for n in range(count)]
-        while (still := _open(stage, ids)) and time.time() - started < 120.0:
+        while (still := _open(stage, ids)) and time.time() - started < SETTLE_S:
             time.sleep(0.2)
         outcome.recovery_s.append(stage.ledger.longest_pause(started))
         outcome.faults["of the storm, not ended"] = still
@@ -34,7 +34,7 @@ def starve(count: int, seed: int) -> Outcome:
         for number in range(count):
             sent = time.time()
             job_id = _submit(stage, f"low-{number}", priority=-100)
-            while not (at := stage.ledger.began(job_id)) and time.time() - sent < 120.0:
+            while not (at := stage.ledger.began(job_id)) and time.time() - sent < SETTLE_S:
                 time.sleep(0.05)
             outcome.recovery_s.append(at - sent if at else float("inf"))
     return outcome

@@ -13,7 +13,7 @@ import psutil
 from postgres_faults import crash, end_backends, exhaust, fail_over, hold_locks
 from queue_faults import starve, storm
 from running_service import RunningService
-from stage import Outcome, Stage, kill, on_stage
+from stage import SETTLE_S, Outcome, Stage, kill, on_stage
 
 from service.client import Client
 
@@ -115,7 +115,7 @@ def race_cancels(count: int, seed: int) -> Outcome:
         for thread in threads:
             thread.join()
         stopped = time.monotonic()
-        stage.ledger.settle(60.0)
+        stage.ledger.settle(SETTLE_S)
         outcome.recovery_s.append(time.monotonic() - stopped)
         found = stage.ledger.faults(stage.service.home, ids, may_be_cancelled=True)
         states = [client.job(job_id)["state"] for job_id in ids.values()]

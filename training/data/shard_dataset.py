@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from vectorize.datasets.source import open_source
 from vectorize.labels.shard import Sample, parse_sample
 
 BUFFER_BYTES = 512 << 20
+AT_ONCE = 2  # shards of a window: one is verified here or by the service while another one travels
 _IDENTITY = ("snapshot", "split", "seed", "buffer_bytes")
 
 
@@ -132,8 +134,10 @@ class ShardDataset(IterableDataset[Any]):
     def _opened(
         self, cache: ShardCache, window: list[tuple[int, int]]
     ) -> tuple[list[tuple[int, int]], dict[str, mmap.mmap]]:
-        needed = dict.fromkeys(self._rows[number]["shard"] for _, number in window)
-        return window, {sha256: cache.open(self.snapshot.shards[sha256]) for sha256 in needed}
+        needed = list(dict.fromkeys(self._rows[number]["shard"] for _, number in window))
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            maps = pool.map(lambda sha256: cache.open(self.snapshot.shards[sha256]), needed)
+            return window, dict(zip(needed, maps, strict=True))
 
     def _windows(self, worker: int, workers: int) -> Iterator[list[tuple[int, int]]]:
         """Yield what this worker takes of each window of the order: the place in the epoch, and the sample."""
