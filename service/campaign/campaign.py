@@ -89,12 +89,12 @@ def run_campaign(
         return jobs
 
     result.labels = settled("label", labels)
-    _group(result)
+    find_groups(result)
     together = [names for names in result.groups if len(names) > 1]
     orders = [_site_order(plan, [result.labels[name]["id"] for name in names]) for names in together]
     sites = settled("aggregate", orders)
     result.sites = [Site(drives=names, job=sites[one.name]) for names, one in zip(together, orders, strict=True)]
-    sources = [result.labels[name]["id"] for name in sorted(labelled(result))]
+    sources = [result.labels[name]["id"] for name in sorted(_labelled(result))]
     # The labels of a drive that come last are kept: those of its site, or its own if the site has none of it.
     sources += [site.job["id"] for site in result.sites if site.job["state"] == "succeeded"]
     for _ in range(MOST_PUBLISHED_ELSEWHERE if sources else 0):
@@ -130,21 +130,21 @@ def _snapshot_order(client: Client, plan: CampaignPlan, jobs: Sequence[str]) -> 
     return Order(name="snapshot", spec=spec, key=_key(spec))
 
 
-def labelled(result: CampaignResult) -> list[str]:
+def _labelled(result: CampaignResult) -> list[str]:
     """Return the drives whose labels count: those that succeeded, without copies."""
     return [n for n, job in result.labels.items() if job["state"] == "succeeded" and n not in result.copies]
 
 
-def _group(result: CampaignResult) -> None:
+def find_groups(result: CampaignResult) -> None:
     """Find drives of equal content, and which of the others meet."""
     from recon.align.groups import LOCAL, area_of, groups
 
     first: dict[str, str] = {}
-    for name in labelled(result):
+    for name in _labelled(result):
         stages = {stage["name"]: stage["digest"] for stage in result.labels[name]["report"]["stages"]}
         if (same := first.setdefault(stages["ingest"], name)) != name:
             result.copies[name] = same
-    grounds = {name: result.labels[name]["report"].get("ground") for name in labelled(result)}
+    grounds = {name: result.labels[name]["report"].get("ground") for name in _labelled(result)}
     placed = {n: g for n, g in grounds.items() if g and (g["frame"] != LOCAL or result.plan.one_frame)}
     result.placeless = tuple(name for name in grounds if name not in placed)
     frames: dict[str, dict[str, Any]] = {}
