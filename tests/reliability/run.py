@@ -13,6 +13,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,17 +22,16 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "worlds"), str(ROOT)]
 os.environ["PYTHONPATH"] = str(ROOT)  # of the service's processes too
 
-from scenarios import SCENARIOS, Outcome  # noqa: E402 it needs these paths
+from scenarios import BY_NAME, SCENARIOS, Outcome  # noqa: E402 it needs these paths
 
 RECORD = """# Reliability
 
 `make reliability` runs the service under load, kills its parts and races it, and then reads the whole ledger. This page
-is the record of its last run.
+is its record. Each row names the commit and the load of the machine that it ran on. A scenario that runs again, as
+`make reliability RELIABILITY=storm` does, replaces its row; `day` takes a quarter of an hour and runs only by name.
 
-{head}
-
-| scenario | times | jobs | faults | until work goes on, longest | seconds |
-|---|---|---|---|---|---|
+| scenario | times | jobs | faults | until work goes on, longest | seconds | run |
+|---|---|---|---|---|---|---|
 {rows}
 
 Faults are counted over the whole ledger after each scenario: acknowledged jobs that are lost, jobs that are doubled or
@@ -52,21 +52,22 @@ def main() -> int:
     parser.add_argument("--write", type=Path)
     given = parser.parse_args()
     print(f"seed {given.seed}, scale {given.scale}", flush=True)
-    started = time.monotonic()
+    started, writing = time.monotonic(), threading.Lock()
 
     def run(name: str) -> Outcome:
         scenario, count = SCENARIOS[name]
         outcome = scenario(max(1, math.ceil(count * given.scale)), given.seed)
-        print(_line(outcome), *_details(outcome), sep="\n  ", flush=True)
+        with writing:
+            print(_line(outcome), *_details(outcome), sep="\n  ", flush=True)
+            if given.write:
+                how = f"seed {given.seed}, scale {given.scale:g}, {given.at_once} at once"
+                _record(given.write, outcome, how)
         return outcome
 
     with ThreadPoolExecutor(given.at_once) as pool:
-        outcomes = list(pool.map(run, given.only or SCENARIOS))
+        outcomes = list(pool.map(run, given.only or [name for name in SCENARIOS if name not in BY_NAME]))
     minutes = (time.monotonic() - started) / 60
     print(f"{minutes:.1f} minutes", flush=True)
-    if given.write:
-        how = f"seed {given.seed}, scale {given.scale:g}, {given.at_once} scenarios at once, {minutes:.1f} minutes"
-        given.write.write_text(_record(outcomes, how))
     return 0 if all(outcome.good for outcome in outcomes) else 1
 
 
@@ -82,13 +83,21 @@ def _details(outcome: Outcome) -> list[str]:
     return found + [f"{name}: {value:.0f}" for name, value in outcome.notes.items()]
 
 
-def _record(outcomes: list[Outcome], how: str) -> str:
+def _record(page: Path, outcome: Outcome, how: str) -> None:
+    """Write the row and the note of an outcome; those of other scenarios stay."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-    today = datetime.date.today().isoformat()
-    load = f"{os.cpu_count()} cores, load average {os.getloadavg()[2]:.1f}"
-    head = f"Run of {today}, commit {commit.stdout.strip()}: {how}. Machine: {load}."
-    notes = [f"- {outcome.name}: {', '.join(_details(outcome))}" for outcome in outcomes if _details(outcome)]
-    return RECORD.format(head=head, rows="\n".join(map(_line, outcomes)), notes="\n".join(notes))
+    machine = f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.0f}"
+    run = f"{datetime.date.today().isoformat()}, {commit.stdout.strip()}, {how}, {machine}"
+    old = page.read_text().splitlines() if page.is_file() else []
+    rows = {line.split(" | ")[0]: line for line in old if line.startswith("| ") and line.count("|") == 8}
+    rows.pop("| scenario", None)
+    notes = {line.partition(": ")[0]: line for line in old if line.startswith("- ")}
+    line, details = _line(outcome), ", ".join(_details(outcome))
+    rows[line.split(" | ")[0]] = f"{line} {run} |"
+    notes.pop(f"- {outcome.name}", None)
+    if details:
+        notes[f"- {outcome.name}"] = f"- {outcome.name}: {details}"
+    page.write_text(RECORD.format(rows="\n".join(rows.values()), notes="\n".join(notes.values())))
 
 
 if __name__ == "__main__":

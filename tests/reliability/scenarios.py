@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import httpx
 import psutil
+from day import day
 from postgres_faults import crash, end_backends, exhaust, fail_over, hold_locks
 from queue_faults import starve, storm
 from running_service import RunningService
@@ -143,4 +144,6 @@ SCENARIOS: dict[str, tuple[Callable[[int, int], Outcome], int]] = {
     "failover": (fail_over, 5),
     "backends": (end_backends, 100),
     "idle": (hold_locks, 3),
+    "day": (day, 2000),
 }
+BY_NAME = ("day",)  # which takes as long as all others: it runs only where it is named

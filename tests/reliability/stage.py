@@ -91,6 +91,7 @@ def on_stage(
     flood: bool = False,
     priority: int = 0,
     queue: int = QUEUE,
+    longest_s: float = 0.4,
     **settings: str,
 ) -> Iterator[Stage]:
     """Run a service under load; afterwards settle it and count its faults into `outcome`.
@@ -105,7 +106,8 @@ def on_stage(
         service = RunningService(home, executor=executor, **{"ROADSCRIBE_LEASE_S": "10", **settings})
         engine = open_database(url or f"sqlite:///{home / 'ledger.sqlite3'}")
         ledger, done = Ledger(engine), threading.Event()
-        load = Load(service.url, seed, clients=clients, flood=flood, priority=priority, queue=queue)
+        options = {"priority": priority, "queue": queue, "longest_s": longest_s}
+        load = Load(service.url, seed, clients=clients, flood=flood, **options)
 
         def refill() -> None:
             before = 0
