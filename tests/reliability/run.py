@@ -11,8 +11,10 @@ import datetime
 import math
 import os
 import random
+import re
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,8 @@ RECORD = """# Reliability
 `make reliability` runs the service under load, kills its parts and races it, and then reads the whole ledger. This page
 is its record. Each row names the commit and the load of the machine that it ran on. A scenario that runs again, as
 `make reliability RELIABILITY=storm` does, replaces its row; `day` takes a quarter of an hour and runs only by name.
+The limits of time are those of two cores without other work. On a machine with more load than cores the times measure
+that load; faults do not depend on it.
 
 | scenario | times | jobs | faults | until work goes on, longest | seconds | run |
 |---|---|---|---|---|---|---|
@@ -88,15 +92,15 @@ def _record(page: Path, outcome: Outcome, how: str) -> None:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.0f}"
     run = f"{datetime.date.today().isoformat()}, {commit.stdout.strip()}, {how}, {machine}"
-    old = page.read_text().splitlines() if page.is_file() else []
-    rows = {line.split(" | ")[0]: line for line in old if line.startswith("| ") and line.count("|") == 8}
+    old = page.read_text() if page.is_file() else ""
+    rows = {row.split(" | ")[0]: row for row in re.findall(r"^\| .* \|$", old, re.MULTILINE)}
     rows.pop("| scenario", None)
-    notes = {line.partition(": ")[0]: line for line in old if line.startswith("- ")}
+    notes = {note.partition(": ")[0]: note for note in re.findall(r"^- .*(?:\n  .*)*", old, re.MULTILINE)}
     line, details = _line(outcome), ", ".join(_details(outcome))
     rows[line.split(" | ")[0]] = f"{line} {run} |"
     notes.pop(f"- {outcome.name}", None)
     if details:
-        notes[f"- {outcome.name}"] = f"- {outcome.name}: {details}"
+        notes[f"- {outcome.name}"] = textwrap.fill(f"- {outcome.name}: {details}", 120, subsequent_indent="  ")
     page.write_text(RECORD.format(rows="\n".join(rows.values()), notes="\n".join(notes.values())))
 
 
