@@ -15,7 +15,7 @@ import pytest
 ORACLES = Path(sys.prefix) / "oracles"  # where `make oracles` installs
 
 
-def run_with(package: str, code: str, *arguments: object) -> Any:
+def run_with(package: str, code: str, *arguments: object, limit_s: float = 120) -> Any:
     """Return the JSON that `code` prints in a Python with `package`; skip the test where there is none.
 
     That Python is the one that a variable names, ours, or the one that `make oracles` set up.
@@ -29,6 +29,6 @@ def run_with(package: str, code: str, *arguments: object) -> Any:
     if not python:
         pytest.skip(f"{package} is not installed (make oracles, or set {variable} to a Python that has it)")
     call = [python, "-W", "ignore", "-c", code, *map(str, arguments)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=limit_s)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -127,3 +127,12 @@ def test_an_event_never_changes(submissions, engine):
     submit(submissions)
     with pytest.raises(IntegrityError, match="an event never changes"), writing(engine) as connection:
         connection.execute(text("UPDATE event SET type = 'other'"))
+
+
+def test_a_changed_priority_changes_the_order_of_what_waits(submissions, leases):
+    first, second, third = (submit(submissions)["id"] for _ in range(3))
+    assert leases.claim().job_id == first
+    assert submissions.prioritize(third, 5)["priority"] == 5
+    assert submissions.prioritize(first, 5)["priority"] == 0  # an executor has it
+    assert submissions.prioritize("none", 5) is None
+    assert [leases.claim().job_id for _ in range(2)] == [third, second]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from recon.errors import InputLost
+from service.client import Client
 from service.executor import Executor
 from service.ledger import tables
 from service.ledger.database import reading, writing
@@ -250,3 +251,21 @@ def test_files_of_a_deleted_job_are_collected_unless_another_has_them(tmp_path, 
     assert ("condemn", "second") in collect(20)  # the ledger has no job, and yet is that of this store
     assert ("delete", "second") in collect(40)
     assert not list((tmp_path / "store" / "objects" / "second").glob("*"))
+
+
+@pytest.mark.slow
+def test_a_running_service_deletes_what_is_old(start_service, tmp_path, body):
+    service = start_service(tmp_path, executor="none", ROADSCRIBE_RETAIN_DAYS=str(1 / DAY_S))
+    try:
+        with Client(service.url) as client:
+            waiting, job_id = (client.submit(body())["id"] for _ in range(2))
+            client.cancel(job_id)
+            deadline = time.monotonic() + 60
+            while job_id in [job["id"] for job in client.jobs()["jobs"]]:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            assert [job["id"] for job in client.jobs()["jobs"]] == [waiting]
+            (line,) = client._http.get("/v1/audit").json()["lines"]
+            assert (line["subject"], line["actor"]) == (job_id, "retention")
+    finally:
+        service.stop()

@@ -37,8 +37,9 @@ RANDOM = ["--phases", "fuzzing", *(word for name in JOBS for word in ("--include
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # hundreds of requests for each operation
 @pytest.mark.parametrize("selection", [SYSTEMATIC, RANDOM], ids=["all", "jobs"])
 def test_every_answer_to_sound_and_unsound_requests_is_documented(guarded, tmp_path, monkeypatch, selection):
     monkeypatch.chdir(tmp_path)
-    done = run_with("schemathesis", CODE, guarded.url, KEY, CHECKS, *selection)
+    done = run_with("schemathesis", CODE, guarded.url, KEY, CHECKS, *selection, limit_s=800)
     assert done["status"] == 0, done["text"]
