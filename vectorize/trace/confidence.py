@@ -10,8 +10,8 @@ Confidence of a vertex = curve(evidence x trust(views)) x within(aside) x discou
 - within(s) = erf(RIGHT_M / (s sqrt(2))): the chance that paint lies within 0.5 m of its place, if heights are wrong by
   their standard deviation and this moves it by s across the line (`Evidence.aside_m`). LiDAR leaves it at 1.
 - discount of a bridged stretch, on the mean of both its ends: exp(-gap / 60 m) where the gap was observed, half of it
-  where it was not. Of an edge against BACKGROUND, which may hide a vehicle: 0.5. Of a divider nearly as wide and pale
-  as a gutter: 0.5. Elsewhere 1.
+  where it was not. In a row of dashes, only what is missing beyond the usual gap counts. Of an edge against BACKGROUND,
+  which may hide a vehicle: 0.5. Of a divider nearly as wide and pale as a gutter: 0.5. Elsewhere 1.
 The score of an element is the mean confidence along its length.
 """
 

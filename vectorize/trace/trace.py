@@ -98,7 +98,9 @@ def _confidence(evidence: Evidence, strand: Strand, seen: Bool, element_class: E
     for start, stop in polyline.runs(strand.bridged):
         ends = [value[i] for i in (start - 1, stop) if 0 <= i < len(value)]
         value[start:stop] = float(np.mean(ends)) if ends else 0.0
-        value[start:stop] *= bridge_discount((stop - start) * STEP_M, seen[start:stop])
+        # The gaps of a row of dashes are part of it: only what is missing beyond them was inferred.
+        missing_m = max(0.0, (stop - start) * STEP_M - strand.gap_m)
+        value[start:stop] *= bridge_discount(missing_m, seen[start:stop])
     result: F64 = np.clip(value, 0.0, 1.0)
     return result
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from painter import shifted, street
+from painter import Canvas, shifted, street
 
 from recon.classes import RoadClass
 from vectorize.evaluate.metrics.calibration import calibration
@@ -74,6 +74,18 @@ def test_a_crossing_that_may_lie_elsewhere_is_doubted():
         canvas.stroke(np.array([[13.0, y], [17.0, y]]), width_m=0.5, road_class=RoadClass.CROSSWALK)
     scores = [trace(canvas.bev(shift_m=(s, s)), TraceConfig()).of("ped_crossing")[0].score for s in (0.0, 0.3, 0.6)]
     assert scores[0] > 1.05 * scores[1] > 1.2 * scores[2]
+
+
+def test_the_gaps_of_a_row_of_dashes_are_no_doubt_and_a_missing_dash_is_some():
+    canvas, centre = street(length_m=66.0, half_width_m=3.0)
+    row = Canvas(canvas.grid)
+    row.probability = canvas.probability.copy()
+    canvas.dashes(centre, dash_m=3.0, gap_m=6.0)
+    for begin in (0.0, 9.0, 18.0, 36.0, 45.0, 54.0):  # one dash of the same row is missing
+        row.stroke(centre[round(begin / 0.05) : round((begin + 3.0) / 0.05) + 1])
+    whole, holed = (max(trace(c.bev(), TraceConfig()).of("divider"), key=lambda e: e.score) for c in (canvas, row))
+    assert whole.confidence.min() > 0.98 * whole.confidence.max()
+    assert holed.confidence.min() == pytest.approx(np.exp(-9.0 / 60.0) * holed.confidence.max(), abs=0.05)
 
 
 def test_the_confidence_of_a_gap_between_dashes_falls_with_its_length():

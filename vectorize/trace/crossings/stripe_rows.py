@@ -25,6 +25,7 @@ MOST_TAPER = 0.5  # change of the row's width per metre
 LEAST_APART_M = 0.5  # between two stripes that suggest a row: closer ones show no direction
 LONGEST_M = 60.0
 WORN_STEPS = 3.2  # times the usual step from stripe to stripe: two of them in a row are worn away
+TURN = 0.9  # cosine between neighbouring stripes: those of a fan turn less from one to the next, other zebras more
 ONE_SHARE = 0.85  # of the common hull that two rows fill if they are parts of one zebra
 EXTEND_PAINTED = 0.3  # of the width that must be painted where a row goes on beyond its last clear stripe
 EXTEND_GAPS = 1.6  # times the usual space between stripes, over which it goes on
@@ -131,7 +132,10 @@ def find_rows(evidence: Evidence, bars: Bars, block_gap_m: float) -> list[Row]:
         if strip is None:
             break
         strips.append(_widened(evidence, strip))
-        free = np.setdiff1d(free, strip.members)
+        # What else lies in a zebra, or on the lines along its ends, is left of its own paint.
+        place = _quadrilateral(strips[-1], strip.starts, strip.stops).buffer(END_M)
+        inside = shapely.contains_xy(place, bars.centres[free])
+        free = np.setdiff1d(free[~inside], strip.members)
     cores = [_quadrilateral(s, s.starts, s.stops) for s in strips]
     rows = []
     for i, strip in enumerate(strips):
@@ -179,8 +183,11 @@ def _best(bars: Bars, free: I64, block_gap_m: float) -> _Strip | None:
             order = fits[np.argsort(along[fits].mean(axis=1))]
             place = along[order].mean(axis=1)
             steps = np.diff(place)
-            worn_m = WORN_STEPS * float(np.median(steps)) if len(steps) > 1 else 0.0
-            breaks = steps > np.maximum(block_gap_m + (widths[order][1:] + widths[order][:-1]) / 2, worn_m)
+            widest = block_gap_m + (widths[order][1:] + widths[order][:-1]) / 2
+            # Stripes of three zebras may end on two lines too: a usual step is no wider than a space between stripes.
+            usual_m = min(float(np.median(steps)), float(np.median(widest))) if len(steps) > 1 else 0.0
+            turns = np.abs((directions[order][1:] * directions[order][:-1]).sum(axis=1)) < TURN
+            breaks = (steps > np.maximum(widest, WORN_STEPS * usual_m)) | turns
             group = np.concatenate([[0], np.cumsum(breaks)])
             where = {int(n): g for n, g in zip(order, group, strict=True)}
             if where.get(i) != where.get(k) or i not in where:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from painter import Canvas
 from scipy.ndimage import gaussian_filter
-from shapely import Polygon, box
+from shapely import LineString, Point, Polygon, box
 from shapely.affinity import rotate, translate
 
 from recon.classes import RoadClass
@@ -93,6 +93,33 @@ def test_zebras_that_meet_keep_their_ends_though_stripes_are_worn_away():
         canvas.probability[inside] = np.eye(len(RoadClass))[RoadClass.ROAD]
     found = _found(canvas)
     assert min(_ious(found, outlines)) > 0.75
+
+
+def test_worn_ladders_round_a_junction_are_no_crossings_from_arm_to_arm():
+    arms, half_m = 4, 4.5
+    canvas = Canvas(Grid(west_m=-16, north_m=16, cell_m=0.1, width=320, height=320))
+    canvas.area(np.asarray(Point(0, 0).buffer(half_m).exterior.coords)[:-1], RoadClass.ROAD)
+    headings = np.arange(arms) * 360 / arms
+    for heading in headings:
+        arm = rotate(box(0, -half_m, 15, half_m), heading, origin=(0, 0))
+        canvas.area(np.asarray(arm.exterior.coords)[:-1], RoadClass.ROAD)
+    bare = canvas.probability.copy()
+    inner_m = half_m / np.tan(np.pi / arms) + 0.3
+    outlines = []
+    for heading in headings:
+        lines = [[(x, -half_m), (x, half_m)] for x in (inner_m, inner_m + 3.0)]
+        stripes = [[(inner_m, y), (inner_m + 3.0, y)] for y in np.arange(-half_m + 0.5, half_m - 0.3, 1.2)]
+        for line, width_m in [*((line, 0.3) for line in lines), *((stripe, 0.4) for stripe in stripes)]:
+            turned = rotate(LineString(line), heading, origin=(0, 0))
+            canvas.stroke(np.asarray(turned.coords), width_m=width_m, road_class=RoadClass.CROSSWALK)
+        outlines.append(rotate(box(inner_m, -half_m, inner_m + 3.0, half_m), heading, origin=(0, 0)))
+    noise = gaussian_filter(np.random.default_rng(1).standard_normal(canvas.grid.shape), 4)
+    worn = noise < np.quantile(noise, 0.25)
+    canvas.probability[worn] = bare[worn]
+    found = _found(canvas, blur_m=0.1)
+    assert arms - 1 <= len(found) <= arms + 1
+    for crossing in found:
+        assert max(crossing.intersection(outline).area for outline in outlines) > 0.75 * crossing.area
 
 
 def test_stripes_that_fan_out_round_a_corner_are_two_crossings():
