@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 MMSEG_READY := $(VENV)/.mmseg
 
 .PHONY: demo test test-slow check bench figures ablation confidence net setup mmseg oracles gsplat kernels listing same-bytes mutants clean
-.PHONY: pipeline-figure notebooks release reliability
+.PHONY: pipeline-figure notebooks release reliability bench-service
 net: SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
