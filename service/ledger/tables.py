@@ -235,7 +235,7 @@ delivery = Table(
     Column("status", Integer, nullable=True),  # of the last answer
     Column("error", String(200), nullable=False, server_default=""),
     Index("delivery_webhook", "webhook_id", "seq"),
-    _partial("delivery_due", "webhook_id", "due_at", where=PENDING),
+    _partial("delivery_next", "webhook_id", "seq", where=PENDING),
     Index("delivery_ended", "ended_at"),
     sqlite_autoincrement=True,
 )

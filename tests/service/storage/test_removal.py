@@ -18,7 +18,7 @@ from service.ledger.submissions import StoredFile
 from service.settings import Settings
 from service.storage.audit import Audit
 from service.storage.collector import Age, Collector
-from service.storage.removal import MOST_AT_ONCE, MOST_BATCHES, JobInUse, JobOpen, Removals
+from service.storage.removal import MOST_AT_ONCE, MOST_BATCHES, JobInUse, JobOpen, Removals, ended
 from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
 
@@ -269,3 +269,18 @@ def test_a_running_service_deletes_what_is_old(start_service, tmp_path, body):
             assert (line["subject"], line["actor"]) == (job_id, "retention")
     finally:
         service.stop()
+
+
+@pytest.mark.slow
+def test_old_jobs_are_found_by_an_index(engine):
+    row = {"kind": "probe", "spec": "{}", "natural_key": "x", "state": "succeeded", "max_attempts": 3}
+    times = {"run_at": 1.0, "created_at": 1.0}
+    rows = [row | times | {"id": f"old {number}", "updated_at": 1e9 + number} for number in range(20_000)]
+    with writing(engine) as connection:
+        connection.execute(tables.job.insert(), rows)
+        connection.execute(text("ANALYZE"))
+    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    with reading(engine) as connection:
+        query = text(explain + ended(connection).text)
+        plan = "\n".join(str(found[-1]) for found in connection.execute(query, {"before": 2e9, "most": 50}))
+    assert "job_ended" in plan, plan

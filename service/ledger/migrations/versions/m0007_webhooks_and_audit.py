@@ -11,7 +11,7 @@ depends_on = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 PARTIAL_INDEXES = (
     "job_ended ON job (updated_at) WHERE state IN ('succeeded', 'failed', 'cancelled')",
-    "delivery_due ON delivery (webhook_id, due_at) WHERE state IN ('pending')",
+    "delivery_next ON delivery (webhook_id, seq) WHERE state IN ('pending')",
 )
 
 

@@ -6,7 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from recon.errors import DriveInvalid
 from service.ledger import tables
@@ -284,3 +284,22 @@ def test_messages_come_in_pages(webhooks, deliveries, cancelled):
             break
     assert seen == ids
     assert pages(deliveries, hook, state="delivered") == []
+
+
+@pytest.mark.slow
+def test_a_claim_does_not_read_what_was_delivered(engine, webhooks, deliveries, cancelled):
+    hook = webhooks.create("acme", "https://a.example/")
+    row = {"webhook_id": hook.id, "type": "job.failed", "body": "{}", "created_at": 1, "due_at": 1, "ended_at": 2e9}
+    rows = [row | {"id": f"old {number}", "state": "delivered"} for number in range(20_000)]
+    with writing(engine) as connection:
+        connection.execute(tables.delivery.insert(), rows)
+        connection.execute(text("ANALYZE"))
+    cancelled()
+    seen = []
+    event.listen(engine, "before_cursor_execute", lambda *given: seen.append(given[2:4]))
+    assert deliveries.claim(hook.id)
+    statement, parameters = next(one for one in seen if "FROM delivery" in one[0])
+    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    with reading(engine) as connection:
+        plan = "\n".join(str(found[-1]) for found in connection.exec_driver_sql(explain + statement, parameters))
+    assert "delivery_next" in plan, plan
