@@ -91,7 +91,8 @@ def test_an_end_of_a_job_arrives_signed(tenant, receiver, body):
     assert "secret" not in listed[0]
 
 
-def test_a_receiver_that_is_down_is_tried_again_then_disabled_then_enabled(tenant, receiver, body):
+@pytest.mark.slow
+def test_a_receiver_that_is_down_is_tried_again_and_a_message_sent_anew(tenant, receiver, body):
     receiver.answer = lambda _: (503, {}) if len(receiver.received) < 3 else (200, {})
     hook = tenant.create_webhook(receiver.url)
     cancelled(tenant, body)
@@ -105,6 +106,7 @@ def test_a_receiver_that_is_down_is_tried_again_then_disabled_then_enabled(tenan
     assert receiver.received[3].body == received[0].body
 
 
+@pytest.mark.slow
 def test_a_receiver_that_is_gone_disables_the_webhook(tenant, receiver, body):
     receiver.answer = lambda _: (410, {})
     hook = tenant.create_webhook(receiver.url)
@@ -188,6 +190,7 @@ def test_metrics_count_what_was_sent_and_what_waits(hooked, tenant, receiver, bo
     )
 
 
+@pytest.mark.slow
 def test_the_command_line_does_the_same(hooked, keys, receiver, tenant, body):
     environment = {"ROADSCRIBE_URL": hooked.url, "ROADSCRIBE_API_KEY": keys["one"]}
 

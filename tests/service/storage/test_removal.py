@@ -227,6 +227,7 @@ def test_a_job_comes_that_needs_one_that_is_deleted(engine, submissions, removal
             submissions.cancel(behind.result())
 
 
+@pytest.mark.slow
 def test_files_of_a_deleted_job_are_collected_unless_another_has_them(tmp_path, engine, submissions, leases, removals):
     settings = Settings(home=tmp_path, min_free_mb=0)
     pool = LocalPool()

@@ -1,5 +1,6 @@
 """One POST: to the checked address, under the name of the URL, without redirects, and ended in time."""
 
+import shutil
 import socket
 import threading
 import time
@@ -90,6 +91,7 @@ def test_a_name_that_means_another_address_later_leads_to_the_checked_one(receiv
     assert Poster(guard).post(url, {}, b"").error == "the address is not allowed"
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, which makes the certificate")
 def test_the_certificate_must_be_that_of_the_name(tmp_path, monkeypatch):
     context, trusted = certificate(tmp_path, "localhost")
     receiver = Receiver(tls=context)

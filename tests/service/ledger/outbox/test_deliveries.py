@@ -228,6 +228,7 @@ def test_a_deleted_webhook_takes_its_messages_along(engine, webhooks, deliveries
     assert deliveries.ping(hook.id) is None
 
 
+@pytest.mark.slow
 def test_webhooks_come_and_go_while_jobs_end(engine, webhooks, submissions, cancelled):
     """No job's end fails because a webhook was deleted at that moment."""
     done = threading.Event()
