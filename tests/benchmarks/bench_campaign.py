@@ -3,10 +3,11 @@
 The service, its ledger and its Ray executor are real. Every drive is a job with the eight stages of a label job, whose
 recorded seconds are scaled down, four drives each form a site of six stages, and one job at the end stands for the
 snapshot. Jobs go through the client of `roadscribe campaign`, so many at once. Two costs a drive are printed as ratios
-to those of ten drives, and should stay within 5 %:
+to those of ten drives:
 
-- overhead: seconds from a job's start to its end without those of its stages (ledger, service, Ray);
-- CPU: CPU seconds of all processes, since stages only sleep. The load of the machine does not disturb it.
+- CPU: CPU seconds of all processes of the service and of Ray, since stages only sleep. It should stay within 5 %.
+- overhead: seconds from a job's start to its end without those of its stages (ledger, service, Ray). It holds waits for
+  CPU and disk too, so it means something on a machine that does nothing else.
 """
 
 from __future__ import annotations
