@@ -8,7 +8,7 @@ where bending is that of a thin plate, z_xx^2 + 2 z_xy^2 + z_yy^2, which no turn
 rho is the Cauchy loss, because kerbs, cars and vegetation in the LiDAR are outliers to the ground.
 
 The weights are also what the field knows about itself: where they leave it free, it may be wrong. A measurement of
-weight 1 has the standard deviation LIDAR_SCALE_M, and the spread of the minimiser follows from it.
+weight 1 has the standard deviation UNIT_STD_M, and the spread of the minimiser follows from it.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ RIDGE = 1e-9  # keeps the system regular
 LIDAR_GATE_M = 0.6  # returns farther from the field through the path are not road
 LIDAR_SCALE_M = 0.05
 LIDAR_ROUNDS = 6
+UNIT_STD_M = 0.025  # of a measurement of weight 1: on a road without LiDAR (`make confidence`) errors were so large
 LIDAR_CELL_WEIGHT = 20.0
 LIFT_NEIGHBOURS = 5
 LIFT_REACH_M = 0.4
@@ -176,7 +177,7 @@ def height_field(
     solution = solve_robust(prior, [path], matrix, points[:, 2], weight_of, start=solution, rounds=rounds)
     measured = Term(matrix=matrix, target=points[:, 2], weight=weight_of(points[:, 2] - matrix @ solution))
     smooth = ((second, CURVATURE_WEIGHT), (twist, 2.0 * CURVATURE_WEIGHT), (first, SLOPE_WEIGHT))
-    std_m = LIDAR_SCALE_M * spread(ridge, [path, measured, *(_smoothness(rows, weight) for rows, weight in smooth)])
+    std_m = UNIT_STD_M * spread(ridge, [path, measured, *(_smoothness(rows, weight) for rows, weight in smooth)])
     z_field, std_field = np.full(grid.shape, float(np.median(solution))), np.full(grid.shape, float(std_m.max()))
     z_field[active], std_field[active] = solution, std_m
     return HeightField(grid=grid, z=z_field + datum, std_m=std_field)

@@ -48,8 +48,8 @@ def test_a_field_knows_where_nothing_measured_it() -> None:
     beside = np.c_[np.full(5, 30.0), [0.0, 3.0, 6.0, 9.0, 12.0]]
     alone = height_field([drive], np.zeros((0, 3)), corridor_m=14.0).std_at(beside)
     assert alone[0] < 0.03
-    assert (np.diff(alone) > 0.01).all()
-    assert 0.06 < alone[3] < 0.5  # a crown, a ditch: what a path cannot tell at 9 m
+    assert (np.diff(alone) > 0.005).all()
+    assert 0.03 < alone[3] < 0.3  # a crown, a ditch: what a path cannot tell at 9 m
     measured = np.random.default_rng(1).uniform([0, 4], [60, 12], (6000, 2))
     with_lidar = height_field([drive], np.c_[measured, np.zeros(6000)], corridor_m=14.0)
     assert (with_lidar.std_at(beside[2:]) < 0.03).all()
