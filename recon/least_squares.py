@@ -58,7 +58,8 @@ def spread(prior: csr_matrix, terms: Sequence[Term]) -> F64:
         system = system + _normal_matrix(term.matrix, term.weight)
         drawn = noise.standard_normal((term.matrix.shape[0], SAMPLES))
         right = right + term.matrix.T @ (np.sqrt(term.weight)[:, None] * drawn)
-    return np.sqrt(np.mean(np.square(_solution(system, right)), axis=1))
+    deviation: F64 = np.sqrt(np.mean(np.square(_solution(system, right)), axis=1))
+    return deviation
 
 
 def gauss_newton_step(prior: csr_matrix, jacobian: csr_matrix, weight: F64, gradient: F64) -> F64:

@@ -100,7 +100,8 @@ class Evidence:
         That is one standard deviation, across the direction: a line shifted along itself stays where it is.
         """
         east, north = (self.sample(np.ascontiguousarray(self.shift_m[..., axis]), xy_m) for axis in (0, 1))
-        return np.abs((np.stack([east, north], axis=1) * polyline.left_normals(direction)).sum(axis=1))
+        aside: F64 = np.abs((np.stack([east, north], axis=1) * polyline.left_normals(direction)).sum(axis=1))
+        return aside
 
     def is_known(self, xy_m: F64) -> Bool:
         """Return whether the cells that hold world points (..., 2) were observed."""
