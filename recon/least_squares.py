@@ -50,14 +50,16 @@ def spread(prior: csr_matrix, terms: Sequence[Term]) -> F64:
     """Return the standard deviation (C,) of each unknown, in that of a measurement of weight 1.
 
     The prior (C, C) must be diagonal; whatever else is believed beforehand is a term. The inverse of the system is
-    dense, so it is sampled: a minimiser of SAMPLES sets of noise in place of the targets.
+    dense, so it is sampled: a minimiser of SAMPLES sets of noise in place of the targets. A set is drawn at a time:
+    terms may have millions of rows.
     """
     noise = np.random.default_rng(SAMPLE_SEED)
     system, right = prior, np.sqrt(prior.diagonal())[:, None] * noise.standard_normal((prior.shape[0], SAMPLES))
     for term in terms:
         system = system + _normal_matrix(term.matrix, term.weight)
-        drawn = noise.standard_normal((term.matrix.shape[0], SAMPLES))
-        right = right + term.matrix.T @ (np.sqrt(term.weight)[:, None] * drawn)
+        transposed, root = term.matrix.T.tocsr(), np.sqrt(term.weight)
+        for k in range(SAMPLES):
+            right[:, k] += transposed @ (root * noise.standard_normal(len(root)))
     deviation: F64 = np.sqrt(np.mean(np.square(_solution(system, right)), axis=1))
     return deviation
 

@@ -107,7 +107,7 @@ def _outside_largest_group(candidates: Sequence[int], drives: Sequence[DriveLog]
 
 
 def _field(drive: DriveLog) -> HeightField:
-    return height_field([drive], world_points(drive, max_range_m=LIDAR_RANGE_M), corridor_m=CORRIDOR_M)
+    return height_field([drive], world_points(drive, max_range_m=LIDAR_RANGE_M), corridor_m=CORRIDOR_M, with_std=False)
 
 
 def _described(

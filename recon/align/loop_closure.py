@@ -156,7 +156,7 @@ def _plan_closure(trip: Trip, tick: Tick) -> tuple[F64 | None, float]:
 
 
 def _field(drive: DriveLog) -> HeightField:
-    return height_field([drive], np.zeros((0, 3)), corridor_m=CORRIDOR_M)
+    return height_field([drive], np.zeros((0, 3)), corridor_m=CORRIDOR_M, with_std=False)
 
 
 def only_up(rise: F64) -> F64:

@@ -93,7 +93,7 @@ def pose_report(views: Views, drive: DriveLog, *, corridor_m: float, tick: Tick)
 
     Corrections of frames without views are interpolated by the smoothness prior.
     """
-    field = height_field([drive], np.zeros((0, 3)), corridor_m=corridor_m)
+    field = height_field([drive], np.zeros((0, 3)), corridor_m=corridor_m, with_std=False)
     found = solve(list(pairs(pictures(views, drive, field, tick))), drive.path_xy_m())
     shift, turn = np.sqrt(np.square(found[:, :2]).sum(axis=1).mean()), np.sqrt(np.square(found[:, 2]).mean())
     return {

@@ -51,7 +51,7 @@ class HeightField:
 
     grid: Grid
     z: F64  # (height, width) metres
-    std_m: F64  # (height, width) standard deviation of z
+    std_m: F64 | None  # (height, width) standard deviation of z; None where nobody asked for it
 
     def at(self, xy_m: npt.NDArray[np.floating]) -> tuple[F64, F64]:
         """Return heights (N,) and slopes (N, 2) dz/dx, dz/dy at world points (N, 2)."""
@@ -61,7 +61,8 @@ class HeightField:
         return z, np.stack([east - west, north - south], axis=-1) / (2 * step)
 
     def std_at(self, xy_m: npt.NDArray[np.floating]) -> F64:
-        """Return the standard deviations (N,) of the heights at world points (N, 2)."""
+        """Return the standard deviations (N,) of the heights at world points (N, 2); the field must have them."""
+        assert self.std_m is not None
         return self._sample(self.std_m, xy_m)
 
     def _sample(self, raster: F64, xy_m: npt.NDArray[np.floating]) -> F64:
@@ -137,11 +138,13 @@ def height_field(
     corridor_m: float,
     certainty: F64 | None = None,
     gate_m: float = LIDAR_GATE_M,
+    with_std: bool = True,
 ) -> HeightField:
     """Return the ground height within `corridor_m` (and a margin) of the paths.
 
     Measured points (L, 3) come from LiDAR or the plane sweep, L may be 0. Each has weight 1, or `certainty` (L,). Those
-    farther than `gate_m` from the field through the path do not count.
+    farther than `gate_m` from the field through the path do not count. Without `with_std` the deviations are left out,
+    which take as long as the heights.
     """
     under = np.concatenate([ground_under(f, drive.ground_z_ego_m) for drive in drives for f in drive.frames])
     weight = np.tile([PATH_WEIGHT, *[BESIDE_WEIGHT] * 4], len(under) // 5)
@@ -175,11 +178,15 @@ def height_field(
 
     rounds = LIDAR_ROUNDS if len(points) else 0
     solution = solve_robust(prior, [path], matrix, points[:, 2], weight_of, start=solution, rounds=rounds)
+    z_field = np.full(grid.shape, float(np.median(solution)))
+    z_field[active] = solution
+    if not with_std:
+        return HeightField(grid=grid, z=z_field + datum, std_m=None)
     measured = Term(matrix=matrix, target=points[:, 2], weight=weight_of(points[:, 2] - matrix @ solution))
     smooth = ((second, CURVATURE_WEIGHT), (twist, 2.0 * CURVATURE_WEIGHT), (first, SLOPE_WEIGHT))
     std_m = UNIT_STD_M * spread(ridge, [path, measured, *(_smoothness(rows, weight) for rows, weight in smooth)])
-    z_field, std_field = np.full(grid.shape, float(np.median(solution))), np.full(grid.shape, float(std_m.max()))
-    z_field[active], std_field[active] = solution, std_m
+    std_field = np.full(grid.shape, float(std_m.max()))
+    std_field[active] = std_m
     return HeightField(grid=grid, z=z_field + datum, std_m=std_field)
 
 

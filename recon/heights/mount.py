@@ -126,7 +126,7 @@ def turned(pitch_deg: float) -> F64:
 
 def mount_report(views: Views, drive: DriveLog, *, use: bool, tick: Tick) -> dict[str, Any]:
     """Return the mount's entry in a surface's report; without `use` it only says what disagrees."""
-    field = height_field([drive], np.zeros((0, 3)), corridor_m=BESIDE_M)
+    field = height_field([drive], np.zeros((0, 3)), corridor_m=BESIDE_M, with_std=False)
     return estimate(views, drive, field, tick).record(use=use)
 
 

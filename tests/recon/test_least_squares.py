@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy.sparse import csr_matrix, diags
@@ -32,6 +34,18 @@ def test_spread_is_the_diagonal_of_the_inverse(generator):
     found = spread(csr_matrix(ridge), [term])
     np.testing.assert_allclose(found, wanted, rtol=0.3)  # of 64 samples: three standard errors
     assert np.array_equal(found, spread(csr_matrix(ridge), [term]))
+
+
+def test_spread_needs_little_memory_for_many_measurements():
+    rows, chosen = 300_000, np.arange(300_000) % 5
+    matrix = csr_matrix((np.ones(rows), (np.arange(rows), chosen)), shape=(rows, 5))
+    term = Term(matrix=matrix, target=np.zeros(rows), weight=np.ones(rows))
+    tracemalloc.start()
+    found = spread(csr_matrix(diags(np.full(5, 0.3))), [term])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_allclose(found, 1.0 / np.sqrt(60_000.3), rtol=0.3)
+    assert most < 100 * rows  # bytes: 64 samples at once would take more than 500 a row
 
 
 def test_one_gauss_newton_step_solves_a_linear_problem(generator):
