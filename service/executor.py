@@ -27,6 +27,7 @@ from workers.machine import this_machine
 from workers.pool import ClusterUnresponsive, Pool
 
 BEAT_S = 2.0
+IDLE_SHARE = 0.1  # of the memory that jobs may use: what idle workers hold, which no stage is counted with
 
 
 class Executor:
@@ -76,9 +77,10 @@ def make_pools(settings: Settings) -> list[Pool]:
     """Return the pool of each slot: Ray's, which all share, or one worker process each."""
     count = settings.jobs_at_once or max(1, int(settings.cpus or os.cpu_count() or 1))
     if settings.executor == "local":
-        from workers.local_pool import LocalPool
+        from workers.local_pool import KEPT_MB, LocalPool
 
-        return [LocalPool() for _ in range(count)]
+        memory_mb = declared(settings.cpus, settings.memory_mb, 0.0).memory_mb
+        return [LocalPool(kept_mb=min(KEPT_MB, IDLE_SHARE * memory_mb / count)) for _ in range(count)]
     from workers.cluster.ray_pool import RayPool
 
     return [RayPool(settings.home, address=settings.ray_address, num_cpus=int(settings.cpus) or None)] * count

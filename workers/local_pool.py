@@ -22,7 +22,7 @@ from workers.stage import Stage
 
 POLL_S = 0.1
 BEAT_S = 1.0
-KEPT_MB = 600.0  # a worker with more is no longer as good as new: the next job needs the memory
+KEPT_MB = 600.0  # a worker with more is no longer as good as new
 KEPT_S = 30.0  # an idle worker ends by itself, but never this soon
 
 
@@ -33,12 +33,13 @@ class LocalPool:
     little memory and has no children, and nothing failed in it. Small jobs thus do not wait for imports.
     """
 
-    def __init__(self, limits: PulseLimits | None = None) -> None:
-        self._limits = limits or PulseLimits()
+    def __init__(self, limits: PulseLimits | None = None, *, kept_mb: float = KEPT_MB) -> None:
+        """Keep a worker between jobs that holds `kept_mb` at most: while idle it counts as nobody's memory."""
+        self._limits, self._kept_mb = limits or PulseLimits(), kept_mb
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
         self._rest = b""
-        self._attempt = ("", "")  # kind and token of the last one
+        self._attempt = ("", "")  # kind and attempt of the last job
         self._as_new = False
         self._idle_since = 0.0
 
@@ -83,7 +84,7 @@ class LocalPool:
 
     def _worker(self, task: StageTask) -> subprocess.Popen[bytes]:
         """Return a worker for a stage: the one that is there, if it served this very job or is as good as new."""
-        served, self._attempt = self._attempt, (task.job, task.token)
+        served, self._attempt = self._attempt, (task.job, task.attempt)
         if self._process is not None and self._process.poll() is None:
             soon = time.monotonic() - self._idle_since < KEPT_S
             if soon and (served == self._attempt or (served[0] == task.job and self._is_as_new())):
@@ -107,7 +108,7 @@ class LocalPool:
 
     def _note(self, task: StageTask, outcome: StageOutcome) -> None:
         """Remember what a stage may have left in its worker."""
-        self._as_new = self._as_new and outcome.error is None and not task.stage.gpus
+        self._as_new = self._as_new and outcome.error is None and not (task.stage.gpus and this_machine().cuda)
         self._idle_since = time.monotonic()
 
     def _is_as_new(self) -> bool:
@@ -115,7 +116,7 @@ class LocalPool:
             return False
         try:
             process = psutil.Process(self._process.pid)
-            return not process.children() and process.memory_info().rss / 2**20 <= KEPT_MB
+            return not process.children() and process.memory_info().rss / 2**20 <= self._kept_mb
         except psutil.Error:
             return False
 

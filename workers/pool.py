@@ -17,6 +17,11 @@ from workers.stage import Stage
 from workers.store import Store
 
 
+def attempt_suffix(stage: Stage) -> str:
+    """Return what names a stage in the token of an attempt at it."""
+    return f"-{stage.name}".replace(" ", "-")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTask:
     """All a worker needs to run one stage: paths and JSON, never arrays."""
@@ -36,6 +41,11 @@ class StageTask:
         """Return one line of JSON."""
         store = {"home": str(self.store.home), "min_free_bytes": self.store.min_free_bytes}
         return json.dumps({**asdict(self), "store": store})
+
+    @property
+    def attempt(self) -> str:
+        """Return what names the attempt at the whole job."""
+        return self.token.removesuffix(attempt_suffix(self.stage))
 
     def settings(self) -> Any:
         """Return the settings of the stage."""

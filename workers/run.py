@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
 from recon.errors import ArtifactDamaged, ArtifactForeign, Cancelled, RoadscribeError, StageTimeout
 from workers.jobs.job_spec import JobSpec, ReportOf
-from workers.pool import Pool, StageTask
+from workers.pool import Pool, StageTask, attempt_suffix
 from workers.spec import spec_record, stored_spec
 from workers.stage import Stage, StageRecord, identity, stored_record
 from workers.stage_key import environment, stage_key
@@ -294,7 +294,7 @@ def _task(
         parent_digests=parents,
         config_digest=digest_json(config),
         environment=computes_with,
-        token=f"{token}-{stage.name}".replace(" ", "-"),
+        token=token.replace(" ", "-") + attempt_suffix(stage),
     )
 
 

@@ -12,7 +12,8 @@ from recon.errors import DriveInvalid
 from workers import local_pool
 from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
-from workers.run import run
+from workers.machine import Machine
+from workers.run import RunEvent, run
 from workers.store import Store
 
 
@@ -48,19 +49,27 @@ def test_a_worker_in_which_something_failed_is_not_kept(local: LocalPool, store:
     assert worker() == 0
 
 
-def test_a_worker_that_holds_much_memory_is_not_kept(
-    local: LocalPool, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_pool, "KEPT_MB", 1.0)
-    run(probe("a"), store, local)
+def test_a_worker_that_holds_much_memory_serves_its_job_and_is_not_kept(store: Store) -> None:
+    served = []
+
+    def look(event: RunEvent) -> None:
+        served.append(worker())
+
+    local = LocalPool(kept_mb=1.0)
+    run(ProbeJob(probe=ProbeConfig(salt="a", steps=(0.0, 0.0))), store, local, events=look)
+    assert len(set(served) - {0}) == 1
     assert worker() == 0
 
 
-def test_a_worker_that_used_a_gpu_is_not_kept(local: LocalPool, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("cuda", [False, True])
+def test_a_worker_that_used_a_gpu_is_not_kept(
+    local: LocalPool, store: Store, monkeypatch: pytest.MonkeyPatch, cuda: bool
+) -> None:
     plan = ProbeJob.plan
     monkeypatch.setattr(ProbeJob, "plan", lambda spec: tuple(replace(stage, gpus=0.5) for stage in plan(spec)))
+    monkeypatch.setattr(local_pool, "this_machine", lambda: Machine(cuda=cuda, gsplat=False))
     run(probe("a"), store, local)
-    assert worker() == 0
+    assert (worker() == 0) == cuda  # without a GPU none was used
 
 
 def test_a_worker_whose_children_live_on_is_not_kept(local: LocalPool, store: Store) -> None:
