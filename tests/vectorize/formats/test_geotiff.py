@@ -65,7 +65,10 @@ def test_rasters_are_tiled_with_overviews(bev):
     wide = replace(
         bev,
         grid=replace(bev.grid, width=1200),
-        **{name: np.repeat(getattr(bev, name), 6, axis=1) for name in ("rgb", "class_probability", "height_m")},
+        **{
+            name: np.repeat(getattr(bev, name), 6, axis=1)
+            for name in ("rgb", "class_probability", "height_m", "shift_m")
+        },
         **{name: np.repeat(getattr(bev, name), 6, axis=1) for name in ("views", "trips")},
     )
     with opened(write_geotiff("a", wide, small_site.road_map()), "class") as raster:
