@@ -101,6 +101,7 @@ def painted(scene, x, y):
     return [RoadClass(ground_class(scene.ground, a, b + 1.75)) for a, b in np.broadcast(x, y)]
 
 
+@pytest.mark.slow
 def test_the_ground_holds_what_the_map_draws(scene):
     along = np.arange(-40.0, 59.0, 0.5)
     assert set(painted(scene, along, -3.5)) == {RoadClass.LANE_MARKING}

@@ -57,6 +57,7 @@ def test_a_vehicle_that_turns_on_the_spot_looks_elsewhere() -> None:
     assert stands(poses).tolist() == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [0, 2, 5])
 def test_waiting_changes_no_count_and_no_colour(tmp_path: Path, frame: int) -> None:
     drive, labels = slope_world.write_drive(tmp_path, frames=6, lidar=False)

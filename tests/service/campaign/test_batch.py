@@ -9,6 +9,8 @@ import pytest
 from service.campaign.batch import Order, settle
 from service.client import ServiceRefused
 
+pytestmark = pytest.mark.slow
+
 
 def orders(*scripts, seconds=0.0):
     """Return an order of a probe for each script, unlike those of other tests."""

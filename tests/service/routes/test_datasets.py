@@ -51,6 +51,7 @@ def test_snapshots_are_numbered_and_listed(client, http, published):
     assert answer.headers["ETag"] == f'"{published[0]["sha256"]}"'
 
 
+@pytest.mark.slow
 def test_everything_of_a_snapshot_lies_behind_its_address(http, published):
     for entry in published:
         data = http.get(entry["record_url"]).content

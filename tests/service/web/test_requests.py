@@ -63,6 +63,7 @@ def test_nobody_reads_the_log_and_the_api_answers(alone):
         assert http.get("/healthz").status_code == 200
 
 
+@pytest.mark.slow
 def test_the_api_says_that_it_lives_while_every_thread_waits_for_the_ledger(tmp_path):
     service = RunningService(tmp_path, executor="none")
     ledger = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)

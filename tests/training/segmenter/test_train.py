@@ -86,6 +86,7 @@ def test_a_run_writes_what_it_promises(source: Source, tmp_path: Path) -> None:
     assert scores[""].seconds > 0
 
 
+@pytest.mark.slow
 def test_the_net_of_the_best_validation_is_exported(source: Source, tmp_path: Path) -> None:
     config = replace(TINY, steps=6, validate_every=2, best="iou/day/road_mean")
     net = train(tmp_path / "out", config, [source], [copy_of(source, tmp_path)])
