@@ -56,7 +56,8 @@ def fleet(tmp_path_factory, start_service):
 
 def start(service, *arguments):
     environment = {**os.environ, "ROADSCRIBE_URL": service.url}
-    command = [*COMMAND, *map(str, arguments)]
+    # As from a terminal: a shell that runs tests in the background lets its children ignore SIGINT.
+    command = ["env", "--default-signal=INT", *COMMAND, *map(str, arguments)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
