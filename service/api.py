@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -105,9 +105,13 @@ def _sweeping(leases: Leases) -> Callable[[FastAPI], AbstractAsyncContextManager
     async def sweep(removals: Removals) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
-            with suppress(StorageError):  # the next round may find the ledger again
+            try:
                 await run_in_threadpool(leases.sweep)
                 await run_in_threadpool(removals.sweep)
+            except StorageError:
+                continue  # the next round may find the ledger again
+            except Exception:
+                structlog.get_logger().exception("sweep.bug")  # and on: without an executor nothing else sweeps
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, create_engine, event, func, make_url, select, update
-from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from recon.errors import ConfigInvalid, InputInvalid, StorageError, storage_errors
@@ -130,7 +130,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def _database_errors() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (OperationalError, InterfaceError, InternalError) as error:
+        # An internal error is, above all, a session that the server ended (IDLE_S), or a server that only reads by now.
         hint = "Check the disk and the database; the request may be repeated."
         raise StorageError(f"the ledger does not answer: {error.orig}", where="ledger", hint=hint) from error
     except PoolTimeout as error:

@@ -2,13 +2,20 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from recon.errors import ConfigInvalid
+from service import api
 from service.api import create_app
+from service.ledger.database import open_database, writing
+from service.ledger.leases import Leases
+from service.ledger.submissions import Submissions
 from service.settings import Settings, load_settings
+from workers.jobs.probe import ProbeJob
 
 
 def test_the_api_process_imports_no_engine(tmp_path):
@@ -89,3 +96,26 @@ def test_the_executor_is_seen_and_counted(http):
     metrics = http.get("/metrics").text
     assert 'roadscribe_jobs{state="running"}' in metrics
     assert "roadscribe_leases_expired 0.0" in metrics
+
+
+def test_a_round_of_the_sweep_that_fails_is_not_the_last(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(api, "SWEEP_EVERY_S", 0.02)
+    app = create_app(Settings(home=tmp_path))
+    engine = open_database(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    submissions = Submissions(engine)
+    job_id = submissions.submit(ProbeJob()).job["id"]
+    assert Leases(engine, "dead", lease_s=0.0).claim()
+    with writing(engine) as connection:  # an error that is not one of storage
+        connection.execute(text("CREATE TRIGGER bad BEFORE UPDATE ON job BEGIN SELECT RAISE(ABORT, 'no'); END"))
+    log, deadline = "", time.monotonic() + 20
+    with TestClient(app, base_url="http://localhost"):
+        while "sweep.bug" not in log:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+            log += capfd.readouterr().err
+        with writing(engine) as connection:
+            connection.execute(text("DROP TRIGGER bad"))
+        while submissions.get(job_id)["state"] != "queued":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    engine.dispose()

@@ -164,3 +164,16 @@ def test_acknowledged_jobs_survive_the_death_of_the_server_that_writes(pair, tmp
     assert len(set(ids)) == len(ids)
     assert patiently(leases.claim).job_id == ids[0]
     engine.dispose()
+
+
+def test_a_session_that_the_server_ended_and_a_server_that_only_reads_are_errors_of_the_storage(engine):
+    """The driver names both internal errors."""
+    with pytest.raises(StorageError, match="idle"), writing(engine) as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 50"))
+        time.sleep(0.5)
+        connection.execute(text("SELECT 1"))
+    with pytest.raises(StorageError, match="read-only"), writing(engine) as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        connection.execute(text("DELETE FROM job"))
+    with writing(engine) as connection:  # the pool gives out sound sessions again
+        connection.execute(text("DELETE FROM heartbeat"))
