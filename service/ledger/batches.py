@@ -58,17 +58,25 @@ class Batches:
         return await future
 
     async def _write(self) -> None:
-        while self._waiting:
-            batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
-            results = await run_in_threadpool(self.store, [plain for plain, _ in batch])
-            for (_, future), result in zip(batch, results, strict=True):
-                if future.done():
-                    continue  # whoever waited was cancelled
-                if isinstance(result, Exception):
-                    future.set_exception(result)
-                else:
-                    future.set_result(result)
-        self._writer = None
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                results = await self._stored([plain for plain, _ in batch])
+                for (_, future), result in zip(batch, results, strict=True):
+                    if future.done():
+                        continue  # whoever waited was cancelled
+                    if isinstance(result, Exception):
+                        future.set_exception(result)
+                    else:
+                        future.set_result(result)
+        finally:
+            self._writer = None
+
+    async def _stored(self, batch: Sequence[Plain]) -> Sequence[Submitted | Exception]:
+        try:
+            return await run_in_threadpool(self.store, batch)
+        except Exception as error:  # no thread could be started
+            return [error] * len(batch)
 
     def store(self, batch: Sequence[Plain]) -> list[Submitted | Exception]:
         """Store submissions, each durably, and return what became of each."""

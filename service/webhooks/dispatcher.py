@@ -26,7 +26,7 @@ class Dispatcher(threading.Thread):
     def __init__(self, deliveries: Deliveries, key: SigningKey, poster: Poster, *, agent: str) -> None:
         super().__init__(daemon=True, name="webhooks")
         self._deliveries, self._key, self._poster, self._agent = deliveries, key, poster, agent
-        self._slots, self._busy = threading.Semaphore(MOST_AT_ONCE), set[str]()
+        self._busy = set[str]()
         self._end = threading.Event()
         self._log = structlog.get_logger()
 
@@ -52,10 +52,14 @@ class Dispatcher(threading.Thread):
         for webhook_id in self._deliveries.due():
             if webhook_id in self._busy:
                 continue
-            if not self._slots.acquire(blocking=False):
+            if len(self._busy) >= MOST_AT_ONCE:
                 return
             self._busy.add(webhook_id)
-            threading.Thread(target=self._drain, args=(webhook_id,), daemon=True, name="webhook").start()
+            try:
+                threading.Thread(target=self._drain, args=(webhook_id,), daemon=True, name="webhook").start()
+            except RuntimeError:  # the machine has no thread left, for now
+                self._busy.discard(webhook_id)
+                raise
 
     def _drain(self, webhook_id: str) -> None:
         """Send a webhook's messages one after another, up to the first that fails."""
@@ -70,7 +74,6 @@ class Dispatcher(threading.Thread):
             self._log.exception("webhooks.bug")
         finally:
             self._busy.discard(webhook_id)
-            self._slots.release()
 
     def send(self, attempt: Attempt) -> Outcome:
         """Send one message, write down how that ended, and return it."""

@@ -1,5 +1,7 @@
+import threading
 import time
 import uuid
+from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -90,3 +92,18 @@ def body():
 @pytest.fixture(scope="session")
 def start_service():
     return RunningService
+
+
+@pytest.fixture
+def no_new_threads():
+    """Let no thread be started for a while: their stacks would be larger than the address space."""
+
+    @contextmanager
+    def one():
+        threading.stack_size(1 << 47)
+        try:
+            yield
+        finally:
+            threading.stack_size(0)
+
+    return one

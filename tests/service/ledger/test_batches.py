@@ -117,3 +117,15 @@ def test_a_ledger_that_does_not_answer_is_told_to_everybody_and_the_next_batch_g
         connection.execute(text("ALTER TABLE away RENAME TO event"))
     answers = at_once(batches, *(Plain(spec=probe(), key=str(n)) for n in range(3)))
     assert [answer.job["state"] for answer in answers] == ["queued"] * 3
+
+
+def test_without_a_thread_those_who_wait_learn_it_and_the_next_batch_goes_on(batches, no_new_threads):
+    async def twice():
+        with no_new_threads():
+            plains = [Plain(spec=probe()) for _ in range(3)]
+            refused = await asyncio.wait_for(asyncio.gather(*map(batches.submit, plains), return_exceptions=True), 20)
+        return refused, await asyncio.wait_for(batches.submit(Plain(spec=probe())), 20)
+
+    refused, stored = asyncio.run(twice())
+    assert [type(answer) for answer in refused] == [RuntimeError] * 3
+    assert stored.job["state"] == "queued"
