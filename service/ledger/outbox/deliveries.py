@@ -81,13 +81,14 @@ class Deliveries:
         """Send for the webhooks whose secrets are derived from the key `key_id`."""
         self._engine, self._key_id, self._first_pause_s = engine, key_id, first_pause_s
 
-    def due(self) -> list[str]:
-        """Return the webhooks with a message that is due."""
+    def due(self) -> list[tuple[str, str]]:
+        """Return the webhooks with a message that is due, each with its tenant."""
         with reading(self._engine) as connection:
             at = now(connection)
             own = and_(_delivery.c.webhook_id == _webhook.c.id, tables.PENDING, _delivery.c.due_at <= at)
-            query = select(_webhook.c.id).where(self._awake(at), exists(select(_delivery.c.seq).where(own)))
-            return list(connection.execute(query.order_by(_webhook.c.rests_until)).scalars())
+            query = select(_webhook.c.id, _webhook.c.tenant).where(self._awake(at))
+            query = query.where(exists(select(_delivery.c.seq).where(own))).order_by(_webhook.c.rests_until)
+            return [(row.id, row.tenant) for row in connection.execute(query)]
 
     def claim(self, webhook_id: str) -> Attempt | None:
         """Take the oldest message that is due; no other process gets it before the lease has run out."""

@@ -1,5 +1,6 @@
 """The loop that empties the outbox, with real receivers: nobody's backlog or slowness holds up the others."""
 
+import threading
 import time
 
 import pytest
@@ -72,3 +73,34 @@ def test_a_message_for_which_there_was_no_thread_is_sent_later(
             deliveries.ping(hook.id)
             wait_for(lambda: "webhooks.bug" in [line["event"] for line in log])
     receiver.wait(1)
+
+
+def test_a_tenant_with_many_slow_receivers_leaves_room_for_others(webhooks, deliveries, dispatcher):
+    end = threading.Event()
+    slow, quick = Receiver(lambda _: (end.wait(PATIENT_S), (204, {}))[1]), Receiver()
+    try:
+        for number in range(module.MOST_AT_ONCE):
+            deliveries.ping(webhooks.create("many", f"{slow.url}/{number}").id)
+        dispatcher.start()
+        slow.wait(module.MOST_OF_A_TENANT)
+        deliveries.ping(webhooks.create("other", quick.url).id)
+        quick.wait(1)
+        assert len(slow.received) == module.MOST_OF_A_TENANT
+        end.set()
+        slow.wait(module.MOST_AT_ONCE)
+    finally:
+        end.set()
+        slow.stop()
+        quick.stop()
+
+
+def test_a_backlog_takes_turns_with_the_others(webhooks, deliveries, dispatcher, receiver, monkeypatch):
+    monkeypatch.setattr(module, "TURN_S", 0.0)  # one message
+    monkeypatch.setattr(module, "MOST_AT_ONCE", 1)
+    for tenant in "abc":
+        hook = webhooks.create(tenant, f"{receiver.url}/{tenant}")
+        for _ in range(3):
+            deliveries.ping(hook.id)
+    dispatcher.start()
+    order = [one.path[-1] for one in receiver.wait(9)]
+    assert [sorted(order[at : at + 3]) for at in (0, 3, 6)] == [["a", "b", "c"]] * 3

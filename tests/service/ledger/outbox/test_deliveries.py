@@ -213,7 +213,7 @@ def test_only_who_has_the_key_sends(engine, webhooks, deliveries, cancelled):
     stranger = Deliveries(engine, "another key's id")
     assert (stranger.due(), stranger.claim(hook.id)) == ([], None)
     assert (Webhooks(engine, "another").with_another_key(), webhooks.with_another_key()) == (1, 0)
-    assert deliveries.due() == [hook.id]
+    assert deliveries.due() == [(hook.id, "acme")]
 
 
 def test_a_deleted_webhook_takes_its_messages_along(engine, webhooks, deliveries, cancelled):
