@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 import structlog
+from anyio import CapacityLimiter
 from fastapi import Depends, FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
@@ -41,6 +42,7 @@ from service.webhooks.post import Poster
 from service.webhooks.signature import SigningKey
 
 SWEEP_EVERY_S = 5.0
+RESOLVERS = 4  # names resolved at once: a resolver may be silent for long, and must not take the threads of requests
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -86,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def _add_webhooks(app: FastAPI, engine: Engine, settings: Settings) -> None:
     key = SigningKey.of(settings.home, settings.webhook_key.get_secret_value())
     app.state.guard, app.state.signing_key = AddressGuard(settings.allowed_networks), key
+    app.state.resolvers = CapacityLimiter(RESOLVERS)
     app.state.webhooks = Webhooks(engine, key.id)
     app.state.deliveries = Deliveries(engine, key.id, first_pause_s=settings.webhook_retry_s)
 

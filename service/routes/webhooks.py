@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Annotated, Literal
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -36,17 +39,20 @@ def _deliveries(request: Request) -> sent.Deliveries:
 async def register_webhook(request: Request, response: Response, sender: Submitter) -> WebhookWithSecret:
     """Register an address that events of the tenant's jobs are sent to. Only this answer holds its secret."""
     body = await parsed(request, NewWebhook)
-    made = await run_in_threadpool(_register, request, sender, body)
+    with _refusals():
+        await run_in_threadpool(_webhooks(request).check, sender.tenant, body.url)  # before a name is resolved
+        guard: AddressGuard = request.app.state.guard
+        await to_thread.run_sync(guard.check, body.url, limiter=request.app.state.resolvers)
+        made = await run_in_threadpool(_webhooks(request).create, sender.tenant, body.url, body.events)
     response.headers["Location"] = f"/v1/webhooks/{made.id}"
     secret = request.app.state.signing_key.secret(made.id)
     return WebhookWithSecret(**asdict(made), secret=secret)
 
 
-def _register(request: Request, sender: ApiKey, body: NewWebhook) -> registry.Webhook:
-    guard: AddressGuard = request.app.state.guard
+@contextmanager
+def _refusals() -> Iterator[None]:
     try:
-        guard.check(body.url)
-        return _webhooks(request).create(sender.tenant, body.url, body.events)
+        yield
     except AddressRefused as error:
         fault = {"pointer": "/url", "detail": error.message}
         raise Problem(422, error.code, error.message, hint=error.hint, errors=[fault]) from None

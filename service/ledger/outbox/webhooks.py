@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, func, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, select, update
 
 from service.ledger import tables
 from service.ledger.clock import now
@@ -48,16 +48,16 @@ class Webhooks:
         """`key_id` names the key that the secrets of new webhooks are derived from."""
         self._engine, self._key_id = engine, key_id
 
+    def check(self, tenant: str, url: str) -> None:
+        """Raise what `create` would raise now."""
+        with reading(self._engine) as connection:
+            _refuse(connection, tenant, url)
+
     def create(self, tenant: str, url: str, events: Sequence[str] = EVENTS) -> Webhook:
         """Register an address; raises WebhookExists or TooManyWebhooks."""
         with writing(self._engine) as connection:
             lock_name(connection, f"webhooks {tenant}")
-            of_tenant = select(_webhook.c.url).where(_webhook.c.tenant == tenant)
-            urls = connection.execute(of_tenant).scalars().all()
-            if url in urls:
-                raise WebhookExists
-            if len(urls) >= MOST_OF_A_TENANT:
-                raise TooManyWebhooks
+            _refuse(connection, tenant, url)
             row: dict[str, Any] = {"id": secrets.token_hex(16), "tenant": tenant, "url": url, "key_id": self._key_id}
             row |= {"events": " ".join(dict.fromkeys(events)), "created_at": now(connection)}
             connection.execute(_webhook.insert().values(**row))
@@ -98,6 +98,14 @@ class Webhooks:
     def _of_tenant(self, tenant: str | None) -> Select[Any]:
         query = select(_webhook)
         return query if tenant is None else query.where(_webhook.c.tenant == tenant)
+
+
+def _refuse(connection: Connection, tenant: str, url: str) -> None:
+    urls = connection.execute(select(_webhook.c.url).where(_webhook.c.tenant == tenant)).scalars().all()
+    if url in urls:
+        raise WebhookExists
+    if len(urls) >= MOST_OF_A_TENANT:
+        raise TooManyWebhooks
 
 
 def _of(row: Any) -> Webhook:
