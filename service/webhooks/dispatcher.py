@@ -12,7 +12,7 @@ import time
 import structlog
 
 from recon.errors import StorageError
-from service.ledger.outbox.deliveries import Attempt, Deliveries, Outcome
+from service.ledger.outbox.deliveries import MOST_PURGED, Attempt, Deliveries, Outcome
 from service.webhooks.post import Poster
 from service.webhooks.signature import SigningKey, signed_headers
 
@@ -42,7 +42,8 @@ class Dispatcher(threading.Thread):
                 self._start()
                 if time.monotonic() >= purge_at:
                     purge_at = time.monotonic() + PURGE_EVERY_S
-                    self._deliveries.purge()
+                    if self._deliveries.purge() >= MOST_PURGED:  # the rest in the next rounds, after what is due
+                        purge_at = 0.0
             except StorageError:
                 continue  # the next round may find the ledger again
             except Exception:

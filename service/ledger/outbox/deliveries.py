@@ -24,7 +24,7 @@ MOST_ATTEMPTS = 8
 FIRST_PAUSE_S, FACTOR, LONGEST_PAUSE_S = 5.0, 4.0, 6 * 3600.0
 LONGEST_REST_S = 300.0  # of a webhook that fails: its other messages need not find that out each for itself
 KEPT_S = 30 * 86400.0
-MOST_AT_ONCE = 500
+MOST_PURGED = 500  # in one transaction
 GONE = 410  # the status by which a receiver unsubscribes
 SENT, FAILED = "webhook_deliveries", "webhook_failures"
 
@@ -182,14 +182,17 @@ class Deliveries:
         return None if row is None else _of(row)
 
     def purge(self) -> int:
-        """Forget what ended long ago, and give up what no webhook took for as long; return how many."""
+        """Forget what ended long ago, and give up what no webhook took for as long; return how many.
+
+        After MOST_PURGED there may be more.
+        """
         with writing(self._engine) as connection:
             at = now(connection)
-            old = select(_delivery.c.seq).where(_delivery.c.ended_at < at - KEPT_S).limit(MOST_AT_ONCE)
+            old = select(_delivery.c.seq).where(_delivery.c.ended_at < at - KEPT_S).limit(MOST_PURGED)
             count = connection.execute(delete(_delivery).where(_delivery.c.seq.in_(old))).rowcount
             stuck = select(_delivery.c.seq).where(tables.PENDING, _delivery.c.created_at < at - KEPT_S)
             lost = {"state": "failed", "ended_at": at, "error": "too old"}
-            these = _delivery.c.seq.in_(stuck.limit(MOST_AT_ONCE))
+            these = _delivery.c.seq.in_(stuck.limit(MOST_PURGED))
             return int(count + connection.execute(update(_delivery).where(these).values(**lost)).rowcount)
 
     def figures(self) -> dict[str, float]:

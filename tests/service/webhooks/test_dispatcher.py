@@ -5,10 +5,12 @@ import time
 
 import pytest
 from receiver import Receiver
+from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
-from service.ledger.database import migrate, open_database
-from service.ledger.outbox.deliveries import Deliveries
+from service.ledger import tables
+from service.ledger.database import migrate, open_database, reading, writing
+from service.ledger.outbox.deliveries import MOST_PURGED, Deliveries
 from service.ledger.outbox.webhooks import Webhooks
 from service.webhooks import dispatcher as module
 from service.webhooks.addresses import AddressGuard, parse_networks
@@ -104,3 +106,18 @@ def test_a_backlog_takes_turns_with_the_others(webhooks, deliveries, dispatcher,
     dispatcher.start()
     order = [one.path[-1] for one in receiver.wait(9)]
     assert [sorted(order[at : at + 3]) for at in (0, 3, 6)] == [["a", "b", "c"]] * 3
+
+
+def test_all_that_ended_long_ago_goes_soon(engine, webhooks, dispatcher):
+    hook = webhooks.create("acme", "https://a.example/")
+    row = {"webhook_id": hook.id, "type": "job.failed", "body": "{}", "created_at": 1, "due_at": 1, "ended_at": 2}
+    rows = [row | {"id": f"old {number}", "state": "delivered"} for number in range(2 * MOST_PURGED + 1)]
+    with writing(engine) as connection:
+        connection.execute(tables.delivery.insert(), rows)
+    dispatcher.start()
+
+    def none_left():
+        with reading(engine) as connection:
+            return connection.execute(select(func.count()).select_from(tables.delivery)).scalar_one() == 0
+
+    wait_for(none_left)
