@@ -18,11 +18,10 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # Of IPv6 only this part is in public use. IPv4 inside IPv6 (mapped, compatible, NAT64) lies outside of it.
 PUBLIC_V6 = ipaddress.IPv6Network("2000::/3")
-# What the standard library counts as global, and yet leads elsewhere: relays to IPv4 (6to4, Teredo), protocol
-# assignments, documentation, and the platform address of a large cloud's machines.
-CLOSED = tuple(
-    map(ipaddress.ip_network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "192.88.99.0/24"))
-) + (ipaddress.ip_network("168.63.129.16/32"),)
+# What the standard library, in some version, counts as global, and yet leads elsewhere: relays to IPv4 (6to4, Teredo),
+# protocol assignments, documentation, and the platform address of a large cloud's machines.
+CLOSED_V6 = ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+CLOSED = tuple(map(ipaddress.ip_network, (*CLOSED_V6, "192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 PORTS = {"https": 443, "http": 80}
 
 
