@@ -1,4 +1,4 @@
-"""A client of the service: every submission has an idempotency key, so that every request may be repeated."""
+"""A client of the service. Requests are repeated when an answer is lost: every submission has an idempotency key."""
 
 from __future__ import annotations
 
@@ -148,10 +148,11 @@ class Client:
     def create_webhook(self, url: str, events: Sequence[str] = ()) -> dict[str, Any]:
         """Register an address for the ends of jobs and return the webhook with its `secret`, which is not shown again.
 
-        `events` are some of job.succeeded, job.failed and job.cancelled; none = all.
+        `events` are some of job.succeeded, job.failed and job.cancelled; none = all. The request is not repeated: when
+        its answer is lost, so is the secret, and a webhook that `webhooks` lists with this URL is best deleted.
         """
         body = {"url": url} | ({"events": list(events)} if events else {})
-        return self._object(self._request("POST", "/v1/webhooks", json=body))
+        return self._object(self._request("POST", "/v1/webhooks", repeat=False, json=body))
 
     def webhooks(self) -> list[dict[str, Any]]:
         """Return the webhooks, oldest first."""
@@ -216,10 +217,12 @@ class Client:
                     out.write(data)
                     report(out.tell())
 
-    def _request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        for pause_s in (*self._retries, None):
+    def _request(self, method: str, path: str, *, repeat: bool = True, **options: Any) -> httpx.Response:
+        for number, pause_s in enumerate((*self._retries, None) if repeat else (None,)):
             try:
                 response = self._http.request(method, path, **options)
+                if number and method == "DELETE" and response.status_code == 404:
+                    return response  # a round before deleted it, and its answer was lost
                 if response.status_code != 503 or pause_s is None:
                     return self._check(response)
             except httpx.TransportError as error:
