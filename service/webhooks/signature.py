@@ -24,6 +24,7 @@ PREFIX, VERSION = "whsec_", "v1"
 KEY_FILE = "webhook.key"
 SHORTEST_KEY = 32  # characters
 TOLERANCE_S = 300.0
+LONGEST_STAMP = 15  # digits: no clock shows more, and numbers of hundreds of digits are no seconds
 
 
 class SignatureInvalid(InputInvalid):
@@ -75,7 +76,7 @@ def verify_webhook(
     """
     given = {name.lower(): value for name, value in headers.items()}
     message_id, stamp = given.get("webhook-id", ""), given.get("webhook-timestamp", "")
-    if not message_id or not stamp.isascii() or not stamp.isdigit():
+    if not message_id or not stamp.isascii() or not stamp.isdigit() or len(stamp) > LONGEST_STAMP:
         raise SignatureInvalid("the message has no id or no timestamp")
     if abs(time.time() - int(stamp)) > tolerance_s:
         raise SignatureInvalid("the message is too old, or a clock is wrong", where=f"webhook-timestamp {stamp}")

@@ -46,6 +46,8 @@ def test_what_was_signed_is_accepted_and_returned():
         ({"webhook-timestamp": str(int(time.time()) + 1)}, BODY),
         ({"webhook-timestamp": "1e9"}, BODY),
         ({"webhook-timestamp": ""}, BODY),
+        ({"webhook-timestamp": "9" * 400}, BODY),
+        ({"webhook-timestamp": "9" * 5000}, BODY),
         ({"webhook-id": ""}, BODY),
         ({"webhook-signature": ""}, BODY),
         ({"webhook-signature": "v1,é"}, BODY),
