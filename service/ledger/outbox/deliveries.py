@@ -71,7 +71,7 @@ class Delivery:
 
 def pause_s(failures: int, first_s: float) -> float:
     """Return how long to wait after so many failures: four times as long each time, and a random part of it."""
-    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, first_s * FACTOR ** (failures - 1))
+    return random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_S, first_s * FACTOR ** min(failures - 1, 30))
 
 
 class Deliveries:
