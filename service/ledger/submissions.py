@@ -120,11 +120,13 @@ class Submissions:
         tenant: str = "",
         priority: int = 0,
         most_open: int = 0,
+        retry_of: str = "",
     ) -> Submitted:
         """Store a job durably and return it.
 
         The same `key` with the same spec returns the job of the first time, with another spec it raises KeyReused.
-        With `dedupe` a job of the same spec that has not failed is returned instead of a new one. A job with inputs
+        With `dedupe` a job of the same spec that has not failed is returned instead of a new one; for the retry of a
+        job, `retry_of`, only a newer one than that, since inputs may have changed after older ones. A job with inputs
         that have not succeeded yet is blocked; one with an input that cannot any more raises InputLost. Tenants share
         the executors fairly, and among the jobs of one a greater `priority` goes first. Keys and equal jobs are looked
         up within the tenant. A tenant with `most_open` jobs that have not ended gets no other: raises QuotaExceeded.
@@ -143,7 +145,7 @@ class Submissions:
                         return Submitted(first, True)
                 if dedupe:
                     lock_name(connection, f"{tenant} {natural}")  # of two equal submissions the second finds the first
-                job_id = self._same(connection, tenant, natural) if dedupe else None
+                job_id = self._same(connection, tenant, natural, retry_of) if dedupe else None
                 existed = job_id is not None
                 if job_id is None:
                     self._check_quota(connection, tenant, most_open)
@@ -153,7 +155,9 @@ class Submissions:
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
             # Another process stored the same key between the read and the write (not on SQLite).
-            return self.submit(spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority, most_open=most_open)
+            return self.submit(
+                spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority, most_open=most_open, retry_of=retry_of
+            )
 
     def new_job(self, spec: JobSpec, tenant: str, priority: int) -> NewJob:
         """Return the job of a spec as it is stored."""
@@ -178,10 +182,12 @@ class Submissions:
         append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {}, at)
         return job_id
 
-    def _same(self, connection: Connection, tenant: str, natural: str) -> str | None:
+    def _same(self, connection: Connection, tenant: str, natural: str, retry_of: str) -> str | None:
         good = (*tables.WAITING, "running", "committing", "succeeded")
         same = and_(_job.c.tenant == tenant, _job.c.natural_key == natural)
         query = select(_job.c.id).where(same, _job.c.state.in_(good))
+        if retry_of:
+            query = query.where(_job.c.seq > select(_job.c.seq).where(_job.c.id == retry_of).scalar_subquery())
         found: str | None = connection.execute(query.order_by(_job.c.seq.desc()).limit(1)).scalar_one_or_none()
         return found
 

@@ -91,13 +91,15 @@ async def validate(request: Request, sender: Submitter) -> Validation:
 def retry(request: Request, response: Response, job_id: str, sender: Submitter) -> Any:
     """Submit a job that failed or was cancelled again, as a new job: finished stages are kept and skipped.
 
-    Repeated, it returns the same new job until that one has failed too.
+    Repeated, it returns the same new job until that one has failed too. An equal job that is older than the retried
+    one is never returned: the drive may have changed since.
     """
     old = existing(ledger_of(request).get(job_id), sender)
     if old["state"] not in ("failed", "cancelled"):
         raise Problem(409, "JOB_NOT_ENDED", f"the job is {old['state']}", hint="Only a failed job is retried.")
     spec = _resolved(stored_spec(json.dumps(old["spec"])), request.app.state.settings)
-    submitted = _submitted(request, spec, sender, dedupe=True, priority=old["priority"], tenant=old["tenant"])
+    options = {"priority": old["priority"], "tenant": old["tenant"]}
+    submitted = _submitted(request, spec, sender, dedupe=True, retry_of=job_id, **options)
     if not submitted.existed:
         ledger_of(request).note(submitted.job["id"], "job.retry", {"of": job_id})
     return _answer(response, submitted, deduplicated=submitted.existed)

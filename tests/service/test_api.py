@@ -57,6 +57,25 @@ def test_probes_are_not_public(tmp_path):
     assert not {"probejob", "probeconfig", '"probe"'} & set(re.findall(r'"?\w+"?', text))  # a setting is probe_m
 
 
+def test_a_retry_is_never_an_older_job_whose_drive_may_have_changed_since(tmp_path):
+    settings = Settings(home=tmp_path, probe_jobs=True)
+    client = TestClient(create_app(settings), base_url="http://localhost")
+    engine = open_database(settings.url)
+    leases = Leases(engine, "one")
+    leases.beat()
+    old = client.post("/v1/jobs", json={"kind": "probe"}, headers={"Idempotency-Key": "old files"}).json()["id"]
+    claim = leases.claim()
+    leases.committing(claim)
+    leases.succeed(claim, {}, [])
+    new = client.post("/v1/jobs", json={"kind": "probe"}, headers={"Idempotency-Key": "new files"}).json()["id"]
+    assert client.post(f"/v1/jobs/{new}/cancel").json()["state"] == "cancelled"
+    retries = [client.post(f"/v1/jobs/{new}/retry").json()["id"] for _ in range(2)]
+    assert len({old, new, *retries}) == 3
+    assert retries[0] == retries[1]
+    assert client.get(f"/v1/jobs/{old}").json()["state"] == "succeeded"
+    engine.dispose()
+
+
 def test_every_reference_of_the_schema_leads_somewhere(tmp_path):
     client = TestClient(create_app(Settings(home=tmp_path)), base_url="http://localhost")
     document = client.get("/openapi.json").json()
