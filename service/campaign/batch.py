@@ -82,12 +82,12 @@ def settle(
 def _submitted(client: Client, order: Order, known: str, again: bool) -> Job | None:
     """Return the job of an order, or None if the tenant may have no more at the moment."""
     try:
-        job = (_patiently(lambda: _existing(client, known)) if known else None) or _patiently(
+        job = (patiently(lambda: _existing(client, known)) if known else None) or patiently(
             lambda: client.submit(dict(order.spec), key=order.key)
         )
         failure = job["failure"] or {}
         if job["state"] == "cancelled" or (job["state"] == "failed" and (again or failure.get("retryable"))):
-            job = _patiently(lambda: client.retry(job["id"]))
+            job = patiently(lambda: client.retry(job["id"]))
     except ServiceRefused as error:
         if error.where == "QUOTA_EXCEEDED":
             return None
@@ -115,12 +115,12 @@ def _ended(client: Client, ids: Sequence[str]) -> list[Job]:
     states: dict[str, str] = {}
     for start in range(0, len(ids), MOST_IDS):
         some = ids[start : start + MOST_IDS]
-        page = _patiently(lambda some=some: client.jobs(ids=some, limit=MOST_IDS))  # type: ignore[misc]
+        page = patiently(lambda some=some: client.jobs(ids=some, limit=MOST_IDS))  # type: ignore[misc]
         states |= {job["id"]: job["state"] for job in page["jobs"]}
-    return [_patiently(lambda one=one: client.job(one)) for one in ids if states.get(one, ENDED[0]) in ENDED]  # type: ignore[misc]
+    return [patiently(lambda one=one: client.job(one)) for one in ids if states.get(one, ENDED[0]) in ENDED]  # type: ignore[misc]
 
 
-def _patiently(call: Callable[[], T]) -> T:
+def patiently(call: Callable[[], T]) -> T:
     """Return what a request returns, after pauses if the service takes no more of them at the moment."""
     while True:
         try:

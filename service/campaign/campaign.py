@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from recon.artifact import digest_json
-from service.campaign.batch import Job, Order, settle
+from service.campaign.batch import Job, Order, patiently, settle
 from service.campaign.drives import CampaignDrive
 from service.client import Client, ServiceRefused
 from workers.jobs.aggregate import AggregateJob
@@ -158,7 +159,7 @@ def _find_published(client: Client, result: CampaignResult, jobs: Sequence[str])
     """Return whether the dataset has a snapshot of these very jobs and settings, and note it."""
     wanted = spec_record(result.plan.snapshot)
     for entry in _snapshots(client, wanted["dataset"]):
-        job = client.job(entry["job"])
+        job = patiently(partial(client.job, entry["job"]))
         same = all(job["spec"][name] == wanted[name] for name in ("splits", "filters"))
         if same and job["spec"]["jobs"] == list(jobs) and (result.plan.extend or not job["spec"]["extends"]):
             result.snapshot, result.published = job, entry
@@ -168,7 +169,7 @@ def _find_published(client: Client, result: CampaignResult, jobs: Sequence[str])
 
 def _snapshots(client: Client, dataset: str) -> list[dict[str, Any]]:
     try:
-        return client.snapshots(dataset)
+        return patiently(lambda: client.snapshots(dataset))
     except ServiceRefused as error:
         if error.where == "DATASET_UNKNOWN":
             return []

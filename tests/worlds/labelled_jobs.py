@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import small_shards
@@ -20,8 +21,16 @@ from workers.jobs.label import LabelJob
 from workers.spec import natural_key, spec_record
 
 
-def add_job(engine: Engine, home: Path, shards: list[Path], *, state: str = "succeeded", tenant: str = "") -> str:
-    """Add a job over as many drives as there are folders of shards, and return its id."""
+def add_job(
+    engine: Engine,
+    home: Path,
+    shards: list[Path],
+    *,
+    state: str = "succeeded",
+    tenant: str = "",
+    ground: Mapping[str, object] | None = None,
+) -> str:
+    """Add a job over as many drives as there are folders of shards, and return its id; `ground` is in its report."""
     drives = [str(folder) for folder in shards]
     spec: JobSpec = LabelJob(drive=drives[0])
     if len(shards) > 1:
@@ -30,10 +39,12 @@ def add_job(engine: Engine, home: Path, shards: list[Path], *, state: str = "suc
     for number, folder in enumerate(shards):
         key = f"{job_id}-{number}"
         shutil.copytree(folder, home / "store" / "objects" / "pack" / key)
-        stages.append({"name": "pack" if len(shards) == 1 else f"pack {number + 1}", "key": key})
+        stages.append({"name": "pack" if len(shards) == 1 else f"pack {number + 1}", "key": key, "digest": key})
     record = spec_record(spec)
     row = {"id": job_id, "kind": spec.kind, "spec": canonical_json(record).decode(), "natural_key": natural_key(spec)}
-    row |= {"report": json.dumps({"job": record, "stages": stages}), "state": state, "tenant": tenant}
+    stages += [{"name": name, "key": "", "digest": f"{name} of {job_id}"} for name in ("ingest", "fit")]
+    report = {"job": record, "stages": stages, "ground": ground}
+    row |= {"report": json.dumps(report), "state": state, "tenant": tenant}
     row |= dict.fromkeys(("run_at", "created_at", "updated_at", "state_at"), time.time())
     with writing(engine) as connection:
         connection.execute(tables.job.insert().values(**row, max_attempts=3))
