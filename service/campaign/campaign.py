@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol
 
 from recon.artifact import digest_json
@@ -125,10 +126,11 @@ def _site_order(plan: CampaignPlan, jobs: Sequence[str]) -> Order:
 
 
 def _snapshot_order(client: Client, plan: CampaignPlan, jobs: Sequence[str]) -> Order:
-    newest = _snapshots(client, plan.snapshot.dataset)[:1] if plan.extend else []
-    extends = newest[0]["job"] if newest else ""
-    spec = spec_record(plan.snapshot.model_copy(update={"jobs": tuple(jobs), "extends": extends}))
-    return Order(name="snapshot", spec=spec, key=_key(spec))
+    newest = next((entry["job"] for entry in _snapshots(client, plan.snapshot.dataset)), "")
+    update = {"jobs": tuple(jobs), "extends": newest if plan.extend else ""}
+    spec = spec_record(plan.snapshot.model_copy(update=update))
+    # After another snapshot, publishing the same jobs alone once more is other work.
+    return Order(name="snapshot", spec=spec, key=_key(spec, newest))
 
 
 def _labelled(result: CampaignResult) -> list[str]:
@@ -156,15 +158,23 @@ def find_groups(result: CampaignResult) -> None:
 
 
 def _find_published(client: Client, result: CampaignResult, jobs: Sequence[str]) -> bool:
-    """Return whether the dataset has a snapshot of these very jobs and settings, and note it."""
-    wanted = spec_record(result.plan.snapshot)
-    for entry in _snapshots(client, wanted["dataset"]):
-        job = patiently(partial(client.job, entry["job"]))
+    """Return whether the newest snapshot, or one that it extends, is of these very jobs and settings, and note it."""
+    extend, wanted = result.plan.extend, spec_record(result.plan.snapshot)
+    entries = {entry["job"]: entry for entry in _snapshots(client, wanted["dataset"])}
+    for job in islice(_chain(client, next(iter(entries), "")), None if extend else 1):
         same = all(job["spec"][name] == wanted[name] for name in ("splits", "filters"))
-        if same and job["spec"]["jobs"] == list(jobs) and (result.plan.extend or not job["spec"]["extends"]):
-            result.snapshot, result.published = job, entry
+        if same and job["spec"]["jobs"] == list(jobs) and (extend or not job["spec"]["extends"]):
+            result.snapshot, result.published = job, entries[job["id"]]
             return True
     return False
+
+
+def _chain(client: Client, job_id: str) -> Iterator[Job]:
+    """Yield the job of a snapshot, and those of the snapshots that it extends."""
+    while job_id:
+        job = patiently(partial(client.job, job_id))
+        yield job
+        job_id = job["spec"]["extends"]
 
 
 def _snapshots(client: Client, dataset: str) -> list[dict[str, Any]]:

@@ -62,3 +62,18 @@ def test_a_limit_of_requests_is_waited_for_up_to_the_end(client, labels, monkeyp
     monkeypatch.setattr(client, "snapshots", limited(client.snapshots))
     monkeypatch.setattr(client, "job", limited(client.job))
     assert campaign(client, "limited", labels).published == first.published
+
+
+def test_what_the_newest_snapshot_lacks_is_published_again(client, labels):
+    one, other = ({name: labels[name]} for name in "ab")
+    assert campaign(client, "replaced", one).published["number"] == 1
+    assert campaign(client, "replaced", other, extend=False).published["number"] == 2
+    third = campaign(client, "replaced", one).published
+    assert (third["number"], third["summary"]["totals"]["train"]["samples"]) == (3, 16)
+    assert campaign(client, "replaced", one).published == third
+    # The newest one extends the second, which holds the other drive.
+    assert campaign(client, "replaced", other).published["number"] == 2
+    for number in (4, 4):
+        alone = campaign(client, "replaced", other, extend=False).published
+        assert (alone["number"], alone["summary"]["totals"]["train"]["samples"]) == (number, 8)
+    assert campaign(client, "replaced", one, extend=False).published["number"] == 5
