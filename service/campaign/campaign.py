@@ -96,16 +96,13 @@ def run_campaign(
     orders = [_site_order(plan, [result.labels[name]["id"] for name in names]) for names in together]
     sites = settled("aggregate", orders)
     result.sites = [Site(drives=names, job=sites[one.name]) for names, one in zip(together, orders, strict=True)]
-    sources = [result.labels[name]["id"] for name in sorted(_labelled(result))]
-    # The labels of a drive that come last are kept: those of its site, or its own if the site has none of it.
-    sources += [site.job["id"] for site in result.sites if site.job["state"] == "succeeded"]
-    for _ in range(MOST_PUBLISHED_ELSEWHERE if sources else 0):
-        if _find_published(client, result, sources):
+    for _ in range(MOST_PUBLISHED_ELSEWHERE if _labelled(result) else 0):
+        if _find_published(client, result):
             break
-        order = _snapshot_order(client, plan, sources)
+        order = _snapshot_order(client, result)
         result.snapshot = settled("publish", [order])[order.name]
         if (result.snapshot["failure"] or {}).get("code") != "SNAPSHOT_SUPERSEDED":
-            _find_published(client, result, sources)
+            _find_published(client, result)
             break
     return result
 
@@ -125,12 +122,31 @@ def _site_order(plan: CampaignPlan, jobs: Sequence[str]) -> Order:
     return Order(name=key, spec=spec, key=key)
 
 
-def _snapshot_order(client: Client, plan: CampaignPlan, jobs: Sequence[str]) -> Order:
+def _snapshot_order(client: Client, result: CampaignResult) -> Order:
+    plan = result.plan
     newest = next((entry["job"] for entry in _snapshots(client, plan.snapshot.dataset)), "")
-    update = {"jobs": tuple(jobs), "extends": newest if plan.extend else ""}
+    extends = newest if plan.extend else ""
+    update = {"jobs": tuple(_sources(client, result, extends)), "extends": extends}
     spec = spec_record(plan.snapshot.model_copy(update=update))
     # After another snapshot, publishing the same jobs alone once more is other work.
     return Order(name="snapshot", spec=spec, key=_key(spec, newest))
+
+
+def _sources(client: Client, result: CampaignResult, extends: str) -> list[str]:
+    """Return the jobs that a snapshot takes beside the one that it extends.
+
+    The labels of a drive that come last are kept: those of its site, or its own if the site has none of it. A drive
+    whose site failed keeps the labels that it has, which may be those of an earlier, smaller site.
+    """
+    failed = {result.labels[name]["id"] for site in result.sites if _has_failed(site) for name in site.drives}
+    held = {job for one in _chain(client, extends) for job in one["spec"]["jobs"]} if failed else set()
+    labels = [result.labels[name]["id"] for name in sorted(_labelled(result))]
+    sites = [site.job["id"] for site in result.sites if not _has_failed(site)]
+    return [*(job for job in labels if job not in failed & held), *sites]
+
+
+def _has_failed(site: Site) -> bool:
+    return bool(site.job["state"] != "succeeded")
 
 
 def _labelled(result: CampaignResult) -> list[str]:
@@ -157,13 +173,17 @@ def find_groups(result: CampaignResult) -> None:
     result.groups = tuple(sorted([*found, *((name,) for name in result.placeless)]))
 
 
-def _find_published(client: Client, result: CampaignResult, jobs: Sequence[str]) -> bool:
+def _find_published(client: Client, result: CampaignResult) -> bool:
     """Return whether the newest snapshot, or one that it extends, is of these very jobs and settings, and note it."""
     extend, wanted = result.plan.extend, spec_record(result.plan.snapshot)
     entries = {entry["job"]: entry for entry in _snapshots(client, wanted["dataset"])}
-    for job in islice(_chain(client, next(iter(entries), "")), None if extend else 1):
-        same = all(job["spec"][name] == wanted[name] for name in ("splits", "filters"))
-        if same and job["spec"]["jobs"] == list(jobs) and (extend or not job["spec"]["extends"]):
+    newest, every = next(iter(entries), ""), {*_sources(client, result, "")}
+    for job in islice(_chain(client, newest), None if extend else 1):
+        spec = job["spec"]
+        nothing_new = extend and job["id"] == newest and not _sources(client, result, newest)
+        same = all(spec[name] == wanted[name] for name in ("splits", "filters")) and every.issuperset(spec["jobs"])
+        same = same and (extend or not spec["extends"]) and spec["jobs"] == _sources(client, result, spec["extends"])
+        if same or nothing_new:
             result.snapshot, result.published = job, entries[job["id"]]
             return True
     return False
