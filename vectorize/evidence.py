@@ -40,7 +40,7 @@ class Evidence:
     height_m: F32
     views: U16
     trips: U64
-    shift_m: F32  # (H, W, 2) as in BevMap
+    shift_m: F32  # (2, H, W) the planes of BevMap's
 
     @classmethod
     def of(cls, bev: BevMap, *, min_views: int) -> Evidence:
@@ -72,7 +72,7 @@ class Evidence:
             height_m=bev.height_m,
             views=bev.views,
             trips=bev.trips.astype(np.uint64, copy=False),
-            shift_m=bev.shift_m.astype(np.float32),
+            shift_m=np.moveaxis(bev.shift_m, -1, 0).astype(np.float32, order="C"),
         )
 
     def with_markings(self, lines: Sequence[F64]) -> Evidence:
@@ -99,7 +99,7 @@ class Evidence:
 
         That is one standard deviation, across the direction: a line shifted along itself stays where it is.
         """
-        east, north = (self.sample(np.ascontiguousarray(self.shift_m[..., axis]), xy_m) for axis in (0, 1))
+        east, north = (self.sample(plane, xy_m) for plane in self.shift_m)
         aside: F64 = np.abs((np.stack([east, north], axis=1) * polyline.left_normals(direction)).sum(axis=1))
         return aside
 
