@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from service.client import Client, ServiceRefused
@@ -115,9 +116,9 @@ def _ended(client: Client, ids: Sequence[str]) -> list[Job]:
     states: dict[str, str] = {}
     for start in range(0, len(ids), MOST_IDS):
         some = ids[start : start + MOST_IDS]
-        page = patiently(lambda some=some: client.jobs(ids=some, limit=MOST_IDS))  # type: ignore[misc]
+        page = patiently(partial(client.jobs, ids=some, limit=MOST_IDS))
         states |= {job["id"]: job["state"] for job in page["jobs"]}
-    return [patiently(lambda one=one: client.job(one)) for one in ids if states.get(one, ENDED[0]) in ENDED]  # type: ignore[misc]
+    return [patiently(partial(client.job, one)) for one in ids if states.get(one, ENDED[0]) in ENDED]
 
 
 def patiently(call: Callable[[], T]) -> T:

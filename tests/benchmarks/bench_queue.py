@@ -18,9 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "worlds"), str(ROOT / "tests" / "benchmarks"), str(ROOT)]
 
-from bench_submits import postgres, quantile, sqlite  # noqa: E402 they need these paths
+from bench_submits import databases, quantile  # noqa: E402 they need these paths
 from many_jobs import MANY, many_jobs  # noqa: E402
-from private_postgres import why_not  # noqa: E402
 
 from service.ledger.database import migrate, open_database  # noqa: E402
 from service.ledger.leases import Leases  # noqa: E402
@@ -63,12 +62,8 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}; {MANY} queued jobs; milliseconds")
     heads = ["claim p50", "claim p99", "bare p50", "bare p99", "page p50", "page p99", "to bare", "claim CPU"]
     print(" " * 10, *(f"{head:>9}" for head in heads))
-    for name, opened in (("SQLite", sqlite), ("PostgreSQL", postgres)):
-        if name == "PostgreSQL" and why_not():
-            print(f"{name}: skipped, {why_not()}")
-            continue
-        with opened() as (url, insert):
-            measure(name, url, insert, given.claims)
+    for name, url, insert in databases():
+        measure(name, url, insert, given.claims)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,16 @@ def postgres() -> Iterator[tuple[str, Callable[[], None]]]:
         server.stop()
 
 
+def databases() -> Iterator[tuple[str, str, Callable[[], None]]]:
+    """Yield the name of each database that can be had, its URL, and its bare insert; print why one cannot."""
+    for name, opened in (("SQLite", sqlite), ("PostgreSQL", postgres)):
+        if name == "PostgreSQL" and why_not():
+            print(f"{name}: skipped, {why_not()}")
+            continue
+        with opened() as (url, insert):
+            yield name, url, insert
+
+
 def inserts_a_second(insert: Callable[[], None], seconds: float = 2.0) -> float:
     """Return how many rows a second one after another reach the disk."""
     count, started = 0, time.perf_counter()
@@ -192,12 +202,8 @@ def main() -> None:
         "bare /s",
     ]
     print(" " * 10, *(f"{head:>9}" for head in heads))
-    for name, opened in (("SQLite", sqlite), ("PostgreSQL", postgres)):
-        if name == "PostgreSQL" and why_not():
-            print(f"{name}: skipped, {why_not()}")
-            continue
-        with opened() as (url, insert):
-            measure(name, url, insert, given)
+    for name, url, insert in databases():
+        measure(name, url, insert, given)
 
 
 if __name__ == "__main__":
