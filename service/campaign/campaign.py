@@ -65,6 +65,7 @@ class CampaignResult:
     snapshot: Job | None = None
     published: dict[str, Any] | None = None  # its entry in the list of snapshots
     seconds: dict[str, float] = field(default_factory=dict)  # by part
+    seen: dict[str, Job] = field(default_factory=dict)  # jobs of snapshots by id, which stay as they are
 
 
 def run_campaign(
@@ -139,7 +140,7 @@ def _sources(client: Client, result: CampaignResult, extends: str) -> list[str]:
     whose site failed keeps the labels that it has, which may be those of an earlier, smaller site.
     """
     failed = {result.labels[name]["id"] for site in result.sites if _has_failed(site) for name in site.drives}
-    held = {job for one in _chain(client, extends) for job in one["spec"]["jobs"]} if failed else set()
+    held = {job for one in _chain(client, result.seen, extends) for job in one["spec"]["jobs"]} if failed else set()
     labels = [result.labels[name]["id"] for name in sorted(_labelled(result))]
     sites = [site.job["id"] for site in result.sites if not _has_failed(site)]
     return [*(job for job in labels if job not in failed & held), *sites]
@@ -178,7 +179,7 @@ def _find_published(client: Client, result: CampaignResult) -> bool:
     extend, wanted = result.plan.extend, spec_record(result.plan.snapshot)
     entries = {entry["job"]: entry for entry in _snapshots(client, wanted["dataset"])}
     newest, every = next(iter(entries), ""), {*_sources(client, result, "")}
-    for job in islice(_chain(client, newest), None if extend else 1):
+    for job in islice(_chain(client, result.seen, newest), None if extend else 1):
         spec = job["spec"]
         nothing_new = extend and job["id"] == newest and not _sources(client, result, newest)
         same = all(spec[name] == wanted[name] for name in ("splits", "filters")) and every.issuperset(spec["jobs"])
@@ -189,12 +190,13 @@ def _find_published(client: Client, result: CampaignResult) -> bool:
     return False
 
 
-def _chain(client: Client, job_id: str) -> Iterator[Job]:
-    """Yield the job of a snapshot, and those of the snapshots that it extends."""
+def _chain(client: Client, seen: dict[str, Job], job_id: str) -> Iterator[Job]:
+    """Yield the job of a snapshot, and those of the snapshots that it extends; each is asked for once."""
     while job_id:
-        job = patiently(partial(client.job, job_id))
-        yield job
-        job_id = job["spec"]["extends"]
+        if job_id not in seen:
+            seen[job_id] = patiently(partial(client.job, job_id))
+        yield seen[job_id]
+        job_id = seen[job_id]["spec"]["extends"]
 
 
 def _snapshots(client: Client, dataset: str) -> list[dict[str, Any]]:
