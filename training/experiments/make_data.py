@@ -33,8 +33,8 @@ class DataConfig:
 
     keyframes: int = 40
     spacing_m: float = 4.0
-    drawn_px: tuple[int, int] = (320, 192)
-    stored_px: tuple[int, int] = (160, 96)
+    drawn_px: tuple[int, int] = (400, 240)
+    stored_px: tuple[int, int] = (320, 192)
     traffic: float = 1.5
     condition: str = "day"
     trips: int = 1
@@ -94,6 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--towns", type=int, default=24, help="how many (24)")
     parser.add_argument("--trips", type=int, default=1, help="through each town (1)")
     parser.add_argument("--keyframes", type=int, default=40, help="of a trip (40)")
+    parser.add_argument("--drawn", type=int, nargs=2, default=(400, 240), help="pixels of the drives' images (400 240)")
+    parser.add_argument(
+        "--stored", type=int, nargs=2, default=(320, 192), help="pixels of the shards' images (320 192)"
+    )
     parser.add_argument("--traffic", type=float, default=1.5, help="share of the usual traffic (1.5)")
     parser.add_argument("--reach", type=float, default=0.0, help="metres before the camera that labels are made from")
     parser.add_argument("--condition", default="day", help="day, dusk, night or wet (day)")
@@ -103,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         keyframes=given.keyframes,
         condition=given.condition,
         traffic=given.traffic,
+        drawn_px=tuple(given.drawn),
+        stored_px=tuple(given.stored),
         reach_m=given.reach,
     )
     for seed in range(given.first, given.first + given.towns):

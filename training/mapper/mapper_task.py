@@ -21,6 +21,7 @@ from training.engine.task import Evaluation, Group
 from training.loss.criterion import Criterion
 from training.mapper.checkpoint_folder import load_weights
 from training.mapper.config import MapperConfig
+from training.mapper.first_shapes import first_shapes
 from training.mapper.model_file import read_model_file
 from training.mapper.pictures import sheet
 from training.mapper.predict import predict_samples
@@ -34,7 +35,7 @@ Tensor = torch.Tensor
 Show = Callable[[dict[str, Any]], None]
 
 DRAWN_SCORE = 0.3  # predictions of a lower score are measured and not drawn
-_EMBEDDINGS = ("decoder.queries.instance.", "decoder.queries.point.", "bev_encoder.place")  # tables: no decay
+_EMBEDDINGS = ("decoder.queries.", "bev_encoder.place")  # tables: no decay
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,6 +74,10 @@ class MapperTask:
         net = MapTR(model, load=self._init is None)
         if self._init is not None:
             load_weights(self._init, net)
+        else:
+            shapes = first_shapes(self._pools, model, mirrored=self._config.data.augment.mirror > 0.0)
+            if len(shapes):
+                net.decoder.queries.start_at(torch.from_numpy(shapes))
         self._device = device
         self._criterion = Criterion(self._config.loss, model, threads=self._config.threads)
         return net.to(device)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from recon.errors import ModelInvalid
 from training.model.config import ModelConfig
 
-KIND, SCHEMA = "roadscribe-mapper", 1
+KIND, SCHEMA = "roadscribe-mapper", 2
 MODEL_FILE = "model.json"
 # They shape training, and no tensor of the checkpoint.
 FREE = frozenset({"weights", "dropout", "repeats"})
@@ -31,8 +31,12 @@ def read_model_file(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     if not isinstance(body, dict) or body.get("kind") != KIND:
         raise ModelInvalid(f"{MODEL_FILE} describes no mapping model", where=str(path), hint=hint)
     if body.get("schema") != SCHEMA:
-        known = f"the model has schema {body.get('schema')!r}, and this version reads {SCHEMA}"
-        raise ModelInvalid(known, where=str(path), hint="Use a newer Roadscribe.")
+        schema = body.get("schema")
+        older = isinstance(schema, int) and schema < SCHEMA
+        hint = "Train it again." if older else "Use a newer Roadscribe."
+        raise ModelInvalid(
+            f"the model has schema {schema!r}, and this version reads {SCHEMA}", where=str(path), hint=hint
+        )
     try:
         config = TypeAdapter(ModelConfig).validate_json(json.dumps(body["model"]), strict=True)
     except (KeyError, ValidationError) as error:

@@ -90,7 +90,8 @@ def test_only_tables_and_vectors_do_not_decay(shards: Path) -> None:
     net = task.net(torch.device("cpu"))
     names = {parameter: name for name, parameter in net.named_parameters()}
     kept = {names[p] for group in task.groups(net) if not group.decays for p in group.parameters if p.ndim >= 2}
-    assert kept == {"bev_encoder.place", "decoder.queries.instance.weight", "decoder.queries.point.weight"}
+    queries = {f"decoder.queries.{table}" for table in ("instance.weight", "point.weight", "first")}
+    assert kept == {"bev_encoder.place", *queries}
 
 
 def test_a_stopped_run_goes_on_to_the_same_bytes(shards: Path, model: Path, tmp_path: Path) -> None:
@@ -142,6 +143,10 @@ def test_a_damaged_model_is_refused(model: Path, tmp_path: Path) -> None:
         (copy / "model.json").write_text(json.dumps(body | change))
         with pytest.raises(ModelInvalid, match=said if said != "ok" else "sha256"):
             load_model(copy, torch.device("cpu"))
+    (copy / "model.json").write_text(json.dumps(body | {"schema": 1}))
+    with pytest.raises(ModelInvalid, match="schema 1") as caught:
+        load_model(copy, torch.device("cpu"))
+    assert "Train it again" in caught.value.hint
     body["model"]["layers"] = "three"
     (copy / "model.json").write_text(json.dumps(body))
     with pytest.raises(ModelInvalid, match="faulty"):

@@ -1,4 +1,8 @@
-"""Hierarchical queries (MapTR section 3.2): a query is the sum of its instance's embedding and its point's."""
+"""Hierarchical queries (MapTR section 3.2): a query is the sum of its instance's embedding and its point's.
+
+MapTR reads the first points from that sum, so that all instances begin as one shape at different places. Here each
+instance has first points of its own, which can begin where labels lie (`training.mapper.first_shapes`).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,8 @@ from training.model.config import ModelConfig
 
 Tensor = torch.Tensor
 
+FIRST_LENGTH = 0.2  # of the lines that instances begin as where no labels say better, in patches
+EDGE = 0.01  # how near to the edge of the patch first points may lie: logits have no end there
 OCTAVES = 8  # of a point's place: from twice the patch down to a 64th of it
 
 
@@ -22,16 +28,30 @@ class Queries(nn.Module):
         self.one2one = config.instances
         self.instance = nn.Embedding(config.instances + config.instances_many, 2 * config.channels)
         self.point = nn.Embedding(config.points, 2 * config.channels)
-        self.reference = nn.Linear(config.channels, 2)
-        nn.init.xavier_uniform_(self.reference.weight)
-        nn.init.zeros_(self.reference.bias)
+        self.first = nn.Parameter(_logits(_random_lines(len(self.instance.weight), config.points)))
+
+    @torch.no_grad()
+    def start_at(self, shapes: Tensor) -> None:
+        """Begin with shapes (N, P, 2) in unit coordinates, one for each instance of both branches."""
+        self.first.copy_(_logits(shapes))
 
     def forward(self, batch: int, many: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return contents (B, Q, P, D), positions of the same shape and logits of the first points (B, Q, P, 2)."""
         instances = self.instance.weight if many else self.instance.weight[: self.one2one]
         both = instances[:, None] + self.point.weight
         content, position = both.expand(batch, *both.shape).chunk(2, dim=-1)
-        return content, position, self.reference(position)
+        return content, position, self.first[: len(instances)].expand(batch, -1, -1, -1)
+
+
+def _random_lines(count: int, points: int) -> Tensor:
+    """Return straight lines (count, points, 2) of any direction, anywhere in the unit square."""
+    middles, angles = torch.rand(count, 1, 2), 2.0 * math.pi * torch.rand(count, 1)
+    directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    return middles + FIRST_LENGTH * torch.linspace(-0.5, 0.5, points)[:, None] * directions
+
+
+def _logits(unit: Tensor) -> Tensor:
+    return torch.logit(unit.float(), eps=EDGE)
 
 
 class PlaceEncoding(nn.Module):

@@ -26,7 +26,7 @@ def test_gradients_do_not_flow_through_the_points_of_the_layer_before() -> None:
     decoder = Decoder(small_config())
     _, points, _ = decoder(torch.randn(1, 16, 24, 16), many=False)
     points[1].sum().backward()
-    before = [*decoder.steps[0].parameters(), decoder.queries.reference.weight]
+    before = [*decoder.steps[0].parameters(), decoder.queries.first]
     assert all(parameter.grad is None or not bool(parameter.grad.any()) for parameter in before)
     assert bool(decoder.steps[1].layers[-1].weight.grad.any())
 
