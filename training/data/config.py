@@ -41,6 +41,10 @@ class ModelShape(Protocol):
         """Return rows and columns of the features of an image."""
 
     @property
+    def feature_shift_px(self) -> float:
+        """Return how far right of its cell's middle, and below it, a feature looks."""
+
+    @property
     def lift(self) -> str:
         """Return ipm or lss; the second one learns depth."""
 

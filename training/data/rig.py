@@ -36,9 +36,9 @@ class CameraGeometry:
     """One camera at one pose in the ego frame, at the sizes of a model. Z heights, (Hb, Wb) cells, (h, w) features."""
 
     cell_uv: F32  # (Z, Hb, Wb, 2) where the cell's centre lies in the input, 0..1; UNSEEN where it does not
-    rays: F32  # (h, w, 3) ego frame, from the centres of feature cells, length 1 along the optical axis
+    rays: F32  # (h, w, 3) ego frame, to where features look, length 1 along the optical axis
     origin: F32  # (3,) camera centre in the ego frame, metres
-    image_cells: Bool  # (h, w) feature cells whose centre shows image
+    image_cells: Bool  # (h, w) feature cells that look at image
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class _Shape:
 
     image_px: tuple[int, int]
     feature_px: tuple[int, int]
+    feature_shift_px: float
     bev_px: tuple[int, int]
     heights_m: tuple[float, ...]
     patch_m: tuple[float, float]
@@ -90,7 +91,7 @@ class _Shape:
 
 def _shape_of(config: ModelShape) -> _Shape:
     patch_m = (config.patch.length_m, config.patch.width_m)
-    return _Shape(config.image_px, config.feature_px, config.bev_px, config.heights_m, patch_m)
+    return _Shape(config.image_px, config.feature_px, config.feature_shift_px, config.bev_px, config.heights_m, patch_m)
 
 
 @lru_cache(maxsize=KEPT_RIGS)
@@ -184,15 +185,15 @@ def _to_net(frame: NetFrame, pixels: F64) -> F64:
 
 @lru_cache(maxsize=KEPT_LENSES)
 def _feature_rays(key: _Lens, shape: _Shape) -> tuple[F64, Bool]:
-    """Return rays (h, w, 3) in the camera frame, z = 1, through the centres of feature cells, and which ones are real.
+    """Return rays (h, w, 3) in the camera frame, z = 1, to where features look, and which ones are real.
 
     Rays farther off the axis than WIDEST_RAD have no useful length along it; they are zero, as those of padding.
     """
     lens, frame = _lens(key), NetFrame.of(key.size_px, shape.image_px)
     rows, columns = shape.feature_px
     centres = (
-        (np.arange(columns) + 0.5) * shape.image_px[0] / columns,
-        (np.arange(rows) + 0.5) * shape.image_px[1] / rows,
+        (np.arange(columns) + 0.5) * shape.image_px[0] / columns + shape.feature_shift_px,
+        (np.arange(rows) + 0.5) * shape.image_px[1] / rows + shape.feature_shift_px,
     )
     net = np.stack(np.meshgrid(*centres), axis=-1).reshape(-1, 2)
     scale = np.array([frame.image_px[0] / frame.width, frame.image_px[1] / frame.height])

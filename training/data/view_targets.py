@@ -32,6 +32,7 @@ def view_target(data: bytes, *, recorded_px: Size, config: ModelShape, where: st
     """
     ids = decode_ids(data, width_px=recorded_px[0], height_px=recorded_px[1], where=where)
     ids = _padded(ids, NetFrame.of(recorded_px, config.image_px))
+    ids = _shifted(ids, round(-config.feature_shift_px * ids.shape[1] / config.image_px[0]))
     border = cv2.bitwise_and(cv2.dilate(_any(ids, DRIVABLE), _AROUND), cv2.dilate(_any(ids, _BESIDE), _AROUND))
     planes = (_any(ids, _PAINT), cv2.bitwise_or(border, _any(ids, _KERB)), _any(ids, _CROSSING), _any(ids, _UNKNOWN))
     # One plane after the other: merging them would cost more than it saves.
@@ -53,8 +54,12 @@ def depth_target(data: bytes, unit_m: float, *, recorded_px: Size, config: Model
     y = frame.top + (row + 0.5) * frame.height / recorded_px[1]
     result = np.full(config.feature_px, np.inf, dtype=np.float32)
     rows, columns = config.feature_px
-    cell = (y * rows / config.image_px[1]).astype(np.int64), (x * columns / config.image_px[0]).astype(np.int64)
-    np.minimum.at(result, cell, stored[row, column].astype(np.float32) * unit_m)
+    # A feature is taught what lies around the place that it looks at.
+    cell_row = np.floor((y - config.feature_shift_px) * rows / config.image_px[1]).astype(np.int64)
+    cell_column = np.floor((x - config.feature_shift_px) * columns / config.image_px[0]).astype(np.int64)
+    inside = (cell_row >= 0) & (cell_row < rows) & (cell_column >= 0) & (cell_column < columns)
+    depth_m = stored[row, column].astype(np.float32) * unit_m
+    np.minimum.at(result, (cell_row[inside], cell_column[inside]), depth_m[inside])
     result[np.isinf(result)] = 0.0
     return result
 
@@ -68,6 +73,16 @@ def _padded(ids: U8, frame: NetFrame) -> U8:
     rows, columns = round(frame.top * down) + ids.shape[0], round(left + right) + ids.shape[1]
     whole = np.full((rows, columns), int(RoadClass.UNKNOWN), dtype=np.uint8)
     whole[-ids.shape[0] :, round(left) : round(left) + ids.shape[1]] = ids
+    return whole
+
+
+def _shifted(ids: U8, by_px: int) -> U8:
+    """Return ids (H, W) moved right and down, or left and up, by whole pixels; what moves in is UNKNOWN."""
+    if by_px == 0:
+        return ids
+    whole = np.full_like(ids, int(RoadClass.UNKNOWN))
+    gone, kept = (slice(by_px, None), slice(None, -by_px)) if by_px > 0 else (slice(None, by_px), slice(-by_px, None))
+    whole[gone, gone] = ids[kept, kept]
     return whole
 
 

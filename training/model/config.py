@@ -69,6 +69,16 @@ class ModelConfig:
         return self.image_px[1] // self.stride, self.image_px[0] // self.stride
 
     @property
+    def feature_shift_px(self) -> float:
+        """Return how far right of its cell's middle, and below it, a feature looks: pixels of the input.
+
+        A convolution of stride 2 that is padded by as many pixels on all sides looks half a pixel of its own input up
+        and left. In a ResNet these halves add up to almost half a cell. Swin cuts patches, and the
+        pretrained EfficientNet-Lite looks within about a pixel of the middle at the strides 4 and 8.
+        """
+        return -(self.stride - 1) / 2 if self.backbone.startswith("resnet") else 0.0
+
+    @property
     def depth_bins(self) -> int:
         """Return the number of depth bins."""
         near, far, step = self.depth_m

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ from training.data.rig import UNSEEN, camera_geometry, camera_of, lens_rays
 from training.model.config import ModelConfig
 
 AHEAD = np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]])
-CONFIG = ModelConfig(image_px=(320, 192), stride=16, bev_px=(64, 48), heights_m=(0.0, 0.5))
+CONFIG = ModelConfig(backbone="swin", image_px=(320, 192), stride=16, bev_px=(64, 48), heights_m=(0.0, 0.5))
 LENSES = {
     "pinhole": {"model": "pinhole", "distortion": np.zeros(0)},
     "barrel": {"model": "pinhole", "distortion": np.array([-0.33, 0.11, 0.001, -0.0006, -0.015])},
@@ -84,6 +86,20 @@ def test_rays_fall_on_the_centres_of_their_feature_cells(kind):
     assert metres == pytest.approx(np.full(len(rays), 7.0), abs=1e-4)
     net = pixels * frame.width / 640 + (frame.left, frame.top)
     assert net == pytest.approx(np.stack([columns + 0.5, rows + 0.5], 1) * 16, abs=0.1)
+
+
+@pytest.mark.parametrize("kind", LENSES)
+def test_rays_of_a_resnet_go_to_where_its_features_look(kind):
+    shifted = replace(CONFIG, backbone="resnet18")
+    assert shifted.feature_shift_px == -7.5
+    one = camera(kind)
+    geometry = camera_geometry(one, one.ego_from_camera, -0.3, shifted)
+    rows, columns = np.nonzero(geometry.image_cells)
+    pixels, _, inside = project(one, np.eye(4), geometry.origin + geometry.rays[rows, columns].astype(np.float64) * 7.0)
+    frame = NetFrame.of((640, 480), CONFIG.image_px)
+    assert inside.all()
+    net = pixels * frame.width / 640 + (frame.left, frame.top)
+    assert net == pytest.approx(np.stack([columns, rows], 1) * 16 + 0.5, abs=0.1)
 
 
 def test_lifted_points_and_projected_cells_agree():

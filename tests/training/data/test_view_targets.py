@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from recon.errors import ArtifactInvalid, ImageInvalid
 from training.data.view_targets import NOT_LABELLED, depth_target, view_target
 from training.model.config import ModelConfig
 
-MODEL = ModelConfig(image_px=(64, 48), stride=8, bev_px=(16, 16))
+MODEL = ModelConfig(image_px=(64, 48), stride=8, bev_px=(16, 16), backbone="swin")
+RESNET = replace(MODEL, backbone="resnet18")  # its features look 3.5 pixels up and left of their cells' middles
 PAINT = (RoadClass.LANE_MARKING, RoadClass.STOP_LINE, RoadClass.OTHER_MARKING)
 
 
@@ -77,6 +80,20 @@ def test_depth_is_the_nearest_point_of_a_cell():
     expected = np.zeros((6, 8), np.float32)
     expected[3, 0], expected[5, 7] = 9.0, 0.7
     assert found == pytest.approx(expected)
+
+
+def test_features_that_look_beside_their_cell_are_taught_what_they_see():
+    ids = np.full((48, 64), RoadClass.ROAD, np.uint8)
+    ids[:, 13:20] = RoadClass.STOP_LINE  # around 16.5, where the third feature of each row looks
+    assert target_of(ids)[0, 3].tolist() == [0, 1, 1, 0, 0, 0, 0, 0]
+    shifted = target_of(ids, RESNET)
+    assert shifted[0, 3, 1:].tolist() == [0, 1, 0, 0, 0, 0, 0]
+    assert (shifted[:, 1:, 1:] != NOT_LABELLED).all()
+    depth = np.zeros((48, 64), np.uint16)
+    depth[15, 13], depth[47, 63] = 500, 700
+    found = depth_target(png(depth), 0.01, recorded_px=(64, 48), config=RESNET, where="x")
+    assert found[2, 2] == pytest.approx(5.0)
+    assert np.count_nonzero(found) == 1  # no feature looks as far down as the last row
 
 
 def test_damaged_planes_are_refused():

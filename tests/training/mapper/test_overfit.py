@@ -27,7 +27,7 @@ SAMPLES = 8
 CONFIG = MapperConfig(
     model=preset("tiny"),
     data=DataConfig(augment=AugmentConfig(mirror=0.0, color=0.0)),
-    steps=600,
+    steps=300,
     batch=2,
     learning_rate=2e-3,
     backbone_rate=0.0,

@@ -27,6 +27,7 @@ class GroundLift(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.feature_px = config.feature_px
+        self.shift = tuple(config.feature_shift_px / side for side in config.image_px)
         self.place = nn.Linear(4 * OCTAVES, config.channels)
         self.merge = nn.Conv2d(config.channels * len(config.heights_m), config.channels, 1)
 
@@ -40,12 +41,13 @@ class GroundLift(nn.Module):
         """Sample every cell in every camera: what a GPU does best, and what ONNX knows."""
         b, v, d = features.shape[:3]
         z, rows, columns = views.cell_uv.shape[2:5]
-        uv = views.cell_uv.flatten(0, 1).reshape(b * v, z * rows, columns, 2)
+        cell_uv = views.cell_uv.flatten(0, 1).reshape(b * v, z * rows, columns, 2)
+        uv = self._looked_at(cell_uv)
         with torch.autocast(features.device.type, enabled=False):  # half a feature cell is lost in bfloat16
             sampled = functional.grid_sample(
                 features.flatten(0, 1).float(), 2.0 * uv - 1.0, mode="bilinear", align_corners=False
             )
-        seen = (uv[..., 0] >= 0.0) & views.present.flatten()[:, None, None]
+        seen = (cell_uv[..., 0] >= 0.0) & views.present.flatten()[:, None, None]
         mixed = functional.relu(sampled + self._places(uv).movedim(-1, 1))
         weight = seen.to(mixed.dtype)[:, None]
         total = (mixed * weight).view(b, v, d, z, rows, columns).sum(dim=1)
@@ -60,7 +62,7 @@ class GroundLift(nn.Module):
         z, rows, columns = views.cell_uv.shape[2:5]
         seen = ((views.cell_uv[..., 0] >= 0.0) & views.present[:, :, None, None, None]).movedim(1, -1)
         sample, plane, row, column, camera = seen.nonzero(as_tuple=True)
-        uv = views.cell_uv[sample, camera, plane, row, column]
+        uv = self._looked_at(views.cell_uv[sample, camera, plane, row, column])
         mixed = functional.relu(_sampled(features, sample, camera, uv) + self._places(uv))
         cell = ((sample * rows + row) * columns + column) * z + plane
         total = mixed.new_zeros(b * rows * columns * z, d).index_add(0, cell, mixed)
@@ -70,6 +72,10 @@ class GroundLift(nn.Module):
         weight = self.merge.weight.view(-1, d, z).transpose(1, 2).flatten(1)
         # The channels stay last in memory, which the convolutions that follow like best.
         return functional.linear(mean, weight, self.merge.bias).permute(0, 3, 1, 2)
+
+    def _looked_at(self, uv: Tensor) -> Tensor:
+        """Return where among the features (0..1) that one lies which looks at places (..., 2) of the input."""
+        return uv - uv.new_tensor(self.shift)
 
     def _places(self, uv: Tensor) -> Tensor:
         """Return (N, rows, columns, D): sines and cosines of the place, the longest of two feature cells."""

@@ -33,6 +33,24 @@ def test_features_have_their_strides(name: str, channels: tuple[int, ...]) -> No
     ]
 
 
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "swin"])
+def test_features_look_where_the_settings_say(name: str) -> None:
+    """The middle of what a feature depends on, by its gradients over random images."""
+    torch.manual_seed(0)
+    shape = config(backbone=name, image_px=(128, 128))
+    net = Backbone(shape).eval().net
+    found = []
+    for _ in range(8):
+        pixels = torch.randn(1, 3, 128, 128, requires_grad=True)
+        features = net(pixels)[-3]
+        value = (features[0, :, 8, 8] * torch.randn(features.shape[1])).sum()
+        (gradient,) = torch.autograd.grad(value, pixels)
+        weight = gradient.square().sum(dim=(0, 1))
+        places = torch.arange(128) + 0.5 - 8.5 * 8
+        found += [float((weight.sum(dim=d) * places).sum() / weight.sum()) for d in (0, 1)]
+    assert sum(found) / len(found) == pytest.approx(shape.feature_shift_px, abs=0.8)
+
+
 @pytest.mark.parametrize("name", ["resnet18", "swin"])
 def test_a_folder_gives_its_weights_and_freezes_norms(name: str, tmp_path: Path) -> None:
     source = Backbone(config(backbone=name)).eval()

@@ -30,6 +30,21 @@ def test_equals_reading_cell_by_cell() -> None:
         torch.testing.assert_close(fast[b, :, row, column], slow, rtol=1e-4, atol=1e-5)
 
 
+def test_features_of_a_resnet_are_read_where_they_look() -> None:
+    config = small_config(backbone="resnet18", bev_px=(17, 16))
+    assert config.feature_shift_px == -7.5
+    lift, views = GroundLift(config), random_views(config)
+    centres = torch.stack(torch.meshgrid(torch.arange(4), torch.arange(2), indexing="xy"), dim=-1).view(8, 2)
+    views.cell_uv[0, 0, 0, 0, :8] = (centres * 16 + 0.5) / torch.tensor([64, 32])
+    views.cell_uv[0, 1:, 0, 0, :8] = -1.0
+    features = torch.rand(2, 3, 16, 2, 4)
+    torch.nn.init.zeros_(lift.place.weight)
+    torch.nn.init.zeros_(lift.place.bias)
+    expected = lift.merge(features[:1, 0])[0].flatten(1)
+    torch.testing.assert_close(lift.of_seen(features, views)[0, :, 0, :8], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(lift.of_all(features, views)[0, :, 0, :8], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_sampling_only_what_is_seen_changes_neither_features_nor_gradients() -> None:
     config = small_config(bev_px=(17, 16), heights_m=(0.0, 0.5))
     lift, views = GroundLift(config), random_views(config)
