@@ -2,7 +2,8 @@
 
 As in MapTRv2 (section 3.2) with the mask of PseudoMapTrainer. A prediction that leaves the known cells is compared both
 as it is and as what is left of it; a label at the edge of the mask may be only a part of what the prediction shows; and
-a prediction that is cut into several pieces may take as many such labels of one class. Assignments are exact.
+a prediction that is cut into several pieces may take as many such labels of one class. Assignments are exact, but for
+those whose search was cut short after `MatchConfig.most_steps`: `Matches.unproven` counts them.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ def match(
     layers, samples, queries, length = points.shape[:4]
     found: list[dict[str, AnyArray]] = [{}] * samples
     flags = np.asarray(areas, np.int64)
+    group_flags = [np.zeros(one.groups.max(initial=0) + 1, np.int64) for one in targets]
+    for of_groups, one in zip(group_flags, targets, strict=True):
+        of_groups[one.groups] = flags[one.classes]
 
     def of_sample(b: int) -> int:
         one, shape = targets[b], (layers, len(targets[b]))
@@ -54,7 +58,9 @@ def match(
                 *(np.ascontiguousarray(part[:, b]) for part in (points, class_cost, full_cost)),
                 one.depth,
                 flags,
+                group_flags[b],
                 one.classes,
+                one.groups,
                 one.turning,
                 one.touching,
                 one.shapes,

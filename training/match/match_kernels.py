@@ -124,13 +124,14 @@ def _cost_pieces(
 
 @njit(cache=True, nogil=True)
 def match_layers(
-    points, class_cost, full_cost, depth, areas, classes, turning, touching, shapes, chains, points_weight, least_cells,
-    most_pieces, most_steps, taker, masked, index, fraction, flip, share,
+    points, class_cost, full_cost, depth, areas, group_areas, classes, groups, turning, touching, shapes, chains,
+    points_weight, least_cells, most_pieces, most_steps, taker, masked, index, fraction, flip, share,
 ):  # fmt: skip
     """Match every layer of one sample; return how many layers are not proven to be optimal.
 
     Reads points (L, Q, P, 2), class_cost (L, Q, C), full_cost (L, Q, T) of whole shapes, depth of the mask (h, w), the
-    ring classes (C), and of targets: classes, turning, touching (T), shapes and chains (T, P, 2). Writes for each
+    ring classes (C) and groups (G), and of targets: classes, groups, turning, touching (T), shapes and chains
+    (T, P, 2). Only targets of one group can be those of one prediction's pieces. Writes for each
     target taker and masked (L, T), the places on the prediction (L, T, P) that its points belong to, and whether it is
     reversed, flip (L, T); and shares (L, Q, 2).
     """
@@ -150,7 +151,7 @@ def match_layers(
             points[layer], class_cost[layer], areas, classes, touching, chains, points_weight, along, first, last,
             count, whole, piece_cost, single,
         )  # fmt: skip
-        if not assign_mixed(whole, piece_cost, count, areas, classes, most_steps, taker[layer], piece):
+        if not assign_mixed(whole, piece_cost, count, group_areas, groups, most_steps, taker[layer], piece):
             unproven += 1
         for t in range(targets):
             q, ring = taker[layer, t], areas[classes[t]]

@@ -23,6 +23,7 @@ class Targets:
     depth: AnyArray  # (h, w) i16: `mask_depth`
     label: I64  # (T,) the label that it is of
     classes: I64  # (T,)
+    groups: I64  # (T,) the pieces of one prediction may take targets of one group; of one class, and of one repetition
     closed: Bool  # (T,) the whole ring
     turning: Bool  # (T,) whole predictions may begin anywhere: of an area or a ring
     touching: Bool  # (T,) it may go on in unknown cells, so a piece of a prediction may be enough
@@ -37,7 +38,10 @@ class Targets:
     def repeated(self, times: int) -> Targets:
         """Return these so many times over, for the one-to-many branch (MapTRv2 section 3.3)."""
         names = ("label", "classes", "closed", "turning", "touching", "shapes", "chains", "worth", "chain_worth")
-        return Targets(depth=self.depth, **{n: np.concatenate([getattr(self, n)] * times) for n in names})
+        # Pieces on both sides of a hole must not both take the label on one side.
+        groups = self.groups + np.arange(times)[:, None] * (self.groups.max(initial=0) + 1)
+        parts = {n: np.concatenate([getattr(self, n)] * times) for n in names}
+        return Targets(depth=self.depth, groups=groups.ravel(), **parts)
 
 
 def mask_depth(known: Bool) -> AnyArray:
@@ -49,6 +53,13 @@ def mask_depth(known: Bool) -> AnyArray:
     depth = [cv2.distanceTransform(side, cv2.DIST_C, 3) for side in (inside, 1 - inside)]
     near, far = (np.minimum(d, _FARTHEST).astype(np.int16) for d in depth)
     return near - far
+
+
+def without_specks(known: Bool, speck_cells: int) -> Bool:
+    """Return a mask (h, w) whose unknown ground holds no square of more than `speck_cells`: thinner ground is known."""
+    square = np.ones((speck_cells + 1, speck_cells + 1), np.uint8)
+    filled: Bool = cv2.morphologyEx(known.astype(np.uint8), cv2.MORPH_CLOSE, square).astype(bool) | known
+    return filled
 
 
 def targets_of(
@@ -70,13 +81,16 @@ def targets_of(
 def _targets(
     points: F32, classes: I64, closed: Bool, known: Bool, worth: F32, areas: Bool, config: MatchConfig
 ) -> Targets:
-    depth, count = mask_depth(known), points.shape[1]
+    known, count = without_specks(known, config.speck_cells), points.shape[1]
+    depth = mask_depth(known)
+    lost: list[F32] = []
     parts: list[tuple[int, bool, bool, tuple[F32, F32], tuple[F32, F32]]] = []
     for m in np.flatnonzero(classes >= 0).tolist():
         given = points[m].astype(np.float32), worth[m]
         cut = _Cut(given, bool(closed[m]), depth, config)
         if not cut.whole:
             parts += [(m, False, True, part, part) for part in cut.parts]
+            lost += [] if cut.parts else [given[0]]
         elif not closed[m] or not cut.touching:
             parts.append((m, bool(closed[m]), cut.touching, given, given))
         else:
@@ -84,11 +98,14 @@ def _targets(
             # are open there, so they are compared with what is left without that side.
             away = _Cut(given, True, depth, config, away_from_edge=True).parts
             parts.append((m, True, len(away) == 1, given, away[0] if len(away) == 1 else given))
+    if lost:
+        depth = mask_depth(_forgotten(known, lost, config))
     label = np.array([m for m, *_ in parts], np.int64)
     return Targets(
         depth=depth,
         label=label,
         classes=classes[label].astype(np.int64),
+        groups=classes[label].astype(np.int64),
         closed=np.array([ring for _, ring, *_ in parts], bool),
         turning=np.array([ring or bool(areas[classes[m]]) for m, ring, *_ in parts], bool),
         touching=np.array([touching for _, _, touching, *_ in parts], bool),
@@ -97,6 +114,17 @@ def _targets(
         worth=np.array([shape[1] for *_, shape, _ in parts], np.float32).reshape(-1, count),
         chain_worth=np.array([chain[1] for *_, chain in parts], np.float32).reshape(-1, count),
     )
+
+
+def _forgotten(known: Bool, lost: Sequence[F32], config: MatchConfig) -> Bool:
+    """Return a mask (h, w) that does not know the ground along labels of which too little is known to be a target.
+
+    A prediction there may well be right, so it must not be punished.
+    """
+    left = known.astype(np.uint8)
+    lines = [np.round(points * known.shape[::-1] - 0.5).astype(np.int32)[:, None] for points in lost]
+    cv2.polylines(left, lines, False, 0, thickness=2 * round(config.least_piece_cells))
+    return left.astype(bool)
 
 
 class _Cut:

@@ -1,5 +1,7 @@
 """Which prediction learns from which part of which label, where the mask says what is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -89,8 +91,8 @@ def test_a_piece_is_cut_at_the_very_edge_not_at_the_next_vertex():
     # Defect of earlier work: a segment with any unknown cell was dropped whole. Here every segment has one.
     columns = np.arange(100) % 10 < 6
     known = np.broadcast_to(columns, (1, 100, 100)).copy()
-    prediction = line((0.0, 0.5), (1.0, 0.5))
-    found, _ = matches_of([prediction], [], known)
+    prediction, config = line((0.0, 0.5), (1.0, 0.5)), replace(CONFIG, speck_cells=0)
+    found, _ = matches_of([prediction], [], known, config=config)
     assert found.share[0, 0, 0, 0] == pytest.approx(0.6)
     left = half(30)
     found, output = matches_of([prediction], [(line((0.0, 0.5), (0.3, 0.5)), 0, False)], left)
@@ -226,3 +228,34 @@ def test_the_nearest_order_is_that_of_cdist():
     flat = torch.from_numpy(random.random((2, 9, 2 * POINTS), dtype=np.float32))
     orders = random.random((2, 4, 5, POINTS, 2), dtype=np.float32)
     torch.testing.assert_close(_nearest(flat, orders), by_cdist(flat, orders))
+
+
+def test_a_speck_does_not_cut_a_label_for_a_prediction_beside_it():
+    known = ALL.copy()
+    known[:, 48:52, 49:52] = False  # four rows, three columns: thinner than a square of five
+    label, beside = line((0.1, 0.5), (0.9, 0.5)), line((0.1, 0.56), (0.9, 0.56))
+    away = line((0.1, 0.95), (0.3, 0.95))
+    found, _ = matches_of([away, beside], [(label, 0, False)], known)
+    assert pairs(found) == [(1, 0, False)]
+    assert torch.allclose(found.target[0], torch.from_numpy(label))
+    known[:, 46:53, 47:54] = False
+    found, _ = matches_of([away, label], [(label, 0, False)], known)
+    assert pairs(found) == [(1, 0, True), (1, 0, True)]  # a hole does
+
+
+def test_a_label_too_little_of_which_is_known_leaves_its_ground_open():
+    known = ALL.copy()
+    known[:, :, 14:] = False
+    label, config = line((0.1, 0.5), (0.6, 0.5)), MatchConfig(least_piece_cells=5.0)
+    found, _ = matches_of([label, line((0.02, 0.1), (0.12, 0.1))], [(label, 0, False)], known, config=config)
+    assert pairs(found) == []
+    assert float(found.share[0, 0, 0, 0]) == 0.0  # it may well be right, and is not punished
+    assert float(found.share[0, 0, 1, 0]) == 1.0
+
+
+def test_pieces_of_a_prediction_do_not_take_copies_of_one_label():
+    label = line((0.1, 0.5), (0.39, 0.5))
+    targets = [one.repeated(3) for one in targets_of(labels_of([(label, 0, False)], known=hole()), AREAS, CONFIG)]
+    points = np.stack([line((0.1, y), (0.9, y)) for y in (0.5, 0.51, 0.52, 0.53)])[None, None]
+    found = match(output_of(points, np.zeros((1, 1, 4, 4), np.float32)), targets, AREAS, CONFIG)
+    assert sorted(found.query.tolist()) == [0, 1, 2]
