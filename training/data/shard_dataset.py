@@ -25,7 +25,6 @@ from vectorize.labels.shard import Sample, parse_sample
 
 BUFFER_BYTES = 512 << 20
 AT_ONCE = 2  # shards of a window: one is verified here or by the service while another one travels
-_IDENTITY = ("snapshot", "split", "seed", "buffer_bytes")
 
 
 class ShardDataset(IterableDataset[Any]):
@@ -66,7 +65,10 @@ class ShardDataset(IterableDataset[Any]):
         self._seed, self._buffer_bytes, self._transform = seed, buffer_bytes, transform
         self._rank, self._ranks = _group(rank, ranks)
         self._cache, self._cache_bytes = cache or default_folder(), cache_bytes
-        self.epoch, self.seen = 0, 0
+        self._loads = 0  # states that changed the order of the samples
+        # Shared memory: the workers of a DataLoader hold a copy of all else, which may outlive an epoch.
+        self._place = torch.zeros(3, dtype=torch.int64)  # epoch, seen, loads
+        self._place.share_memory_()  # type: ignore[no-untyped-call]
         self._open()
 
     def _open(self, sha256: str = "") -> None:
@@ -78,11 +80,34 @@ class ShardDataset(IterableDataset[Any]):
         self._of_shard = {sha: np.array(numbers, dtype=np.int64) for sha, numbers in of_shard.items()}
 
     def __len__(self) -> int:
-        """Return the number of samples of an epoch, of all ranks."""
-        return len(self._rows)
+        """Return the number of samples of a whole epoch that this rank takes, so that `len(loader)` counts its batches.
+
+        Other ranks may take up to `batch` fewer or more.
+        """
+        full, rest = divmod(len(self._rows), self._batch)
+        own = len(range(self._rank, full, self._ranks)) * self._batch
+        return own + (rest if full % self._ranks == self._rank else 0)
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of the epoch."""
+        return int(self._place[0])
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        self._place[0] = value
+
+    @property
+    def seen(self) -> int:
+        """Return how many samples of the epoch all ranks have taken; of a DataLoader with workers, before its first."""
+        return int(self._place[1])
+
+    @seen.setter
+    def seen(self, value: int) -> None:
+        self._place[1] = value
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to the beginning of an epoch."""
+        """Go to the beginning of an epoch; before `iter(loader)`, also of a loader whose workers persist."""
         self.epoch, self.seen = epoch, 0
 
     def state_dict(self, *, batches: int = 0) -> dict[str, Any]:
@@ -91,28 +116,45 @@ class ShardDataset(IterableDataset[Any]):
         Workers of a DataLoader are other processes, whose progress is not seen here: `batches` states how many each
         rank took from it since it was made.
         """
-        values = (self.snapshot.sha256, self._split, self._seed, self._buffer_bytes)
-        seen = min(len(self), self.seen + batches * self._ranks * self._batch)
-        return {**dict(zip(_IDENTITY, values, strict=True)), "epoch": self.epoch, "seen": seen}
+        seen = min(len(self._rows), self.seen + batches * self._ranks * self._batch)
+        return {**self._identity(), "epoch": self.epoch, "seen": seen}
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what the order of an epoch depends on."""
+        return {
+            "snapshot": self.snapshot.sha256,
+            "split": self._split,
+            "seed": self._seed,
+            "buffer_bytes": self._buffer_bytes,
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue where a state was taken, on the snapshot of then, with any number of ranks and workers.
 
+        A loader whose workers persist and began with another snapshot, seed or buffer is refused when it goes on.
         Raises ConfigInvalid for a state of another split, and ArtifactForeign when that snapshot is gone.
         """
         if state["split"] != self._split:
             raise ConfigInvalid(f"the state is of the split {state['split']!r}", where="split")
-        self._seed, self._buffer_bytes = int(state["seed"]), int(state["buffer_bytes"])
+        moved = any(state[name] != value for name, value in self._identity().items())
         if state["snapshot"] != self.snapshot.sha256:
             self._open(str(state["snapshot"]))
-        self.epoch, self.seen = int(state["epoch"]), int(state["seen"])
+        self._seed, self._buffer_bytes = int(state["seed"]), int(state["buffer_bytes"])
+        self._loads += int(moved)
+        self._place[:] = torch.tensor([int(state["epoch"]), int(state["seen"]), self._loads])
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield the rest of the epoch: of this rank, and in a worker of a DataLoader of this worker."""
-        info = get_worker_info()
+        """Return the rest of the epoch: of this rank, and in a worker of a DataLoader of this worker."""
+        # Read here, not at the first sample: the epoch may be set anew while this one is still being delivered.
+        return self._rest(self.epoch, self.seen, int(self._place[2]))
+
+    def _rest(self, epoch: int, first: int, loads: int) -> Iterator[Any]:
+        if loads != self._loads:
+            hint = "Make a new DataLoader after load_state_dict."
+            raise ConfigInvalid("the loader's workers hold another order of samples", where=self._address, hint=hint)
+        info, cache = get_worker_info(), ShardCache(self._source, self._cache, self._cache_bytes)
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
-        first, cache = self.seen, ShardCache(self._source, self._cache, self._cache_bytes)
-        calls = (partial(self._opened, cache, window) for window in self._windows(worker, workers))
+        calls = (partial(self._opened, cache, window) for window in self._windows(epoch, first, worker, workers))
         with closing(prefetch(calls, workers=1, ahead=1)) as windows:
             for window, maps in windows:
                 for position, number in window:
@@ -121,10 +163,10 @@ class ShardDataset(IterableDataset[Any]):
                     sample = parse_sample(row["key"], data, f"{self._source.address}/{row['shard']}")
                     if info is None:
                         # Before the yield: what was handed out counts as seen.
-                        self.seen = min(len(self), first + self._after(position - first))
+                        self.seen = min(len(self._rows), first + self._after(position - first))
                     yield sample if self._transform is None else self._transform(sample)
         if info is None:
-            self.seen = len(self)
+            self.seen = len(self._rows)
 
     def _after(self, done: int) -> int:
         """Return how many samples all ranks have taken once this one took the sample `done` of the rest."""
@@ -139,10 +181,10 @@ class ShardDataset(IterableDataset[Any]):
             maps = pool.map(lambda sha256: cache.open(self.snapshot.shards[sha256]), needed)
             return window, dict(zip(needed, maps, strict=True))
 
-    def _windows(self, worker: int, workers: int) -> Iterator[list[tuple[int, int]]]:
+    def _windows(self, epoch: int, first: int, worker: int, workers: int) -> Iterator[list[tuple[int, int]]]:
         """Yield what this worker takes of each window of the order: the place in the epoch, and the sample."""
-        first, at = self.seen, 0
-        for numbers in self._order():
+        at = 0
+        for numbers in self._order(epoch):
             places = np.arange(at, at + len(numbers))
             at += len(numbers)
             chunk = (places - first) // self._batch
@@ -151,17 +193,17 @@ class ShardDataset(IterableDataset[Any]):
             if mine.any():
                 yield list(zip(places[mine].tolist(), numbers[mine].tolist(), strict=True))
 
-    def _order(self) -> Iterator[I64]:
+    def _order(self, epoch: int) -> Iterator[I64]:
         """Yield the samples of an epoch window by window: shards shuffled, then the samples of as many as fit."""
         names = list(self._of_shard)
-        shuffled = [names[i] for i in np.random.default_rng((self._seed, 5, self.epoch)).permutation(len(names))]
+        shuffled = [names[i] for i in np.random.default_rng((self._seed, 5, epoch)).permutation(len(names))]
         window: list[I64] = []
         size, count = 0, 0
         for name in [*shuffled, ""]:
             bytes_ = self.snapshot.shards[name].size_bytes if name else 0
             if window and (not name or size + bytes_ > self._buffer_bytes // 2):
                 numbers = np.concatenate(window)
-                yield numbers[np.random.default_rng((self._seed, 6, self.epoch, count)).permutation(len(numbers))]
+                yield numbers[np.random.default_rng((self._seed, 6, epoch, count)).permutation(len(numbers))]
                 window, size, count = [], 0, count + 1
             if name:
                 window.append(self._of_shard[name])

@@ -96,6 +96,45 @@ def test_a_run_continues_with_other_ranks_and_workers(city):
     assert keys(alone) == whole[16:]
 
 
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_workers_that_persist_follow_the_epoch_and_a_state(city, workers):
+    expected = []
+    for epoch in range(4):
+        alone = ShardDataset(city, buffer_bytes=300_000)
+        alone.set_epoch(epoch)
+        expected.append(keys(alone))
+    data = ShardDataset(city, buffer_bytes=300_000, batch=4, transform=bare)
+    data.load_state_dict(data.state_dict() | {"epoch": 1, "seen": 12})
+    loader = DataLoader(data, batch_size=4, num_workers=workers, persistent_workers=workers > 0)
+    assert [key for batch in loader for key in batch] == expected[1][12:]
+    for epoch in (2, 3):
+        data.set_epoch(epoch)
+        assert [key for batch in loader for key in batch] == expected[epoch]
+    data.load_state_dict(data.state_dict() | {"epoch": 0, "seen": 20})
+    assert [key for batch in loader for key in batch] == expected[0][20:]
+    assert (data.epoch, data.seen) == (0, 20 if workers else 40)  # workers change nothing in the process of the loader
+
+
+def test_workers_that_persist_are_refused_with_another_order(city):
+    data = ShardDataset(city, batch=4, transform=bare)
+    loader = DataLoader(data, batch_size=4, num_workers=1, persistent_workers=True)
+    next(iter(loader))
+    data.load_state_dict(data.state_dict() | {"seed": 7})
+    with pytest.raises(ConfigInvalid, match="another order"):
+        list(loader)
+    assert len(list(DataLoader(data, batch_size=4, num_workers=1))) == 10
+
+
+@pytest.mark.parametrize(("ranks", "batch"), [(1, 4), (2, 3), (3, 7), (3, 1), (9, 8)])
+def test_the_length_of_a_loader_is_of_its_rank(city, ranks, batch):
+    for rank in range(ranks):
+        data = ShardDataset(city, rank=rank, ranks=ranks, batch=batch, transform=bare)
+        loader = DataLoader(data, batch_size=batch)
+        batches = list(loader)
+        assert len(loader) == len(batches)
+        assert len(data) == sum(map(len, batches))
+
+
 def test_a_state_of_another_snapshot_or_split_is_refused(city, tmp_path):
     state = ShardDataset(city).state_dict()
     build([write_town(tmp_path, 7)], ALL, tmp_path / "other")
