@@ -12,6 +12,7 @@ from recon.arrays import F64, U8, Bool
 from training.data.config import AugmentConfig
 from training.data.example import Example
 from training.data.rig import UNSEEN
+from training.data.view_targets import NOT_LABELLED
 
 _CONTRAST, _BRIGHTNESS, _SATURATION, _TINT = 0.3, 0.12, 0.3, 0.06  # half widths of the changes at strength 1
 _OF_CAMERA = 0.3  # how much of a change each camera has of its own: cameras expose apart, but see one light
@@ -74,9 +75,16 @@ def without_cameras(example: Example, lost: Bool, random: np.random.Generator) -
     images = tuple(None if is_gone else image for image, is_gone in zip(views.images, gone, strict=True))
     uv, cells = views.cell_uv.copy(), views.image_cells.copy()
     uv[gone], cells[gone] = UNSEEN, False
-    return replace(
-        example, views=replace(views, images=images, cell_uv=uv, image_cells=cells, present=views.present & ~gone)
-    )
+    # A head that labels images, or measures depth, must not learn from a black one.
+    view_targets, depth = example.view_targets, example.depth
+    if view_targets is not None:
+        view_targets = view_targets.copy()
+        view_targets[gone] = NOT_LABELLED
+    if depth is not None:
+        depth = depth.copy()
+        depth[gone] = 0.0
+    views = replace(views, images=images, cell_uv=uv, image_cells=cells, present=views.present & ~gone)
+    return replace(example, views=views, view_targets=view_targets, depth=depth)
 
 
 def repainted(images: Sequence[U8 | None], strength: float, random: np.random.Generator) -> tuple[U8 | None, ...]:

@@ -39,8 +39,10 @@ class Example:
     views: CameraViews
     targets: MapTargets
     known: Bool  # (h, w)
-    view_targets: U8 | None  # (V, 3, h, w); None where the shard has no class ids
-    depth: F32 | None  # (V, h, w) metres; None where the shard has no depth
+    view_targets: (
+        U8 | None
+    )  # (V, 3, h, w), NOT_LABELLED where no image is present; None where the shard has no class ids
+    depth: F32 | None  # (V, h, w) metres, 0 where no image is present; None where the shard has no depth
     weight: float
     world_from_ego: F64  # (4, 4)
     key: str
@@ -113,8 +115,8 @@ def example_of(
         views=camera_views(seen, ground_z_ego_m, config),
         targets=map_targets(record, config),
         known=sample.known,
-        view_targets=_view_targets(sample, used, config) if config.view_head and sample.ids else None,
-        depth=_depth(sample, used, unit_m, config) if config.lift == "lss" and sample.depth else None,
+        view_targets=_view_targets(sample, seen, config) if config.view_head and sample.ids else None,
+        depth=_depth(sample, seen, unit_m, config) if config.lift == "lss" and sample.depth else None,
         weight=weight,
         world_from_ego=world_from_ego,
         key=sample.key,
@@ -123,19 +125,21 @@ def example_of(
     )
 
 
-def _view_targets(sample: Sample, cameras: Sequence[Camera], config: ModelShape) -> U8:
-    result = np.full((len(cameras), len(VIEW_CLASSES), *config.feature_px), NOT_LABELLED, dtype=np.uint8)
-    for i, camera in enumerate(cameras):
-        if data := sample.ids.get(member_name(camera.name)):
+def _view_targets(sample: Sample, seen: Sequence[Seen], config: ModelShape) -> U8:
+    result = np.full((len(seen), len(VIEW_CLASSES), *config.feature_px), NOT_LABELLED, dtype=np.uint8)
+    for i, one in enumerate(seen):
+        camera = one.camera
+        if one.image is not None and (data := sample.ids.get(member_name(camera.name))):
             size, where = (camera.width_px, camera.height_px), f"{sample.key}: ids of {camera.name}"
             result[i] = view_target(data, recorded_px=size, config=config, where=where)
     return result
 
 
-def _depth(sample: Sample, cameras: Sequence[Camera], unit_m: float, config: ModelShape) -> F32:
-    result = np.zeros((len(cameras), *config.feature_px), dtype=np.float32)
-    for i, camera in enumerate(cameras):
-        if data := sample.depth.get(member_name(camera.name)):
+def _depth(sample: Sample, seen: Sequence[Seen], unit_m: float, config: ModelShape) -> F32:
+    result = np.zeros((len(seen), *config.feature_px), dtype=np.float32)
+    for i, one in enumerate(seen):
+        camera = one.camera
+        if one.image is not None and (data := sample.depth.get(member_name(camera.name))):
             size, where = (camera.width_px, camera.height_px), f"{sample.key}: depth of {camera.name}"
             result[i] = depth_target(data, unit_m, recorded_px=size, config=config, where=where)
     return result

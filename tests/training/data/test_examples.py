@@ -20,6 +20,7 @@ from training.data.example import example_of
 from training.data.rig import UNSEEN
 from training.data.sampling import Examples, open_pools
 from training.data.shard_pool import ShardPool
+from training.data.view_targets import NOT_LABELLED
 
 PLAIN = AugmentConfig(mirror=0.0, color=0.0)
 
@@ -102,14 +103,33 @@ def test_colours_change_and_missing_images_stay_missing(pool):
 def test_lost_cameras_show_nothing_and_one_stays(pool):
     one = example_of(pool.read(0), MODEL)
     config = AugmentConfig(mirror=0.0, color=0.0, drop_camera=0.9)
-    lost = [augmented(one, config, np.random.default_rng(seed)).views for seed in range(20)]
-    assert all(views.present.any() for views in lost)
-    assert any(not views.present.all() for views in lost)
-    for views in lost:
+    lost = [augmented(one, config, np.random.default_rng(seed)) for seed in range(20)]
+    assert all(example.views.present.any() for example in lost)
+    assert any(not example.views.present.all() for example in lost)
+    for example in lost:
+        views = example.views
         gone = ~views.present
         assert [image is None for image in views.images] == gone.tolist()
         assert not views.image_cells[gone].any()
         assert (views.cell_uv[gone] == UNSEEN).all()
+        assert (example.view_targets[gone] == NOT_LABELLED).all()
+        assert not example.depth[gone].any()
+        assert np.array_equal(example.view_targets[~gone], one.view_targets[~gone])
+        assert np.array_equal(example.depth[~gone], one.depth[~gone])
+    assert (one.view_targets != NOT_LABELLED).any(axis=(1, 2, 3)).all()  # the sample itself stays as it was
+    bare = augmented(replace(one, view_targets=None, depth=None), config, np.random.default_rng(0))
+    assert bare.view_targets is bare.depth is None
+
+
+def test_a_camera_without_an_image_teaches_nothing(pool):
+    sample = pool.read(0)
+    whole = example_of(sample, MODEL)
+    part = example_of(replace(sample, images={"cam-left": sample.images["cam-left"]}), MODEL)
+    assert part.views.present.tolist() == [False, True]
+    assert (part.view_targets[0] == NOT_LABELLED).all()
+    assert not part.depth[0].any()
+    assert np.array_equal(part.view_targets[1], whole.view_targets[1])
+    assert np.array_equal(part.depth[1], whole.depth[1])
 
 
 def test_a_batch_pads_cameras_and_elements(pool):
