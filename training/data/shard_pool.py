@@ -70,9 +70,10 @@ class ShardPool:
 
         Of a folder that is a snapshot the samples of `split` are taken.
 
-        Shards of other labels for the same keyframes can lend their images: `pictures` are their folders. Samples of
-        which nothing is known, or without images there, are left out and counted. Raises ConfigInvalid for shards that
-        do not fit the model or each other, ArtifactInvalid for damaged ones, ArtifactForeign and ArtifactTooNew.
+        Shards of other labels for the same keyframes can lend their images: `pictures` are their folders. Samples that
+        are lent none keep their own. Those without any, or of which nothing is known, are left out and counted. Raises
+        ConfigInvalid for shards that do not fit the model or each other, ArtifactInvalid for damaged ones,
+        ArtifactForeign and ArtifactTooNew.
         """
         shards = _opened(folders, split, verify=verify)
         lent = {
@@ -85,7 +86,8 @@ class ShardPool:
         for number, one in enumerate(shards):
             _check_fit(one, config)
             rows = _index(one, images=images and not pictures)
-            seen = [row for row in rows if not pictures or row["key"] in lent]
+            has_images = not pictures or one.manifest.meta["with_images"]
+            seen = [row for row in rows if has_images or row["key"] in lent]
             known = [row for row in seen if row["coverage"] > 0.0]
             if seen:
                 check_classes(one.read(seen[0]).record["classes"], config, str(one.folder))
@@ -112,7 +114,7 @@ class ShardPool:
         """Return a sample by its number; ArtifactInvalid names a sample whose file has changed since."""
         entry = self.entries[number]
         sample = self.shards[entry.shards].read(entry.row)
-        if self.pictures is None:
+        if self.pictures is None or entry.key not in self.pictures:
             return sample
         shards, row = self.pictures[entry.key]
         other = shards.read(row)

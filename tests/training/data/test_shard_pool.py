@@ -155,3 +155,20 @@ def test_other_labels_of_the_same_keyframes_lend_their_images(folder, tmp_path):
     assert other.digest != pool.digest
     with pytest.raises(ConfigInvalid, match="no sample"):
         ShardPool.open([bare], MODEL, pictures=[folder / "b"])
+
+
+def test_samples_that_are_lent_no_images_keep_their_own(folder, tmp_path):
+    bare = small_shards.write(tmp_path / "bare", name="a", frames=4, config=replace(PACK, with_images=False))
+    pool = ShardPool.open([bare, folder / "b"], MODEL, pictures=[folder / "a"])
+    assert len(pool) == 6
+    assert pool.report()["left_out"] == {}
+    own = {sample.key: sample for sample in read_shard(folder / "b")}
+    for number, entry in enumerate(pool.entries):
+        sample = pool.read(number)
+        assert list(sample.images) == ["front", "cam-left"]
+        if entry.drive == "b":
+            assert (sample.record, sample.images) == (own[sample.key].record, own[sample.key].images)
+            assert (sample.ids, sample.observed) == (own[sample.key].ids, None)
+    part = small_shards.write(tmp_path / "part", name="b", frames=2, config=replace(PACK, with_images=False))
+    pool = ShardPool.open([bare, part], MODEL, pictures=[folder / "a"])
+    assert pool.report()["left_out"] == {"no images elsewhere": 2}
