@@ -17,6 +17,7 @@ from training.data.targets import check_classes
 from vectorize.datasets.snapshot_folder import is_snapshot, split_shards
 from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.shard import Sample, ShardSet, read_shard
+from vectorize.labels.view_members import member_name
 
 SAME_M = 1e-6  # sizes of patches that count as equal
 _SIZES = ("width_px", "height_px", "k")
@@ -117,13 +118,7 @@ class ShardPool:
         if self.pictures is None or entry.key not in self.pictures:
             return sample
         shards, row = self.pictures[entry.key]
-        other = shards.read(row)
-        # Poses and mounts are those of the labels; K belongs to the size of the images.
-        sizes = {one["name"]: {name: one[name] for name in _SIZES} for one in other.record["cameras"]}
-        cameras = [camera | sizes.get(camera["name"], {}) for camera in sample.record["cameras"]]
-        record = sample.record | {"cameras": cameras, "depth_unit_m": other.record.get("depth_unit_m", 0.0)}
-        observed = other.known if other.known.shape == sample.known.shape else None
-        return replace(other, key=sample.key, record=record, known=sample.known, observed=observed)
+        return _with_images_of(shards.read(row), sample)
 
     def only(self, entries: Sequence[Entry]) -> Self:
         """Return a pool of some of the samples."""
@@ -156,6 +151,26 @@ class ShardPool:
             "without_elements": sum(not any(row[name] for name in CLASS_TYPE) for row in rows),
             "left_out": left_out,
         }
+
+
+def _with_images_of(other: Sample, sample: Sample) -> Sample:
+    """Return `sample` with the images of another one of its keyframe."""
+    # Poses and mounts are those of the labels; K belongs to the size of the images.
+    sizes, own = ({c["name"]: {k: c[k] for k in _SIZES} for c in one.record["cameras"]} for one in (other, sample))
+    cameras = [camera | sizes.get(camera["name"], {}) for camera in sample.record["cameras"]]
+    # Class ids and depth are of pixels: the labels' own ones serve only where the lent images have the same.
+    same = {member_name(name) for name, size in sizes.items() if own.get(name) == size}
+    ids, depth = ({name: data for name, data in of.items() if name in same} for of in (sample.ids, sample.depth))
+    unit_m = (other if other.depth else sample).record.get("depth_unit_m", 0.0)
+    return replace(
+        other,
+        key=sample.key,
+        record=sample.record | {"cameras": cameras, "depth_unit_m": unit_m},
+        known=sample.known,
+        ids=other.ids or ids,
+        depth=other.depth or depth,
+        observed=other.known if other.known.shape == sample.known.shape else None,
+    )
 
 
 def shard_folders(folder: Path) -> list[Path]:

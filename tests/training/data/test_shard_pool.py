@@ -172,3 +172,19 @@ def test_samples_that_are_lent_no_images_keep_their_own(folder, tmp_path):
     part = small_shards.write(tmp_path / "part", name="b", frames=2, config=replace(PACK, with_images=False))
     pool = ShardPool.open([bare, part], MODEL, pictures=[folder / "a"])
     assert pool.report()["left_out"] == {"no images elsewhere": 2}
+
+
+@pytest.mark.parametrize("image_px", [(0, 0), (32, 24)])
+def test_labels_keep_their_ids_and_depth_where_lent_images_have_none(tmp_path, image_px):
+    plain = replace(PACK, with_ids=False, with_depth=False, image_px=image_px)
+    pictures = small_shards.write(tmp_path / "plain", name="a", config=plain)
+    rich = small_shards.write(tmp_path / "rich", name="a", config=replace(PACK, with_images=False))
+    pool = ShardPool.open([rich], MODEL, pictures=[pictures])
+    sample, own = pool.read(1), pool.shards[0].read(pool.entries[1].row)
+    assert list(sample.images) == ["front", "cam-left"]
+    assert list(own.ids) == list(own.depth) == ["front", "cam-left"]
+    if image_px == (0, 0):
+        assert (sample.ids, sample.depth) == (own.ids, own.depth)
+        assert sample.record["depth_unit_m"] == own.record["depth_unit_m"] > 0.0
+    else:
+        assert sample.ids == sample.depth == {}  # they are of other pixels
