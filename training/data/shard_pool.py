@@ -121,8 +121,10 @@ class ShardPool:
         return _with_images_of(shards.read(row), sample)
 
     def only(self, entries: Sequence[Entry]) -> Self:
-        """Return a pool of some of the samples."""
-        return replace(self, entries=tuple(entries), left_out=Counter(), _lock=threading.Lock())
+        """Return a pool of some of the samples, which knows what was left out so far."""
+        with self._lock:
+            left_out = Counter(self.left_out)
+        return replace(self, entries=tuple(entries), left_out=left_out, _lock=threading.Lock())
 
     def leave_out(self, reason: str) -> None:
         """Count a sample that could not be used."""

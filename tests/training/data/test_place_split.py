@@ -74,6 +74,14 @@ def test_fractions_are_of_whole_places_and_nested(pool):
     assert len(part) == len(pool)
 
 
+def test_a_fraction_knows_what_was_left_out(pool):
+    pool.leave_out("why")
+    part = fraction_of(pool, 0.2, 3)
+    part.leave_out("why")
+    assert part.report()["left_out"] == {"why": 2}
+    assert pool.report()["left_out"] == {"why": 1}
+
+
 def test_drives_without_an_origin_are_places_of_their_own(tmp_path):
     for name in ("x", "y"):
         small_shards.write(tmp_path, name=name, frames=2)
