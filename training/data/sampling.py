@@ -14,13 +14,16 @@ from training.data.augment import augmented
 from training.data.config import DataConfig, ModelShape
 from training.data.example import Example, example_of
 from training.data.place_split import fraction_of
-from training.data.shard_pool import ShardPool
+from training.data.shard_pool import ShardPool, refuse_mixed
 
 _TRIES = 20  # samples in a row that cannot be used: more means that the data are wrong
 
 
 def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True, split: str = "train") -> list[ShardPool]:
-    """Return the pools of the sources of a run; raises ConfigInvalid without one, and what `ShardPool.open` raises."""
+    """Return the pools of the sources of a run.
+
+    Raises ConfigInvalid without one or where they do not fit each other, and what `ShardPool.open` raises.
+    """
     if not data.sources:
         raise ConfigInvalid("the run has no shards to train with", hint="Name folders of shards in data.sources.")
     pools = []
@@ -35,6 +38,7 @@ def open_pools(data: DataConfig, model: ModelShape, *, verify: bool = True, spli
             split=split,
         )
         pools.append(fraction_of(pool, source.fraction, data.seed) if source.fraction < 1.0 else pool)
+    refuse_mixed([one for pool in pools for one in pool.shards])
     return pools
 
 

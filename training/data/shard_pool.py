@@ -96,7 +96,7 @@ class ShardPool:
             left_out["nothing is known"] += len(seen) - len(known)
             entries += [Entry(shards=number, row=row, drive=str(one.manifest.meta["drive"])) for row in known]
         _refuse_twice(entries, shards)
-        _refuse_mixed([one.manifest.meta["mask_cell_m"] for one in shards], shards)
+        refuse_mixed(shards)
         if not entries:
             raise ConfigInvalid("the shards hold no sample to train with", where=", ".join(map(str, folders)))
         return cls(
@@ -218,7 +218,9 @@ def _index(one: ShardSet, *, images: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _refuse_mixed(cells_m: Sequence[float], shards: Sequence[ShardSet]) -> None:
+def refuse_mixed(shards: Sequence[ShardSet]) -> None:
+    """Raise ConfigInvalid where known masks have cells of different sizes: a batch could not hold both."""
+    cells_m = [one.manifest.meta["mask_cell_m"] for one in shards]
     odd = next((one.folder for one, cell_m in zip(shards, cells_m, strict=True) if cell_m != cells_m[0]), None)
     if odd is not None:
         hint = "Label all drives with one crop.mask_cell_m."

@@ -13,6 +13,8 @@ from small_shards import MODEL, PACK
 
 from recon.artifact import MANIFEST
 from recon.errors import ArtifactInvalid, ArtifactTooNew, ConfigInvalid, InputLost
+from training.data.config import DataConfig, SourceConfig
+from training.data.sampling import open_pools
 from training.data.shard_pool import ShardPool, shard_folders
 from vectorize.labels.shard import pack, read_shard
 
@@ -103,6 +105,11 @@ def test_masks_of_different_cells_are_refused(folder, tmp_path):
     pack(coarse, log, replace(PACK, with_ids=False), folder / "c")
     with pytest.raises(ConfigInvalid, match="cells of different sizes"):
         ShardPool.open([folder], MODEL)
+    sources = tuple(SourceConfig(folders=(str(folder / name),)) for name in ("a", "c"))
+    with pytest.raises(ConfigInvalid, match="cells of different sizes") as error:
+        open_pools(DataConfig(sources=sources), MODEL)
+    assert error.value.where == f"{folder / 'a'} and {folder / 'c'}"
+    assert len(open_pools(DataConfig(sources=sources[:1]), MODEL)) == 1
 
 
 def test_a_sample_that_is_there_twice_is_refused(folder, tmp_path):
