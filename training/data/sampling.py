@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,8 +49,8 @@ class Examples:
     def __init__(self, pools: Sequence[ShardPool], model: ModelShape, data: DataConfig, batch: int) -> None:
         """Mix `pools` into batches of `batch` examples."""
         self.pools, self.model, self.data, self.batch = tuple(pools), model, data, batch
-        share = np.array([pool.share for pool in pools])
-        self._ends = np.cumsum(share / share.sum())
+        shares = [Fraction(pool.share) for pool in pools]  # exact, however many draws there are
+        self._shares = [share / sum(shares[number:]) for number, share in enumerate(shares)]
 
     def make(self, step: int, place: int) -> Example:
         """Return one example. One that no camera sees is left out, counted by its pool, and replaced by the next.
@@ -58,10 +59,10 @@ class Examples:
         """
         draw = step * self.batch + place
         random = np.random.default_rng((self.data.seed, 1, draw))
-        number = int(np.searchsorted(self._ends, _spread(draw, self.data.seed), side="right"))
-        pool = self.pools[min(number, len(self.pools) - 1)]
+        number, at = self._dealt(step, place)
+        pool = self.pools[number]
         for attempt in range(_TRIES):
-            sample = pool.read(self._choice(number, len(pool), draw, attempt))
+            sample = pool.read(self._choice(number, len(pool), at, attempt))
             example = example_of(sample, self.model, cameras=self.data.cameras, weight=pool.weight)
             if example.views.present.any():
                 return augmented(example, self.data.augment, random)
@@ -69,10 +70,27 @@ class Examples:
         hint = "Check data.cameras, and that the shards hold images."
         raise ArtifactInvalid(f"{_TRIES} samples in a row without an image", where=sample.key, hint=hint)
 
-    def _choice(self, number: int, count: int, draw: int, attempt: int) -> int:
-        """Return the sample of a draw: each pool is walked through in a new order every time."""
-        # One pool: draw n is sample n of its walk. Several: as if each draw were of this pool, which keeps its order.
-        walk, at = divmod(draw, count)
+    def _dealt(self, step: int, place: int) -> tuple[int, int]:
+        """Return the pool of an example, and how many draws before it were of this pool.
+
+        The first pool takes draw n where floor(n share) grows by one, the next ones deal the others among themselves.
+        So each pool is spread evenly over any run of draws, and a count is a floor: resuming asks for no history.
+        Source: Beatty sequences.
+        """
+        # A step deals in an order of its own: a process that takes every second place shall not meet one pool alone.
+        if len(self.pools) > 1:
+            place = int(_places(self.data.seed, step, self.batch)[place])
+        at = step * self.batch + place
+        for number, share in enumerate(self._shares):
+            before = int(at * share)
+            if int((at + 1) * share) > before:
+                return number, before
+            at -= before
+        raise AssertionError("the last pool takes what the others leave")
+
+    def _choice(self, number: int, count: int, at: int, attempt: int) -> int:
+        """Return the sample of draw `at` of a pool: each pool is walked through in a new order every time."""
+        walk, at = divmod(at, count)
         return int(_order(self.data.seed, number, walk, count)[(at + attempt) % count])
 
 
@@ -82,10 +100,7 @@ def _order(seed: int, pool: int, walk: int, count: int) -> I64:
     return order
 
 
-def _spread(draw: int, seed: int) -> float:
-    """Return a number in 0..1 such that any run of draws is spread evenly: the golden ratio's multiples.
-
-    Source: the additive recurrence of Weyl; independent draws would leave a small source out of many batches.
-    """
-    start = np.random.default_rng((seed, 4)).random()
-    return float((start + draw * 0.6180339887498949) % 1.0)
+@lru_cache(maxsize=8)
+def _places(seed: int, step: int, batch: int) -> I64:
+    order: I64 = np.random.default_rng((seed, 4, step)).permutation(batch)
+    return order

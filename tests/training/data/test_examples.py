@@ -198,6 +198,8 @@ def test_sources_are_mixed_by_their_shares(folder):
     drawn = [examples.make(step, place) for step in range(12) for place in range(4)]
     assert sum(one.drive == "b" for one in drawn) == pytest.approx(12, abs=1)
     assert {one.weight for one in drawn if one.drive == "b"} == {0.5}
+    few = [examples.make(step, place).key for step in range(4) for place in range(4)]
+    assert len({key for key in few if key.startswith("b-")}) == 4  # of four draws: none twice before all came
 
 
 def test_samples_without_an_image_are_replaced_and_counted(folder, tmp_path):
