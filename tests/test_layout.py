@@ -38,6 +38,12 @@ def test_every_dependency_is_pinned() -> None:
     assert names <= pinned
 
 
+def test_the_oldest_scipy_allowed_has_what_is_called() -> None:
+    (scipy,) = (wanted for wanted in PROJECT["project"]["dependencies"] if wanted.startswith("scipy"))
+    oldest = tuple(map(int, scipy.removeprefix("scipy>=").split(".")))
+    assert oldest >= (1, 15)  # kmeans2(..., rng=), in training/mapper/first_shapes.py
+
+
 # A shipped net is a checkpoint with its model card.
 NET_FILES = {".safetensors", ".md"}
 # The reference page of the API: its scripts as npm has them, compressed, with their licence.
