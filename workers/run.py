@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
-from recon.errors import ArtifactDamaged, ArtifactForeign, Cancelled, RoadscribeError, StageTimeout
+from recon.errors import ArtifactDamaged, ArtifactForeign, Cancelled, RoadscribeError, StageTimeout, storage_errors
 from workers.jobs.job_spec import JobSpec, ReportOf
 from workers.pool import Pool, StageTask, attempt_suffix
 from workers.spec import spec_record, stored_spec
@@ -282,7 +282,8 @@ def _task(
     computes_with: dict[str, Any],
 ) -> StageTask:
     parents = {role: done[name].digest for role, name in stage.parents.items()}
-    config = spec.config_identity(stage)
+    with storage_errors(stage.name):  # files of the input are read for it
+        config = spec.config_identity(stage)
     kind = type(spec)
     return StageTask(
         store=store,

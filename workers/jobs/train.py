@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from recon.artifact import MANIFEST, digest_file, digest_json, read_manifest
-from recon.errors import ConfigInvalid, ModelInvalid
+from recon.errors import ConfigInvalid, ModelInvalid, storage_errors
 from training.data.config import SourceConfig
 from training.mapper.config import MapperConfig
 from workers.jobs.job_spec import JOB_ID, FindJob, JobSpec, ReportOf, source_of
@@ -135,12 +135,19 @@ class TrainJob(JobSpec):
 
 
 def _content(place: str, folder: Path) -> str:
-    """Return the digest of a folder of shards, or of the files of a model; a typed error when it is not there."""
-    if place in ("/init", "/config/model/weights"):
-        files = sorted(path for path in folder.glob("*") if path.is_file())
-        if not files:
-            raise ModelInvalid("the folder holds no model", where=str(folder))
-        return digest_json({path.name: digest_file(path) for path in files})
+    """Return the digest of a folder of shards, or of the files of a model; a typed error when it cannot be read."""
+    with storage_errors(str(folder)):
+        return _model_content(folder) if place in ("/init", "/config/model/weights") else _shards_content(folder)
+
+
+def _model_content(folder: Path) -> str:
+    files = sorted(path for path in folder.glob("*") if path.is_file())
+    if not files:
+        raise ModelInvalid("the folder holds no model", where=str(folder))
+    return digest_json({path.name: digest_file(path) for path in files})
+
+
+def _shards_content(folder: Path) -> str:
     # What reads shards loads OpenCV, which stays out of the executor: their manifests are enough.
     found = [path.parent for path in sorted(folder.rglob(MANIFEST)) if (path.parent / "index.parquet").is_file()]
     shown = [one for one in found if not any(part.startswith(".") for part in one.relative_to(folder).parts)]

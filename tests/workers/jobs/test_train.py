@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import small_mapper
 import small_shards
 from pydantic import ValidationError
 
-from recon.errors import Cancelled, ConfigInvalid, ModelInvalid
+from recon.errors import Cancelled, ConfigInvalid, ModelInvalid, StorageError
 from training.data.config import DataConfig, SourceConfig
 from training.mapper.config import MapperConfig
 from workers.jobs.train import TrainJob
@@ -102,6 +103,20 @@ def test_the_key_holds_shards_by_content(tmp_path: Path) -> None:
     assert one != identity(data=(str(shards),), init=str(model))
     with pytest.raises(ConfigInvalid, match="no shards"):
         identity(data=(str(model),))
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = small_shards.write(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("1")
+
+    def refused(path: Path) -> str:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("workers.jobs.train.digest_file", refused)  # the mode of a file stops no root
+    with pytest.raises(StorageError, match="Permission denied") as caught:
+        identity(data=(str(shards),), init=str(tmp_path / "model"))
+    assert caught.value.where == str(tmp_path / "model")
 
 
 @pytest.mark.slow
