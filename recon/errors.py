@@ -226,6 +226,12 @@ class StageTimeout(InfrastructureError):
     code = "STAGE_TIMEOUT"
 
 
+def defect(error: Exception, where: str = "") -> RoadscribeError:
+    """Return an exception that nobody expected as an error of the family: a retry meets the same defect."""
+    hint = "This is a defect of Roadscribe: report it."
+    return RoadscribeError(f"{type(error).__name__}: {error}", where=where, hint=hint)
+
+
 @contextmanager
 def storage_errors(where: str) -> Iterator[None]:
     """Translate OSError of a write into DiskFull or StorageError, once, at the border to the file system."""

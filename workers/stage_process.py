@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from recon.artifact import MANIFEST, read_manifest
-from recon.errors import InputInvalid, OutOfMemory, RoadscribeError, storage_errors
+from recon.errors import InputInvalid, OutOfMemory, RoadscribeError, defect, storage_errors
 from recon.progress import Tick
 from workers.kernel_cache import forget_stale_kernels
 from workers.machine import this_machine
@@ -43,10 +43,7 @@ def execute(task: StageTask, tick: Tick, measured: Measured = lambda _: None) ->
         if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, for a GPU; most stages never load PyTorch
             hint = "Let fewer stages share the GPU, use a coarser fit.cell_m, or set fit.renderer to cpu."
             return outcome(error=OutOfMemory("the GPU ran out of memory", where=task.stage.name, hint=hint))
-        fault = RoadscribeError(
-            f"{type(error).__name__}: {error}", where=task.stage.name, hint="This is a defect of Roadscribe: report it."
-        )
-        return outcome(error=fault, detail=traceback.format_exc())
+        return outcome(error=defect(error, task.stage.name), detail=traceback.format_exc())
 
 
 def _check_environment(task: StageTask) -> None:

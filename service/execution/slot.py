@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import structlog
 
 from recon.artifact import write_atomic
-from recon.errors import Cancelled, RoadscribeError, StorageError
+from recon.errors import Cancelled, RoadscribeError, StorageError, defect
 from recon.progress import Throttle
 from service.execution.resources import Resources
 from service.ledger.leases import Claim, LeaseLost, Leases
@@ -83,14 +83,22 @@ class Slot:
                 log.info("job.stopped")
             except RoadscribeError as error:
                 self._failed(claim, error, log)
+            except LeaseLost:
+                raise
+            except Exception as error:
+                # It is this attempt's alone: the process would take the jobs of all other slots with it.
+                self._failed(claim, defect(error), log, error)
         except (LeaseLost, StorageError) as error:
             log.warning("job.lost", error=str(error))  # the ledger, or whoever holds the job now, ends it
+        except Exception as error:
+            log.error("job.bug", exc_info=error)  # the failure could not be written: the job ends with its lease
         finally:
             keeper.stop()
 
-    def _failed(self, claim: Claim, error: RoadscribeError, log: Any) -> None:
+    def _failed(self, claim: Claim, error: RoadscribeError, log: Any, cause: Exception | None = None) -> None:
         if error.code == "BUG":
-            log.error("job.bug", error=str(error), notes=getattr(error, "__notes__", []))
+            # The log renders the traceback of a cause without the values in it, which may be secrets.
+            log.error("job.bug", error=str(error), notes=getattr(error, "__notes__", []), exc_info=cause)
         state = self._patiently(lambda: self._leases.fail(claim, error))
         log.warning("job.failed", code=error.code, error=str(error), next=state)
         if isinstance(error, ClusterUnresponsive | CodeChanged):

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, delete, func, insert, select, update
 
-from recon.errors import Cancelled, MachineLost, OutOfMemory, RoadscribeError
+from recon.errors import Cancelled, InputLost, MachineLost, OutOfMemory, RoadscribeError
 from service.ledger import figures, tables
 from service.ledger.changes import locked, lose, move, stamp
 from service.ledger.clock import now
@@ -82,9 +82,14 @@ class Leases:
             return claim
 
     def report_of(self, job_id: str) -> dict[str, Any]:
-        """Return the report of a job that succeeded: what it made, and where it lies in the store."""
+        """Return the report of a job that succeeded: what it made, and where it lies in the store.
+
+        Raises InputLost for one that was deleted: an input of an input may be, while a job needs its result again.
+        """
         with reading(self._engine) as connection:
-            report = connection.execute(select(_job.c.report).where(_job.c.id == job_id)).scalar_one()
+            report = connection.execute(select(_job.c.report).where(_job.c.id == job_id)).scalar_one_or_none()
+        if report is None:
+            raise InputLost("a job whose result is needed was deleted", where=job_id, hint="Run it again.")
         body: dict[str, Any] = json.loads(report)
         return body
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from recon.errors import InputLost
 from service.executor import Executor
 from service.ledger.database import writing
 from service.ledger.tables import TERMINAL
@@ -30,6 +32,42 @@ def test_a_job_of_another_version_fails_and_leaves_the_executor_alive(tmp_path, 
     job = submissions.get(job_id)
     assert (job["state"], job["failure"]["code"], job["attempt"]) == ("failed", "CONFIG_INVALID", 1)
     assert job["failure"]["hint"]
+
+
+def test_a_defect_ends_its_job_and_leaves_the_executor_alive(tmp_path, submissions, leases, monkeypatch):
+    job_id = submissions.submit(ProbeJob()).job["id"]
+    slot = slot_of(tmp_path, leases)
+
+    def defective(*_):
+        raise KeyError("nobody expects this")
+
+    monkeypatch.setattr(slot, "_publish", defective)
+    with capture_logs() as lines:
+        slot.run(leases.claim())
+    job = submissions.get(job_id)
+    assert (job["state"], job["attempt"], job["losses"]) == ("failed", 1, 0)
+    assert (job["failure"]["code"], job["failure"]["retryable"]) == ("BUG", False)
+    assert "nobody expects this" in job["failure"]["message"]
+    (line,) = [line for line in lines if line["event"] == "job.bug"]
+    assert isinstance(line["exc_info"], KeyError)
+
+
+def test_a_failure_that_cannot_be_written_leaves_the_executor_alive(tmp_path, submissions, leases, monkeypatch):
+    submissions.submit(ProbeJob(probe=ProbeConfig(script=("invalid",))))
+    slot = slot_of(tmp_path, leases)
+
+    def defective(*_):
+        raise KeyError("nobody expects this")
+
+    monkeypatch.setattr(leases, "fail", defective)
+    with capture_logs() as lines:
+        slot.run(leases.claim())
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["job.bug"]
+
+
+def test_a_job_whose_input_was_deleted_says_so(submissions, leases):
+    with pytest.raises(InputLost, match="deleted"):
+        leases.report_of("00000000-0000-7000-8000-000000000000")
 
 
 @contextmanager
