@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
@@ -48,28 +49,34 @@ class Executor:
         threads = [threading.Thread(target=self._guarded, args=(slot,)) for slot in self.slots]
         for thread in threads:
             thread.start()
+        dead = partial(release_dead, self._settings.home, self._leases)
+        duties: list[Callable[[], object]] = [self._leases.beat, dead, self._leases.sweep]
+        duties += [pool.check for pool in self._pools]
         while not self.stopping.is_set():
-            try:
-                self._leases.beat()
-                release_dead(self._settings.home, self._leases)
-                self._leases.sweep()
-                for pool in self._pools:
-                    pool.check()
-            except ClusterUnresponsive as error:
-                self._log.warning("cluster.dead", error=str(error))
-                os._exit(SICK_EXIT)  # with its jobs: the supervisor starts a new process, and they go on
-            except StorageError as error:
-                self._log.warning("ledger.unavailable", error=str(error))
+            for duty in duties:
+                self._do(duty)
             self.stopping.wait(BEAT_S)
         for thread in threads:
             thread.join()
+
+    def _do(self, duty: Callable[[], object]) -> None:
+        """Do one of the duties beside the jobs; a defect in it costs neither the others nor the jobs that run."""
+        try:
+            duty()
+        except ClusterUnresponsive as error:
+            self._log.warning("cluster.dead", error=str(error))
+            os._exit(SICK_EXIT)  # with its jobs: the supervisor starts a new process, and they go on
+        except StorageError as error:
+            self._log.warning("ledger.unavailable", error=str(error))
+        except Exception as error:
+            self._log.error("executor.bug", exc_info=error)
 
     def _guarded(self, slot: Slot) -> None:
         """Serve; a defect in a slot ends the process, whose jobs then go on elsewhere, instead of only the thread."""
         try:
             slot.serve()
-        except BaseException:
-            self._log.exception("slot.bug")
+        except BaseException as error:
+            self._log.error("slot.bug", exc_info=error)
             os._exit(1)
 
 

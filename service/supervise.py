@@ -27,6 +27,7 @@ from service.web.listener import Protocol, listen
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 5.0
 SOUND_S = 10.0  # an executor that lived longer does not die of its settings, nor does one that somebody killed
 STOP_WAIT_S = 15.0
+NOT_STARTED = 1  # the status of an executor that could not even be started
 
 
 def pause_after(last_s: float, lived_s: float, status: int) -> float:
@@ -49,28 +50,39 @@ class Supervisor(threading.Thread):
         """Start the executor, and again after it died, with a growing pause while it dies at once."""
         log, pause_s = structlog.get_logger(), FIRST_PAUSE_S
         while not self._end.is_set():
-            started = time.monotonic()
-            # A session of its own: Ctrl-C in our terminal must not reach Ray before we have stopped the jobs.
-            command = [sys.executable, "-m", "service.executor"]
-            self._child = subprocess.Popen(
-                command, env=self._environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
-            )
-            self._child.wait()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._child.pid, signal.SIGKILL)  # its children would only hold memory
-            if self._end.is_set():
-                return
-            self._free_jobs()
-            pause_s = pause_after(pause_s, time.monotonic() - started, self._child.returncode)
-            log.warning("executor.ended", status=self._child.returncode, again_in_s=pause_s)
+            started, status = time.monotonic(), NOT_STARTED
+            try:
+                status = self._run_once()
+                if self._end.is_set():
+                    return
+                self._free_jobs()
+            except Exception as error:  # a machine without a free process or descriptor has some again later
+                log.error("supervisor.failed", exc_info=error)
+            pause_s = pause_after(pause_s, time.monotonic() - started, status)
+            log.warning("executor.ended", status=status, again_in_s=pause_s)
             self._end.wait(pause_s)
+
+    def _run_once(self) -> int:
+        """Start the executor and return its status once it has ended."""
+        self._child = None
+        # A session of its own: Ctrl-C in our terminal must not reach Ray before we have stopped the jobs.
+        command = [sys.executable, "-m", "service.executor"]
+        self._child = child = subprocess.Popen(
+            command, env=self._environment, start_new_session=True, stdin=subprocess.DEVNULL, stdout=sys.__stderr__
+        )
+        status = child.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)  # its children would only hold memory
+        return status
 
     def _free_jobs(self) -> None:
         """Return the dead executor's jobs to the queue, for other executors: this one needs seconds to start."""
         engine = open_database(self._settings.url)
-        with contextlib.suppress(StorageError):  # then the next executor does it, or the end of the leases
-            release_dead(self._settings.home, Leases(engine, "supervisor", **self._settings.time_limits()))
-        engine.dispose()
+        try:
+            with contextlib.suppress(StorageError):  # then the next executor does it, or the end of the leases
+                release_dead(self._settings.home, Leases(engine, "supervisor", **self._settings.time_limits()))
+        finally:
+            engine.dispose()
 
     def stop(self) -> None:
         """Let the executor give its job back and end; kill it and its workers when it takes too long."""

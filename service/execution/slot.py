@@ -30,6 +30,7 @@ from workers.spec import stored_spec
 from workers.store import Store
 
 IDLE_S = 0.3
+BUG_PAUSE_S = 5.0  # after an error that nobody expected: it may come again at once
 SICK_EXIT = 70
 STAGE_POLL_S = 0.5
 PROGRESS_EVERY_S = 0.5
@@ -59,6 +60,9 @@ class Slot:
                 claim = self._leases.claim()
             except StorageError as error:
                 self._log.warning("ledger.unavailable", error=str(error))
+            except Exception as error:
+                self._log.error("slot.bug", exc_info=error)
+                self._stopping.wait(BUG_PAUSE_S)
             if claim is None:
                 self._stopping.wait(IDLE_S)
             else:
@@ -239,6 +243,8 @@ class LeaseKeeper(threading.Thread):
                 return
             except StorageError:
                 continue  # the lease outlives a moment without the ledger; after that it is lost
+            except Exception as error:  # a keeper that ended would let the lease run out under sound work
+                structlog.get_logger().error("lease.bug", job=self._claim.job_id, exc_info=error)
 
     def stop(self) -> None:
         """End the thread."""

@@ -12,6 +12,7 @@ from sqlalchemy import text
 from structlog.testing import capture_logs
 
 from recon.errors import InputLost
+from service.execution.slot import LeaseKeeper
 from service.executor import Executor
 from service.ledger.database import writing
 from service.ledger.tables import TERMINAL
@@ -63,6 +64,55 @@ def test_a_failure_that_cannot_be_written_leaves_the_executor_alive(tmp_path, su
     with capture_logs() as lines:
         slot.run(leases.claim())
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["job.bug"]
+
+
+def test_a_defect_in_one_duty_of_an_executor_stops_no_other(tmp_path, submissions, leases, monkeypatch):
+    beats, swept = [], threading.Event()
+
+    def defective():
+        beats.append(1)
+        raise KeyError("nobody expects this")
+
+    monkeypatch.setattr(leases, "beat", defective)
+    monkeypatch.setattr(leases, "sweep", lambda: len(beats) > 1 and swept.set())
+    monkeypatch.setattr("service.executor.BEAT_S", 0.05)
+    with serving(tmp_path, leases):
+        assert swept.wait(30.0)
+
+
+def test_a_defect_at_a_claim_leaves_the_slot_alive(tmp_path, submissions, leases, monkeypatch):
+    job_id = submissions.submit(ProbeJob(probe=ProbeConfig(script=("invalid",)))).job["id"]
+    claim, times = leases.claim, []
+
+    def defective_once():
+        times.append(1)
+        if len(times) == 1:
+            raise KeyError("nobody expects this")
+        return claim()
+
+    monkeypatch.setattr(leases, "claim", defective_once)
+    monkeypatch.setattr("service.execution.slot.BUG_PAUSE_S", 0.05)
+    with serving(tmp_path, leases):
+        assert [job["state"] for job in ended(submissions, [job_id])] == ["failed"]
+
+
+def test_a_defect_at_a_renewal_leaves_the_keeper_of_the_lease_alive(submissions, leases, monkeypatch):
+    submissions.submit(ProbeJob())
+    claim, renew, times, renewed = leases.claim(), leases.renew, [], threading.Event()
+
+    def defective_once(of):
+        times.append(1)
+        if len(times) == 1:
+            raise KeyError("nobody expects this")
+        renew(of)
+        renewed.set()
+
+    monkeypatch.setattr(leases, "renew", defective_once)
+    keeper = LeaseKeeper(leases, claim, 0.05)
+    keeper.start()
+    assert renewed.wait(30.0)
+    keeper.stop()
+    assert not keeper.lost.is_set()
 
 
 def test_a_job_whose_input_was_deleted_says_so(submissions, leases):

@@ -1,10 +1,14 @@
-"""How long the supervisor waits before it starts an executor again."""
+"""When the supervisor starts an executor again, and how long it waits before."""
 
+import errno
 import signal
+import threading
+import time
 
 import pytest
 
-from service.supervise import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_after
+from service.settings import Settings
+from service.supervise import FIRST_PAUSE_S, LONGEST_PAUSE_S, Supervisor, pause_after
 
 
 @pytest.mark.parametrize(
@@ -19,3 +23,24 @@ from service.supervise import FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_after
 def test_the_pause_grows_while_executors_die_young_by_themselves(lived_s, status, pause_s):
     assert pause_after(2.0, lived_s, status) == pause_s
     assert pause_after(LONGEST_PAUSE_S, lived_s, status) <= LONGEST_PAUSE_S
+
+
+@pytest.mark.parametrize("part", ["_run_once", "_free_jobs"])
+def test_the_supervisor_outlives_what_fails_in_it(tmp_path, monkeypatch, part):
+    times, twice = [], threading.Event()
+
+    def failing():
+        times.append(time.monotonic())
+        if len(times) == 2:
+            twice.set()
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("service.supervise.FIRST_PAUSE_S", 0.05)
+    supervisor = Supervisor(Settings(home=tmp_path, executor="local"))
+    monkeypatch.setattr(supervisor, "_run_once", lambda: 1)
+    monkeypatch.setattr(supervisor, part, failing)
+    supervisor.start()
+    assert twice.wait(30.0)
+    supervisor.stop()
+    assert not supervisor.is_alive()
+    assert times[1] - times[0] >= 0.05
