@@ -117,7 +117,7 @@ class StoredFiles:
             spec = stored_spec(json.dumps(job["spec"]))
             # Whoever moved the folder asks for a new one; so does whoever finds it gone, in case the first died.
             token = f"again-{aside.name if aside else f'{stage}-{key}'}"[:255]
-            again = self._ledger.submit(spec, key=token, tenant=job["tenant"])
+            again = self._ledger.submit(spec, key=token, tenant=job["tenant"], restores=file.job_id)
         except (ConfigInvalid, InputLost) as error:
             raise _gone(f"the file is damaged and cannot be made again: {error.message}") from error
         if again.existed and again.job["state"] in ("succeeded", "failed", "cancelled"):

@@ -155,8 +155,8 @@ class Leases:
     ) -> None:
         """End the job well: files, report and state become visible in one transaction.
 
-        `extended` is that of the spec: where it is not None, the result is the next snapshot of its dataset. Raises
-        LeaseLost, Cancelled, and what `add_snapshot` raises.
+        `extended` is that of the spec: where it is not None, the result is the next snapshot of its dataset, unless
+        the job only makes the files of another one again. Raises LeaseLost, Cancelled, and what `add_snapshot` raises.
         """
         rows = [{name: getattr(file, name) for name in StoredFile.__slots__} for file in files]
         values = {"report": json.dumps(report), "failure": None}
@@ -251,7 +251,7 @@ class Leases:
             if row is not None and row.state in allowed:
                 if artifacts:
                     connection.execute(tables.artifact.insert(), list(artifacts))
-                if extended is not None:
+                if extended is not None and not row.restores:
                     add_snapshot(connection, row, at, json.loads((values or {})["report"])["snapshot"], extended)
                 run_at = {"run_at": at} if state == "queued" else {}
                 move(connection, row, state, at, kind=kind, values={**run_at, **(values or {})})

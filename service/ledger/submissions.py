@@ -121,6 +121,7 @@ class Submissions:
         priority: int = 0,
         most_open: int = 0,
         retry_of: str = "",
+        restores: str = "",
     ) -> Submitted:
         """Store a job durably and return it.
 
@@ -130,6 +131,8 @@ class Submissions:
         that have not succeeded yet is blocked; one with an input that cannot any more raises InputLost. Tenants share
         the executors fairly, and among the jobs of one a greater `priority` goes first. Keys and equal jobs are looked
         up within the tenant. A tenant with `most_open` jobs that have not ended gets no other: raises QuotaExceeded.
+        `restores` is the id of a job whose damaged files the new one makes again: it adds no snapshot to a dataset, nor
+        does a retry of it.
         """
         new = self.new_job(spec, tenant, priority)
         natural = new.natural_key
@@ -145,19 +148,19 @@ class Submissions:
                         return Submitted(first, True)
                 if dedupe:
                     lock_name(connection, f"{tenant} {natural}")  # of two equal submissions the second finds the first
-                job_id = self._same(connection, tenant, natural, retry_of) if dedupe else None
+                restored = restores or self._restored_by(connection, retry_of)
+                job_id = self._same(connection, tenant, natural, retry_of, restored) if dedupe else None
                 existed = job_id is not None
                 if job_id is None:
                     self._check_quota(connection, tenant, most_open)
-                    job_id = self._insert(connection, new)
+                    job_id = self._insert(connection, new, restored)
                 if key:
                     connection.execute(_idempotency.insert().values(**new.key_row(key, job_id, now(connection))))
                 return Submitted(self._read(connection, job_id), existed)
         except IntegrityError:
             # Another process stored the same key between the read and the write (not on SQLite).
-            return self.submit(
-                spec, key=key, dedupe=dedupe, tenant=tenant, priority=priority, most_open=most_open, retry_of=retry_of
-            )
+            options: dict[str, Any] = {"key": key, "dedupe": dedupe, "tenant": tenant, "priority": priority}
+            return self.submit(spec, **options, most_open=most_open, retry_of=retry_of, restores=restores)
 
     def new_job(self, spec: JobSpec, tenant: str, priority: int) -> NewJob:
         """Return the job of a spec as it is stored."""
@@ -171,10 +174,15 @@ class Submissions:
         if connection.execute(select(func.count()).select_from(still.subquery())).scalar_one() >= most_open:
             raise QuotaExceeded(tenant)
 
-    def _insert(self, connection: Connection, new: NewJob) -> str:
+    def _restored_by(self, connection: Connection, job_id: str) -> str:
+        """Return the id of the job whose files a job makes again, "" for a job of its own."""
+        query = select(_job.c.restores).where(_job.c.id == job_id)
+        return str(connection.execute(query).scalar_one_or_none() or "") if job_id else ""
+
+    def _insert(self, connection: Connection, new: NewJob, restores: str) -> str:
         waits_for, at = new.spec.input_jobs(), now(connection)
         start = blocked_jobs.standing(connection, waits_for)
-        row = new.row(at) | {"state": start.state, "progress": json.dumps(start.progress)}
+        row = new.row(at) | {"state": start.state, "progress": json.dumps(start.progress), "restores": restores}
         connection.execute(_job.insert().values(**row))
         job_id: str = row["id"]
         if waits_for:
@@ -182,9 +190,10 @@ class Submissions:
         append_event(connection, job_id, f"job.{start.state}", start.progress if start.state == "blocked" else {}, at)
         return job_id
 
-    def _same(self, connection: Connection, tenant: str, natural: str, retry_of: str) -> str | None:
+    def _same(self, connection: Connection, tenant: str, natural: str, retry_of: str, restores: str) -> str | None:
         good = (*tables.WAITING, "running", "committing", "succeeded")
-        same = and_(_job.c.tenant == tenant, _job.c.natural_key == natural)
+        # A job that made files again published nothing: it is no answer to whoever wants the job itself.
+        same = and_(_job.c.tenant == tenant, _job.c.natural_key == natural, _job.c.restores == restores)
         query = select(_job.c.id).where(same, _job.c.state.in_(good))
         if retry_of:
             query = query.where(_job.c.seq > select(_job.c.seq).where(_job.c.id == retry_of).scalar_subquery())

@@ -75,6 +75,7 @@ job = Table(
     Column("report", Text, nullable=True),
     Column("last_event", Integer, nullable=False, server_default="0"),
     Column("sources", String(200), nullable=False, server_default=""),  # what it reads, as a line of a list
+    Column("restores", String(36), nullable=False, server_default=""),  # id of the job whose damaged files it remakes
     Index("job_natural_key", "natural_key"),
     Index("job_tenant", "tenant", "seq"),
     Index("job_state", "state", "seq"),

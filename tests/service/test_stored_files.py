@@ -7,6 +7,15 @@ import time
 
 import httpx
 import pytest
+from sqlalchemy import select
+
+from recon.artifact import atomic_folder, seal
+from service.ledger import tables
+from service.ledger.database import reading
+from service.ledger.submissions import StoredFile
+from service.problems import Problem
+from service.stored_files import StoredFiles
+from workers.jobs.probe import ProbeJob
 
 pytestmark = pytest.mark.slow
 
@@ -45,6 +54,25 @@ def fetch_sound(http, entry, deadline_s=30.0):
         before.append(answer)
         time.sleep(0.2)
     raise AssertionError(before[-1].text)
+
+
+def test_the_job_that_makes_files_again_names_the_job_that_they_belong_to(tmp_path, engine, submissions, leases):
+    submissions.submit(ProbeJob())
+    claim = leases.claim()
+    folder = tmp_path / "store" / "objects" / "second" / "k"
+    with atomic_folder(folder) as scratch:
+        (scratch / "result.txt").write_bytes(b"result")
+        seal(scratch, kind="Probe", schema=1, meta={})
+    sha256, stored_at = hashlib.sha256(b"result").hexdigest(), "store/objects/second/k/result.txt"
+    file = StoredFile(job_id=claim.job_id, path="result.txt", sha256=sha256, size_bytes=6, stored=stored_at)
+    leases.committing(claim)
+    leases.succeed(claim, {"stages": []}, [file])
+    flip(folder / "result.txt")
+    with pytest.raises(Problem, match="damaged"):
+        StoredFiles(tmp_path, submissions).sound(file)
+    with reading(engine) as connection:
+        query = select(tables.job.c.restores).order_by(tables.job.c.seq)
+        assert list(connection.execute(query).scalars()) == ["", claim.job_id]
 
 
 @pytest.mark.parametrize("fetched_before", [False, True])
