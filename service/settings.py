@@ -39,7 +39,7 @@ class Settings(BaseSettings):
     lease_s: float = Field(default=30.0, ge=1.0)
     queue_limit_s: float = Field(default=7 * 86400.0, gt=0)  # a job that no executor takes fails after this time
     blocked_limit_s: float = Field(default=14 * 86400.0, gt=0)  # and so does one whose inputs do not end
-    running_limit_s: float = Field(default=30 * 86400.0, gt=0)  # a whole attempt, with what it waits for
+    running_limit_s: float = Field(default=30 * 86400.0, gt=0)  # an attempt, and again the publication of its result
     stage_limit_s: float = Field(default=6 * 3600.0, gt=0)
     max_losses: int = Field(default=50, ge=1)  # machines that may die under a job before it finishes a stage
     min_free_mb: int = Field(default=256, ge=0)

@@ -21,6 +21,7 @@ from workers.retry import LONGEST_DELAY_S, MAX_LOSSES
 
 _job = tables.job
 LATE = {"code": "QUEUE_TIMEOUT", "where": "queue", "retryable": True}
+AT_WORK = ("running", "committing")
 MOST_AT_ONCE = 200  # one transaction: leases must be renewed meanwhile
 
 
@@ -31,8 +32,8 @@ class Limits:
     lease_s: float = 30.0
     queue_limit_s: float = 7 * 86400.0
     blocked_limit_s: float = 14 * 86400.0
-    running_limit_s: float = 30 * 86400.0
-    ending_limit_s: float = 900.0  # for publishing the result, and for stopping a cancelled job
+    running_limit_s: float = 30 * 86400.0  # for the work, and again for publishing its result, however large
+    ending_limit_s: float = 900.0  # for stopping a cancelled job
     max_losses: int = MAX_LOSSES
 
 
@@ -67,15 +68,15 @@ class Sweeper:
     def _held(self, at: float) -> int:
         limits = self._limits
         too_long = or_(
-            and_(_job.c.state == "running", _job.c.state_at < at - limits.running_limit_s),
-            and_(_job.c.state.in_(("committing", "cancelling")), _job.c.state_at < at - limits.ending_limit_s),
+            and_(_job.c.state.in_(AT_WORK), _job.c.state_at < at - limits.running_limit_s),
+            and_(_job.c.state == "cancelling", _job.c.state_at < at - limits.ending_limit_s),
         )
         late = and_(tables.HELD, or_(_job.c.lease_until < at, too_long))
         return self._each(late, at, self._end_held)
 
     def _end_held(self, connection: Connection, row: Any, at: float) -> None:
         silent = MachineLost("the executor stopped answering", where=row.stage, hint="The job is tried again.")
-        if row.state == "running" and row.lease_until >= at:
+        if row.state in AT_WORK and row.lease_until >= at:
             what = f"the job did not end within {self._limits.running_limit_s:.0f} s"
             error = StageTimeout(what, where=row.stage, hint="Split the drive, or raise ROADSCRIBE_RUNNING_LIMIT_S.")
             _fail(connection, row, error.record(), at)

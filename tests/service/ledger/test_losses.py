@@ -171,7 +171,7 @@ def test_a_queue_survives_a_clock_that_was_weeks_behind(submissions, engine, set
     ("state", "limits", "end"),
     [
         ("running", {"running_limit_s": -1.0}, "failed"),
-        ("committing", {"ending_limit_s": -1.0}, "queued"),
+        ("committing", {"running_limit_s": -1.0}, "failed"),
         ("cancelling", {"ending_limit_s": -1.0}, "cancelled"),
         ("queued", {"queue_limit_s": -1.0}, "failed"),
         ("retry_wait", {"queue_limit_s": -100.0}, "failed"),
@@ -196,6 +196,17 @@ def test_every_state_that_is_no_end_has_a_time_out(submissions, leases, engine, 
     assert submissions.get(job_id)["state"] == state
     Leases(engine, "other", **limits).sweep()
     assert submissions.get(job_id)["state"] == end
+
+
+def test_a_publication_may_take_long_under_a_lease(submissions, leases, engine):
+    job_id = submit(submissions)
+    claim = leases.claim()
+    leases.committing(claim)
+    execute(engine, "UPDATE job SET state_at = state_at - 86400")
+    assert not leases.renew(claim)
+    assert leases.sweep() == 0
+    leases.succeed(claim, {}, [])
+    assert submissions.get(job_id)["state"] == "succeeded"
 
 
 def test_one_job_at_a_time_works_on_a_stage_and_its_lease_is_that_of_the_job(submissions, engine):
