@@ -28,6 +28,7 @@ CHUNK = 8 << 20
 # Not longer: a job is tried again anyway, and a request waits.
 RETRIES: RetryConfig = {"max_retries": 5, "retry_timeout": timedelta(seconds=20)}
 SCHEMES = ("file://", "s3://")
+OBJECTS, MARKS = "objects/sha256", "condemned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,21 @@ class Bucket:
     def put_new(self, file: Path, sha256: str) -> str:
         """Store a file under its sha256, unless it is there, and return its path.
 
-        What is there is read back: a damaged object gives way. Raises StorageError, and ArtifactDamaged when the file
+        What is there is read back: a damaged object gives way. One that a collection has condemned is so no more: the
+        ledger names it only once the whole job is published. Raises StorageError, and ArtifactDamaged when the file
         itself has other bytes.
         """
         path = object_path(sha256)
         with _storage(path):
             for _ in range(2):
-                with contextlib.suppress(AlreadyExistsError):
+                try:
                     # In parts an object could not be created on condition.
                     obstore.put(self._store, path, file, mode="create", use_multipart=False)
+                except AlreadyExistsError:
+                    self.delete(mark_path(sha256))  # before the bytes are read, which takes a while
                 if self._digest(path) == sha256:
                     return path
-                obstore.delete(self._store, path)
+                self.delete(path)
         raise ArtifactDamaged("a file changed while it was published", where=file.name)
 
     def fetch(self, sha256: str, target: Path) -> bool:
@@ -94,6 +98,13 @@ class Bucket:
                 for one in page:
                     yield Entry(one["path"], one["size"], one["last_modified"])
 
+    def entry(self, path: str) -> Entry | None:
+        """Return an object as it is now, None if it is not there."""
+        with _storage(path), contextlib.suppress(FileNotFoundError):
+            one = obstore.head(self._store, path)
+            return Entry(one["path"], one["size"], one["last_modified"])
+        return None
+
     def put_mark(self, path: str) -> None:
         """Create an empty object, or leave the one that is there with its date."""
         with _storage(path), contextlib.suppress(AlreadyExistsError):
@@ -105,15 +116,24 @@ class Bucket:
             obstore.delete(self._store, path)
 
     def _digest(self, path: str) -> str:
+        """Return the digest of an object, "" if a collection has deleted it meanwhile."""
         digest = hashlib.sha256()
-        for chunk in obstore.get(self._store, path).stream(min_chunk_size=CHUNK):
-            digest.update(chunk)
+        try:
+            for chunk in obstore.get(self._store, path).stream(min_chunk_size=CHUNK):
+                digest.update(chunk)
+        except FileNotFoundError:
+            return ""
         return digest.hexdigest()
 
 
 def object_path(sha256: str) -> str:
     """Return where the bytes of this digest lie."""
-    return f"objects/sha256/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+    return f"{OBJECTS}/{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def mark_path(sha256: str) -> str:
+    """Return where the mark lies that says since when an object is condemned."""
+    return f"{MARKS}/{sha256}"
 
 
 @contextmanager

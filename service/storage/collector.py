@@ -18,10 +18,9 @@ from sqlalchemy import Engine, delete, func, select
 from recon.errors import ConfigInvalid, storage_errors
 from service.ledger import tables
 from service.ledger.database import reading, writing
-from service.storage.bucket import Bucket
+from service.storage.bucket import MARKS, OBJECTS, Bucket, Entry, mark_path
 
 DAY_S = 86400.0
-OBJECTS, MARKS = "objects/sha256", "condemned"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +149,24 @@ class Collector:
             elif mark is None:
                 yield Finding("condemn", sha256, entry.size_bytes)
                 if not dry_run:
-                    bucket.put_mark(f"{MARKS}/{sha256}")
-            elif self._now - mark.modified.timestamp() >= self._age.condemned * DAY_S:
+                    bucket.put_mark(mark_path(sha256))
+            elif self._is_condemned(bucket, sha256, mark):
                 yield Finding("delete", sha256, entry.size_bytes)
                 if not dry_run:
                     bucket.delete(entry.path)
                     bucket.delete(mark.path)
+
+    def _is_condemned(self, bucket: Bucket, sha256: str, mark: Entry) -> bool:
+        """Return whether an object was condemned long enough ago, and still is: a job may publish it meanwhile."""
+        latest = self._now - self._age.condemned * DAY_S
+        if mark.modified.timestamp() > latest:
+            return False
+        with reading(self._engine) as connection:
+            named = select(tables.artifact.c.job_id).where(tables.artifact.c.sha256 == sha256).limit(1)
+            if connection.execute(named).first() is not None:
+                return False
+        still = bucket.entry(mark.path)
+        return still is not None and still.modified.timestamp() <= latest
 
     def _results(self) -> Iterator[Path]:
         yield from sorted(path for path in (self._store / "objects").glob("*/*") if path.is_dir())

@@ -8,7 +8,7 @@ import pytest
 from s3_server import s3_server
 
 from recon.errors import ArtifactDamaged, ConfigInvalid, StorageError
-from service.storage.bucket import Bucket, object_path
+from service.storage.bucket import Bucket, mark_path, object_path
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.slow)])
@@ -66,6 +66,31 @@ def test_a_damaged_file_is_not_published(bucket, file):
     with pytest.raises(ArtifactDamaged):
         bucket.put_new(path, sha256)
     assert list(bucket.entries("objects")) == []
+
+
+def test_a_condemned_object_that_is_published_is_so_no_more(bucket, file):
+    path, sha256 = file
+    bucket.put_new(path, sha256)
+    bucket.put_mark(mark_path(sha256))
+    assert bucket.entry(mark_path(sha256)).path == mark_path(sha256)
+    bucket.put_new(path, sha256)
+    assert bucket.entry(mark_path(sha256)) is None
+
+
+def test_an_object_that_is_deleted_while_it_is_published_is_put_again(bucket, file, tmp_path, monkeypatch):
+    path, sha256 = file
+    bucket.put_new(path, sha256)
+    digest, times = bucket._digest, []
+
+    def late(of):
+        times.append(of)
+        if len(times) == 1:
+            bucket.delete(of)
+        return digest(of)
+
+    monkeypatch.setattr(bucket, "_digest", late)
+    bucket.put_new(path, sha256)
+    assert bucket.fetch(sha256, tmp_path / "back")
 
 
 def test_what_is_not_there_is_not_fetched(bucket, tmp_path):

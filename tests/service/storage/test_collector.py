@@ -9,9 +9,10 @@ from sqlalchemy import text
 
 from recon.errors import ConfigInvalid
 from service.executor import Executor
+from service.ledger import tables
 from service.ledger.database import writing
 from service.settings import Settings
-from service.storage.bucket import Bucket
+from service.storage.bucket import Bucket, object_path
 from service.storage.collector import Age, Collector
 from workers.jobs.probe import ProbeConfig, ProbeJob
 from workers.local_pool import LocalPool
@@ -115,6 +116,46 @@ def test_released_files_go_from_store_and_bucket(settings, job, collect, submiss
     assert [action for action, _ in deleted] == ["delete"] * 3
     assert objects(settings, "second") == []
     assert not Bucket(settings.publish_url).fetch(sha256, settings.home / "back")
+
+
+@pytest.fixture
+def condemned_object(settings, engine, submissions, collect, tmp_path):
+    """Condemn an object that no job names, and return (bucket, sha256, its file)."""
+    submissions.submit(ProbeJob())
+    bucket, path = Bucket(settings.publish_url), tmp_path / "a"
+    path.write_bytes(b"same bytes")
+    sha256 = hashlib.sha256(b"same bytes").hexdigest()
+    bucket.put_new(path, sha256)
+    age(tmp_path / "published" / object_path(sha256), 40)
+    assert [action for action, _ in collect(0)] == ["condemn"]
+    return bucket, sha256, path
+
+
+def test_an_object_that_a_job_publishes_again_is_not_deleted(condemned_object, collect):
+    bucket, sha256, path = condemned_object
+    bucket.put_new(path, sha256)  # its row comes at the job's end
+    assert "delete" not in [action for action, _ in collect(8)]
+    assert bucket.entry(object_path(sha256))
+
+
+@pytest.mark.parametrize("how", ["published", "named"])
+def test_an_object_is_looked_at_again_before_it_is_deleted(condemned_object, collect, monkeypatch, engine, how):
+    bucket, sha256, path = condemned_object
+    entries = Bucket.entries
+
+    def meanwhile(self, prefix):
+        yield from entries(self, prefix)
+        if prefix == "objects/sha256" and how == "published":
+            bucket.put_new(path, sha256)
+        elif prefix == "objects/sha256":
+            with writing(engine) as connection:
+                job_id = connection.execute(text("SELECT id FROM job")).scalar_one()
+                row = {"job_id": job_id, "path": "a", "sha256": sha256, "size_bytes": 10, "stored": "a"}
+                connection.execute(tables.artifact.insert().values(**row))
+
+    monkeypatch.setattr(Bucket, "entries", meanwhile)
+    assert "delete" not in [action for action, _ in collect(8)]
+    assert bucket.entry(object_path(sha256))
 
 
 def test_a_snapshot_keeps_its_files(job, collect, engine, settings):
