@@ -7,9 +7,11 @@ the ledger of another service, costs nothing until somebody has had time to noti
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from service.ledger.database import reading, writing
 from service.storage.bucket import MARKS, OBJECTS, Bucket, Entry, mark_path
 
 DAY_S = 86400.0
+LEAST_DAYS = 1.0  # for which is kept what is deleted in one phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,40 +103,47 @@ class Collector:
         for folder in self._results():
             name = f"{folder.parent.name}-{folder.name}"
             mark = self._store / MARKS / name
-            used = folder.stat().st_mtime
+            used, condemned = _changed_at(folder), _changed_at(mark)
+            if used is None:
+                continue  # set aside meanwhile
             if (folder.parent.name, folder.name) in needed or self._now - used < self._age.unused * DAY_S:
                 if not dry_run:
                     mark.unlink(missing_ok=True)
-            elif not mark.exists():
+            elif condemned is None or used >= condemned:  # a job used it since: it is condemned from now on
                 yield Finding("condemn", name, _size(folder))
                 if not dry_run:
                     mark.parent.mkdir(parents=True, exist_ok=True)
                     mark.touch()
-            elif self._is_older(mark, self._age.condemned) and used < mark.stat().st_mtime:
+            elif self._now - condemned >= self._age.condemned * DAY_S:
                 yield Finding("delete", name, _size(folder))
                 if not dry_run:
                     _remove(folder, self._store / "deleted" / name)
-                    mark.unlink()
+                    mark.unlink(missing_ok=True)
 
     def _leftovers(self, dry_run: bool) -> Iterator[Finding]:
         """Delete what was set aside or left by attempts long ago, and reports that no job names."""
         with reading(self._engine) as connection:
             named = set(connection.execute(select(tables.artifact.c.stored)).scalars())
+            worked_on = set(connection.execute(select(tables.stage_lease.c.stage)).scalars())
+        # These have no second phase, and a job may be at work in them or be about to go on from there.
+        unused = max(self._age.unused, LEAST_DAYS)
         places = [
             (self._store / "damaged", self._age.damaged),
-            (self._store / "work", self._age.unused),
-            (self._home / "reports", self._age.unused),
-            (self._home / "fetched", self._age.unused),
+            (self._store / "work", unused),
+            (self._home / "reports", unused),
+            (self._home / "fetched", unused),
             (self._store / "deleted", 0.0),
         ]
         for place, days in places:
             for path in sorted(place.iterdir()) if place.is_dir() else ():
                 stored = path.relative_to(self._home).as_posix()
+                in_use = stored in named or (place.name == "work" and path.name in worked_on)
                 # A lock that is deleted while somebody waits for it locks nothing; it takes no space.
-                if self._is_older(path, days) and stored not in named and path.suffix != ".lock":
+                if not in_use and path.suffix != ".lock" and self._is_older(path, days):
                     yield Finding("delete", stored, _size(path))
                     if not dry_run:
-                        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                        with suppress(FileNotFoundError):  # another process has removed some of it meanwhile
+                            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def _objects_due(self, bucket: Bucket, dry_run: bool) -> Iterator[Finding]:
         """The same two phases for the objects of published files."""
@@ -179,16 +189,37 @@ class Collector:
         return {(part[2], part[3]) for part in parts if part[:2] == ["store", "objects"]}
 
     def _is_older(self, path: Path, days: float) -> bool:
-        newest = max(one.stat().st_mtime for one in (path, *path.rglob("*")))  # an attempt writes deep inside
-        return self._now - newest >= days * DAY_S
+        """Return whether nothing in a folder, which an attempt may write deep inside, is newer; False if it is gone."""
+        times = [at for one in _all(path) if (at := _changed_at(one)) is not None]
+        return bool(times) and self._now - max(times) >= days * DAY_S
+
+
+def _changed_at(path: Path) -> float | None:
+    """Return when a file or folder was changed, None if it is not there."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _all(path: Path) -> Iterator[Path]:
+    """Yield a path and what is below it, while others write and remove files there."""
+    yield path
+    for folder, folders, files in os.walk(path):  # unlike rglob it passes over a folder that vanishes
+        yield from (Path(folder, name) for name in (*folders, *files))
 
 
 def _size(path: Path) -> int:
-    return sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
+    size = 0
+    for one in _all(path):
+        with suppress(FileNotFoundError):
+            size += one.stat().st_size if one.is_file() else 0
+    return size
 
 
 def _remove(folder: Path, aside: Path) -> None:
     """Take a folder out of the store in one step, then delete its files: a reader finds all of them or none."""
     aside.parent.mkdir(parents=True, exist_ok=True)
-    folder.rename(aside)
-    shutil.rmtree(aside)
+    with suppress(FileNotFoundError):  # a job has set it aside meanwhile, or another collection deletes it
+        folder.rename(aside)
+        shutil.rmtree(aside)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -92,6 +93,63 @@ def test_a_condemned_result_that_a_job_used_stays(settings, job, collect, submis
     assert collect(10) == []
     assert collect(30) == [("condemn", "first")]  # its first mark was taken back
     assert (first.exists(), second.exists()) == (True, True)
+
+
+def test_a_result_that_was_used_once_after_it_was_condemned_goes_in_the_end(settings, job, collect):
+    (first,) = objects(settings, "first")
+    mark = settings.home / "store" / "condemned" / f"first-{first.name}"
+    age(first, 110)
+    assert collect(-90) == [("condemn", "first")]
+    age(mark, 90)
+    age(first, 85)  # and no collection came while that was recent
+    assert collect(0) == [("condemn", "first")]
+    assert collect(6.9) == []
+    assert collect(7.1) == [("delete", "first")]
+    assert not first.exists()
+
+
+@pytest.fixture
+def deleted(settings, engine, submissions):
+    """Collect with every age at 0, some days from now, and return the paths of what was deleted in one phase."""
+    submissions.submit(ProbeJob())
+
+    def run(days):
+        collector = Collector(settings.home, engine, Age(unused=0.0, condemned=0.0))
+        collector._now = time.time() + days * DAY_S
+        return [one.what for one in collector.collect(dry_run=False)]
+
+    return run
+
+
+def test_the_work_of_a_running_stage_stays_whatever_its_age(settings, deleted, leases):
+    claim = leases.claim()
+    for name in ("first-k", "train-k"):
+        (settings.home / "store" / "work" / name / "token").mkdir(parents=True)
+    leases.hold_stage(claim, "first-k")
+    assert deleted(0.9) == []  # what a training saved may be gone on from
+    assert deleted(1.1) == ["store/work/train-k"]
+    leases.leave_stage(claim, "first-k")
+    assert deleted(1.1) == ["store/work/first-k"]
+
+
+@pytest.mark.parametrize("gone", ["file", "folder"])
+def test_a_file_that_vanishes_during_a_collection_ends_it_not(settings, deleted, monkeypatch, gone):
+    folder = settings.home / "store" / "work" / "first-k"
+    folder.mkdir(parents=True)
+    (folder / "half.npy").write_bytes(b"x")
+    stat, times = Path.stat, []
+
+    def vanishing(path, **options):
+        if path.name == "half.npy" and not times:
+            times.append(1)
+            path.unlink()
+            if gone == "folder":
+                folder.rmdir()
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", vanishing)
+    assert deleted(2) == ["store/work/first-k"]
+    assert not folder.exists()
 
 
 def test_the_ledger_of_another_service_costs_nothing(settings, job, collect, engine):
