@@ -72,14 +72,18 @@ class _Guarded(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect to the first address of the host that is allowed and answers."""
+        """Connect to the first address of the host that is allowed and answers.
+
+        One that does not answer, as IPv6 may be lost on the way, takes no more than its share of the time that is left.
+        """
         failure: Exception = httpcore.ConnectError(host)
-        for address in self._guard.resolve(host, port, plain=self._plain):
+        addresses = self._guard.resolve(host, port, plain=self._plain)
+        for number, address in enumerate(addresses):
             try:
                 # The address is numeric: nothing is resolved again.
-                left_s = _left_s(self._deadline, httpcore.ConnectTimeout)
-                return _Bounded(self._inner.connect_tcp(address, port, left_s), self._deadline)
-            except httpcore.ConnectError as error:
+                share_s = _left_s(self._deadline, httpcore.ConnectTimeout) / (len(addresses) - number)
+                return _Bounded(self._inner.connect_tcp(address, port, share_s), self._deadline)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
 

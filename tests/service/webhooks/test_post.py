@@ -5,11 +5,12 @@ import socket
 import threading
 import time
 
+import httpcore
 import pytest
 from receiver import Receiver, certificate
 
 from service.webhooks.addresses import AddressGuard, parse_networks
-from service.webhooks.post import Poster
+from service.webhooks.post import Poster, _Guarded
 
 LOCAL = AddressGuard(parse_networks("127.0.0.0/8"))
 
@@ -146,3 +147,24 @@ def test_a_closed_port_and_an_unknown_name_are_failures(receiver):
     receiver.stop()
     assert Poster(LOCAL).post(receiver.url, {}, b"").error == "the connection failed: ConnectError"
     assert Poster(LOCAL).post("https://nobody.invalid/", {}, b"").error == "the name has no address"
+
+
+def test_an_address_that_swallows_everything_leaves_time_for_the_next():
+    class Guard:
+        def resolve(self, host, port, *, plain):
+            return ["2001:db8::1", "203.0.113.5"]
+
+    tried = []
+
+    class Network:
+        def connect_tcp(self, address, port, timeout):
+            tried.append((address, timeout))
+            if ":" in address:
+                raise httpcore.ConnectTimeout
+            return "connected"
+
+    backend = _Guarded(Guard(), time.monotonic() + 15.0, plain=False)
+    backend._inner = Network()
+    assert backend.connect_tcp("name.example", 443)._inner == "connected"
+    assert [address for address, _ in tried] == ["2001:db8::1", "203.0.113.5"]
+    assert tried[0][1] <= 7.5
