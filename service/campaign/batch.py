@@ -27,6 +27,7 @@ class Order:
     name: str
     spec: Mapping[str, Any]
     key: str
+    title: str = ""  # how people are told of it, if not by its name
 
 
 class Standing(Protocol):
@@ -53,8 +54,10 @@ def settle(
     """
     waiting, running, ended, failures = deque(orders), dict[str, str](), dict[str, Job](), dict[str, str]()
 
+    titles = {order.name: order.title or order.name for order in orders}
+
     def take(name: str, job: Job) -> None:
-        failure = "" if job["state"] == "succeeded" else f"{name}: {_reason(job)}"
+        failure = "" if job["state"] == "succeeded" else f"{titles[name]}: {_reason(job)}"
         failures[name] = failure
         ended[name] = job
         failed = sum(map(bool, failures.values()))

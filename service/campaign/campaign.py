@@ -120,7 +120,7 @@ def _label_order(plan: CampaignPlan, drive: CampaignDrive) -> Order:
 def _site_order(plan: CampaignPlan, jobs: Sequence[str]) -> Order:
     spec = spec_record(plan.site) | {"drives": [{"job": job} for job in jobs]}
     key = _key(spec)
-    return Order(name=key, spec=spec, key=key)
+    return Order(name=key, spec=spec, key=key, title=f"site of {len(jobs)} drives")
 
 
 def _snapshot_order(client: Client, result: CampaignResult) -> Order:

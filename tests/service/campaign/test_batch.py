@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from types import SimpleNamespace
 
 import pytest
 
 from service.campaign.batch import Order, settle
+from service.campaign.campaign import _site_order
+from service.cli.job_options import site_spec
 from service.client import ServiceRefused
 
 pytestmark = pytest.mark.slow
@@ -100,3 +103,14 @@ def test_limits_of_a_key_are_waited_for(client, monkeypatch, code):
     client.submit = limited
     jobs = settle(client, orders(()), at_once=5, standing=Seen())
     assert jobs["0"]["state"] == "succeeded"
+
+
+def test_a_site_that_failed_is_told_by_its_drives():
+    class Refusing:
+        def submit(self, spec, key):
+            failure = {"code": "TRIPS_APART", "message": "the trips do not show the same place", "retryable": False}
+            return {"id": "1", "state": "failed", "failure": failure}
+
+    plan, seen = SimpleNamespace(site=site_spec(None)), Seen()
+    settle(Refusing(), [_site_order(plan, ["a", "b"])], at_once=1, standing=seen)
+    assert seen.failures == ["site of 2 drives: TRIPS_APART: the trips do not show the same place"]
