@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import shapely
+from scipy.sparse.csgraph import connected_components
 
-from recon.arrays import F64
+from recon.arrays import F64, Bool
 from recon.grid import Grid
 from vectorize import polyline
 
 CELL_M = 0.1
-SHARED = 0.2  # of the smaller of two areas: they are one
+SHARED = 0.2  # of the smaller of two areas: they overlap
 MAJORITY = 0.5  # of the weight of the predictions whose patch holds a cell
 TOLERANCE_M = 0.15  # of the outline
 LEAST_M2 = 1.0
@@ -39,54 +40,68 @@ class FusedArea:
 
 
 def fuse_areas(votes: Sequence[Vote]) -> list[FusedArea]:
-    """Return the areas that predictions agree on; those that overlap are one."""
+    """Return the areas that predictions agree on, whatever the order of the votes."""
+    votes = sorted(votes, key=lambda vote: (-vote.score, vote.ring.tolist()))  # sums round alike in every order
     polygons = [shapely.make_valid(shapely.Polygon(vote.ring[:, :2])) for vote in votes]
-    return [area for group in _groups(polygons) if (area := _fused([votes[i] for i in group]))]
+    linked = _linked(polygons)
+    count, group = connected_components(linked, directed=False)
+    fused: list[FusedArea] = []
+    for members in (np.flatnonzero(group == number).tolist() for number in range(count)):
+        mine = [votes[i] for i in members]
+        for outline in _outlines(mine, linked[np.ix_(members, members)]):
+            fused += _area(outline, [votes[i] for i in members if _shared(outline, polygons[i])])
+    return fused
 
 
-def _groups(polygons: Sequence[shapely.Geometry]) -> list[list[int]]:
-    """Return groups of polygons that overlap, directly or through others."""
-    if not polygons:
-        return []
-    group = list(range(len(polygons)))
-    pairs = shapely.STRtree(polygons).query(polygons, predicate="intersects").T
-    for i, j in pairs.tolist():
-        if i < j and group[i] != group[j]:
-            smaller = min(polygons[i].area, polygons[j].area)
-            if polygons[i].intersection(polygons[j]).area >= SHARED * smaller:
-                old, new = group[j], group[i]
-                group = [new if entry == old else entry for entry in group]
-    members: dict[int, list[int]] = {}
-    for index, name in enumerate(group):
-        members.setdefault(name, []).append(index)
-    return list(members.values())
+def _shared(one: shapely.Geometry, other: shapely.Geometry) -> bool:
+    return bool(one.intersection(other).area >= SHARED * min(one.area, other.area))
 
 
-def _fused(votes: Sequence[Vote]) -> FusedArea | None:
+def _linked(polygons: Sequence[shapely.Geometry]) -> Bool:
+    """Return (N, N) which polygons overlap; each does itself."""
+    linked = np.eye(len(polygons), dtype=bool)
+    if polygons:
+        for i, j in shapely.STRtree(polygons).query(polygons, predicate="intersects").T.tolist():
+            if i < j and _shared(polygons[i], polygons[j]):
+                linked[i, j] = linked[j, i] = True
+    return linked
+
+
+def _outlines(votes: Sequence[Vote], linked: Bool) -> list[shapely.Polygon]:
+    """Return the outlines of what most votes hold.
+
+    A sloppy vote may link those of two areas. So a vote speaks against a cell only as far as it overlaps the votes
+    for it: those of the other area count by the sloppy vote's share.
+    """
     corners = np.concatenate([vote.ring[:, :2] for vote in votes])
     grid = Grid.around(corners, margin_m=4 * CELL_M, cell_m=CELL_M)
-    given, possible = np.zeros(grid.shape, np.float32), np.zeros(grid.shape, np.float32)
-    for vote in votes:
-        given += vote.score * _filled(grid, vote.ring[:, :2])
-        possible += vote.score * _filled(grid, vote.patch)
-    inside = (given > 0) & (given >= MAJORITY * possible)
-    outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not outlines:
-        return None
-    largest = max(outlines, key=cv2.contourArea)[:, 0].astype(np.float64)
-    if len(largest) < 3:
-        return None
-    # OpenCV's outline runs through the centres of the outermost cells: half a cell is missing all around.
-    polygon = shapely.Polygon(grid.to_m(largest + 0.5)).buffer(0.5 * CELL_M, join_style="mitre")
-    if polygon.geom_type != "Polygon" or polygon.area < LEAST_M2:
-        return None
-    ring = np.asarray(polygon.exterior.coords)[:-1]
+    filled = np.stack([_filled(grid, vote.ring[:, :2]).ravel() for vote in votes])
+    held = np.flatnonzero(filled.any(axis=0))
+    scores = np.array([vote.score for vote in votes], np.float32)
+    weighed = scores[:, None] * filled[:, held]
+    given, against = weighed.sum(axis=0), np.zeros(len(held), np.float32)
+    for vote, overlapped in zip(votes, linked, strict=True):
+        against += vote.score * _filled(grid, vote.patch).ravel()[held] * weighed[overlapped].sum(axis=0)
+    inside = np.zeros(grid.shape, np.uint8)
+    inside.ravel()[held] = (given > 0) & (given * given >= MAJORITY * against)
+    found: list[shapely.Polygon] = []
+    for contour in cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+        if len(contour) >= 3:
+            # OpenCV's outline runs through the centres of the outermost cells: half a cell is missing all around.
+            ring = shapely.Polygon(grid.to_m(contour[:, 0].astype(np.float64) + 0.5))
+            found += shapely.get_parts(ring.buffer(0.5 * CELL_M, join_style="mitre")).tolist()
+    return [outline for outline in found if outline.area >= LEAST_M2]
+
+
+def _area(outline: shapely.Polygon, votes: Sequence[Vote]) -> list[FusedArea]:
+    """Return the area inside an outline, or nothing where a thin one has no inside once it is simplified."""
+    ring = np.asarray(outline.exterior.coords)[:-1]
     ring = ring[polyline.simplify(ring, TOLERANCE_M, closed=True)]
-    if len(ring) < 3:
-        return None
-    height = float(np.average([vote.ring[:, 2].mean() for vote in votes], weights=[vote.score for vote in votes]))
     weight = float(sum(vote.score for vote in votes))
-    return FusedArea(ring=np.c_[ring, np.full(len(ring), height)], weight=weight, votes=len(votes))
+    if len(ring) < 3 or weight <= 0:
+        return []
+    height = float(np.average([vote.ring[:, 2].mean() for vote in votes], weights=[vote.score for vote in votes]))
+    return [FusedArea(ring=np.c_[ring, np.full(len(ring), height)], weight=weight, votes=len(votes))]
 
 
 def _filled(grid: Grid, ring: F64) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
