@@ -11,7 +11,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from vectorize.datasets.config import SPLITS, FilterConfig, SnapshotConfig
 from vectorize.datasets.croissant import croissant
 from vectorize.datasets.layout import CROISSANT, PAGE, RECORD, SAMPLES
 from vectorize.datasets.page import page
-from vectorize.datasets.places import cell_of
+from vectorize.datasets.places import Cell, cell_of
 from vectorize.datasets.snapshot import FORMAT, SCHEMA, Snapshot, table_bytes
 from vectorize.datasets.splits import Splits
 from vectorize.labels.class_ids import CLASS_TYPE
@@ -41,7 +41,8 @@ class _Sources:
     """The samples of drives, each as it was labelled last, and where the tar files lie."""
 
     def __init__(self) -> None:
-        self._of_drive: dict[str, list[Row]] = {}
+        self._of_drive: dict[str, list[Row]] = {}  # by the prefix of their keys
+        self._prefixes: dict[str, set[str]] = {}  # of the drives of one name
         self.files: dict[str, Path] = {}
         self.patch: dict[str, float] = {}
         self.images = True
@@ -76,11 +77,22 @@ class _Sources:
         return chain.from_iterable(self._of_drive.values())
 
     def _add(self, rows: Iterable[Row]) -> None:
-        # The key of a sample is that of its drive and a number: the drive's labels are replaced as a whole, so that
-        # none of an earlier labelling is left between them.
+        # The key of a sample is that of its drive's images and a number: labels of the same images are replaced as a
+        # whole, so that none of an earlier labelling is left between them.
         fresh: dict[str, list[Row]] = {}
         for row in rows:
             fresh.setdefault(row["key"].rpartition("-")[0], []).append(row)
+        for own in fresh.values():
+            # A drive that got or lost files has other keys, and is known by its keyframes.
+            seen: dict[int, set[Cell]] = {}
+            for row in own:
+                seen.setdefault(row["time_ns"], set()).update(_cells_about(row["place"]))
+            for earlier in self._prefixes.get(own[0]["drive"], set()) - fresh.keys():
+                self._of_drive[earlier] = [
+                    row for row in self._of_drive[earlier] if _cell(row["place"]) not in seen.get(row["time_ns"], ())
+                ]
+        for prefix, own in fresh.items():
+            self._prefixes.setdefault(own[0]["drive"], set()).add(prefix)
         self._of_drive |= fresh
 
     def _fit(self, patch: dict[str, float], images: bool, folder: Path) -> None:
@@ -89,6 +101,19 @@ class _Sources:
             message = f"the labels' patch is {patch}, that of others {self.patch}"
             raise ConfigInvalid(message, where=str(folder), hint=hint)
         self.patch, self.images = patch, self.images and images
+
+
+def _cell(place: str) -> Cell:
+    """Return the cell of a keyframe; all local metres are one frame, since a drive may have joined a site."""
+    frame, column, row = cell_of(place)
+    return WGS84 if frame == WGS84 else "", column, row
+
+
+def _cells_about(place: str) -> Iterator[Cell]:
+    """Yield the cells where the same keyframe may lie: an alignment moves it by metres, maybe over a border."""
+    frame, column, row = _cell(place)
+    for i, j in product((-1, 0, 1), repeat=2):
+        yield frame, column + i, row + j
 
 
 def build(
@@ -103,7 +128,7 @@ def build(
 ) -> Manifest:
     """Write a snapshot of folders of shards, and of an earlier snapshot, to a new `folder`; return its manifest.
 
-    A drive that comes several times has its last labels. Tar files are linked where the
+    A keyframe that comes several times has its last labels. Tar files are linked where the
     file system can, and every one is read and checked. Raises ConfigInvalid when patches differ, the splits are not
     those of `base` or no sample is left, and ArtifactInvalid for a damaged file.
     """

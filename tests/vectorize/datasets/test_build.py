@@ -127,6 +127,50 @@ def test_labels_made_anew_replace_those_of_the_same_drive(towns, tmp_path):
     assert len({row["shard"] for row in rows if row["drive"] == "town1"}) == 1
 
 
+ALL = SnapshotConfig(dataset="city", splits=SplitConfig(validation=0.0, test=0.0))
+
+
+def extended(tmp_path, *drives):
+    """Return the samples of snapshots that extend each other, each of one drive with these properties."""
+    base = None
+    for number, changes in enumerate(drives):
+        fields = {"name": "a", "config": BARE, "origin": at_degrees(8.0)} | changes
+        shards = small_shards.write(tmp_path / str(number), **fields)
+        build([shards], ALL, tmp_path / f"snapshot{number}", base=base)
+        base = tmp_path / f"snapshot{number}"
+    return opened(base)[1]
+
+
+def test_a_drive_that_got_frames_has_every_keyframe_once(tmp_path):
+    rows = extended(tmp_path, {"frames": 4, "elements": small_shards.ELEMENTS[:1]}, {"frames": 5})
+    assert [row["time_ns"] for row in rows] == [0, 1, 2, 3, 4]
+    assert {row["boundary"] for row in rows} == {1}
+    assert len({row["key"].rpartition("-")[0] for row in rows}) == 1
+
+
+def test_keyframes_that_a_drive_lost_keep_their_labels(tmp_path):
+    rows = extended(tmp_path, {"frames": 5}, {"frames": 3, "elements": small_shards.ELEMENTS[:1]})
+    assert sorted((row["time_ns"], row["boundary"]) for row in rows) == [(0, 0), (1, 0), (2, 0), (3, 1), (4, 1)]
+
+
+def test_a_keyframe_that_was_moved_over_the_border_of_a_cell_is_the_same(tmp_path):
+    step = {"step_m": 0.5, "origin": at_degrees(8.0)}
+    rows = extended(tmp_path, step | {"frames": 4}, step | {"frames": 5, "origin": at_degrees(8.0 - 1e-6)})
+    assert len({row["place"] for row in rows}) == 2
+    assert [row["time_ns"] for row in rows] == [0, 1, 2, 3, 4]
+
+
+def test_two_drives_of_one_name_elsewhere_are_both_kept(tmp_path):
+    rows = extended(tmp_path, {"frames": 4}, {"frames": 5, "origin": at_degrees(8.01)}, {"frames": 3, "origin": None})
+    assert len(rows) == 12
+    assert len({row["key"] for row in rows}) == 12
+
+
+def test_what_is_newly_labelled_leaves_drives_of_other_names_alone(tmp_path):
+    rows = extended(tmp_path, {"frames": 4}, {"name": "b", "frames": 5})
+    assert len(rows) == 9
+
+
 @pytest.mark.parametrize("change", [{"splits": SplitConfig()}, {"dataset": "town"}])
 def test_the_splits_of_a_dataset_never_change(towns, tmp_path, change):
     build(towns[1:2], CITY, tmp_path / "first")
