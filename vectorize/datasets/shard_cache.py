@@ -19,9 +19,21 @@ LIMIT_BYTES = 20 << 30
 
 def default_folder() -> Path:
     """Return where shards are kept: ROADSCRIBE_CACHE, or a folder of the user's cache."""
+    return _named() or _users() / "shards"
+
+
+def snapshots_folder() -> Path:
+    """Return where whole snapshots are kept: below ROADSCRIBE_CACHE, or in a folder of the user's cache."""
+    return (_named() or _users()) / "snapshots"
+
+
+def _named() -> Path | None:
     named = os.environ.get("ROADSCRIBE_CACHE", "")
-    cache = Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache")
-    return Path(named) if named else cache / "roadscribe" / "shards"
+    return Path(named) if named else None
+
+
+def _users() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "") or Path.home() / ".cache") / "roadscribe"
 
 
 class ShardCache:

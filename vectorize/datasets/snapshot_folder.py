@@ -9,7 +9,7 @@ from recon.artifact import Manifest, digest_file, write_atomic
 from recon.errors import ArtifactInvalid, InputLost
 from recon.progress import Tick, silent
 from vectorize.datasets.layout import RECORD, SAMPLES
-from vectorize.datasets.shard_cache import ShardCache, default_folder
+from vectorize.datasets.shard_cache import ShardCache, snapshots_folder
 from vectorize.datasets.snapshot import Snapshot
 from vectorize.datasets.source import open_source
 from vectorize.labels.shard import ShardSet
@@ -52,7 +52,7 @@ def local_copy(address: str, tick: Tick = silent, *, api_key: str = "") -> Path:
     source, snapshot = open_source(address, api_key)
     if (itself := source.local(RECORD)) is not None:
         return itself.parent
-    folder = default_folder().parent / "snapshots" / snapshot.sha256
+    folder = snapshots_folder() / snapshot.sha256
     # All of it is needed for as long as the training runs: nothing makes room for the rest.
     cache = ShardCache(source, folder / "shards", limit_bytes=1 << 62)
     for done, shard in enumerate(snapshot.shards.values()):
