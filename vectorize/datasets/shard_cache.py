@@ -6,15 +6,16 @@ import fcntl
 import hashlib
 import mmap
 import os
-import uuid
+import time
 from pathlib import Path
 
-from recon.errors import ArtifactInvalid, storage_errors
+from recon.errors import ArtifactInvalid, InputLost, storage_errors
 from vectorize.datasets.snapshot import ShardFile
 from vectorize.datasets.source import Source
 
 TRIES = 3  # fetches of a shard whose bytes are not those of the snapshot
 LIMIT_BYTES = 20 << 30
+_STALE_S = 3600.0
 
 
 def default_folder() -> Path:
@@ -46,17 +47,21 @@ class ShardCache:
     def open(self, shard: ShardFile) -> mmap.mmap:
         """Return the bytes of a shard, verified: they stay as they are, even if the file is removed.
 
-        A damaged shard is fetched again. Raises ArtifactInvalid when it stays damaged, and what `Source` raises.
+        A damaged shard is fetched again. Raises ArtifactInvalid when it stays damaged, DiskFull, and what `Source`
+        raises.
         """
+        local = self._source.local(shard.path)
         for _ in range(TRIES):
-            path = self._source.local(shard.path) or self._fetched(shard)
+            path = local or self._fetched(shard)
             try:
                 data = _mapped(path)
-            except FileNotFoundError:  # another process made room meanwhile
-                continue
+            except FileNotFoundError as error:
+                if local:
+                    raise InputLost("the snapshot lacks a shard", where=str(path), hint="Copy it again.") from error
+                continue  # another process made room meanwhile
             if data is not None and hashlib.sha256(data).hexdigest() == shard.sha256:
                 return data
-            if self._source.local(shard.path) is None:
+            if not local:
                 path.unlink(missing_ok=True)
         where = f"{self._source.address}/{shard.path}"
         raise ArtifactInvalid(f"the shard is damaged, {TRIES} times in a row", where=where, hint="Publish it again.")
@@ -71,8 +76,9 @@ class ShardCache:
                 if target.is_file():
                     os.utime(target)
                     return target
+                part = self._folder / f".{shard.sha256}.part"
+                part.unlink(missing_ok=True)  # of a process that was killed: the lock is ours
                 self._make_room(shard.size_bytes)
-                part = self._folder / f".{uuid.uuid4().hex}.part"
                 try:
                     self._source.fetch(shard.path, part)
                     part.replace(target)
@@ -82,12 +88,27 @@ class ShardCache:
 
     def _make_room(self, size_bytes: int) -> None:
         kept = sorted(((s.st_mtime_ns, s.st_size, p) for p in self._folder.glob("*.tar") if (s := _stat(p))), key=str)
-        total = sum(size for _, size, _ in kept)
+        total = sum(size for _, size, _ in kept) + sum(map(_unfinished_bytes, self._folder.glob(".*.part")))
         for _, size, path in kept:
             if total + size_bytes <= self._limit_bytes:
                 return
             path.unlink(missing_ok=True)
             total -= size
+
+
+def _unfinished_bytes(part: Path) -> int:
+    """Return the size of a file that is being fetched; one that nobody fetches any more is removed."""
+    try:
+        with part.with_suffix(".lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink(missing_ok=True)  # while the lock is ours, so that nobody begins to fetch it
+            return 0
+    except (BlockingIOError, PermissionError):  # somebody fetches it, or it is another user's
+        pass
+    except FileNotFoundError:  # earlier versions gave these files names of their own, and no lock
+        if (found := _stat(part)) and time.time() - found.st_mtime > _STALE_S:
+            part.unlink(missing_ok=True)
+    return left.st_size if (left := _stat(part)) else 0
 
 
 def _stat(path: Path) -> os.stat_result | None:

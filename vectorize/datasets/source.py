@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import ssl
@@ -20,6 +21,7 @@ from vectorize.datasets.snapshot import Snapshot
 
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 4.0)  # between repeated requests
 _CHUNK = 1 << 20
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NUMBERED = re.compile(r".*/snapshots/\d+")
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class Source(Protocol):
         """Return a small file; InputLost when it is not there, StorageError when nobody answers."""
 
     def fetch(self, path: str, target: Path) -> None:
-        """Copy a file; its bytes are not verified here. Raises what `read` raises."""
+        """Copy a file; its bytes are not verified here. Raises what `read` raises, and OSError for a full disk."""
 
 
 class Folder:
@@ -168,6 +170,8 @@ def _patiently(call: Callable[[], T], where: str) -> T:
         try:
             return call()
         except (httpx.TransportError, OSError, StorageError) as error:
+            if isinstance(error, OSError) and error.errno in _FULL:
+                raise  # the disk here is full: to ask again would fill it again
             if pause_s is None:
                 raise StorageError(f"the snapshot cannot be read: {error}", where=where) from error
         assert pause_s is not None
