@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recon.config import require
+from vectorize.labels.place_cells import WGS84
 
 MOST_CELLS = 25_000_000  # of one keyframe's mask: more is a typing error, and would not fit a small machine
 
@@ -37,9 +38,13 @@ class PackConfig:
     with_depth: bool = False  # LiDAR depth of the images, where the keyframe has a sweep
     image_px: tuple[int, int] = (0, 0)  # width and height into which larger images are shrunk; 0, 0 = as recorded
     jpeg_quality: int = 90  # of shrunk images
+    # Name of the local metres of drives without an origin, which they share; empty: each drive has its own, and the
+    # drives of one aggregate job those of its first.
+    local_frame: str = ""
 
     def __post_init__(self) -> None:
         require(1 <= self.samples_per_shard <= 1_000_000, "pack.samples_per_shard must lie in 1..1000000")
         sized = self.image_px == (0, 0) or all(16 <= side <= 8192 for side in self.image_px)
         require(sized, "pack.image_px must be 0, 0 or lie in 16..8192")
         require(50 <= self.jpeg_quality <= 100, "pack.jpeg_quality must lie in 50..100")
+        require(self.local_frame != WGS84, f"pack.local_frame: {WGS84} is the frame of drives with an origin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from service.campaign.batch import Job, Order, patiently, settle
 from service.campaign.drives import CampaignDrive
 from service.client import Client, ServiceRefused
 from workers.jobs.aggregate import AggregateJob
+from workers.jobs.drives import DrivesJob
 from workers.jobs.label import LabelJob
 from workers.jobs.snapshot import SnapshotJob
 from workers.spec import spec_record
@@ -113,12 +114,20 @@ def _key(spec: Mapping[str, Any], content: str = "") -> str:
 
 
 def _label_order(plan: CampaignPlan, drive: CampaignDrive) -> Order:
-    spec = spec_record(plan.label.model_copy(update={"drive": drive.path, "scene": drive.scene}))
+    spec = spec_record(_framed(plan, plan.label).model_copy(update={"drive": drive.path, "scene": drive.scene}))
     return Order(name=drive.name, spec=spec, key=_key(spec, drive.content))
 
 
+def _framed(plan: CampaignPlan, job: DrivesJob) -> DrivesJob:
+    """Return a job whose labels name the frame that all drives share: sites and single drives may show one ground."""
+    if not plan.one_frame or job.pack.local_frame:
+        return job
+    # The name of the dataset stays the same in all later campaigns, and so do the splits of its places.
+    return job.model_copy(update={"pack": replace(job.pack, local_frame=plan.snapshot.dataset)})
+
+
 def _site_order(plan: CampaignPlan, jobs: Sequence[str]) -> Order:
-    spec = spec_record(plan.site) | {"drives": [{"job": job} for job in jobs]}
+    spec = spec_record(_framed(plan, plan.site)) | {"drives": [{"job": job} for job in jobs]}
     key = _key(spec)
     return Order(name=key, spec=spec, key=key, title=f"site of {len(jobs)} drives")
 

@@ -20,21 +20,24 @@ def element_counts(elements: Sequence[Element]) -> dict[str, int]:
     return {name: sum(e.element_class == name for e in elements) for name in CLASS_TYPE}
 
 
-def place_of(one: PseudoLabels, drive: DriveLog) -> str:
+def place_of(one: PseudoLabels, drive: DriveLog, local_frame: str = "") -> str:
     """Return the id of the place cell that holds the vehicle; a split by it keeps neighbouring frames together.
 
-    Cells are degrees where the drive's origin is known, so that drives over one place agree; else local metres.
+    Cells are degrees where the drive's origin is known, so that drives over one place agree; else metres of
+    `local_frame`, which drives may share; where that is empty, they are the drive's own.
     Patches reach beyond the cell: where two splits meet they still show the same road.
     """
     xy = one.world_from_ego[:2, 3]
     if drive.origin is None:
         column, row = np.floor(xy / PLACE_M).astype(int).tolist()
-        return f"{drive.name}:{column}:{row}"
+        return f"{local_frame or drive.name}:{column}:{row}"
     longitude, latitude = np.floor(drive.origin.to_degrees(xy) / PLACE_DEG).astype(int).tolist()
     return f"{WGS84}:{longitude}:{latitude}"
 
 
-def sample_record(key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog) -> dict[str, Any]:
+def sample_record(
+    key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog, *, local_frame: str = ""
+) -> dict[str, Any]:
     """Return the sample JSON; lengths in metres, ego frame (x forward, y left, z up), see docs/labels.md."""
     frame = drive.frames[one.frame]
     return {
@@ -45,7 +48,7 @@ def sample_record(key: str, one: PseudoLabels, labels: LabelSet, drive: DriveLog
         "world_from_ego": one.world_from_ego.tolist(),
         "yaw_rad": round(yaw_of(one.world_from_ego), 9),
         "ground_z_ego_m": drive.ground_z_ego_m,
-        "place": place_of(one, drive),
+        "place": place_of(one, drive, local_frame),
         "patch": {"length_m": labels.length_m, "width_m": labels.width_m, "x": "forward", "y": "left"},
         "known": {
             "member": "known.png",

@@ -127,7 +127,9 @@ def pack(
                     offset = tar.offset
                     for extension, data in _members(key, one, labels, drive, config, ids_of):
                         _add(tar, f"{key}.{extension}", data)
-                    rows.append(_row(key, name, offset, tar.offset - offset, one, drive))
+                    rows.append(
+                        _row(key, name, offset, tar.offset - offset, one, place_of(one, drive, config.local_frame))
+                    )
                     tick(len(rows), len(labels.labels), "samples")
         pq.write_table(_table(rows), scratch / INDEX, compression="none", store_schema=False)
         meta = {
@@ -163,7 +165,7 @@ def _members(
     done, png = cv2.imencode(".png", one.known.astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1])
     if not done:
         raise AssertionError("a mask did not encode as PNG")
-    record = sample_record(key, one, labels, stored_drive(drive, config))
+    record = sample_record(key, one, labels, stored_drive(drive, config), local_frame=config.local_frame)
     if config.with_depth:
         record["depth_unit_m"] = DEPTH_UNIT_M
     yield "json", canonical_json(record)
@@ -183,7 +185,7 @@ def _content(drive: DriveLog) -> str:
     return digest_json([[image.camera, image.time_ns, image.sha256] for _, _, image in drive.images()])
 
 
-def _row(key: str, shard: str, offset: int, size: int, one: PseudoLabels, drive: DriveLog) -> dict[str, Any]:
+def _row(key: str, shard: str, offset: int, size: int, one: PseudoLabels, place: str) -> dict[str, Any]:
     return {
         "key": key,
         "shard": shard,
@@ -193,7 +195,7 @@ def _row(key: str, shard: str, offset: int, size: int, one: PseudoLabels, drive:
         "time_ns": one.time_ns,
         "x_m": float(one.world_from_ego[0, 3]),
         "y_m": float(one.world_from_ego[1, 3]),
-        "place": place_of(one, drive),
+        "place": place,
         "coverage": one.coverage,
         "confidence": _confidence(one),
         **element_counts(one.elements),

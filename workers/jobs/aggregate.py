@@ -81,7 +81,8 @@ class AggregateJob(DrivesJob):
         plan.append(replace(TRACE, parents=every("place") | same("bake")))
         plan += [_of_trip(CROP, t, {"ingest": f"place {t + 1}"} | same("bake", "trace")) for t in trips]
         for t in trips:
-            pack = pack_stage(self.pack, {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"}, f"segment {t + 1}")
+            parents = {"ingest": f"place {t + 1}", "crop": f"crop {t + 1}"} | same("align")
+            pack = pack_stage(self.pack, parents, f"segment {t + 1}")
             plan.append(_of_trip(pack, t, pack.parents))
         plan.append(replace(DRAW, parents=every("place") | every("crop") | same("align", "fit", "bake", "trace")))
         return tuple(plan)

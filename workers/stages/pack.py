@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from recon.align.alignment import Alignment
 from recon.artifact import read
 from recon.segment.frame_labels import FrameLabels
+from vectorize.config import PackConfig
 from vectorize.labels.label_set import LabelSet
 from vectorize.labels.shard import pack as run_pack
 from vectorize.labels.view_members import ids_of_labels
@@ -17,13 +20,18 @@ if TYPE_CHECKING:
 
 def pack(given: StageInput) -> None:
     """Pack the labels into shards."""
+    config: PackConfig = given.config
+    if "align" in given.parents and not config.local_frame:
+        # The trips of a site lie in one world, so that its places must have one name, whichever trip saw them.
+        site = read(Alignment, given.parents["align"])
+        config = replace(config, local_frame=site.trips[0].name)
     run_pack(
         read(LabelSet, given.parents["crop"]),
         posed_drive(given),
-        given.config,
+        config,
         given.folder,
         given.tick,
-        ids_of=ids_of_labels(FrameLabels.open(given.parents["segment"])) if given.config.with_ids else None,
+        ids_of=ids_of_labels(FrameLabels.open(given.parents["segment"])) if config.with_ids else None,
         parents=given.parent_digests,
         config_digest=given.config_digest,
     )

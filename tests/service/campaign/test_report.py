@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from recon.align.groups import ground_of
 from recon.drive import DriveLog, Frame
 from recon.geo_origin import GeoOrigin
-from service.campaign.campaign import CampaignPlan, CampaignResult, Site, find_groups
+from service.campaign.campaign import CampaignPlan, CampaignResult, Site, _label_order, _site_order, find_groups
 from service.campaign.drives import CampaignDrive
 from service.campaign.report import campaign_record, earlier_jobs, write_report
 from service.cli.campaign_page import campaign_page
@@ -65,6 +66,22 @@ def test_drives_meet_within_their_frame_and_copies_count_once():
     find_groups(result)
     assert result.groups == (("/a", "/b"), ("/far",), ("/m", "/n"))
     assert result.placeless == ()
+
+
+def frames_of(plan):
+    """Return the names of the local metres in the label jobs and in the aggregate jobs of a campaign."""
+    orders = [_label_order(plan, plan.drives[0]), _site_order(plan, ["a", "b"])]
+    return [order.spec["pack"]["local_frame"] for order in orders]
+
+
+def test_sites_and_single_drives_of_one_frame_share_their_places():
+    assert frames_of(result_of(fleet()).plan) == ["", ""]
+    assert frames_of(result_of(fleet(), one_frame=True).plan) == ["city", "city"]
+
+
+def test_a_frame_that_was_named_is_kept():
+    plan = replace(result_of(fleet(), one_frame=True).plan, site=site_spec(["pack.local_frame=yard"]))
+    assert frames_of(plan) == ["city", "yard"]
 
 
 def test_a_report_tells_of_every_drive_and_what_to_do(tmp_path):

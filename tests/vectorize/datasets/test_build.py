@@ -209,6 +209,17 @@ def test_a_drive_without_an_origin_has_bounds_of_its_own_frame(tmp_path):
     assert box == {"unit": "m", "frame": "alone", "west": 0.0, "south": 0.0, "east": 30.0, "north": 0.0}
 
 
+def test_trips_of_one_frame_have_the_same_ground_in_one_split(tmp_path):
+    config = small_shards.PackConfig(local_frame="yard")
+    trips = [small_shards.write(tmp_path, name=f"trip{n}", frames=9, step_m=300.0, config=config) for n in range(6)]
+    build(trips, SnapshotConfig(dataset="yard", splits=SplitConfig(validation=0.3, test=0.2)), tmp_path / "out")
+    of_ground = {}
+    for row in opened(tmp_path / "out")[1]:
+        of_ground.setdefault(row["x_m"], []).append(row["split"])
+    assert len({split for found in of_ground.values() for split in found}) > 1
+    assert all(len(found) == 6 and len(set(found)) == 1 for found in of_ground.values())
+
+
 @pytest.mark.parametrize("victim", ["index.parquet", "tar"])
 def test_a_damaged_shard_is_never_published(towns, tmp_path, victim):
     folder = shutil.copytree(towns[0], tmp_path / "damaged")

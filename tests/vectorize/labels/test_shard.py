@@ -12,7 +12,7 @@ import pytest
 
 from recon.artifact import canonical_json, digest_file
 from recon.drive import Camera, DriveLog, Frame, Image
-from recon.errors import ArtifactForeign, ArtifactInvalid, ImageInvalid, PathRefused
+from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, ImageInvalid, PathRefused
 from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from vectorize.config import PackConfig
@@ -136,6 +136,17 @@ def test_places_agree_between_drives_that_know_where_they_are(labels, drive):
     moved = replace(labels.labels[1], world_from_ego=transform(np.eye(3), (60.0 - 300.0, 0, 0)))
     assert place_of(labels.labels[1], here) == place_of(moved, other)
     assert place_of(labels.labels[1], drive) == "a drive.1:0:0"
+
+
+def test_drives_without_an_origin_share_the_places_of_a_named_frame(labels, drive, tmp_path):
+    pack(labels, drive, PackConfig(local_frame="yard"), tmp_path / "x")
+    shards = read_shard(tmp_path / "x")
+    assert {row["place"].partition(":")[0] for row in shards.index()} == {"yard"}
+    assert [one.record["place"] for one in shards] == [row["place"] for row in shards.index()]
+    here = replace(drive, origin=GeoOrigin(latitude_deg=49.0, longitude_deg=8.4))
+    assert place_of(labels.labels[1], here, "yard") == place_of(labels.labels[1], here)
+    with pytest.raises(ConfigInvalid, match="with an origin"):
+        PackConfig(local_frame="wgs84")
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])

@@ -85,6 +85,14 @@ def test_every_trip_has_its_shards(finished: tuple[Store, RunReport]) -> None:
 
 
 @pytest.mark.slow
+def test_trips_without_an_origin_share_the_places_of_their_site(finished: tuple[Store, RunReport]) -> None:
+    folders = {s.name: s.folder for s in finished[1].stages}
+    places = [{row["place"] for row in read_shard(folders[f"pack {n}"]).index()} for n in (1, 2)]
+    assert {place.partition(":")[0] for place in places[0] | places[1]} == {"one"}
+    assert places[0] & places[1]
+
+
+@pytest.mark.slow
 def test_samples_carry_the_corrected_poses_throughout(finished: tuple[Store, RunReport]) -> None:
     """A consumer projects labels with the images' poses: they must be those that the labels were cropped by."""
     for number, stated_m in ((1, -1.6), (2, -2.0)):
