@@ -132,6 +132,7 @@ def _mean(votes: Sequence[LineVote]) -> Ring:
     """Return the mean of predictions; the first one is closed, and begins it."""
     outline = _even(votes[0].line)
     for _ in range(ROUNDS):
+        outline = _even(outline)
         weight, count, total = np.zeros(len(outline)), np.zeros(len(outline), np.int64), np.zeros_like(outline)
         for vote in votes:
             line = _even(vote.line) if vote.closed else _directed(outline, vote)
@@ -140,8 +141,12 @@ def _mean(votes: Sequence[LineVote]) -> Ring:
             there, near = _nearest(outline, line, from_closed=True, to_closed=vote.closed)
             weight += vote.score * near
             count += near
-            total += (vote.score * near)[:, None] * there
-        outline = np.where(weight[:, None] > 0, total / np.maximum(weight, 1e-12)[:, None], outline)
+            total += (vote.score * near)[:, None] * (there - outline)
+        shift = total / np.maximum(weight, 1e-12)[:, None]
+        # Sideways only: moved along the outline, noisy vertices would pass each other.
+        normals = polyline.left_normals(_directions(outline, closed=True))
+        shift[:, :2] = (shift[:, :2] * normals).sum(axis=1, keepdims=True) * normals
+        outline = outline + shift
     return Ring(outline, weight, count, tuple(votes))
 
 
@@ -158,7 +163,7 @@ def _directed(outline: F64, vote: LineVote) -> F64 | None:
 
 def _nearest(base: F64, line: F64, *, from_closed: bool, to_closed: bool) -> tuple[F64, Bool]:
     """Return (N, 3) the place on `line` for each vertex of `base` (N, 3), and (N,) whether it lies beside it."""
-    of_base, of_line = polyline.tangents(base, closed=from_closed), polyline.tangents(line, closed=to_closed)
+    of_base, of_line = _directions(base, closed=from_closed), _directions(line, closed=to_closed)
     # The other side of a narrow island is near, and runs the other way: a turn counts as a way to go.
     tree = cKDTree(np.c_[line[:, :2], REACH_M * of_line])
     index = np.asarray(tree.query(np.c_[base[:, :2], REACH_M * of_base])[1], dtype=np.int64)
@@ -168,6 +173,11 @@ def _nearest(base: F64, line: F64, *, from_closed: bool, to_closed: bool) -> tup
     if not to_closed:  # an open line ends
         near &= np.abs((offset * of_base).sum(axis=1)) <= STEP_M
     return there, bridged(near) if from_closed else polyline.close_gaps(near, round(GAP_M / FINE_M))
+
+
+def _directions(line: F64, *, closed: bool) -> F64:
+    """Return (N, 2) directions of a line with vertices FINE_M apart, little disturbed by what trembles."""
+    return polyline.tangents(polyline.smooth(line, 1.0, closed=closed), closed=closed)
 
 
 def bridged(mask: Bool) -> Bool:

@@ -172,3 +172,14 @@ def test_a_narrow_island_keeps_three_vertices() -> None:
     (found,) = merged([[boundary(sliver)]] * FRAMES).elements
     assert found.closed
     assert len(found.vertices) >= 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_predictions_that_tremble_give_an_outline_that_does_not_cross_itself(seed: int) -> None:
+    random, angle = np.random.default_rng(seed), np.arange(24) * np.pi / 12
+    shape, frames = np.stack([np.cos(angle), np.sin(angle)], axis=1), []
+    for _ in range(FRAMES):
+        trembling = shape + random.normal(0, 0.3, 2) + random.normal(0, 0.15, shape.shape)
+        frames.append([boundary(trembling, random.uniform(0.4, 0.9))])
+    (found,) = merged(frames).elements
+    assert shapely.LinearRing(found.vertices[:, :2]).is_simple
