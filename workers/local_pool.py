@@ -153,10 +153,10 @@ class LocalPool:
         status = self._process.wait()
         self.close()
         if status == -signal.SIGKILL and kills_for_memory() > kills_before:
-            hint = "Use smaller tiles (fit.tile_cells), a coarser fit.cell_m, or a machine with more memory."
+            hint = f"{task.stage.slimming}, or a machine with more memory."
             return OutOfMemory("the kernel killed the worker for memory", where=task.stage.name, hint=hint)
         by = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-        hint = "If the kernel killed it for memory, use a coarser fit.cell_m or a larger machine."
+        hint = f"Did the kernel kill it for memory? {task.stage.slimming}, or a larger machine."
         return WorkerLost(f"the worker process died by {by}", where=task.stage.name, hint=hint)
 
     def check(self) -> None:

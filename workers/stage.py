@@ -38,6 +38,7 @@ class Stage:
     ray_workers: int = 0  # processes that the stage itself asks a Ray cluster for: it takes its CPUs and GPUs there
     device: str = ""  # device setting, "auto" included, of a stage that computes with PyTorch; "" = it does not
     renderer: str = ""  # renderer setting, "auto" included, of a stage that renders; "" = it does not
+    slimming: str = "Use smaller tiles (fit.tile_cells), a coarser fit.cell_m"  # advice when memory ran out
     unused: tuple[str, ...] = ()  # imports that the settings of the job never reach, as "importer:module"
 
     @property

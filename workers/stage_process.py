@@ -37,11 +37,12 @@ def execute(task: StageTask, tick: Tick, measured: Measured = lambda _: None) ->
     except RoadscribeError as error:
         return outcome(error=error)
     except MemoryError:
-        hint = "Use a coarser fit.cell_m or a machine with more memory."
+        hint = f"{task.stage.slimming}, or a machine with more memory."
         return outcome(error=OutOfMemory(where=task.stage.name, hint=hint))
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError":  # PyTorch's, for a GPU; most stages never load PyTorch
-            hint = "Let fewer stages share the GPU, use a coarser fit.cell_m, or set fit.renderer to cpu."
+            renders = ", or set fit.renderer to cpu" if task.stage.renderer else ""
+            hint = f"{task.stage.slimming}, or let fewer stages share the GPU{renders}."
             return outcome(error=OutOfMemory("the GPU ran out of memory", where=task.stage.name, hint=hint))
         return outcome(error=defect(error, task.stage.name), detail=traceback.format_exc())
 
@@ -87,7 +88,9 @@ def _run(task: StageTask, tick: Tick, measured: Measured) -> tuple[str, str]:
         with storage_errors(str(work)):
             function(given)
     except InputInvalid:
-        store.end_work(stage.role, name, task.token)  # nothing to resume: the input is wrong
+        # What a stage that resumes has made so far may be days of work, and serves once the input is mended.
+        if not stage.resumes:
+            store.end_work(stage.role, name, task.token)
         raise
     manifest = read_manifest(folder, kind=stage.kind, schema=NEWEST_SCHEMA, verify=False)
     key = task.key if stage.cached else manifest.digest

@@ -102,7 +102,7 @@ class RayPool:
         try:
             yield
         except exceptions.OutOfMemoryError as error:
-            hint = "Use a coarser fit.cell_m or a machine with more memory."
+            hint = f"{stage.slimming}, or a machine with more memory."
             raise OutOfMemory(where=stage.name, hint=hint) from error
         except exceptions.NodeDiedError as error:
             raise MachineLost("a machine of the Ray cluster died", where=stage.name, hint=AGAIN) from error

@@ -110,6 +110,7 @@ class TrainJob(JobSpec):
             cpus=float(self.workers),
             gpus=0.0 if self.config.device == "cpu" else float(self.workers),
             ray_workers=self.workers if self.workers > 1 else 0,
+            slimming="Use a smaller train.batch, more parts (train.accumulate)",
         )
         return (stage,)
 
