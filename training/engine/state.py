@@ -111,6 +111,22 @@ def load_average(out: Path, net: torch.nn.Module) -> int:
         raise ArtifactInvalid(f"the training state cannot be used: {error}", where=str(states[-1])) from error
 
 
+def drop_damaged(out: Path) -> list[Path]:
+    """Remove the newest states of a run as long as they are damaged, and return their folders.
+
+    For runs whose folder nobody looks into: a state that is refused would end each of their attempts.
+    """
+    dropped: list[Path] = []
+    for folder in reversed(_states(out)):
+        try:
+            _check_files(folder, json.loads((folder / "state.json").read_text(encoding="utf-8")).get("files", {}))
+            break
+        except (FileNotFoundError, ValueError, AttributeError):
+            shutil.rmtree(folder)
+            dropped.append(folder)
+    return dropped
+
+
 def _check_files(folder: Path, files: Mapping[str, str]) -> None:
     """Raise ValueError for a file that is not as it was written; states of version 0.1 may name none."""
     for name, digest in files.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from recon.arrays import Bool
 from recon.artifact import Manifest, atomic_folder, canonical_json, digest_json, read_manifest, seal
 from recon.drive import DriveLog
-from recon.errors import ArtifactInvalid, InputLost
+from recon.errors import ArtifactInvalid, InputLost, StorageError
 from recon.progress import Tick, silent
 from vectorize.config import PackConfig
 from vectorize.labels.label_set import LabelSet, PseudoLabels
@@ -63,7 +64,8 @@ class ShardSet:
     def read(self, row: Mapping[str, Any]) -> Sample:
         """Return the sample of a row of the index, without a look at the others.
 
-        Raises ArtifactInvalid if the file has changed since, and InputLost if it is gone.
+        Raises ArtifactInvalid if the file has changed since, InputLost if it is gone, and StorageError when the disk or
+        the network does not answer: a later try may succeed.
         """
         path = self.folder / row["shard"]
         try:
@@ -71,7 +73,8 @@ class ShardSet:
                 stream.seek(row["offset"])
                 data = stream.read(row["size"])
         except OSError as error:
-            raise InputLost(f"the shard cannot be read: {error.strerror}", where=str(path)) from error
+            kind = InputLost if error.errno == errno.ENOENT else StorageError
+            raise kind(f"the shard cannot be read: {error.strerror or error}", where=str(path)) from error
         return parse_sample(row["key"], data, str(path))
 
     def __iter__(self) -> Iterator[Sample]:

@@ -13,7 +13,7 @@ from toy_regression import CONFIG, CPU, ToyTask
 from recon.errors import ArtifactInvalid, DiskFull, PathRefused
 from training.engine.loop import run
 from training.engine.schedule import adamw
-from training.engine.state import claim, load_state, save_state
+from training.engine.state import claim, drop_damaged, load_state, save_state
 from training.engine.task import Group
 
 IDENTITY = {"settings": {"batch": 4}, "data": "d"}
@@ -142,6 +142,17 @@ def test_a_damaged_newest_state_may_be_deleted(tmp_path: Path) -> None:
     newest.parent.rmdir()
     run(tmp_path / "a", ToyTask(), CONFIG, CPU, resume=True)
     assert newest.read_bytes() == whole
+
+
+@pytest.mark.parametrize(("name", "data"), [("net.safetensors", b"cut"), ("state.json", b""), ("state.json", b"[]")])
+def test_a_run_without_an_owner_drops_damaged_states(tmp_path: Path, name: str, data: bytes) -> None:
+    for step in (1, 2):
+        save_state(tmp_path, step, *Run().parts, IDENTITY)
+    assert drop_damaged(tmp_path) == []
+    (tmp_path / "state/step-00000002" / name).write_bytes(data)
+    assert drop_damaged(tmp_path) == [tmp_path / "state/step-00000002"]
+    assert load_state(tmp_path, *Run().parts, IDENTITY) == 1
+    assert drop_damaged(tmp_path / "none") == []
 
 
 def test_moments_lie_in_memory_as_their_weights(tmp_path: Path) -> None:

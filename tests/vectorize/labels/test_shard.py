@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import tarfile
 import warnings
@@ -12,7 +13,16 @@ import pytest
 
 from recon.artifact import canonical_json, digest_file
 from recon.drive import Camera, DriveLog, Frame, Image
-from recon.errors import ArtifactForeign, ArtifactInvalid, ConfigInvalid, ImageInvalid, PathRefused
+from recon.errors import (
+    ArtifactForeign,
+    ArtifactInvalid,
+    ConfigInvalid,
+    ImageInvalid,
+    InputLost,
+    PathRefused,
+    RoadscribeError,
+    StorageError,
+)
 from recon.geo_origin import GeoOrigin
 from recon.geometry import transform
 from vectorize.config import PackConfig
@@ -126,6 +136,24 @@ def test_the_index_finds_each_sample_by_offset(labels, drive, tmp_path):
         assert row["coverage"] == one.coverage
         assert row["time_ns"] == one.time_ns
     assert len({row["place"] for row in shards.index()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(errno.ENOENT, InputLost), (errno.EIO, StorageError), (errno.ESTALE, StorageError)]
+)
+def test_a_disk_that_does_not_answer_is_worth_another_try(labels, drive, tmp_path, monkeypatch, number, kind):
+    pack(labels, drive, PackConfig(), tmp_path / "s")
+    shards = read_shard(tmp_path / "s")
+    [row, *_] = shards.index()
+
+    def fail(self, mode):
+        raise OSError(number, "no answer")
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(RoadscribeError, match="no answer") as caught:
+        shards.read(row)
+    assert type(caught.value) is kind
+    assert caught.value.retryable == (kind is StorageError)
 
 
 def test_places_agree_between_drives_that_know_where_they_are(labels, drive):

@@ -24,6 +24,7 @@ SUMMARY = ("parameters", "training", "validation", "steps", "hours", "scores")
 def train(given: StageInput) -> None:
     """Train until the last step; a SIGTERM ends the attempt with a saved state. The model is the artifact."""
     from training.engine.signals import stop_on_signals
+    from training.engine.state import drop_damaged
     from training.mapper.train import train as train_mapper
     from vectorize.datasets.snapshot_folder import split_shards
     from workers.cluster.ray_cluster import cluster_of
@@ -38,6 +39,7 @@ def train(given: StageInput) -> None:
 
     snapshot = [given.parents["snapshot"]] if "snapshot" in given.parents else []
     held = [folder for folder in snapshot if split_shards(folder, "validation", verify=False)]
+    drop_damaged(out)  # the steps since the state before are taken again
     # Ray sets signal handlers of its own when it connects: ours come after it.
     with cluster_of(job.workers, given.folder.parent), stop_on_signals() as told:
         model = train_mapper(
