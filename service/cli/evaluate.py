@@ -6,12 +6,13 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
 from recon.artifact import write_atomic
+from recon.errors import ConfigInvalid
 from service.cli.table import print_line, print_table, table_of
 from service.cli.terminal import put
 
@@ -25,7 +26,8 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     out: Annotated[
-        Path, typer.Argument(help="Result folder of a finished label job; with --model, a folder of shards.")
+        Path,
+        typer.Argument(help="Result folder of a finished label job; with --model, a folder of shards or a snapshot."),
     ],
     truth: Annotated[
         Path | None,
@@ -33,6 +35,10 @@ def evaluate(
     ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", help="Measure this trained model on the samples of OUT instead.")
+    ] = None,
+    split: Annotated[
+        Literal["train", "validation", "test"] | None,
+        typer.Option("--split", help="With --model: the split of a snapshot to measure; validation if left out."),
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with tables and pictures here.")] = None,
     fill_holes: Annotated[
@@ -54,6 +60,8 @@ def evaluate(
     from vectorize.evaluate.config import EvaluateConfig
 
     config = EvaluateConfig(fill_holes=fill_holes, join_styles=join_styles)
+    if split is not None and model is None:
+        raise ConfigInvalid("only a model is measured on a split", where="--split", hint="Add --model MODEL.")
     if model is None:
         from vectorize.evaluate.evaluate_result import evaluate_result
 
@@ -61,7 +69,7 @@ def evaluate(
     else:
         from training.mapper.evaluate_model import evaluate_model  # torch: only for a model
 
-        record, pictures = evaluate_model(model, [out], truth, config)
+        record, pictures = evaluate_model(model, [out], truth, config, split=split or "")
     if html is not None:
         from vectorize.evaluate.page import page
 

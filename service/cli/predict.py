@@ -32,6 +32,9 @@ def predict(
         float, typer.Option("--least-score", min=0.0, max=1.0, help="Predictions below it are left out.")
     ] = 0.05,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where it computes.")] = "auto",
+    camera: Annotated[
+        list[str] | None, typer.Option("--camera", help="Use this camera, not those of the training. Repeatable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json on stdout.")] = False,
 ) -> None:
     """Predict the map of every keyframe with a trained model, and merge them into one map of the drive.
@@ -50,6 +53,7 @@ def predict(
     started = time.monotonic()
     job = {"kind": "predict", "drive": str(drive.resolve()), "format": format_, "scene": scene, "sweeps": sweeps}
     job |= {"model": str(model.resolve()), "least_score": least_score}
+    job |= {"cameras": camera} if camera else {}
     with StageBars() as bars:
         report: dict[str, Any] = predict_into(
             model,
@@ -57,6 +61,7 @@ def predict(
             out,
             job,
             device=device,
+            cameras=camera or None,
             least_score=least_score,
             tick=bars.only("predict"),
         )

@@ -44,6 +44,13 @@ def read_model_file(folder: Path) -> tuple[ModelConfig, dict[str, Any]]:
     return config, body
 
 
+def trained_cameras(folder: Path) -> tuple[str, ...]:
+    """Return the cameras that a model was trained with, which it is to be used with; empty: all of a sample."""
+    _, body = read_model_file(folder)
+    data = ((body.get("provenance") or {}).get("config") or {}).get("data") or {}
+    return tuple(map(str, data.get("cameras", ())))
+
+
 def check_shape(folder: Path, config: ModelConfig) -> None:
     """Raise ModelInvalid, naming every setting, when a model to go on from differs from the one to be trained."""
     theirs, _ = read_model_file(folder)

@@ -13,7 +13,7 @@ import torch
 
 from recon.arrays import Bool
 from recon.drive import DriveLog, Frame
-from recon.errors import ImageInvalid
+from recon.errors import ConfigInvalid, ImageInvalid
 from recon.files import check_unchanged, read_inside
 from recon.prefetch import prefetch
 from recon.progress import Tick, silent
@@ -49,22 +49,35 @@ def predict_samples(
 ) -> Generator[tuple[Sample, tuple[Element, ...], Bool], None, None]:
     """Yield every sample with its elements (ego frame, best first) and the cells (Hb, Wb) that some camera images.
 
-    `cameras` picks some of those of the samples; `rounded` computes in bfloat16. Raises ImageInvalid, naming the
-    sample, when an image does not decode.
+    `cameras` picks some of those of the samples; `rounded` computes in bfloat16. A sample without an image of them has
+    no elements. Raises ImageInvalid, naming the sample, when an image does not decode.
     """
     calls = (partial(_prepared, sample, config, tuple(cameras)) for sample in samples)
     with closing(prefetch(calls, workers=threads, ahead=2 * BATCH)) as prepared:
         while part := list(islice(prepared, BATCH)):
-            batch = collate([example for _, example in part]).to(device)
-            with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
-                output = net(batch.views, many=False)
-            elements = decode(output, config, most=MOST, least_score=least_score)
-            for (sample, _), found, seen in zip(part, elements, imaged_cells(batch), strict=True):
-                yield sample, found, seen
+            shown = [example for _, example in part if example.views.present.any()]
+            found: Iterator[tuple[tuple[Element, ...], Bool]] = iter(())
+            if shown:
+                batch = collate(shown).to(device)
+                with torch.autocast(device.type, torch.bfloat16, enabled=rounded):
+                    output = net(batch.views, many=False)
+                elements = decode(output, config, most=MOST, least_score=least_score)
+                found = zip(elements, imaged_cells(batch), strict=True)
+            for sample, example in part:
+                dark = (), np.zeros(config.bev_px, dtype=bool)
+                yield sample, *(next(found) if example.views.present.any() else dark)
 
 
 def _prepared(sample: Sample, config: ModelConfig, cameras: tuple[str, ...]) -> tuple[Sample, Example]:
     return sample, example_of(sample, config, cameras=cameras)
+
+
+def check_cameras(cameras: Sequence[str], there: Sequence[str], where: str) -> None:
+    """Raise ConfigInvalid when none of the cameras to use is there: a model would see nothing at all."""
+    if cameras and not set(cameras) & set(there):
+        what = f"none of the cameras that the model is used with is there: {', '.join(cameras)}"
+        hint = f"There are {', '.join(there) or 'none'}. A model uses those that it was trained with, or --camera NAME."
+        raise ConfigInvalid(what, where=where, hint=hint)
 
 
 def imaged_cells(batch: TrainBatch) -> list[Bool]:
@@ -103,15 +116,27 @@ def predict_drive(
     drive: DriveLog,
     *,
     device: torch.device,
+    cameras: Sequence[str] = (),
     least_score: float = 0.05,
     rounded: bool = False,
     provenance: dict[str, Any] | None = None,
     tick: Tick = silent,
 ) -> LabelSet:
-    """Return the predictions for all keyframes of a drive; `known` is what some camera images, hidden or not."""
+    """Return the predictions for all keyframes of a drive; `known` is what some camera images, hidden or not.
+
+    `cameras` picks some of the drive's. Raises ConfigInvalid when it has none of them, and what `samples_of` and
+    `predict_samples` raise.
+    """
+    check_cameras(cameras, [camera.name for camera in drive.cameras], drive.name)
     keyframes = [(index, frame) for index, frame in enumerate(drive.frames) if frame.keyframe]
     found = predict_samples(
-        net, config, samples_of(drive, config), device=device, least_score=least_score, rounded=rounded
+        net,
+        config,
+        samples_of(drive, config),
+        device=device,
+        cameras=cameras,
+        least_score=least_score,
+        rounded=rounded,
     )
     labels = []
     with closing(found):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from recon.progress import Tick, silent
 from recon.segment.mask2former import device_of
 from training.mapper.checkpoint_folder import load_model
 from training.mapper.merge.merge import merge
+from training.mapper.model_file import trained_cameras
 from training.mapper.pictures import sheet
 from training.mapper.predict import predict_drive, samples_of
 from training.mapper.score import spread
@@ -51,10 +52,13 @@ def predict_into(
     job: Mapping[str, Any],
     *,
     device: str = "auto",
+    cameras: Sequence[str] | None = None,
     least_score: float = 0.05,
     tick: Tick = silent,
 ) -> dict[str, Any]:
     """Predict a drive with the model in a folder, write the result to `out` and return its report.
+
+    The cameras are by default those that the model was trained with.
 
     Raises ModelInvalid for a model that cannot be used, and what `predict_drive` and `write_prediction` raise.
     """
@@ -67,6 +71,7 @@ def predict_into(
         config,
         drive,
         device=where,
+        cameras=trained_cameras(model) if cameras is None else cameras,
         least_score=least_score,
         rounded=where.type == "cuda",
         provenance=provenance,

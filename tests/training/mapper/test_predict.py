@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,13 +14,14 @@ import small_mapper
 import small_shards
 import torch
 
+from recon.errors import ConfigInvalid
 from training.mapper.checkpoint_folder import export
 from training.mapper.predict import imaged_cells, predict_samples, samples_of
 from training.mapper.prediction_folder import predict_into
 from training.mapper.score import patch_of, scalars_of, score_of, spread
 from training.model.maptr import MapTR
 from vectorize.evaluate.evaluate_result import Result
-from vectorize.labels.shard import read_shard
+from vectorize.labels.shard import Sample, read_shard
 from vectorize.publish.job_report import read_report
 
 pytestmark = pytest.mark.slow
@@ -120,3 +122,36 @@ def test_cells_that_no_camera_images_are_not_known(tmp_path: Path) -> None:
     assert seen.shape == (40, 20)
     assert seen[2, 9]  # ahead
     assert not seen[-3:].any()  # behind
+
+
+def predicted(net: MapTR, samples: list[Sample], **how: Any) -> list[tuple[int, int]]:
+    """Return the number of elements and of imaged cells of each sample."""
+    found = predict_samples(net, MODEL, samples, device=torch.device("cpu"), threads=1, **how)
+    return [(len(elements), int(seen.sum())) for _, elements, seen in found]
+
+
+@pytest.mark.parametrize("dark", [[0, 1, 2, 3], [1, 2]])
+def test_a_keyframe_without_images_has_no_elements(net: MapTR, tmp_path: Path, dark: list[int]) -> None:
+    samples = list(samples_of(small_shards.drive(tmp_path), MODEL))
+    whole = predicted(net, samples)
+    given = [replace(sample, images={}) if i in dark else sample for i, sample in enumerate(samples)]
+    assert predicted(net, given) == [(0, 0) if i in dark else whole[i] for i in range(4)]
+
+
+def test_a_model_is_used_with_the_cameras_of_its_training(net: MapTR, tmp_path: Path) -> None:
+    drive = small_shards.drive(tmp_path / "drive")
+    [front] = {cells for _, cells in predicted(net, list(samples_of(drive, MODEL)), cameras=("front",))}
+    areas = {}
+    for cameras in (["front"], [], ["roof"]):
+        export(tmp_path / "model", net, MODEL, {"config": {"data": {"cameras": cameras}}}, "card")
+        if cameras == ["roof"]:
+            with pytest.raises(ConfigInvalid, match=r"roof .*There are front, cam\.left"):
+                predict_into(tmp_path / "model", drive, tmp_path / "out", {}, device="cpu")
+            predict_into(tmp_path / "model", drive, tmp_path / "out", {}, device="cpu", cameras=("front",))
+        else:
+            predict_into(tmp_path / "model", drive, tmp_path / "out", {}, device="cpu")
+        shards = read_shard(tmp_path / "out/shards")
+        areas["".join(cameras)] = {float(sample.known.mean()) for sample in shards}
+    assert areas["front"] == areas["roof"]
+    assert max(areas["front"]) == pytest.approx(front / (40 * 20), rel=0.02)
+    assert min(areas[""]) > max(areas["front"])
