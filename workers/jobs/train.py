@@ -110,7 +110,7 @@ class TrainJob(JobSpec):
             cpus=float(self.workers),
             gpus=0.0 if self.config.device == "cpu" else float(self.workers),
             ray_workers=self.workers if self.workers > 1 else 0,
-            slimming="Use a smaller train.batch, more parts (train.accumulate)",
+            slimming="Use a smaller train.batch, more parts (train.accumulate; each normalises its own losses)",
         )
         return (stage,)
 
@@ -138,6 +138,8 @@ class TrainJob(JobSpec):
 def _content(place: str, folder: Path) -> str:
     """Return the digest of a folder of shards, or of the files of a model; a typed error when it cannot be read."""
     with storage_errors(str(folder)):
+        if place == "/config/model/weights" and folder.is_file():  # of an EfficientNet: all other models are folders
+            return digest_json({"": digest_file(folder)})
         return _model_content(folder) if place in ("/init", "/config/model/weights") else _shards_content(folder)
 
 

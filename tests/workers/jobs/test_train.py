@@ -101,6 +101,13 @@ def test_the_key_holds_shards_by_content(tmp_path: Path) -> None:
     one = identity(data=(str(shards),), init=str(model))
     (model / "model.json").write_text("2")
     assert one != identity(data=(str(shards),), init=str(model))
+    # Weights of an EfficientNet are a file, whose name says nothing.
+    named = []
+    for name, data in (("a.pth", b"1"), ("b.pth", b"1"), ("c.pth", b"2")):
+        (tmp_path / name).write_bytes(data)
+        config = replace(CONFIG, model=replace(small_mapper.MODEL, weights=str(tmp_path / name)))
+        named.append(identity(data=(str(shards),), config=config))
+    assert named[0] == named[1] != named[2]
     with pytest.raises(ConfigInvalid, match="no shards"):
         identity(data=(str(model),))
 

@@ -12,6 +12,32 @@ from recon.errors import ConfigInvalid, ModelInvalid
 
 Tensor = torch.Tensor
 
+# Settings of a configuration that shape the net, or change what it computes with the same weights.
+_SHAPING = {
+    "resnet": (
+        "num_channels",
+        "embedding_size",
+        "hidden_sizes",
+        "depths",
+        "layer_type",
+        "hidden_act",
+        "downsample_in_first_stage",
+        "downsample_in_bottleneck",
+    ),
+    "swin": (
+        "num_channels",
+        "patch_size",
+        "embed_dim",
+        "depths",
+        "num_heads",
+        "window_size",
+        "mlp_ratio",
+        "qkv_bias",
+        "hidden_act",
+        "use_absolute_embeddings",
+        "layer_norm_eps",
+    ),
+}
 STAGES = ["stage1", "stage2", "stage3", "stage4"]
 
 
@@ -53,15 +79,22 @@ def _fresh(name: str) -> Any:
     """Return a net with random weights, of the published shape."""
     import transformers
 
+    kind: Any = transformers.SwinBackbone if name == "swin" else transformers.ResNetBackbone
+    return kind(_published(name))
+
+
+def _published(name: str) -> Any:
+    """Return the configuration of the published shape."""
+    import transformers
+
     settings: Any = transformers.SwinConfig if name == "swin" else transformers.ResNetConfig
     if name == "swin":
-        return transformers.SwinBackbone(settings(out_features=STAGES))
+        return settings(out_features=STAGES)
     kind, depths, sizes = {
         "resnet18": ("basic", [2, 2, 2, 2], [64, 128, 256, 512]),
         "resnet50": ("bottleneck", [3, 4, 6, 3], [256, 512, 1024, 2048]),
     }[name]
-    config = settings(layer_type=kind, depths=depths, hidden_sizes=sizes, out_features=STAGES)
-    return transformers.ResNetBackbone(config)
+    return settings(layer_type=kind, depths=depths, hidden_sizes=sizes, out_features=STAGES)
 
 
 def _loaded(name: str, folder: Path) -> Any:
@@ -77,6 +110,12 @@ def _loaded(name: str, folder: Path) -> Any:
         )
     except Exception as error:  # transformers raises many kinds for a foreign folder
         raise ModelInvalid(f"the backbone's weights do not load: {error}", where=str(folder)) from error
+    # A checkpoint of a training names the backbone alone: its weights must mean the same in the published shape.
+    keys = _SHAPING["swin" if name == "swin" else "resnet"]
+    published, given = _published(name).to_dict(), net.config.to_dict()
+    differing = [f"{key} {given.get(key)}, not {published[key]}" for key in keys if given.get(key) != published[key]]
+    if differing:
+        raise ModelInvalid(f"the weights are not those of a {name}: {'; '.join(differing)}", where=str(folder))
     # The norms that a backbone puts on its outputs are no part of a classifier; all others must be there.
     lacking = sorted(key for key in report["missing_keys"] if "hidden_states_norms" not in key)
     if lacking or report["mismatched_keys"]:

@@ -10,6 +10,7 @@ import torch
 
 from recon.errors import ConfigInvalid, ModelInvalid
 from training.model.backbone.backbone import Backbone
+from training.model.backbone.transformers_net import STAGES
 from training.model.config import ModelConfig
 
 pytestmark = pytest.mark.slow  # transformers takes seconds to import
@@ -82,3 +83,25 @@ def test_foreign_folders_are_refused(tmp_path: Path) -> None:
     transformers.ViTModel(tiny).save_pretrained(tmp_path)
     with pytest.raises(ModelInvalid):
         Backbone(config(weights=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("resnet50", {"downsample_in_bottleneck": True}, "downsample_in_bottleneck True, not False"),
+        ("resnet18", {"depths": [3, 4, 6, 3]}, r"depths \[3, 4, 6, 3\], not \[2, 2, 2, 2\]"),
+        ("resnet18", {"hidden_act": "gelu"}, "hidden_act gelu, not relu"),
+    ],
+)
+def test_another_architecture_of_the_family_is_refused(
+    name: str, changes: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    """It would be trained as what it is, and loaded later as the published one."""
+    import transformers
+
+    kind, sizes = ("basic", [64, 128, 256, 512]) if name == "resnet18" else ("bottleneck", [256, 512, 1024, 2048])
+    depths = [2, 2, 2, 2] if name == "resnet18" else [3, 4, 6, 3]
+    fields = {"layer_type": kind, "depths": depths, "hidden_sizes": sizes, "out_features": STAGES} | changes
+    transformers.ResNetBackbone(transformers.ResNetConfig(**fields)).save_pretrained(tmp_path)
+    with pytest.raises(ModelInvalid, match=f"not those of a {name}: .*{said}"):
+        Backbone(config(backbone=name, weights=str(tmp_path)))
