@@ -22,7 +22,7 @@ from training.engine.ema import update_average
 from training.engine.log import Log
 from training.engine.process_group import ALONE, ProcessGroup
 from training.engine.schedule import adamw, rate_share, set_rate
-from training.engine.state import claim, load_state, save_state
+from training.engine.state import changed_settings, claim, load_state, save_state
 from training.engine.task import Batch, Output, Task
 
 LOG_EVERY = 20  # steps
@@ -52,9 +52,10 @@ def run(
     """Train the net of a task in the folder `out`, which gets metrics.jsonl, events/, pictures/, state/ and best/.
 
     A run that `should_stop` ends finishes its step and saves. One that was stopped or killed goes on with `resume`
-    from its newest state, on a CPU to the same bytes. `measured` gets the scalars of each line of the log before the
-    `tick` of its step. All processes of a `group` call this with the same arguments and a folder that all of them see;
-    the first one writes, ticks and measures, and any of them may stop the run.
+    from its newest state, on a CPU to the same bytes. With another learning rate its bytes are those of no other run,
+    and the log names the change. `measured` gets the scalars of each line of the log before the `tick` of its step.
+    All processes of a `group` call this with the same arguments and a folder that all of them see; the first one
+    writes, ticks and measures, and any of them may stop the run.
 
     Raises ConfigInvalid when the batch has no equal parts, PathRefused when `out` holds a run and `resume` is not
     given, ArtifactInvalid when its state does not fit, ModelInvalid with every term when loss or gradient are not
@@ -77,6 +78,9 @@ def run(
         raise ArtifactInvalid("processes of one run see other states or data", where=str(out), hint="Share the folder.")
     group.share(net.state_dict().values())
     log = Log(out, step) if first else None
+    if log and (changed := changed_settings(out, identity)):
+        # From here on the run is another than one that began with these settings: its log says so.
+        log.add(step, {f"changed/{name}": value for name, value in changed.items()})
     rounded = config.precision == "bfloat16" or (config.precision == "auto" and device.type == "cuda")
     cast = torch.autocast(device.type, torch.bfloat16, enabled=rounded)
     stopped, batches = False, task.batches(step, group)
@@ -155,5 +159,5 @@ def _not_finite(step: int, values: Mapping[str, float], out: Path) -> ModelInval
     """Return the error that names every term with its value."""
     what = "gradient" if math.isfinite(values["total"]) else "loss"
     named = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
-    hint = "Lower train.learning_rate, and continue with --resume from the state before."
+    hint = "Continue with --resume and a lower learning rate, e.g. --set learning_rate=VALUE."
     return ModelInvalid(f"the {what} of step {step} is not finite: {named}", where=str(out), hint=hint)

@@ -20,6 +20,8 @@ from training.engine.tensor_file import plain, write_tensors
 
 _FOLDER = "state"
 _NET, _AVERAGE, _OPTIMIZER = "net.safetensors", "ema.safetensors", "optimizer.safetensors"
+# Settings that a run may go on with others of. States hold them all the same: the log names what changed.
+MAY_CHANGE = frozenset({"learning_rate"})
 _KEPT = 2  # states: the newest, and one in case the disk held back part of it
 
 
@@ -68,7 +70,8 @@ def load_state(
 ) -> int:
     """Fill net, average and optimizer from the newest state of `out` and return its step; 0 when there is none.
 
-    Raises ArtifactInvalid when the state is damaged, fits another net, or was written under another `identity`.
+    Raises ArtifactInvalid when the state is damaged, fits another net, or was written under another `identity`, but for
+    settings in `MAY_CHANGE`.
     """
     states = _states(out)
     if not states:
@@ -92,6 +95,16 @@ def load_state(
     except (RuntimeError, KeyError, ValueError) as error:
         raise ArtifactInvalid(f"the training state is of another net: {error}", where=str(folder), hint=hint) from error
     return step
+
+
+def changed_settings(out: Path, identity: Mapping[str, Any]) -> dict[str, float]:
+    """Return those of `MAY_CHANGE` that differ from the newest state of `out`, with their new values."""
+    states = _states(out)
+    if not states:
+        return {}
+    before = json.loads((states[-1] / "state.json").read_text(encoding="utf-8")).get("settings", {})
+    now = identity["settings"]
+    return {name: float(now[name]) for name in sorted(MAY_CHANGE & now.keys()) if before.get(name) != now[name]}
 
 
 def load_average(out: Path, net: torch.nn.Module) -> int:
@@ -143,7 +156,9 @@ def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
             continue
         inside = ""
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            names = [name for name in sorted({*old, *value}) if old.get(name) != value.get(name)]
+            names = [name for name in sorted({*old, *value} - MAY_CHANGE) if old.get(name) != value.get(name)]
+            if not names:
+                continue
             inside = ", ".join(f"{name} {old.get(name)}, now {value.get(name)}" for name in names)
         found.append(f"{key} ({inside})" if inside else key)
     return found

@@ -232,6 +232,19 @@ def test_another_run_in_the_same_folder_is_refused(whole: Path) -> None:
         run(whole, ToyTask(data="line"), replace(CONFIG, ema=0.5), CPU, resume=True)
 
 
+def test_a_run_that_blew_up_goes_on_with_a_lower_rate_and_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelInvalid, match="step 7") as caught:
+        run(tmp_path, ToyTask(bad_step=7), CONFIG, CPU)
+    assert "--resume" in caught.value.hint
+    lower = replace(CONFIG, learning_rate=0.002)
+    for _ in range(2):  # the second finds a state of the lower rate: nothing changes any more
+        assert run(tmp_path, ToyTask(lower), lower, CPU, resume=True).step == 12
+    changes = [row for row in rows(tmp_path) if "changed/learning_rate" in row]
+    assert [(row["step"], row["changed/learning_rate"]) for row in changes] == [(5, 0.002)]
+    with pytest.raises(ArtifactInvalid, match=r"other settings \(batch 4, now 5\) \["):
+        run(tmp_path, ToyTask(), replace(CONFIG, batch=5), CPU, resume=True)
+
+
 def test_a_run_may_be_made_longer(tmp_path: Path) -> None:
     run(tmp_path, ToyTask(), CONFIG, CPU)
     longer = replace(CONFIG, steps=14, save_every=1)
