@@ -11,7 +11,11 @@ from recon.config import require
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
-    """How the loop trains; a run that is resumed must be given the same settings, but for those in `FREE`."""
+    """How the loop trains; a run that is resumed must be given the same settings, but for those in `FREE`.
+
+    It may have another learning rate too. That makes it another run, so the rate is part of `identity`, and the log of
+    the run names the change.
+    """
 
     # What may change between the parts of a run: how long it is, what is watched, and where it computes.
     FREE: ClassVar[frozenset[str]] = frozenset(
@@ -20,7 +24,7 @@ class LoopConfig:
 
     steps: int
     batch: int = 4  # examples of a step, over all parts and workers
-    accumulate: int = 1  # parts in which a worker takes its examples: less memory, the same step
+    accumulate: int = 1  # parts in which a worker takes its examples, for less memory; see `Task.terms`
     learning_rate: float  # its maximum, after the warm-up
     warmup_steps: int = 200
     weight_decay: float = 0.02

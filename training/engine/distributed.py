@@ -178,7 +178,7 @@ def _work(given: dict[str, Any]) -> None:
         ray.get(board.fail.remote(error))
         raise
     except torch.OutOfMemoryError:
-        hint = "Use a smaller train.batch, or more parts: train.accumulate."
+        hint = "Use a smaller train.batch, or more parts: train.accumulate. Each part normalises its losses by itself."
         ray.get(board.fail.remote(OutOfMemory("the GPU ran out of memory", where=f"worker {group.rank}", hint=hint)))
         raise
 

@@ -64,7 +64,8 @@ class Task(Protocol[Batch, Output]):
     def terms(self, output: Output, batch: Batch, group: ProcessGroup) -> Mapping[str, torch.Tensor]:
         """Return the terms of the loss, float32 scalars with their weights, by the same names at every step.
 
-        Their sum is minimised.
+        Their sum is minimised. The gradient of a step is the mean over its parts. A term that is normalised by a count,
+        such as the matched elements, is so within each part: an element among few then weighs more than in one batch.
         """
 
     def evaluate(self, net: torch.nn.Module, step: int) -> Evaluation:
