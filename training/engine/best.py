@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,8 @@ def keep_best(out: Path, average: torch.nn.Module, step: int, name: str, scalars
 
     Raises ConfigInvalid when the validation has no such scalar, DiskFull or StorageError.
     """
-    scalar = name.removeprefix("-")
-    if scalar not in scalars:
-        there = ", ".join(sorted(scalars)) or "none"
-        raise ConfigInvalid(f"train.best: no validation measures {scalar}", hint=f"They measure: {there}.")
-    value = float(scalars[scalar])
+    check_best(name, scalars)
+    value = float(scalars[name.removeprefix("-")])
     before = _newest(out)
     if not math.isfinite(value) or (before and before[1].name == name and not _better(name, value, before[1].value)):
         return
@@ -54,6 +51,14 @@ def keep_best(out: Path, average: torch.nn.Module, step: int, name: str, scalars
     for other in (out / FOLDER).iterdir():
         if other != target:
             shutil.rmtree(other)
+
+
+def check_best(name: str, there: Collection[str]) -> None:
+    """Raise ConfigInvalid when no validation measures the scalar that chooses the best net."""
+    scalar = name.removeprefix("-")
+    if scalar not in there:
+        hint = f"They measure: {', '.join(sorted(there)) or 'nothing, for want of held-out data'}."
+        raise ConfigInvalid(f"train.best: no validation measures {scalar}", hint=hint)
 
 
 def load_best(out: Path, net: torch.nn.Module) -> Best | None:

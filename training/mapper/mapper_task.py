@@ -26,7 +26,7 @@ from training.mapper.model_file import read_model_file
 from training.mapper.pictures import sheet
 from training.mapper.predict import predict_samples
 from training.mapper.run_pools import open_run
-from training.mapper.score import patch_of, scalars_of, score_of, spread
+from training.mapper.score import patch_of, scalar_names, scalars_of, score_of, spread
 from training.match.targets import Targets
 from training.model.map_output import MapOutput
 from training.model.maptr import MapTR
@@ -138,6 +138,11 @@ class MapperTask:
         record = score_of(patches)
         self._show({"step": step, **record})
         return Evaluation(scalars=scalars_of(record), pictures=pictures)
+
+    def scalar_names(self) -> list[str]:
+        """Return the names of what `evaluate` measures, for the classes that the held-out labels hold."""
+        rows = [pool.entries[number].row for pool, number in self._chosen]
+        return scalar_names([name for name in self._config.model.classes if any(row[name] for row in rows)])
 
     def training_report(self) -> list[dict[str, Any]]:
         """Return what each pool holds, and what was left out."""

@@ -61,6 +61,12 @@ def scalars_of(record: dict[str, Any]) -> dict[str, float]:
     return found
 
 
+def scalar_names(classes: Sequence[str]) -> list[str]:
+    """Return the names of `scalars_of` where labels hold these classes."""
+    each = [f"ap/{area}/{name}" for area in AREAS for name in classes]
+    return [*(f"map/{area}" for area in AREAS), *each] if classes else []
+
+
 def spread(count: int, most: int) -> list[int]:
     """Return at most `most` of `count` numbers, evenly spread."""
     return sorted(set(np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist())) if count else []

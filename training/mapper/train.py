@@ -12,7 +12,7 @@ import torch
 
 from recon.progress import Tick, silent
 from recon.segment.mask2former import device_of
-from training.engine.best import Best, load_best
+from training.engine.best import Best, check_best, load_best
 from training.engine.distributed import run_on_workers
 from training.engine.log import rows
 from training.engine.loop import run
@@ -46,13 +46,15 @@ def train(
 
     `training` and `validation` are folders of shards, `init` the folder of a model to begin with. Several `workers`
     share each batch on the Ray cluster that this process is connected to; `show` is then not called. A run
-    that `should_stop` ends finishes its step, saves and exports. Raises ConfigInvalid when shards do not fit the model
-    or a place is both trained on and held out, ModelInvalid when `init` has another shape, ArtifactInvalid for damaged
-    shards, and what `training.engine.loop.run` raises.
+    that `should_stop` ends finishes its step, saves and exports. Raises ConfigInvalid when shards do not fit the model,
+    a place is both trained on and held out, or no validation measures `config.best`, ModelInvalid when `init` has
+    another shape, ArtifactInvalid for damaged shards, and what `training.engine.loop.run` raises.
     """
     if init is not None:
         check_shape(init, config.model)
     task = MapperTask(config, training, validation, init=init, show=show)
+    if config.best:
+        check_best(config.best, task.scalar_names())
     told: dict[str, Any] = {"resume": resume, "tick": tick, "should_stop": should_stop, "measured": measured}
     if workers > 1:
         folders = [[folder.resolve() for folder in part] for part in (training, validation)]

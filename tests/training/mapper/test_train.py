@@ -85,6 +85,18 @@ def test_the_net_of_the_best_validation_is_exported(shards: Path, far: Path, tmp
     assert f"step {best['step']}" in (model / "MODEL_CARD.md").read_text()
 
 
+def test_a_best_that_nothing_measures_is_refused_at_the_start(shards: Path, far: Path, tmp_path: Path) -> None:
+    for best, held, said in (("map/ful", [far], "map/full"), ("map/full", [], "nothing, for want of held-out data")):
+        with pytest.raises(ConfigInvalid, match="no validation measures map/ful") as caught:
+            train(tmp_path / "out", replace(CONFIG, best=best), [shards], held)
+        assert said in caught.value.hint
+    assert not (tmp_path / "out").exists()
+    task = MapperTask(CONFIG, [shards], [far])
+    measured = task.evaluate(task.net(torch.device("cpu")).eval(), 0).scalars
+    # Centre lines are in the labels, and are none of the model's classes.
+    assert set(task.scalar_names()) == {name for name in measured if "centerline" not in name}
+
+
 def test_only_tables_and_vectors_do_not_decay(shards: Path) -> None:
     task = MapperTask(CONFIG, [shards])
     net = task.net(torch.device("cpu"))
