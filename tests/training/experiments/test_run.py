@@ -10,6 +10,7 @@ import pytest
 import small_mapper
 import small_shards
 
+from recon.errors import ConfigInvalid
 from training.experiments.run import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # kernels of a fresh clone are compiled first
@@ -47,6 +48,22 @@ def test_arms_are_trained_measured_and_kept(tmp_path: Path, capsys: pytest.Captu
     assert result["steps"] == 1
     card = json.loads((tmp_path / "out/two-1/model/model.json").read_text())["provenance"]
     assert card["init"] == json.loads((tmp_path / "out/one-1/model/model.json").read_text())["weights_sha256"]
+    # Other settings: the figure that is there is not theirs. A result of an older version is taken as it is.
+    arms, kept = tmp_path / "arms.toml", tmp_path / "out/two-1/result.json"
+    arms.write_text(EXPERIMENT.replace("steps=1", "steps=2"))
+    with pytest.raises(ConfigInvalid, match=r"other settings.*two-1.*another OUT"):
+        main([*arguments, "two"])
+    arms.write_text(EXPERIMENT.replace("held = 1", "held = 2"))
+    with pytest.raises(ConfigInvalid, match=r"one-1"):
+        main(arguments)
+    arms.write_text(EXPERIMENT)
+    kept.write_text(json.dumps({name: value for name, value in result.items() if name != "settings"}))
+    (tmp_path / "out/one-2/result.json").unlink()
+    (tmp_path / "out/two-2/result.json").unlink()
+    with pytest.raises(ConfigInvalid, match="one-2, which has no result"):
+        main([*arguments, "two"])
+    capsys.readouterr()
+    assert main(arguments) == 0
     text = (tmp_path / "out/results.md").read_text()
     assert "| one | 8 |" in text
     assert "| two | 8 |" in text
