@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recon.config import require
-from vectorize.labels.place_cells import WGS84
+from vectorize.place_cells import WGS84
 
 MOST_CELLS = 25_000_000  # of one keyframe's mask: more is a typing error, and would not fit a small machine
 

@@ -28,8 +28,8 @@ from vectorize.datasets.places import Cell, cell_of
 from vectorize.datasets.snapshot import FORMAT, SCHEMA, Snapshot, table_bytes
 from vectorize.datasets.splits import Splits
 from vectorize.labels.class_ids import CLASS_TYPE
-from vectorize.labels.place_cells import PLACE_DEG, WGS84
 from vectorize.labels.shard import INDEX, ShardSet
+from vectorize.place_cells import PLACE_DEG, WGS84
 
 KIND = "Snapshot"
 _PATCH = ("length_m", "width_m", "mask_cell_m")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from recon.errors import ConfigInvalid
-from vectorize.labels.place_cells import PLACE_DEG, PLACE_M, WGS84
+from vectorize.place_cells import PLACE_DEG, PLACE_M, WGS84
 
 _METRES_PER_DEG = 111_000.0
 _PLACE = re.compile(r"(.*):(-?\d+):(-?\d+)")

@@ -13,7 +13,7 @@ from itertools import chain
 
 from vectorize.datasets.config import SPLITS, SplitConfig
 from vectorize.datasets.places import Cell, around, cell_of
-from vectorize.labels.place_cells import PLACE_M
+from vectorize.place_cells import PLACE_M
 
 _BLOCK = 10  # cells: the wider, the fewer are lost at borders; the narrower, the truer the shares
 _RARITY = {name: number for number, name in enumerate(SPLITS)}

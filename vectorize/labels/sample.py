@@ -11,7 +11,7 @@ from recon.drive import DriveLog
 from recon.geometry import yaw_of
 from vectorize.labels.class_ids import CLASS_TYPE
 from vectorize.labels.label_set import LabelSet, PseudoLabels
-from vectorize.labels.place_cells import PLACE_DEG, PLACE_M, WGS84
+from vectorize.place_cells import PLACE_DEG, PLACE_M, WGS84
 from vectorize.road_map import Element
 
 
