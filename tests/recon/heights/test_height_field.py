@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slope_world import SLOPE, write_drive
@@ -94,6 +95,7 @@ def winding_poses() -> list[np.ndarray]:
     ]
 
 
+@pytest.mark.slow
 @given(
     shift=st.tuples(st.floats(-10_000, 10_000), st.floats(-10_000, 10_000), st.floats(-500, 5000)),
     turn=st.floats(-np.pi, np.pi),

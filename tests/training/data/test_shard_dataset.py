@@ -96,7 +96,9 @@ def test_a_run_continues_with_other_ranks_and_workers(city):
     assert keys(alone) == whole[16:]
 
 
-@pytest.mark.parametrize("workers", [0, 1, 2])
+@pytest.mark.parametrize(
+    "workers", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_workers_that_persist_follow_the_epoch_and_a_state(city, workers):
     expected = []
     for epoch in range(4):
@@ -115,6 +117,7 @@ def test_workers_that_persist_follow_the_epoch_and_a_state(city, workers):
     assert (data.epoch, data.seen) == (0, 20 if workers else 40)  # workers change nothing in the process of the loader
 
 
+@pytest.mark.slow
 def test_workers_that_persist_are_refused_with_another_order(city):
     data = ShardDataset(city, batch=4, transform=bare)
     loader = DataLoader(data, batch_size=4, num_workers=1, persistent_workers=True)
