@@ -111,6 +111,6 @@ def test_a_site_that_failed_is_told_by_its_drives():
             failure = {"code": "TRIPS_APART", "message": "the trips do not show the same place", "retryable": False}
             return {"id": "1", "state": "failed", "failure": failure}
 
-    plan, seen = SimpleNamespace(site=site_spec(None)), Seen()
+    plan, seen = SimpleNamespace(site=site_spec(None), one_frame=False), Seen()
     settle(Refusing(), [_site_order(plan, ["a", "b"])], at_once=1, standing=seen)
     assert seen.failures == ["site of 2 drives: TRIPS_APART: the trips do not show the same place"]
