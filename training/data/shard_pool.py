@@ -111,6 +111,11 @@ class ShardPool:
     def __len__(self) -> int:
         return len(self.entries)
 
+    def record(self, number: int) -> dict[str, Any]:
+        """Return the JSON of a sample's labels by its number: no lent images are read for it."""
+        entry = self.entries[number]
+        return self.shards[entry.shards].read(entry.row).record
+
     def read(self, number: int) -> Sample:
         """Return a sample by its number; ArtifactInvalid names a sample whose file has changed since."""
         entry = self.entries[number]

@@ -16,6 +16,7 @@ from scipy.cluster.vq import kmeans2
 from recon.arrays import F32, F64, Bool
 from training.data.shard_pool import ShardPool
 from training.data.targets import map_targets
+from training.mapper.score import spread
 from training.model.config import ModelConfig
 
 MOST_SAMPLES = 1000  # spread over all: clusters do not gain from more
@@ -39,10 +40,9 @@ def first_shapes(pools: Sequence[ShardPool], model: ModelConfig, *, mirrored: bo
 def _labels_by_class(pools: Sequence[ShardPool], model: ModelConfig, size_m: F64, *, mirrored: bool) -> list[F64]:
     """Return the points (N, 2 P) of labels of each class in metres, in an order that makes like shapes near."""
     places = [(pool, number) for pool in pools for number in range(len(pool))]
-    chosen = np.linspace(0, len(places) - 1, min(len(places), MOST_SAMPLES)).round().astype(int)
     found: list[list[F64]] = [[] for _ in model.classes]
-    for pool, number in (places[i] for i in chosen):
-        targets = map_targets(pool.read(number).record, model)
+    for pool, number in (places[i] for i in spread(len(places), MOST_SAMPLES)):
+        targets = map_targets(pool.record(number), model)
         for points, of_class, closed in zip(targets.points, targets.classes, targets.closed, strict=True):
             found[of_class].append(_ordered(points * size_m, closed))
             if mirrored:

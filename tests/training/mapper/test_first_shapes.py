@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,8 +31,8 @@ class _Pool:
     def __len__(self) -> int:
         return len(self.records)
 
-    def read(self, number: int) -> Any:
-        return SimpleNamespace(record=self.records[number])
+    def record(self, number: int) -> dict[str, Any]:
+        return self.records[number]
 
 
 def _vector(name: str, points: list[list[float]]) -> dict[str, Any]:
