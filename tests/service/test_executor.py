@@ -35,13 +35,13 @@ def test_a_job_of_another_version_fails_and_leaves_the_executor_alive(tmp_path, 
     assert job["failure"]["hint"]
 
 
+def defective(*_):
+    raise KeyError("nobody expects this")
+
+
 def test_a_defect_ends_its_job_and_leaves_the_executor_alive(tmp_path, submissions, leases, monkeypatch):
     job_id = submissions.submit(ProbeJob()).job["id"]
     slot = slot_of(tmp_path, leases)
-
-    def defective(*_):
-        raise KeyError("nobody expects this")
-
     monkeypatch.setattr(slot, "_publish", defective)
     with capture_logs() as lines:
         slot.run(leases.claim())
@@ -56,10 +56,6 @@ def test_a_defect_ends_its_job_and_leaves_the_executor_alive(tmp_path, submissio
 def test_a_failure_that_cannot_be_written_leaves_the_executor_alive(tmp_path, submissions, leases, monkeypatch):
     submissions.submit(ProbeJob(probe=ProbeConfig(script=("invalid",))))
     slot = slot_of(tmp_path, leases)
-
-    def defective(*_):
-        raise KeyError("nobody expects this")
-
     monkeypatch.setattr(leases, "fail", defective)
     with capture_logs() as lines:
         slot.run(leases.claim())
@@ -69,11 +65,11 @@ def test_a_failure_that_cannot_be_written_leaves_the_executor_alive(tmp_path, su
 def test_a_defect_in_one_duty_of_an_executor_stops_no_other(tmp_path, submissions, leases, monkeypatch):
     beats, swept = [], threading.Event()
 
-    def defective():
+    def defective_beat():
         beats.append(1)
         raise KeyError("nobody expects this")
 
-    monkeypatch.setattr(leases, "beat", defective)
+    monkeypatch.setattr(leases, "beat", defective_beat)
     monkeypatch.setattr(leases, "sweep", lambda: len(beats) > 1 and swept.set())
     monkeypatch.setattr("service.executor.BEAT_S", 0.05)
     with serving(tmp_path, leases):

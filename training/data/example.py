@@ -39,10 +39,9 @@ class Example:
     views: CameraViews
     targets: MapTargets
     known: Bool  # (h, w)
-    view_targets: (
-        U8 | None
-    )  # (V, 3, h, w), NOT_LABELLED where no image is present; None where the shard has no class ids
-    depth: F32 | None  # (V, h, w) metres, 0 where no image is present; None where the shard has no depth
+    # Both say nothing of a camera without an image.
+    view_targets: U8 | None  # (V, 3, h, w); None where the shard has no class ids
+    depth: F32 | None  # (V, h, w) metres; None where the shard has no depth
     weight: float
     world_from_ego: F64  # (4, 4)
     key: str

@@ -192,10 +192,10 @@ def _feature_rays(key: _Lens, shape: _Shape) -> tuple[F64, Bool]:
     lens, frame = _lens(key), NetFrame.of(key.size_px, shape.image_px)
     rows, columns = shape.feature_px
     centres = (
-        (np.arange(columns) + 0.5) * shape.image_px[0] / columns + shape.feature_shift_px,
-        (np.arange(rows) + 0.5) * shape.image_px[1] / rows + shape.feature_shift_px,
+        (np.arange(columns) + 0.5) * shape.image_px[0] / columns,
+        (np.arange(rows) + 0.5) * shape.image_px[1] / rows,
     )
-    net = np.stack(np.meshgrid(*centres), axis=-1).reshape(-1, 2)
+    net = np.stack(np.meshgrid(*centres), axis=-1).reshape(-1, 2) + shape.feature_shift_px
     scale = np.array([frame.image_px[0] / frame.width, frame.image_px[1] / frame.height])
     pixels = (net - (frame.left, frame.top)) * scale
     shown = np.all((pixels >= 0) & (pixels < np.array(frame.image_px)), axis=1)

@@ -73,8 +73,8 @@ class ModelConfig:
         """Return how far right of its cell's middle, and below it, a feature looks: pixels of the input.
 
         A convolution of stride 2 that is padded by as many pixels on all sides looks half a pixel of its own input up
-        and left. In a ResNet these halves add up to almost half a cell. Swin cuts patches, and the
-        pretrained EfficientNet-Lite looks within about a pixel of the middle at the strides 4 and 8.
+        and left. In a ResNet these halves add up to almost half a cell. Swin cuts patches, and the pretrained
+        EfficientNet-Lite looks within about a pixel of the middle at the strides 4 and 8.
         """
         return -(self.stride - 1) / 2 if self.backbone.startswith("resnet") else 0.0
 
